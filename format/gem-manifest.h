@@ -1,5 +1,6 @@
 /*
- * A model is a folder: general.gguf, router.gguf, pathway-<domain>.gguf and `manifest`, a key file with the size and SHA-256 of each:
+ * A model is a folder: general.gguf, router.gguf, pathway-<domain>.gguf and `manifest`, a key file with the
+ * size and SHA-256 of each:
  *
  *     [model]
  *     format=1
@@ -9,8 +10,8 @@
  *     size=4811232
  *     sha256=9f86d081...
  *
- * A file name is plain: no slash, no leading dot. A folder without a manifest is not a model; a lone Llama-architecture
- * GGUF is opened by its path (see gem-model-files.h).
+ * A file name is plain: no slash, no leading dot. A folder without a manifest is not a model; a lone
+ * Llama-architecture GGUF is opened by its path (see gem-model-files.h).
  */
 #pragma once
 
@@ -19,16 +20,24 @@
 typedef struct _GemManifest GemManifest;
 
 /* Reads DIR/manifest. Checks its grammar, not the files. */
-GemManifest *gem_manifest_load(const char *dir, GError **error);
-void gem_manifest_free(GemManifest *self);
+GemManifest *
+gem_manifest_load(const char *dir, GError **error);
+void
+gem_manifest_free(GemManifest *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemManifest, gem_manifest_free)
 
-const char *gem_manifest_get_name(GemManifest *self);
-const char *const *gem_manifest_get_files(GemManifest *self); /* NULL-terminated */
-gboolean gem_manifest_has_file(GemManifest *self, const char *file);
+const char *
+gem_manifest_get_name(GemManifest *self);
+const char *const *
+gem_manifest_get_files(GemManifest *self); /* NULL-terminated */
+gboolean
+gem_manifest_has_file(GemManifest *self, const char *file);
 
-/* Size and SHA-256 of DIR/file against the manifest: MISSING, or MISMATCH saying what differs. Reads the whole file. */
-gboolean gem_manifest_verify(GemManifest *self, const char *file, GError **error);
+/* Size and SHA-256 of DIR/file against the manifest: MISSING, or MISMATCH saying what differs. Reads the
+ * whole file. */
+gboolean
+gem_manifest_verify(GemManifest *self, const char *file, GError **error);
 
 /* Hashes `files` in `dir` and writes DIR/manifest, whole or not at all. */
-gboolean gem_manifest_write(const char *dir, const char *name, const char *const *files, GError **error);
+gboolean
+gem_manifest_write(const char *dir, const char *name, const char *const *files, GError **error);

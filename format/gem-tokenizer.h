@@ -1,10 +1,11 @@
 /*
  * SentencePiece BPE with byte fallback, from and to GGUF metadata in the usual "llama" form:
- *   tokenizer.ggml.model = "llama", .tokens (strings), .scores (floats), .token_type (i32: 1 normal, 2 unknown, 3 control, 4 user-defined,
- *   5 unused, 6 byte), .bos_token_id, .eos_token_id, .unknown_token_id, .add_bos_token, .add_space_prefix (default true)
+ *   tokenizer.ggml.model = "llama", .tokens (strings), .scores (floats), .token_type (i32: 1 normal, 2
+ * unknown, 3 control, 4 user-defined, 5 unused, 6 byte), .bos_token_id, .eos_token_id, .unknown_token_id,
+ * .add_bos_token, .add_space_prefix (default true)
  *
- * Equal to spm_encode and spm_decode for models trained with identity normalization and no white-space removal.
- * Immutable after it is made; usable from any thread.
+ * Equal to spm_encode and spm_decode for models trained with identity normalization and no white-space
+ * removal. Immutable after it is made; usable from any thread.
  */
 #pragma once
 
@@ -12,35 +13,57 @@
 
 typedef struct _GemTokenizer GemTokenizer; /* reference-counted */
 
-GemTokenizer *gem_tokenizer_new_from_gguf(GemGguf *file, GError **error);
-/* A SentencePiece .model file (protobuf). UNSUPPORTED for another algorithm or normalization than the above. */
-GemTokenizer *gem_tokenizer_new_from_sentencepiece(const char *path, GError **error);
+GemTokenizer *
+gem_tokenizer_new_from_gguf(GemGguf *file, GError **error);
+/* A SentencePiece .model file (protobuf). UNSUPPORTED for another algorithm or normalization than the above.
+ */
+GemTokenizer *
+gem_tokenizer_new_from_sentencepiece(const char *path, GError **error);
 /* Writes the tokenizer.ggml.* keys. */
-void gem_tokenizer_write(GemTokenizer *self, GemGgufWriter *writer);
-GemTokenizer *gem_tokenizer_ref(GemTokenizer *self);
-void gem_tokenizer_unref(GemTokenizer *self);
+void
+gem_tokenizer_write(GemTokenizer *self, GemGgufWriter *writer);
+GemTokenizer *
+gem_tokenizer_ref(GemTokenizer *self);
+void
+gem_tokenizer_unref(GemTokenizer *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTokenizer, gem_tokenizer_unref)
 
-guint gem_tokenizer_n_tokens(GemTokenizer *self);
-guint32 gem_tokenizer_bos(GemTokenizer *self); /* G_MAXUINT32: none */
-guint32 gem_tokenizer_eos(GemTokenizer *self);
-gboolean gem_tokenizer_is_control(GemTokenizer *self, guint32 token);
+guint
+gem_tokenizer_n_tokens(GemTokenizer *self);
+guint32
+gem_tokenizer_bos(GemTokenizer *self); /* G_MAXUINT32: none */
+guint32
+gem_tokenizer_eos(GemTokenizer *self);
+gboolean
+gem_tokenizer_is_control(GemTokenizer *self, guint32 token);
 /* The id of a control token by its piece, e.g. "<|user|>"; G_MAXUINT32: none. */
-guint32 gem_tokenizer_find_control(GemTokenizer *self, const char *piece);
+guint32
+gem_tokenizer_find_control(GemTokenizer *self, const char *piece);
 
-/* Appends the ids of `text` (`length` bytes of UTF-8; -1: NUL-terminated) to `tokens` (guint32). No BOS is added. Control tokens spelled out in the text
- * are text. INVALID, with the byte offset, for text that is not UTF-8 or holds a NUL. `offsets` (gsize; may be NULL) gets each token's byte offset in the
- * text. Linear in the length up to a logarithm. */
-gboolean gem_tokenizer_encode(GemTokenizer *self, const char *text, gssize length, GArray *tokens, GArray *offsets, GError **error);
+/* Appends the ids of `text` (`length` bytes of UTF-8; -1: NUL-terminated) to `tokens` (guint32). No BOS is
+ * added. Control tokens spelled out in the text are text. INVALID, with the byte offset, for text that is not
+ * UTF-8 or holds a NUL. `offsets` (gsize; may be NULL) gets each token's byte offset in the text. Linear in
+ * the length up to a logarithm. */
+gboolean
+gem_tokenizer_encode(
+    GemTokenizer *self, const char *text, gssize length, GArray *tokens, GArray *offsets, GError **error);
 
-/* The text of `n` ids as spm_decode gives it: bytes joined (invalid sequences become U+FFFD), control tokens nothing. Transfer full. */
-char *gem_tokenizer_decode(GemTokenizer *self, const guint32 *tokens, gsize n);
+/* The text of `n` ids as spm_decode gives it: bytes joined (invalid sequences become U+FFFD), control tokens
+ * nothing. Transfer full. */
+char *
+gem_tokenizer_decode(GemTokenizer *self, const guint32 *tokens, gsize n);
 
-/* The bytes that one token adds to a running text (a space for U+2581, one raw byte for a byte token, none for a control token); may be half a character. Borrowed. */
-const char *gem_tokenizer_token_bytes(GemTokenizer *self, guint32 token, gsize *ret_length);
+/* The bytes that one token adds to a running text (a space for U+2581, one raw byte for a byte token, none
+ * for a control token); may be half a character. Borrowed. */
+const char *
+gem_tokenizer_token_bytes(GemTokenizer *self, guint32 token, gsize *ret_length);
 /* The piece as the vocabulary spells it ("\xe2\x96\x81the", "<0x0A>"). Borrowed. */
-const char *gem_tokenizer_token_piece(GemTokenizer *self, guint32 token);
+const char *
+gem_tokenizer_token_piece(GemTokenizer *self, guint32 token);
 
-/* A template is text with control tokens spelled out and one `{text}`, e.g. "<s><|user|>{text}<|model|>". Control tokens in the template become ids, `text` is
- * encoded as text. NULL: BOS (if the model adds one) and the text. */
-gboolean gem_tokenizer_encode_template(GemTokenizer *self, const char *ask_template, const char *text, GArray *tokens, GError **error);
+/* A template is text with control tokens spelled out and one `{text}`, e.g. "<s><|user|>{text}<|model|>".
+ * Control tokens in the template become ids, `text` is encoded as text. NULL: BOS (if the model adds one) and
+ * the text. */
+gboolean
+gem_tokenizer_encode_template(
+    GemTokenizer *self, const char *ask_template, const char *text, GArray *tokens, GError **error);

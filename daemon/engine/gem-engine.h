@@ -1,0 +1,244 @@
+/*
+ * The engine: one thread that owns the model and runs steps over all live sequences. This header is what the
+ * bus side sees of it. Every function here is called on the main loop; every callback runs there (the
+ * thread-default main context of gem_engine_new). The engine thread never touches the bus.
+ *
+ * A caller's text lives in the sequence that it belongs to and is wiped with it.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "dbus/gem-error.h" /* GEM_ERROR: errors with D-Bus names */
+
+typedef struct {
+  const char *model_path;         /* folder with manifest, or a Llama-architecture .gguf file */
+  const char *const *plugin_dirs; /* searched for router/, attention/, pathways/, backends/ modules */
+  const char *backend;            /* name, or NULL: the highest score */
+  const char *attention;          /* "scar", "dense", or NULL: scar when the model has centroids */
+  gint clusters;                  /* k of SCAR: one of the model's sets; 0: the first */
+  gint threshold_percent;         /* tau in percent, 0..100; -1: the model's */
+  guint context;                  /* tokens a sequence may hold; 0: 2048 */
+  gboolean kv_half;               /* KV cache in F16 in place of 8 bits */
+  guint prefill_block;            /* tokens of one prefill block; 0: 128 */
+  guint max_sequences;            /* live sequences in total; 0: 64 */
+} GemEngineConfig;
+
+#define GEM_TYPE_ENGINE (gem_engine_get_type())
+G_DECLARE_FINAL_TYPE(GemEngine, gem_engine, GEM, ENGINE, GObject)
+
+/* Opens modules and model and starts the thread. A missing or broken domain leaves a working engine: its
+ * pathway is `absent`, with the reason. */
+GemEngine *
+gem_engine_new(const GemEngineConfig *config, GError **error);
+/* Ends all work with GEM_ERROR_SHUTTING_DOWN, joins the thread. Idempotent; dispose calls it. */
+void
+gem_engine_stop(GemEngine *self);
+
+/* ---- what it is ---- */
+const char *
+gem_engine_get_model_name(GemEngine *self);
+guint
+gem_engine_get_context(GemEngine *self); /* tokens */
+const char *const *
+gem_engine_get_domains(GemEngine *self); /* the router's classes, in order; NULL-terminated */
+const char *
+gem_engine_get_attention(GemEngine *self);
+double
+gem_engine_get_threshold(GemEngine *self);
+guint64
+gem_engine_get_resident_bytes(GemEngine *self); /* weights + caches, any thread */
+/* Monotonic time at which the engine thread last turned its loop; for the watchdog. */
+gint64
+gem_engine_get_last_beat(GemEngine *self);
+
+typedef struct {
+  char *name, *version, *device, *kernels, *reason; /* reason: why it is not in use; may be NULL */
+  gint score;
+  gboolean in_use;
+} GemBackendInfo;
+void
+gem_backend_info_free(GemBackendInfo *info);
+GPtrArray *
+gem_engine_list_backends(GemEngine *self); /* of GemBackendInfo; transfer full */
+
+/* ---- pathways ---- */
+typedef enum { GEM_PATHWAY_ABSENT, GEM_PATHWAY_LOADING, GEM_PATHWAY_RESIDENT } GemPathwayState;
+typedef struct {
+  char *domain; /* "general" or a domain */
+  GemPathwayState state;
+  char *reason; /* why absent, when that was not asked for; else NULL */
+  guint bits;   /* of its largest tensor: 4, 6, 8, 16, 32; 0 unknown */
+  guint64 file_bytes;
+  guint64 resident_bytes; /* 0 unless resident */
+} GemPathwayInfo;
+void
+gem_pathway_info_free(GemPathwayInfo *info);
+/* NULL: no such domain. Transfer full. */
+GemPathwayInfo *
+gem_engine_get_pathway(GemEngine *self, const char *domain);
+
+/* Loads weights and module, or frees the weights and closes the module, between two steps. "general" cannot
+ * be paged out. */
+void
+gem_engine_page_in_async(GemEngine *self,
+                         const char *domain,
+                         GCancellable *cancellable,
+                         GAsyncReadyCallback callback,
+                         gpointer data);
+void
+gem_engine_page_out_async(GemEngine *self,
+                          const char *domain,
+                          GCancellable *cancellable,
+                          GAsyncReadyCallback callback,
+                          gpointer data);
+gboolean
+gem_engine_page_finish(GemEngine *self, GAsyncResult *result, GError **error);
+
+/* ---- one-shot work ---- */
+
+/* Tokens of `text` alone, without template. Errors: GEM_ERROR_INVALID_TEXT. */
+gboolean
+gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, GError **error);
+
+/* What a call may say about how its text is run. Zeroed: all defaults. */
+typedef struct {
+  char *domain;   /* force this pathway ("general": none) in place of the router; NULL: router */
+  guint clusters; /* k of SCAR for this text; 0: the engine's */
+} GemRunOptions;
+void
+gem_run_options_clear(GemRunOptions *options);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemRunOptions, gem_run_options_clear)
+
+typedef struct {
+  char *piece;            /* the token's text, valid UTF-8 (a part of a character is shown as <0xNN>) */
+  guint64 offset, length; /* bytes in the text */
+  const char *pathway;    /* "general" or a domain; static while the engine lives */
+  double *probabilities;  /* [n_domains], in the order of gem_engine_get_domains */
+} GemRoutedToken;
+void
+gem_routed_token_free(GemRoutedToken *token);
+
+/* The router's decisions on `text` (one turn, bidirectional). Result: GPtrArray of GemRoutedToken. */
+void
+gem_engine_route_async(GemEngine *self,
+                       const char *text,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer data);
+GPtrArray *
+gem_engine_route_finish(GemEngine *self, GAsyncResult *result, GError **error);
+
+/* P(label | text): softmax over labels of the mean log-likelihood of each label's tokens after the text in
+ * the model's ask template; routes under the causal mask; the text's prefill is run once. Result: array of
+ * double, one per label. */
+void
+gem_engine_classify_async(GemEngine *self,
+                          const char *text,
+                          const char *const *labels,
+                          const GemRunOptions *options,
+                          GCancellable *cancellable,
+                          GAsyncReadyCallback callback,
+                          gpointer data);
+GArray *
+gem_engine_classify_finish(GemEngine *self, GAsyncResult *result, GError **error);
+
+/* Mean of the final hidden states, unit length. Result: array of double, width long. */
+void
+gem_engine_embed_async(GemEngine *self,
+                       const char *text,
+                       const GemRunOptions *options,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer data);
+GArray *
+gem_engine_embed_finish(GemEngine *self, GAsyncResult *result, GError **error);
+
+/* Sum of the natural log-likelihoods of the text's tokens after BOS, and their count, under the causal mask
+ * (routes too). For perplexity. */
+void
+gem_engine_score_async(GemEngine *self,
+                       const char *text,
+                       const GemRunOptions *options,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer data);
+gboolean
+gem_engine_score_finish(
+    GemEngine *self, GAsyncResult *result, double *ret_log_likelihood, guint64 *ret_tokens, GError **error);
+
+/* ---- conversations ---- */
+
+#define GEM_TYPE_SEQUENCE (gem_sequence_get_type())
+G_DECLARE_FINAL_TYPE(GemSequence, gem_sequence, GEM, SEQUENCE, GObject)
+
+/* A sequence: its tokens and KV cache, kept from turn to turn. LIMIT_EXCEEDED when there are max_sequences.
+ * The last unref frees and wipes the cache (the engine thread does it). */
+GemSequence *
+gem_engine_new_sequence(GemEngine *self, const GemRunOptions *options, GError **error);
+guint
+gem_sequence_get_tokens(GemSequence *self); /* tokens held now */
+
+typedef struct {
+  GemRunOptions run;
+  guint max_tokens;   /* 1..context; 0: as many as fit, at most 256 */
+  double temperature; /* 0: greedy; up to 4 */
+  guint top_k;        /* 0: off */
+  double top_p;       /* (0, 1]; 0: off (1) */
+  guint64 seed;
+  GStrv stop;     /* the answer ends before the first of these; owned */
+  gboolean raw;   /* the text as it is, without the model's template */
+  gboolean slide; /* when the context is full: drop the older half and go on, in place of an error */
+} GemGenerateOptions;
+void
+gem_generate_options_clear(GemGenerateOptions *options);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemGenerateOptions, gem_generate_options_clear)
+
+typedef enum {
+  GEM_FINISH_END,       /* the model ended its text */
+  GEM_FINISH_STOP,      /* a stop string */
+  GEM_FINISH_LIMIT,     /* max_tokens */
+  GEM_FINISH_CONTEXT,   /* the context is full */
+  GEM_FINISH_CANCELLED, /* by the caller, or its reader went away */
+  GEM_FINISH_SHUTDOWN,  /* the service stops */
+  GEM_FINISH_FAILED,    /* see the error */
+} GemFinishReason;
+
+typedef struct {
+  GemFinishReason reason;
+  guint prompt_tokens, generated_tokens;
+  guint slides; /* how often the older half was dropped */
+  double prefill_seconds, decode_seconds;
+  GHashTable *tokens_by_pathway; /* char* -> guint: prompt and generated tokens run through each */
+  guint64 cache_bytes;           /* of this sequence's KV cache */
+} GemGenerateStats;
+
+typedef struct {
+  /* Whole UTF-8 characters, as they come; `length` > 0. */
+  void (*text)(const char *text, gsize length, gpointer data);
+  /* The route of each token, prompt first; NULL: not wanted. */
+  void (*routed)(const GemRoutedToken *token, gpointer data);
+  /* Once, last; `error` for GEM_FINISH_FAILED alone. Both are borrowed. */
+  void (*finished)(const GemGenerateStats *stats, const GError *error, gpointer data);
+} GemGenerationEvents;
+
+#define GEM_TYPE_GENERATION (gem_generation_get_type())
+G_DECLARE_FINAL_TYPE(GemGeneration, gem_generation, GEM, GENERATION, GObject)
+
+/* Starts one turn. Fails at once (nothing is called back) for text that cannot be tokenized, an option out of
+ * range, a prompt that does not fit (CONTEXT_EXCEEDED with the counts), or a sequence that is busy. `events`
+ * is copied; `destroy` is called after `finished`. */
+GemGeneration *
+gem_sequence_generate(GemSequence *self,
+                      const char *prompt,
+                      const GemGenerateOptions *options,
+                      const GemGenerationEvents *events,
+                      gpointer data,
+                      GDestroyNotify destroy,
+                      GError **error);
+/* Looked at for every token and every prefill block; `finished` still comes. Idempotent. */
+void
+gem_generation_cancel(GemGeneration *self);
+/* A paused generation keeps its place and runs no step; for a reader that is slow. */
+void
+gem_generation_set_paused(GemGeneration *self, gboolean paused);

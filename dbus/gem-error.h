@@ -1,0 +1,32 @@
+/*
+ * The one GError domain of the service and the D-Bus error names that it maps to, both ways: the daemon
+ * returns these, and a client that links this file gets them back as GEM_ERROR.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#define GEM_ERROR (gem_error_quark())
+GQuark
+gem_error_quark(void);
+
+typedef enum {
+  GEM_ERROR_FAILED, /* org.gemd.Gem1.Error.Failed: something that should not happen; the message says what */
+  GEM_ERROR_INVALID_TEXT,   /* .InvalidText: empty, too long, not UTF-8, or with a NUL */
+  GEM_ERROR_INVALID_OPTION, /* .InvalidOption: an unknown key, a wrong type, a value out of range; the message
+                               names it */
+  GEM_ERROR_UNKNOWN_DOMAIN, /* .UnknownDomain */
+  GEM_ERROR_CONTEXT_EXCEEDED, /* .ContextExceeded: tokens needed and tokens there are */
+  GEM_ERROR_LIMIT_EXCEEDED,   /* .LimitExceeded: a quota; the message names it */
+  GEM_ERROR_BUSY,             /* .Busy: the session already generates */
+  GEM_ERROR_CANCELLED,        /* .Cancelled */
+  GEM_ERROR_NOT_AUTHORIZED,   /* .NotAuthorized: not the owner, or not allowed */
+  GEM_ERROR_NOT_READY,        /* .NotReady: the model is still loading, or could not be loaded */
+  GEM_ERROR_MODEL,            /* .Model: a file of the model is missing, cut short or altered */
+  GEM_ERROR_PATHWAY,          /* .Pathway: a pathway cannot be paged in or out */
+  GEM_ERROR_SHUTTING_DOWN,    /* .ShuttingDown */
+} GemError;
+
+/* "org.gemd.Gem1.Error.ContextExceeded" for a code; never NULL. */
+const char *
+gem_error_name(GemError code);

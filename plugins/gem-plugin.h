@@ -1,0 +1,285 @@
+/*
+ * The plugin ABI of gemd: plain C, no GLib, so that a module can be closed again.
+ *
+ * A module exports one symbol, `gem_plugin_describe`, which returns a static GemPlugin. The daemon reads
+ * abi_major, abi_minor and struct_size before it looks at anything else, and refuses a module whose major
+ * differs, whose minor is newer than its own, or whose structures are smaller than those of the minor that it
+ * states. Modules are opened from root-owned folders only, never when writable by group or others.
+ *
+ * Threads: every function below but `probe` is called from the daemon's engine thread alone.
+ * Errors: a function that can fail takes a GemPluginError, writes one line without a newline that names the
+ * thing at fault, and returns NULL or a negative number. It never writes a caller's text there. Ownership:
+ * what `open` or `*_new` returns is released by the matching `close` or `*_free`, never by free(). Pointers
+ * handed to a module stay valid as long as the object that it made with them, unless said otherwise. Shapes:
+ * row-major; [n][d] is n rows of d floats.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GEM_PLUGIN_ABI_MAJOR 1u
+#define GEM_PLUGIN_ABI_MINOR 0u
+#define GEM_PLUGIN_ENTRY     "gem_plugin_describe"
+#define GEM_PLUGIN_EXPORT    __attribute__((visibility("default")))
+
+typedef enum {
+  GEM_PLUGIN_ROUTER = 1,
+  GEM_PLUGIN_ATTENTION = 2,
+  GEM_PLUGIN_PATHWAY = 3,
+  GEM_PLUGIN_BACKEND = 4,
+} GemPluginKind;
+
+typedef struct {
+  uint32_t abi_major;
+  uint32_t abi_minor;
+  uint32_t struct_size;    /* sizeof(GemPlugin) as the module was built */
+  uint32_t kind;           /* GemPluginKind */
+  uint32_t functions_size; /* sizeof of the kind's table as the module was built */
+  const char *name;        /* "bert", "scar", "legal", "cpu": [a-z0-9-]+, unique within the kind */
+  const char *version;
+  const char *license; /* SPDX */
+  const char *summary; /* one line */
+  const void
+      *functions; /* GemRouterFunctions, GemAttentionFunctions, GemPathwayFunctions or GemBackendFunctions */
+} GemPlugin;
+
+/* The one exported symbol. */
+typedef const GemPlugin *(*GemPluginDescribe)(void);
+
+/* Defines the entry: GEM_PLUGIN_DEFINE(GEM_PLUGIN_ROUTER, "bert", "1.0", "Apache-2.0", "...", functions); */
+#define GEM_PLUGIN_DEFINE(plugin_kind, plugin_name, plugin_version, plugin_license, plugin_summary, table)   \
+  GEM_PLUGIN_EXPORT const GemPlugin *gem_plugin_describe(void);                                              \
+  const GemPlugin *gem_plugin_describe(void)                                                                 \
+  {                                                                                                          \
+    static const GemPlugin plugin = {                                                                        \
+        .abi_major = GEM_PLUGIN_ABI_MAJOR,                                                                   \
+        .abi_minor = GEM_PLUGIN_ABI_MINOR,                                                                   \
+        .struct_size = sizeof(GemPlugin),                                                                    \
+        .kind = (plugin_kind),                                                                               \
+        .functions_size = sizeof(table),                                                                     \
+        .name = (plugin_name),                                                                               \
+        .version = (plugin_version),                                                                         \
+        .license = (plugin_license),                                                                         \
+        .summary = (plugin_summary),                                                                         \
+        .functions = &(table),                                                                               \
+    };                                                                                                       \
+    return &plugin;                                                                                          \
+  }
+
+typedef struct {
+  char message[256];
+} GemPluginError;
+
+/* ---- what a module reads of the model ---- */
+
+/* Tensor types by their GGUF ids: 0 F32, 1 F16, 2 Q4_0, 8 Q8_0, 14 Q6_K. */
+typedef struct {
+  uint32_t type;
+  size_t rows;
+  size_t cols;
+  const void *data; /* rows of blocks; valid during the call of `open` alone: a backend copies or packs it */
+  size_t bytes;
+} GemTensorView;
+
+/* One model file, as a module may see it. */
+typedef struct {
+  void *context;
+  const char *file; /* for messages */
+  /* false: no such tensor */
+  bool (*find_tensor)(void *context, const char *name, GemTensorView *ret_tensor);
+  /* Numbers and strings of the metadata; false: no such key. The string lives as long as the source. */
+  bool (*find_number)(void *context, const char *key, double *ret_value);
+  const char *(*find_string)(void *context, const char *key);
+} GemTensorSource;
+
+/* The model's hyper-parameters; see format/gem-model-shape.h for their meaning. */
+typedef struct {
+  uint32_t struct_size;
+  uint32_t vocab, width, layers, heads, kv_heads, head_dim, rope_dim, ffn, domain_ffn, context, window,
+      domains;
+  uint32_t n_cluster_sets;
+  uint32_t clusters[4];
+  float rms_epsilon, rope_base;
+} GemShape;
+
+/* Keys or values of one layer of one sequence; row j (a position) starts at data + j * row_bytes, head h at h
+ * * head_bytes in it. The same as GemKvRows of the kernels. */
+typedef struct {
+  uint32_t type; /* 0 F32, 1 F16, 8 Q8_0 */
+  const uint8_t *data;
+  size_t row_bytes;
+  size_t head_bytes;
+} GemKeyValueRows;
+
+/* ---- backend: where arithmetic runs ---- */
+
+typedef enum {
+  GEM_PROBE_UNSUPPORTED = 0, /* this machine will never have it */
+  GEM_PROBE_DEFERRED = 1,    /* the device is not there yet: ask again later */
+  GEM_PROBE_SUPPORTED = 2,
+} GemProbeResult;
+
+typedef struct {
+  int32_t score;    /* the highest score is used */
+  char device[96];  /* "x86-64 CPU", "/dev/accel/accel0", ... */
+  char kernels[96]; /* "reference", "avx512 vnni", ... */
+  char reason[160]; /* why unsupported or deferred */
+} GemProbeReport;
+
+typedef struct GemMatrix GemMatrix;             /* of the backend */
+typedef struct GemBackendState GemBackendState; /* of the backend */
+
+/* One feed-forward: y += W_down (silu(W_gate x) * W_up x). */
+typedef struct {
+  const GemMatrix *gate; /* [ffn][width] */
+  const GemMatrix *up;   /* [ffn][width] */
+  const GemMatrix *down; /* [width][ffn] */
+} GemFeedForward;
+
+typedef struct GemBackendFunctions {
+  /* From CPU flags or a look at the device, before any of its vector code runs. Any thread. */
+  GemProbeResult (*probe)(GemProbeReport *ret_report);
+  GemBackendState *(*open)(GemPluginError *error);
+  void (*close)(GemBackendState *self);
+
+  /* Copies `data` (rows of blocks of `type`) into the backend's own form. */
+  GemMatrix *(*matrix_new)(GemBackendState *self, const GemTensorView *tensor, GemPluginError *error);
+  void (*matrix_free)(GemBackendState *self, GemMatrix *matrix);
+  size_t (*matrix_bytes)(const GemMatrix *matrix);
+  /* One row as floats, for embeddings: values is [cols]. */
+  void (*matrix_row)(GemBackendState *self, const GemMatrix *matrix, size_t row, float *values);
+
+  /* y[n][rows] = x[n][cols] W^T. A row's result does not depend on the other rows. */
+  void (*linear)(GemBackendState *self, const GemMatrix *matrix, const float *x, size_t n, float *y);
+  /* y[n][width] += FFN(x[n][width]). */
+  void (*feed_forward)(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y);
+  /* y[n][d] = x / sqrt(mean(x^2) + epsilon) * weight; y may be x. */
+  void (*rms_norm)(GemBackendState *self,
+                   const float *x,
+                   const float *weight,
+                   size_t n,
+                   size_t d,
+                   float epsilon,
+                   float *y);
+  /* Rotates pairs (2i, 2i + 1) of the first rope_dim values of each head; x is [n][heads][head_dim]. */
+  void (*rope)(GemBackendState *self,
+               float *x,
+               const uint32_t *positions,
+               size_t n,
+               size_t heads,
+               size_t head_dim,
+               size_t rope_dim,
+               float base);
+  void (*gelu)(GemBackendState *self, float *x, size_t count);
+  void (*softmax)(GemBackendState *self, float *x, size_t n);
+  /* cluster[i] = argmax_j cos(u[i], centroids[j]); centroids [k][d] of unit length. */
+  void (*scar_assign)(GemBackendState *self,
+                      const float *u,
+                      size_t n,
+                      size_t d,
+                      const float *centroids,
+                      size_t k,
+                      uint8_t *clusters);
+  /* One query row over the rows of a cache named by `visible` (ascending; NULL: 0 .. count - 1):
+   * out[heads][head_dim]. */
+  void (*attend)(GemBackendState *self,
+                 const float *q,
+                 size_t heads,
+                 size_t kv_heads,
+                 size_t head_dim,
+                 const GemKeyValueRows *keys,
+                 const GemKeyValueRows *values,
+                 const uint32_t *visible,
+                 size_t count,
+                 float *out);
+} GemBackendFunctions;
+
+/* A backend in use, as other modules get it. */
+typedef struct {
+  const GemBackendFunctions *functions;
+  GemBackendState *state;
+} GemBackend;
+
+/* ---- router: P(d | token) ---- */
+
+typedef struct GemRouter GemRouter;
+typedef struct GemRouterState
+    GemRouterState; /* what it remembers of one sequence: keys and values inside its window */
+
+typedef struct GemRouterFunctions {
+  /* `source` is router.gguf. `backend` stays valid until close. */
+  GemRouter *(*open)(const GemTensorSource *source,
+                     const GemShape *shape,
+                     const GemBackend *backend,
+                     GemPluginError *error);
+  void (*close)(GemRouter *self);
+  size_t (*resident_bytes)(const GemRouter *self);
+
+  GemRouterState *(*state_new)(GemRouter *self); /* NULL: out of memory */
+  GemRouterState *(*state_copy)(GemRouter *self, const GemRouterState *state);
+  void (*state_free)(GemRouter *self, GemRouterState *state);
+  size_t (*state_bytes)(const GemRouter *self);
+
+  /* One turn of n tokens after what `state` remembers: probabilities[n][domains], each row summing to 1 (the
+   * paper's Dynamic Token Router: softmax(W_r e_i)). `causal` false: within the turn token i sees j when |i -
+   * j| < window; true: only j <= i. Earlier turns are seen when i - j < window. The turn joins the state. A
+   * turn of any length is taken; negative: out of memory. */
+  int (*route)(GemRouter *self,
+               GemRouterState *state,
+               const uint32_t *tokens,
+               size_t n,
+               bool causal,
+               float *probabilities);
+} GemRouterFunctions;
+
+/* ---- attention: which keys a token sees ---- */
+
+typedef struct GemAttention GemAttention;
+
+/* n consecutive rows of one sequence in one layer. */
+typedef struct {
+  uint32_t layer;
+  uint32_t first; /* position of the first row; row i stands at first + i */
+  size_t n;
+  const float *q;       /* [n][heads][head_dim], rotated */
+  GemKeyValueRows keys; /* positions 0 .. first + n - 1 are filled */
+  GemKeyValueRows values;
+  const uint8_t *clusters; /* of positions 0 .. first + n - 1 in this layer; NULL when clusters_needed is 0 */
+} GemAttentionRows;
+
+typedef struct GemAttentionFunctions {
+  /* `source` is general.gguf (centroids). cluster_set is an index into shape->clusters (the k to use). */
+  GemAttention *(*open)(const GemTensorSource *source,
+                        const GemShape *shape,
+                        const GemBackend *backend,
+                        GemPluginError *error);
+  void (*close)(GemAttention *self);
+  size_t (*resident_bytes)(const GemAttention *self);
+  /* Whether `assign` must be called and its result kept with the cache. */
+  bool (*needs_clusters)(const GemAttention *self);
+  /* The cluster of each row's normed input u [n][width]; cluster_set indexes shape->clusters. */
+  void (*assign)(
+      GemAttention *self, uint32_t layer, uint32_t cluster_set, const float *u, size_t n, uint8_t *clusters);
+  /* out[n][heads][head_dim]. SCAR: row i sees j when j <= i and (same cluster, or i - j < window, or j == 0).
+   */
+  int (*attend)(GemAttention *self, const GemAttentionRows *rows, float *out);
+} GemAttentionFunctions;
+
+/* ---- pathway: one domain's (or the general) feed-forward ---- */
+
+typedef struct GemPathway GemPathway;
+
+typedef struct GemPathwayFunctions {
+  /* `source` is pathway-<domain>.gguf, or general.gguf for "general": tensors blk.N.ffn_gate, ffn_up,
+   * ffn_down (.weight). */
+  GemPathway *(*open)(const GemTensorSource *source,
+                      const GemShape *shape,
+                      const GemBackend *backend,
+                      GemPluginError *error);
+  void (*close)(GemPathway *self);
+  size_t (*resident_bytes)(const GemPathway *self);
+  /* y[n][width] += FFN(u[n][width]) of that layer. */
+  void (*apply)(GemPathway *self, uint32_t layer, const float *u, size_t n, float *y);
+} GemPathwayFunctions;
