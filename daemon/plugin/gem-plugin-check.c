@@ -1,0 +1,165 @@
+#include "daemon/plugin/gem-plugin-check.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Whether `dir` is the folder that the package installs to, under whatever name. */
+static gboolean
+is_installed_dir(const char *dir)
+{
+  struct stat installed;
+  struct stat status;
+  return stat(GEM_INSTALLED_PLUGIN_DIR, &installed) == 0 && stat(dir, &status) == 0 &&
+         installed.st_dev == status.st_dev && installed.st_ino == status.st_ino;
+}
+
+static gboolean
+check_owner_and_mode(const char *path, const struct stat *status, gboolean own_files, GError **error)
+{
+  if (status->st_uid != 0 && !(own_files && status->st_uid == geteuid())) {
+    g_set_error(error, GEM_PLUGIN_LOADER_ERROR, GEM_PLUGIN_LOADER_ERROR_UNSAFE,
+                "%s: belongs to user %u, but must belong to root%s", path, (guint)status->st_uid,
+                own_files ? " or to the user that runs the service" : "");
+    return FALSE;
+  }
+  if ((status->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    g_set_error(error, GEM_PLUGIN_LOADER_ERROR, GEM_PLUGIN_LOADER_ERROR_UNSAFE,
+                "%s: is writable by its %s (mode %04o)", path,
+                (status->st_mode & S_IWOTH) != 0 ? "group or others" : "group",
+                (guint)(status->st_mode & 07777));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* Type (S_IFDIR or S_IFREG), owner and mode of one path; `follow`: a symbolic link to it will do. */
+static gboolean
+check_path(const char *path, mode_t type, gboolean follow, gboolean own_files, GError **error)
+{
+  struct stat status;
+  if ((follow ? stat(path, &status) : lstat(path, &status)) != 0) {
+    g_set_error(error, GEM_PLUGIN_LOADER_ERROR, GEM_PLUGIN_LOADER_ERROR_UNSAFE, "%s: cannot be examined: %s",
+                path, g_strerror(errno));
+    return FALSE;
+  }
+  if ((status.st_mode & S_IFMT) != type) {
+    g_set_error(error, GEM_PLUGIN_LOADER_ERROR, GEM_PLUGIN_LOADER_ERROR_UNSAFE, "%s: is %s, not a %s", path,
+                S_ISLNK(status.st_mode) ? "a symbolic link" : "something else",
+                type == S_IFDIR ? "folder" : "regular file");
+    return FALSE;
+  }
+  return check_owner_and_mode(path, &status, own_files, error);
+}
+
+gboolean
+gem_plugin_check_file(const char *dir, const char *path, GError **error)
+{
+  gboolean own_files = !is_installed_dir(dir);
+  g_autofree char *folder = g_path_get_dirname(path);
+
+  /* Folders first: in one that others may write to, nothing that is seen of the file would last. */
+  return check_path(dir, S_IFDIR, TRUE, own_files, error) &&
+         check_path(folder, S_IFDIR, FALSE, own_files, error) &&
+         check_path(path, S_IFREG, FALSE, own_files, error);
+}
+
+/* Size of a kind's table in ABI 1.0; a later minor that adds functions keeps its own row of sizes. */
+static gsize
+table_size(GemPluginKind kind)
+{
+  switch (kind) {
+  case GEM_PLUGIN_ROUTER:
+    return sizeof(GemRouterFunctions);
+  case GEM_PLUGIN_ATTENTION:
+    return sizeof(GemAttentionFunctions);
+  case GEM_PLUGIN_PATHWAY:
+    return sizeof(GemPathwayFunctions);
+  case GEM_PLUGIN_BACKEND:
+    return sizeof(GemBackendFunctions);
+  }
+  return G_MAXSIZE;
+}
+
+static gboolean
+refuse(GError **error, const char *path, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* Always FALSE, so that a check may end in it. */
+static gboolean
+refuse(GError **error, const char *path, const char *format, ...)
+{
+  va_list arguments;
+  va_start(arguments, format);
+  g_autofree char *reason = g_strdup_vprintf(format, arguments);
+  va_end(arguments);
+  g_set_error(error, GEM_PLUGIN_LOADER_ERROR, GEM_PLUGIN_LOADER_ERROR_ABI, "%s: %s", path, reason);
+  return FALSE;
+}
+
+/* The fields that say how the others may be read. */
+static gboolean
+check_abi(const GemPlugin *plugin, const char *path, GError **error)
+{
+  if (plugin == NULL) {
+    return refuse(error, path, "describes nothing");
+  }
+  if (plugin->abi_major != GEM_PLUGIN_ABI_MAJOR) {
+    return refuse(error, path, "was built for plugin ABI %u.x, this service has %u.%u", plugin->abi_major,
+                  GEM_PLUGIN_ABI_MAJOR, GEM_PLUGIN_ABI_MINOR);
+  }
+  if (plugin->abi_minor > GEM_PLUGIN_ABI_MINOR) {
+    return refuse(error, path, "was built for plugin ABI %u.%u, newer than this service's %u.%u",
+                  plugin->abi_major, plugin->abi_minor, GEM_PLUGIN_ABI_MAJOR, GEM_PLUGIN_ABI_MINOR);
+  }
+  if (plugin->struct_size < sizeof(GemPlugin)) {
+    return refuse(error, path, "its description has %u bytes, ABI %u.%u needs %zu", plugin->struct_size,
+                  plugin->abi_major, plugin->abi_minor, sizeof(GemPlugin));
+  }
+  return TRUE;
+}
+
+/* Every entry of the table is a function pointer; none may be NULL. */
+static gboolean
+check_functions(const GemPlugin *plugin, const char *path, GemPluginKind kind, GError **error)
+{
+  gsize needed = table_size(kind);
+  if (plugin->functions == NULL || plugin->functions_size < needed) {
+    return refuse(error, path, "its table of functions has %u bytes, the kind “%s” of ABI %u.%u needs %zu",
+                  plugin->functions != NULL ? plugin->functions_size : 0, gem_plugin_kind_folder(kind),
+                  plugin->abi_major, plugin->abi_minor, needed);
+  }
+  for (gsize i = 0; i < needed / sizeof(void *); i++) {
+    void *function;
+    memcpy(&function, (const char *)plugin->functions + i * sizeof(void *), sizeof function);
+    if (function == NULL) {
+      return refuse(error, path, "function %zu of %zu of its table is missing", i + 1,
+                    needed / sizeof(void *));
+    }
+  }
+  return TRUE;
+}
+
+gboolean
+gem_plugin_check_description(
+    const GemPlugin *plugin, const char *path, GemPluginKind kind, const char *name, GError **error)
+{
+  if (!check_abi(plugin, path, error)) {
+    return FALSE;
+  }
+  if (plugin->kind != (guint32)kind) {
+    return refuse(error, path, "is of kind %u, the folder “%s” holds kind %u", plugin->kind,
+                  gem_plugin_kind_folder(kind), (guint)kind);
+  }
+  if (g_strcmp0(plugin->name, name) != 0) {
+    return refuse(error, path, "calls itself “%s”, its file is called “%s”",
+                  plugin->name != NULL ? plugin->name : "", name);
+  }
+  if (plugin->version == NULL || plugin->license == NULL || plugin->summary == NULL) {
+    return refuse(error, path, "states no %s",
+                  plugin->version == NULL   ? "version"
+                  : plugin->license == NULL ? "license"
+                                            : "summary");
+  }
+  return check_functions(plugin, path, kind, error);
+}

@@ -1,0 +1,21 @@
+/*
+ * How a module sees a model file: a GemTensorSource over a GemGguf, and a GemShape from a GemModelShape, so
+ * that modules need to know the plugin ABI alone.
+ */
+#pragma once
+
+#include "format/gem-gguf.h"
+#include "format/gem-model-shape.h"
+#include "plugins/gem-plugin.h"
+
+/* Keeps a reference on `file`. Tensors point into its mapping; strings live as long as the source. For one
+ * thread at a time. */
+GemTensorSource *
+gem_tensor_source_new(GemGguf *file);
+void
+gem_tensor_source_free(GemTensorSource *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTensorSource, gem_tensor_source_free)
+
+/* The part of the hyper-parameters that modules read; copies, nothing to free. */
+GemShape
+gem_shape_for_plugins(const GemModelShape *shape);
