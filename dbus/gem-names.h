@@ -12,6 +12,7 @@
 #define GEM_REQUEST_INTERFACE "org.gemd.Gem1.Request"
 #define GEM_PATHWAY_INTERFACE "org.gemd.Gem1.Pathway"
 #define GEM_BACKEND_INTERFACE "org.gemd.Gem1.Backend"
+#define GEM_ERROR_PREFIX      "org.gemd.Gem1.Error."
 
 /* The longest text that a method takes, in bytes of UTF-8: 256 KiB. */
 #define GEM_MAX_TEXT_BYTES (256u * 1024u)
