@@ -1,0 +1,57 @@
+# arm64: cross-build for aarch64 and run the unit tests under qemu-user (needs root)
+#
+# Makes a build root of Debian's arm64 packages in ./build-arm64-root once (minutes, about 1.5 GB), then builds and
+# tests in it. The last line is "N passed, N failed".
+
+. "$GEM_VERB_DIR/lib/results.sh"
+[ "$(id -u)" = 0 ] || die "arm64 needs root, to make a build root and to enter it"
+ensure_needs arm64
+root=$GEM_SOURCE_DIR/build-arm64-root
+
+make_root() {
+  local packages=crossbuild-essential-arm64,meson,ninja-build,pkg-config,qemu-user,dbus-daemon,libglib2.0-bin
+  packages+=,libglib2.0-dev:arm64,libglib2.0-dev-bin,libsystemd-dev:arm64,libjson-glib-dev:arm64,libopenblas-dev:arm64
+  say "Making an arm64 build root in $root ..."
+  rm -rf "$root.part"
+  mmdebstrap --variant=minbase --architectures=amd64,arm64 --include="$packages" bookworm "$root.part" >&2 ||
+    die "mmdebstrap failed"
+  mkdir -p "$root.part/source" "$root.part/build"
+  mv "$root.part" "$root"
+}
+
+write_cross_file() {
+  cat >"$root/arm64.ini" <<CROSS
+[binaries]
+c = 'aarch64-linux-gnu-gcc'
+ar = 'aarch64-linux-gnu-ar'
+strip = 'aarch64-linux-gnu-strip'
+pkgconfig = 'aarch64-linux-gnu-pkg-config'
+exe_wrapper = 'qemu-aarch64'
+[host_machine]
+system = 'linux'
+cpu_family = 'aarch64'
+cpu = 'aarch64'
+endian = 'little'
+CROSS
+}
+
+# run_inside COMMAND: in the root, with the sources bound read-only at /source.
+run_inside() {
+  unshare --mount --pid --fork --kill-child bash -c '
+    mount --bind "$1" "$2/source" && mount -o remount,bind,ro "$2/source" &&
+      exec chroot "$2" bash -c "mount -t proc proc /proc && cd /source && $3"' - \
+    "$GEM_SOURCE_DIR" "$root" "$1"
+}
+
+[ -d "$root" ] || make_root
+write_cross_file
+run_inside '([ -f /build/build.ninja ] || meson setup /build --cross-file /arm64.ini) && ninja -C /build' >&2 ||
+  die "the cross-build failed"
+say "== Tests under qemu-user"
+rm -f "$root"/build/meson-logs/testlog*.json
+status=0
+# Programs that a test starts itself run through qemu too: they are aarch64 programs.
+run_inside 'meson test -C /build --no-rebuild --print-errorlogs --timeout-multiplier 10' >&2 || status=$?
+log=$(compgen -G "$root/build/meson-logs/testlog*.json") || die "meson test left no log"
+add_counts "$log" "$status"
+report_results

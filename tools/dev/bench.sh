@@ -1,0 +1,8 @@
+# bench [NAME...]: run the benchmarks and print what they measured
+#
+# In ./build-release, built with optimisation.
+
+ensure_needs build bus
+dir=$(build_dir)-release
+build_tree "$dir" --buildtype=release
+meson test -C "$dir" --no-rebuild --benchmark --verbose --num-processes 1 "$@"

@@ -1,0 +1,19 @@
+# bus COMMAND...: run a command with the daemon on a private bus in place of the system bus
+#
+# Everything that speaks to the system bus works as on an installed system; gem-client and gem-train of the
+# build are on PATH. The exit status is the command's. Bus and daemon end with it.
+#
+#   ./dev bus gem-client ask "Patient has high temperature today"
+#   ./dev bus busctl introspect org.gemd.Gem1 /org/gemd/Gem1
+#   ./dev bus gdbus call --system -d org.gemd.Gem1 -o /org/gemd/Gem1 -m org.gemd.Gem1.Manager.CountTokens hello
+#
+# GEM_MODEL names another model folder, GEM_DAEMON_LOG a file that the daemon's log is kept in.
+
+[ $# -gt 0 ] || die_usage "bus: what command? See ./dev bus --help"
+. "$GEM_VERB_DIR/lib/bus.sh"
+with_daemon
+[ "$gem_model_is_random" = no ] || say "(The model has random weights: its answers mean nothing.)"
+# Ctrl-C is the command's business; its status is passed on.
+trap : INT
+(cd -- "$GEM_INVOKED_FROM" && exec "$@")
+exit $?

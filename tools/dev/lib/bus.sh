@@ -1,0 +1,78 @@
+# A private bus with the daemon on it, in the place of the system bus, for as long as the script runs.
+
+# Both run in a session of their own, so that Ctrl-C reaches the command alone, and end with this script.
+start_apart() { setsid setpriv --pdeathsig TERM "$@"; }
+
+write_bus_config() {
+  cat >"$1/bus.conf" <<CONFIG
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=$1/bus</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow own="*"/>
+    <allow send_destination="*" eavesdrop="false"/>
+    <allow receive_sender="*"/>
+    <allow user="*"/>
+  </policy>
+</busconfig>
+CONFIG
+}
+
+# Ends process $1 and waits: SIGTERM first, SIGKILL after 5 s.
+end_process() {
+  kill -TERM "$1" 2>/dev/null || return 0
+  local i
+  for ((i = 0; i < 100; i++)); do
+    kill -0 "$1" 2>/dev/null || break
+    sleep 0.05
+  done
+  kill -KILL "$1" 2>/dev/null
+  wait "$1" 2>/dev/null
+}
+
+# start_private_bus: sets and exports DBUS_SYSTEM_BUS_ADDRESS.
+start_private_bus() {
+  local i
+  gem_bus_dir=$(mktemp -d "${TMPDIR:-/tmp}/gem-bus.XXXXXX") || die "no temporary folder"
+  at_exit 'rm -rf "$gem_bus_dir"'
+  write_bus_config "$gem_bus_dir"
+  start_apart dbus-daemon --config-file="$gem_bus_dir/bus.conf" --nofork --nopidfile \
+    </dev/null >/dev/null 2>"$gem_bus_dir/bus.log" &
+  gem_bus_pid=$!
+  at_exit 'end_process "$gem_bus_pid"'
+  for ((i = 0; i < 200; i++)); do
+    [ -S "$gem_bus_dir/bus" ] && break
+    kill -0 "$gem_bus_pid" 2>/dev/null || break
+    sleep 0.02
+  done
+  [ -S "$gem_bus_dir/bus" ] || die "dbus-daemon did not start: $(grep -v 'set fd limit' "$gem_bus_dir/bus.log")"
+  export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$gem_bus_dir/bus
+}
+
+# start_daemon MODEL: starts gemd on the private bus; back when the model is loaded.
+start_daemon() {
+  local build
+  build=$(build_dir)
+  GEM_PLUGIN_PATH=$build/plugins start_apart "$build/daemon/gemd" --model "$1" \
+    </dev/null >"$gem_bus_dir/gemd.log" 2>&1 &
+  gem_daemon_pid=$!
+  at_exit 'end_process "$gem_daemon_pid"'
+  "$build/clients/gem-client/gem-client" status --wait 60 >/dev/null 2>"$gem_bus_dir/wait.log" && return 0
+  cat "$gem_bus_dir/gemd.log" >&2
+  die "the daemon did not get ready: $(cat "$gem_bus_dir/wait.log")"
+}
+
+# with_daemon: builds, chooses the model, starts bus and daemon, and puts the build's programs on PATH.
+with_daemon() {
+  local build
+  build=$(build_dir)
+  ensure_needs build bus
+  build_tree "$build"
+  choose_model
+  start_private_bus
+  start_daemon "$gem_model"
+  export PATH=$build/clients/gem-client:$build/training:$PATH
+}

@@ -1,0 +1,43 @@
+# test [--all] [--ci] [NAME...]: build and run the tests
+#
+# Without options: the quick tests. NAMEs (as meson test takes them) run only those.
+#   --all   adds the sanitizers' run, coverage, and (as root) aarch64 under qemu-user: takes long
+#   --ci    adds the style check, warnings as errors, and the sanitizers' run
+# GEM_DATA names a folder of real texts; tests that want it are skipped without.
+# The last line is "N passed, N failed": subtests and steps over all runs.
+
+. "$GEM_VERB_DIR/lib/results.sh"
+. "$GEM_VERB_DIR/lib/suites.sh"
+
+all=no
+ci=no
+names=()
+for argument in "$@"; do
+  case $argument in
+    --all) all=yes ;;
+    --ci) ci=yes ;;
+    -*) die_usage "test: no option '$argument'" ;;
+    *) names+=("$argument") ;;
+  esac
+done
+
+if [ "$ci" = yes ]; then
+  ensure_needs build bus test format sanitize
+  run_step "Style" "$GEM_SOURCE_DIR/dev" format --check
+  test_suite_quick --werror
+  test_suite_sanitize
+else
+  ensure_needs build bus test
+  test_suite_quick ${names[@]+"${names[@]}"}
+fi
+if [ "$all" = yes ]; then
+  ensure_needs sanitize coverage
+  test_suite_sanitize
+  run_step "Coverage" "$GEM_SOURCE_DIR/dev" coverage
+  if [ "$(id -u)" = 0 ]; then
+    run_step "aarch64 under qemu-user" "$GEM_SOURCE_DIR/dev" arm64
+  else
+    say "== aarch64 under qemu-user: left out, since making its build root needs root"
+  fi
+fi
+report_results
