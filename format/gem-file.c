@@ -1,0 +1,175 @@
+#include "format/gem-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/gem-gguf.h"
+
+/* "cannot VERB PATH: strerror" as an error of our domain; always FALSE. */
+static gboolean
+fail(GError **error, int number, const char *verb, const char *path)
+{
+  g_autofree char *name = g_filename_display_name(path);
+  g_set_error(error, GEM_FORMAT_ERROR, number == ENOENT ? GEM_FORMAT_ERROR_MISSING : GEM_FORMAT_ERROR_IO,
+              "cannot %s %s: %s", verb, name, g_strerror(number));
+  return FALSE;
+}
+
+/* An open descriptor of a regular file and its status; -1 on error. Never waits, whatever stands at the path.
+ */
+static int
+open_regular(const char *path, struct stat *ret_status, GError **error)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 || fstat(fd, ret_status) < 0) {
+    fail(error, errno, "open", path);
+    if (fd >= 0)
+      close(fd);
+    return -1;
+  }
+  if (!S_ISREG(ret_status->st_mode)) {
+    fail(error, S_ISDIR(ret_status->st_mode) ? EISDIR : EINVAL, "open", path);
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+GBytes *
+gem_file_map(const char *path, GError **error)
+{
+  struct stat status;
+  int fd = open_regular(path, &status, error);
+  if (fd < 0)
+    return NULL;
+  g_autoptr(GError) cause = NULL;
+  g_autoptr(GMappedFile) mapping = g_mapped_file_new_from_fd(fd, FALSE, &cause);
+  close(fd);
+  if (mapping == NULL) {
+    g_autofree char *name = g_filename_display_name(path);
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "cannot map %s: %s", name, cause->message);
+    return NULL;
+  }
+  return g_mapped_file_get_bytes(mapping);
+}
+
+/* Reads until the end or `size` bytes; the bytes read, -1 with errno on error. */
+static gssize
+read_all(int fd, guint8 *buffer, gsize size)
+{
+  gsize done = 0;
+  while (done < size) {
+    gssize got = read(fd, buffer + done, size - done);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return -1;
+    if (got == 0)
+      break;
+    done += (gsize)got;
+  }
+  return (gssize)done;
+}
+
+GBytes *
+gem_file_read(const char *path, gsize max, GError **error)
+{
+  struct stat status;
+  int fd = open_regular(path, &status, error);
+  if (fd < 0)
+    return NULL;
+  if (status.st_size < 0 || (guint64)status.st_size > max) {
+    g_autofree char *name = g_filename_display_name(path);
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
+                "%s: %" G_GINT64_FORMAT " bytes long; at most %" G_GSIZE_FORMAT " are read", name,
+                (gint64)status.st_size, max);
+    close(fd);
+    return NULL;
+  }
+  gsize size = (gsize)status.st_size;
+  g_autofree guint8 *buffer = g_try_malloc(MAX(size, 1));
+  gssize got = buffer ? read_all(fd, buffer, size) : -1;
+  int number = buffer ? errno : ENOMEM;
+  close(fd);
+  if (got < 0) {
+    fail(error, number, "read", path);
+    return NULL;
+  }
+  return g_bytes_new_take(g_steal_pointer(&buffer), (gsize)got);
+}
+
+/* Writes all parts; 0, or the errno. */
+static int
+write_parts(int fd, GPtrArray *parts)
+{
+  for (guint i = 0; i < parts->len; i++) {
+    gsize left;
+    const guint8 *data = g_bytes_get_data(parts->pdata[i], &left);
+    while (left > 0) {
+      gssize written = write(fd, data, left);
+      if (written < 0 && errno == EINTR)
+        continue;
+      if (written < 0)
+        return errno;
+      data += written;
+      left -= (gsize)written;
+    }
+  }
+  return 0;
+}
+
+/* A new file beside `path`, with the mode that the umask leaves; -1 with errno on error. */
+static int
+create_beside(const char *path, char **ret_temporary)
+{
+  for (guint attempt = 0; attempt < 100; attempt++) {
+    g_autofree char *temporary = g_strdup_printf("%s.%08x.tmp", path, g_random_int());
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0) {
+      *ret_temporary = g_steal_pointer(&temporary);
+      return fd;
+    }
+    if (errno != EEXIST)
+      return -1;
+  }
+  errno = EEXIST;
+  return -1;
+}
+
+/* Makes the new name itself last over a power cut. A file system that cannot sync folders is no error. */
+static void
+sync_folder(const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname(path);
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) {
+    fsync(fd);
+    close(fd);
+  }
+}
+
+gboolean
+gem_file_replace(const char *path, GPtrArray *parts, GError **error)
+{
+  g_autofree char *temporary = NULL;
+  int fd = create_beside(path, &temporary);
+  if (fd < 0)
+    return fail(error, errno, "write", path);
+
+  int number = write_parts(fd, parts);
+  if (number == 0 && fsync(fd) < 0)
+    number = errno;
+  if (close(fd) < 0 && number == 0)
+    number = errno;
+  if (number == 0 && rename(temporary, path) < 0)
+    number = errno;
+  if (number != 0) {
+    unlink(temporary);
+    return fail(error, number, "write", path);
+  }
+  sync_folder(path);
+  return TRUE;
+}

@@ -1,0 +1,18 @@
+/* Whole files: mapped, read, and replaced so that a reader sees the old one or the new one, never a part. */
+#pragma once
+
+#include <gio/gio.h>
+
+/* Maps a regular file. MISSING when there is none, IO otherwise; the message names the path. A file cut short
+ * while it is mapped kills the reader: for files that others may write, gem_file_read. */
+GBytes *
+gem_file_map(const char *path, GError **error);
+
+/* Reads a regular file of at most `max` bytes into memory. Errors as above; MALFORMED when it is longer. */
+GBytes *
+gem_file_read(const char *path, gsize max, GError **error);
+
+/* Writes the parts (GBytes) one after the other beside `path`, syncs, renames over it. On failure the old
+ * file stands and nothing is left beside it; IO, naming the path. */
+gboolean
+gem_file_replace(const char *path, GPtrArray *parts, GError **error);
