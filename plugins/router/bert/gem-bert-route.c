@@ -1,0 +1,220 @@
+#include "plugins/router/bert/gem-bert.h"
+
+#include <stdlib.h>
+
+/* One turn on its way through the encoder. */
+typedef struct {
+  GemRouter *router;
+  GemRouterState *state; /* has room for the turn; its rows count only what came before */
+  const uint32_t *tokens;
+  size_t n;
+  bool causal;
+  float *x; /* [n][D], the residual stream */
+} Turn;
+
+static size_t
+block_rows(const Turn *turn, size_t first)
+{
+  return turn->n - first < GEM_BERT_BLOCK ? turn->n - first : GEM_BERT_BLOCK;
+}
+
+static void
+add_rows(float *x, const float *addend, size_t count)
+{
+  for (size_t i = 0; i < count; i++) {
+    x[i] += addend[i];
+  }
+}
+
+/* x = E[tokens], projected to the width where the embedding is narrower. */
+static void
+embed_block(const Turn *turn, size_t first)
+{
+  GemRouter *self = turn->router;
+  const GemBackendFunctions *backend = self->backend.functions;
+  size_t rows = block_rows(turn, first);
+  float *x = turn->x + first * self->width;
+  float *embedded = self->projection != NULL ? self->scratch.hidden : x;
+
+  for (size_t i = 0; i < rows; i++) {
+    backend->matrix_row(self->backend.state, self->embeddings, turn->tokens[first + i],
+                        embedded + i * self->embedding);
+  }
+  if (self->projection != NULL) {
+    backend->linear(self->backend.state, self->projection, embedded, rows, x);
+  }
+}
+
+/* u = RMSNorm(x) into scratch.normed. */
+static void
+norm_block(const Turn *turn, size_t first, size_t rows, const float *weight)
+{
+  GemRouter *self = turn->router;
+  self->backend.functions->rms_norm(self->backend.state, turn->x + first * self->width, weight, rows,
+                                    self->width, self->rms_epsilon, self->scratch.normed);
+}
+
+static void
+rotate_block(const Turn *turn, size_t first, size_t rows, float *heads)
+{
+  GemRouter *self = turn->router;
+  for (size_t i = 0; i < rows; i++) {
+    self->scratch.positions[i] = turn->state->next + (uint32_t)(first + i);
+  }
+  self->backend.functions->rope(self->backend.state, heads, self->scratch.positions, rows, self->heads,
+                                self->head_dim, self->head_dim, self->rope_base);
+}
+
+/* The block's rotated keys, and its values, behind those of earlier tokens. */
+static void
+remember_block(const Turn *turn, uint32_t layer, size_t first)
+{
+  GemRouter *self = turn->router;
+  const GemBackendFunctions *backend = self->backend.functions;
+  const GemBertLayer *weights = &self->layers[layer];
+  size_t rows = block_rows(turn, first);
+  size_t offset = (turn->state->rows + first) * self->width;
+  float *keys = gem_bert_state_keys(turn->state, layer) + offset;
+  float *values = gem_bert_state_values(turn->state, layer) + offset;
+
+  norm_block(turn, first, rows, weights->attention_norm);
+  backend->linear(self->backend.state, weights->key, self->scratch.normed, rows, keys);
+  backend->linear(self->backend.state, weights->value, self->scratch.normed, rows, values);
+  rotate_block(turn, first, rows, keys);
+}
+
+/* One token's attention over what lies inside the window: earlier tokens, and later ones of its own turn
+ * unless the turn is causal. Row r of the state is r - i tokens after the token's own row i. */
+static void
+attend_token(const Turn *turn, uint32_t layer, size_t token, const float *query, float *out)
+{
+  GemRouter *self = turn->router;
+  size_t own = turn->state->rows + token;
+  size_t first = own + 1 > self->window ? own + 1 - self->window : 0;
+  size_t end = own + 1;
+  if (!turn->causal) {
+    size_t turn_end = turn->state->rows + turn->n;
+    end = turn_end - own < self->window ? turn_end : own + self->window;
+  }
+
+  size_t offset = first * self->width;
+  GemKeyValueRows keys = {
+      .type = 0, /* F32 */
+      .data = (const uint8_t *)(gem_bert_state_keys(turn->state, layer) + offset),
+      .row_bytes = self->width * sizeof(float),
+      .head_bytes = self->head_dim * sizeof(float),
+  };
+  GemKeyValueRows values = keys;
+  values.data = (const uint8_t *)(gem_bert_state_values(turn->state, layer) + offset);
+  self->backend.functions->attend(self->backend.state, query, self->heads, self->heads, self->head_dim, &keys,
+                                  &values, NULL, end - first, out);
+}
+
+/* x += W_o attention(u) */
+static void
+attention_block(const Turn *turn, uint32_t layer, size_t first)
+{
+  GemRouter *self = turn->router;
+  const GemBackendFunctions *backend = self->backend.functions;
+  const GemBertLayer *weights = &self->layers[layer];
+  GemBertScratch *scratch = &self->scratch;
+  size_t rows = block_rows(turn, first);
+
+  norm_block(turn, first, rows, weights->attention_norm);
+  backend->linear(self->backend.state, weights->query, scratch->normed, rows, scratch->queries);
+  rotate_block(turn, first, rows, scratch->queries);
+  for (size_t i = 0; i < rows; i++) {
+    attend_token(turn, layer, first + i, scratch->queries + i * self->width,
+                 scratch->attended + i * self->width);
+  }
+  backend->linear(self->backend.state, weights->output, scratch->attended, rows, scratch->normed);
+  add_rows(turn->x + first * self->width, scratch->normed, rows * self->width);
+}
+
+/* x += W_down gelu(W_up u) */
+static void
+feed_forward_block(const Turn *turn, uint32_t layer, size_t first)
+{
+  GemRouter *self = turn->router;
+  const GemBackendFunctions *backend = self->backend.functions;
+  const GemBertLayer *weights = &self->layers[layer];
+  GemBertScratch *scratch = &self->scratch;
+  size_t rows = block_rows(turn, first);
+
+  norm_block(turn, first, rows, weights->feed_forward_norm);
+  backend->linear(self->backend.state, weights->up, scratch->normed, rows, scratch->hidden);
+  backend->gelu(self->backend.state, scratch->hidden, rows * self->hidden);
+  backend->linear(self->backend.state, weights->down, scratch->hidden, rows, scratch->normed);
+  add_rows(turn->x + first * self->width, scratch->normed, rows * self->width);
+}
+
+/* All keys and values first: a token may look ahead in its turn, beyond its block. */
+static void
+run_layer(const Turn *turn, uint32_t layer)
+{
+  for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
+    remember_block(turn, layer, first);
+  }
+  for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
+    attention_block(turn, layer, first);
+    feed_forward_block(turn, layer, first);
+  }
+}
+
+/* P(d | x_i) = softmax(W_r e_i), the paper's routing probability. */
+static void
+classify_block(const Turn *turn, size_t first, float *probabilities)
+{
+  GemRouter *self = turn->router;
+  size_t rows = block_rows(turn, first);
+  norm_block(turn, first, rows, self->output_norm);
+  self->backend.functions->linear(self->backend.state, self->classifier, self->scratch.normed, rows,
+                                  probabilities + first * self->domains);
+  for (size_t i = first; i < first + rows; i++) {
+    self->backend.functions->softmax(self->backend.state, probabilities + i * self->domains, self->domains);
+  }
+}
+
+int
+gem_bert_route(GemRouter *self,
+               GemRouterState *state,
+               const uint32_t *tokens,
+               size_t n,
+               bool causal,
+               float *probabilities)
+{
+  for (size_t i = 0; i < n; i++) {
+    if (tokens[i] >= self->vocabulary) {
+      return -2;
+    }
+  }
+  if (n == 0) {
+    return 0;
+  }
+
+  float *x = malloc(n * self->width * sizeof *x);
+  if (x == NULL) {
+    return -1;
+  }
+  if (!gem_bert_state_reserve(state, n)) {
+    free(x);
+    return -1;
+  }
+
+  Turn turn = {.router = self, .state = state, .tokens = tokens, .n = n, .causal = causal, .x = x};
+  for (size_t first = 0; first < n; first += GEM_BERT_BLOCK) {
+    embed_block(&turn, first);
+  }
+  for (uint32_t layer = 0; layer < self->n_layers; layer++) {
+    run_layer(&turn, layer);
+  }
+  for (size_t first = 0; first < n; first += GEM_BERT_BLOCK) {
+    classify_block(&turn, first, probabilities);
+  }
+  free(x);
+
+  state->rows += n;
+  state->next += (uint32_t)n;
+  gem_bert_state_trim(state);
+  return 0;
+}

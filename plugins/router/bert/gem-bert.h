@@ -1,0 +1,109 @@
+/*
+ * The paper's Dynamic Token Router: a small BERT-like encoder over the sequence's own tokens, and a
+ * classifier over domains for each token. Pre-norm, RoPE, GELU, attention inside a window.
+ *
+ * Private to the module: what its three files share.
+ */
+#pragma once
+
+#include "plugins/gem-plugin.h"
+
+/* Rows that go through the arithmetic at a time. */
+#define GEM_BERT_BLOCK 64
+
+/* Weights of one layer. D is the width, F the width of the feed-forward. */
+typedef struct {
+  float *attention_norm;    /* [D] */
+  GemMatrix *query;         /* [D][D] */
+  GemMatrix *key;           /* [D][D] */
+  GemMatrix *value;         /* [D][D] */
+  GemMatrix *output;        /* [D][D] */
+  float *feed_forward_norm; /* [D] */
+  GemMatrix *up;            /* [F][D] */
+  GemMatrix *down;          /* [D][F] */
+} GemBertLayer;
+
+/* Room for the arithmetic of one block, one allocation. */
+typedef struct {
+  float *normed;       /* [GEM_BERT_BLOCK][D]: u, and the projections that are added to x */
+  float *queries;      /* [GEM_BERT_BLOCK][D] */
+  float *attended;     /* [GEM_BERT_BLOCK][D] */
+  float *hidden;       /* [GEM_BERT_BLOCK][max(F, E)]: the feed-forward's, and the embedding's */
+  uint32_t *positions; /* [GEM_BERT_BLOCK] */
+} GemBertScratch;
+
+struct GemRouter {
+  GemBackend backend;
+  uint32_t vocabulary; /* V, tokens */
+  uint32_t embedding;  /* E */
+  uint32_t width;      /* D */
+  uint32_t heads;
+  uint32_t head_dim;
+  uint32_t hidden; /* F */
+  uint32_t window; /* tokens */
+  uint32_t domains;
+  float rms_epsilon;
+  float rope_base;
+  GemMatrix *embeddings; /* [V][E] */
+  GemMatrix *projection; /* [D][E]; NULL when E == D */
+  float *output_norm;    /* [D] */
+  GemMatrix *classifier; /* [domains][D]: W_r */
+  uint32_t n_layers;
+  GemBertLayer *layers;
+  GemBertScratch scratch;
+};
+
+/* Rotated keys, and values, of the last tokens of one sequence, in every layer; at least the last window - 1
+ * of them where the sequence has as many. Room for a few more, so that single tokens are appended without
+ * moving the others each time. */
+struct GemRouterState {
+  uint32_t n_layers;
+  uint32_t width;
+  uint32_t window;
+  uint32_t next; /* position of the next token in the sequence */
+  size_t rows;   /* tokens held: positions next - rows .. next - 1 */
+  size_t capacity;
+  float *data; /* [n_layers][2][capacity][D] */
+};
+
+/* ---- gem-bert-load.c ---- */
+GemRouter *
+gem_bert_open(const GemTensorSource *source,
+              const GemShape *shape,
+              const GemBackend *backend,
+              GemPluginError *error);
+void
+gem_bert_close(GemRouter *self);
+size_t
+gem_bert_resident_bytes(const GemRouter *self);
+
+/* ---- gem-bert-state.c ---- */
+GemRouterState *
+gem_bert_state_new(GemRouter *self);
+GemRouterState *
+gem_bert_state_copy(GemRouter *self, const GemRouterState *state);
+void
+gem_bert_state_free(GemRouter *self, GemRouterState *state);
+size_t
+gem_bert_state_bytes(const GemRouter *self);
+/* Room for n more tokens, dropping those that fell out of the window. False, and nothing changed: out of
+ * memory. */
+bool
+gem_bert_state_reserve(GemRouterState *state, size_t n);
+/* Gives back what a long turn needed beyond the usual room. */
+void
+gem_bert_state_trim(GemRouterState *state);
+/* First row of a layer's keys or values, [capacity][D]. */
+float *
+gem_bert_state_keys(const GemRouterState *state, uint32_t layer);
+float *
+gem_bert_state_values(const GemRouterState *state, uint32_t layer);
+
+/* ---- gem-bert-route.c ---- */
+int
+gem_bert_route(GemRouter *self,
+               GemRouterState *state,
+               const uint32_t *tokens,
+               size_t n,
+               bool causal,
+               float *probabilities);
