@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "kernels/gem-half.h"
+
 typedef struct {
   GemType type;
   const char *name;
@@ -77,29 +79,10 @@ gem_type_row_bytes(GemType type, size_t cols)
   return blocks * info->block_bytes;
 }
 
-/* Half: 1 sign, 5 exponent (bias 15), 10 fraction bits. Single: 1, 8 (bias 127), 23. */
-
 float
 gem_half_to_float(uint16_t half)
 {
-  uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-  uint32_t exponent = (half >> 10) & 0x1fu;
-  uint32_t fraction = half & 0x3ffu;
-  uint32_t bits;
-
-  if (exponent == 0) {
-    /* Zero or subnormal: fraction * 2^-24, exact in single. */
-    float magnitude = (float)fraction * 0x1p-24f;
-    memcpy(&bits, &magnitude, sizeof bits);
-    bits |= sign;
-  } else if (exponent == 31) {
-    bits = sign | 0x7f800000u | (fraction << 13);
-  } else {
-    bits = sign | ((exponent + 112) << 23) | (fraction << 13);
-  }
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
+  return gem_half_decode(half);
 }
 
 uint16_t

@@ -22,8 +22,11 @@ gem_f32_quantize(const float *values, uint8_t *row, size_t cols)
 void
 gem_f16_dequantize(const uint8_t *row, float *values, size_t cols)
 {
-  for (size_t i = 0; i < cols; i++)
-    values[i] = gem_block_load_half(row + 2 * i);
+  for (size_t i = 0; i < cols; i++) {
+    uint16_t half;
+    memcpy(&half, row + 2 * i, sizeof half);
+    values[i] = gem_half_decode(half);
+  }
 }
 
 void

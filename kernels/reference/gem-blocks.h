@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "kernels/gem-half.h"
 #include "kernels/gem-types.h"
 
 void
@@ -32,7 +33,7 @@ gem_q6_k_quantize(const float *values, uint8_t *row, size_t cols);
 static inline float
 gem_block_load_half(const uint8_t *bytes)
 {
-  return gem_half_to_float((uint16_t)(bytes[0] | bytes[1] << 8));
+  return gem_half_decode((uint16_t)(bytes[0] | bytes[1] << 8));
 }
 
 /* Stores a block's scale, kept finite: an infinite scale would make NaN of a zero. */

@@ -1,0 +1,417 @@
+/* The plain C kernels against the same mathematics written out in double, and the promises that the scheduler
+ * needs: a row's result does not depend on its neighbours, and nothing beyond the output is touched. */
+#include <math.h>
+#include <string.h>
+
+#include <glib.h>
+
+#include "kernels/gem-kernels.h"
+
+static const GemType all_types[] = {GEM_TYPE_F32, GEM_TYPE_F16, GEM_TYPE_Q4_0, GEM_TYPE_Q8_0, GEM_TYPE_Q6_K};
+
+static float *
+new_random(gsize n, double scale)
+{
+  float *values = g_new(float, n);
+  for (gsize i = 0; i < n; i++)
+    values[i] = (float)(scale * g_test_rand_double_range(-1.0, 1.0));
+  return values;
+}
+
+/* ---- linear ---- */
+
+/* rows x cols random weights, stored as `type` at an odd address; `ret_decoded` is what a reader makes of
+ * them. */
+static guint8 *
+new_weights(GemType type, gsize rows, gsize cols, float **ret_decoded)
+{
+  gsize row_bytes = gem_type_row_bytes(type, cols);
+  guint8 *stored = g_malloc(rows * row_bytes + 1);
+  float *values = new_random(rows * cols, 0.5);
+  for (gsize row = 0; row < rows; row++) {
+    gem_quantize_row(type, values + row * cols, stored + 1 + row * row_bytes, cols);
+    gem_dequantize_row(type, stored + 1 + row * row_bytes, values + row * cols, cols);
+  }
+  *ret_decoded = values;
+  return stored;
+}
+
+/* Shapes below, at and above the chunk in which rows are decoded. */
+static void
+test_linear(void)
+{
+  const gsize shapes[][2] = {{1, 256}, {7, 512}, {3, 1024}, {5, 1280}, {2, 2560}};
+  for (gsize t = 0; t < G_N_ELEMENTS(all_types); t++) {
+    for (gsize s = 0; s < G_N_ELEMENTS(shapes); s++) {
+      gsize rows = shapes[s][0], cols = shapes[s][1], n = 3;
+      g_autofree float *decoded = NULL;
+      g_autofree guint8 *stored = new_weights(all_types[t], rows, cols, &decoded);
+      g_autofree float *x = new_random(n * cols, 1.0);
+      g_autofree float *y = g_new(float, n *rows + 1);
+      y[n * rows] = 42.0f;
+      gem_kernels_reference()->linear(all_types[t], stored + 1, rows, cols, x, n, y);
+      for (gsize i = 0; i < n; i++) {
+        for (gsize row = 0; row < rows; row++) {
+          double expected = 0.0;
+          for (gsize col = 0; col < cols; col++)
+            expected += (double)decoded[row * cols + col] * x[i * cols + col];
+          g_assert_cmpfloat_with_epsilon(y[i * rows + row], expected, 2e-5 * sqrt((double)cols));
+        }
+      }
+      g_assert_cmpfloat(y[n * rows], ==, 42.0f);
+    }
+  }
+}
+
+/* Floats need no multiple of anything. */
+static void
+test_linear_odd(void)
+{
+  for (gsize cols = 1; cols < 40; cols++) {
+    g_autofree float *weights = new_random(2 * cols, 1.0);
+    g_autofree float *x = new_random(cols, 1.0);
+    float y[2];
+    gem_kernels_reference()->linear(GEM_TYPE_F32, weights, 2, cols, x, 1, y);
+    for (gsize row = 0; row < 2; row++) {
+      double expected = 0.0;
+      for (gsize col = 0; col < cols; col++)
+        expected += (double)weights[row * cols + col] * x[col];
+      g_assert_cmpfloat_with_epsilon(y[row], expected, 1e-5);
+    }
+  }
+}
+
+/* The same input alone and among others: the same bits. */
+static void
+test_linear_batch(void)
+{
+  gsize rows = 9, cols = 1536, n = 6;
+  for (gsize t = 0; t < G_N_ELEMENTS(all_types); t++) {
+    g_autofree float *decoded = NULL;
+    g_autofree guint8 *stored = new_weights(all_types[t], rows, cols, &decoded);
+    g_autofree float *x = new_random(n * cols, 1.0);
+    g_autofree float *together = g_new(float, n *rows);
+    g_autofree float *alone = g_new(float, rows);
+    gem_kernels_reference()->linear(all_types[t], stored + 1, rows, cols, x, n, together);
+    for (gsize i = 0; i < n; i++) {
+      gem_kernels_reference()->linear(all_types[t], stored + 1, rows, cols, x + i * cols, 1, alone);
+      g_assert_cmpmem(alone, rows * sizeof(float), together + i * rows, rows * sizeof(float));
+    }
+  }
+}
+
+/* ---- norm and positions ---- */
+
+static void
+test_rms_norm(void)
+{
+  const gsize n = 3, d = 70;
+  const double eps = 1e-5;
+  g_autofree float *x = new_random(n * d, 4.0);
+  g_autofree float *weight = new_random(d, 1.0);
+  g_autofree float *y = g_new(float, n *d);
+  memset(x + d, 0, d * sizeof(float)); /* a row of zeros stays zero */
+  gem_kernels_reference()->rms_norm(x, weight, n, d, (float)eps, y);
+  for (gsize row = 0; row < n; row++) {
+    double mean_square = 0.0;
+    for (gsize i = 0; i < d; i++)
+      mean_square += (double)x[row * d + i] * x[row * d + i] / (double)d;
+    for (gsize i = 0; i < d; i++)
+      g_assert_cmpfloat_with_epsilon(y[row * d + i], x[row * d + i] / sqrt(mean_square + eps) * weight[i],
+                                     1e-5);
+  }
+  gem_kernels_reference()->rms_norm(x, weight, n, d, (float)eps, x);
+  g_assert_cmpmem(x, n * d * sizeof(float), y, n * d * sizeof(float));
+}
+
+/* Adjacent pairs turn by position * base^(-2i/rope_dim); what is beyond rope_dim stays. */
+static void
+test_rope(void)
+{
+  const gsize n = 4, heads = 3, head_dim = 10, rope_dim = 6;
+  const guint32 positions[] = {0, 1, 7, 100000};
+  g_autofree float *x = new_random(n * heads * head_dim, 1.0);
+  g_autofree float *before = g_memdup2(x, n * heads * head_dim * sizeof(float));
+  gem_kernels_reference()->rope(x, positions, n, heads, head_dim, rope_dim, 10000.0f);
+  g_assert_cmpmem(x, heads * head_dim * sizeof(float), before, heads * head_dim * sizeof(float));
+  for (gsize row = 0; row < n; row++) {
+    for (gsize head = 0; head < heads; head++) {
+      const float *from = before + (row * heads + head) * head_dim;
+      const float *to = x + (row * heads + head) * head_dim;
+      for (gsize i = 0; i < rope_dim / 2; i++) {
+        double angle = positions[row] * pow(10000.0, -2.0 * (double)i / (double)rope_dim);
+        g_assert_cmpfloat_with_epsilon(to[2 * i], from[2 * i] * cos(angle) - from[2 * i + 1] * sin(angle),
+                                       1e-5);
+        g_assert_cmpfloat_with_epsilon(to[2 * i + 1], from[2 * i] * sin(angle) + from[2 * i + 1] * cos(angle),
+                                       1e-5);
+      }
+      g_assert_cmpmem(to + rope_dim, (head_dim - rope_dim) * sizeof(float), from + rope_dim,
+                      (head_dim - rope_dim) * sizeof(float));
+    }
+  }
+}
+
+/* q . k depends on the distance of their positions alone. */
+static void
+test_rope_relative(void)
+{
+  const gsize head_dim = 64;
+  g_autofree float *q = new_random(head_dim, 1.0);
+  g_autofree float *k = new_random(head_dim, 1.0);
+  double products[2];
+  for (guint32 i = 0; i < 2; i++) {
+    g_autofree float *q_turned = g_memdup2(q, head_dim * sizeof(float));
+    g_autofree float *k_turned = g_memdup2(k, head_dim * sizeof(float));
+    guint32 q_position = 40 + 1000 * i, k_position = 3 + 1000 * i;
+    gem_kernels_reference()->rope(q_turned, &q_position, 1, 1, head_dim, head_dim, 10000.0f);
+    gem_kernels_reference()->rope(k_turned, &k_position, 1, 1, head_dim, head_dim, 10000.0f);
+    products[i] = 0.0;
+    for (gsize j = 0; j < head_dim; j++)
+      products[i] += (double)q_turned[j] * k_turned[j];
+  }
+  g_assert_cmpfloat_with_epsilon(products[0], products[1], 1e-5);
+}
+
+/* ---- activations ---- */
+
+static void
+test_softmax(void)
+{
+  float single = -1e30f;
+  gem_kernels_reference()->softmax(&single, 1);
+  g_assert_cmpfloat(single, ==, 1.0f);
+
+  float x[4] = {1000.0f, 1000.0f + logf(2.0f), 999.0f, -1e30f};
+  gem_kernels_reference()->softmax(x, 4);
+  double sum = 3.0 + exp(-1.0);
+  g_assert_cmpfloat_with_epsilon(x[0], 1.0 / sum, 1e-4);
+  g_assert_cmpfloat_with_epsilon(x[1], 2.0 / sum, 1e-4);
+  g_assert_cmpfloat_with_epsilon(x[2], exp(-1.0) / sum, 1e-4);
+  g_assert_cmpfloat(x[3], ==, 0.0f);
+}
+
+static void
+test_swiglu(void)
+{
+  float gate[6] = {0.0f, 1.0f, -2.0f, 50.0f, -200.0f, 0.3f};
+  const float up[6] = {3.0f, 2.0f, 1.5f, -1.0f, 5.0f, 0.0f};
+  float out[6], expected[6];
+  for (int i = 0; i < 6; i++)
+    expected[i] = (float)((double)gate[i] / (1.0 + exp(-(double)gate[i])) * up[i]);
+  gem_kernels_reference()->swiglu(gate, up, 6, out);
+  for (int i = 0; i < 6; i++)
+    g_assert_cmpfloat_with_epsilon(out[i], expected[i], 1e-5);
+  gem_kernels_reference()->swiglu(gate, up, 6, gate);
+  g_assert_cmpmem(gate, sizeof gate, out, sizeof out);
+}
+
+static void
+test_gelu(void)
+{
+  float x[7] = {0.0f, 1.0f, -1.0f, 3.0f, -3.0f, 100.0f, -100.0f};
+  const double expected[7] = {0.0, 0.841192, -0.158808, 2.996363, -0.003637, 100.0, 0.0};
+  gem_kernels_reference()->gelu(x, 7);
+  for (int i = 0; i < 7; i++)
+    g_assert_cmpfloat_with_epsilon(x[i], expected[i], 2e-6);
+}
+
+/* ---- SCAR ---- */
+
+/* k random rows of unit length. */
+static float *
+new_centroids(gsize k, gsize d)
+{
+  float *centroids = new_random(k * d, 1.0);
+  for (gsize j = 0; j < k; j++) {
+    double square = 0.0;
+    for (gsize i = 0; i < d; i++)
+      square += (double)centroids[j * d + i] * centroids[j * d + i];
+    for (gsize i = 0; i < d; i++)
+      centroids[j * d + i] = (float)(centroids[j * d + i] / sqrt(square));
+  }
+  return centroids;
+}
+
+/* The paper's distance: 1 - u.mu / (|u| |mu|). */
+static double
+cosine_distance(const float *u, const float *mu, gsize d)
+{
+  double product = 0.0, u_square = 0.0, mu_square = 0.0;
+  for (gsize i = 0; i < d; i++) {
+    product += (double)u[i] * mu[i];
+    u_square += (double)u[i] * u[i];
+    mu_square += (double)mu[i] * mu[i];
+  }
+  return 1.0 - product / (sqrt(u_square) * sqrt(mu_square));
+}
+
+/* No centroid is nearer than the one that was chosen (to rounding). */
+static void
+test_scar_assign(void)
+{
+  const gsize n = 200, d = 24, k = 16;
+  g_autofree float *u = new_random(n * d, 3.0);
+  g_autofree float *centroids = new_centroids(k, d);
+  guint8 clusters[200];
+  gem_kernels_reference()->scar_assign(u, n, d, centroids, k, clusters);
+  guint used = 0;
+  for (gsize i = 0; i < n; i++) {
+    g_assert_cmpuint(clusters[i], <, k);
+    double chosen = cosine_distance(u + i * d, centroids + clusters[i] * d, d);
+    for (gsize j = 0; j < k; j++)
+      g_assert_cmpfloat(chosen, <=, cosine_distance(u + i * d, centroids + j * d, d) + 1e-6);
+    used |= 1u << clusters[i];
+  }
+  g_assert_cmpuint(used, >, 0xff);
+}
+
+/* The lowest index wins a tie; a row of zeros is all ties; 256 clusters fit. */
+static void
+test_scar_ties(void)
+{
+  const float centroids[4 * 2] = {0, 1, 1, 0, 1, 0, 0, 1};
+  const float u[3 * 2] = {5, 0, 0, 0, 1, 1};
+  guint8 clusters[3];
+  gem_kernels_reference()->scar_assign(u, 3, 2, centroids, 4, clusters);
+  g_assert_cmpuint(clusters[0], ==, 1);
+  g_assert_cmpuint(clusters[1], ==, 0);
+  g_assert_cmpuint(clusters[2], ==, 0);
+
+  g_autofree float *many = g_new0(float, 256 * 256);
+  for (gsize j = 0; j < 256; j++)
+    many[j * 256 + j] = 1.0f;
+  gem_kernels_reference()->scar_assign(many + 255 * 256, 1, 256, many, 256, clusters);
+  g_assert_cmpuint(clusters[0], ==, 255);
+}
+
+/* ---- attention ---- */
+
+typedef struct {
+  gsize rows, kv_heads, head_dim;
+  GemKvRows kv;
+  guint8 *stored;
+  float *decoded; /* [rows][kv_heads][head_dim] */
+} Cache;
+
+/* Random rows stored as `type`, with gaps after each head and each row. */
+static void
+cache_init(Cache *cache, GemType type, gsize rows, gsize kv_heads, gsize head_dim)
+{
+  gsize head_bytes = gem_type_row_bytes(type, head_dim) + 2;
+  gsize row_bytes = kv_heads * head_bytes + 6;
+  *cache = (Cache){.rows = rows, .kv_heads = kv_heads, .head_dim = head_dim};
+  cache->stored = g_malloc(rows * row_bytes);
+  cache->decoded = new_random(rows * kv_heads * head_dim, 2.0);
+  for (gsize row = 0; row < rows; row++) {
+    for (gsize head = 0; head < kv_heads; head++) {
+      float *values = cache->decoded + (row * kv_heads + head) * head_dim;
+      guint8 *place = cache->stored + row * row_bytes + head * head_bytes;
+      gem_quantize_row(type, values, place, head_dim);
+      gem_dequantize_row(type, place, values, head_dim);
+    }
+  }
+  cache->kv =
+      (GemKvRows){.type = type, .data = cache->stored, .row_bytes = row_bytes, .head_bytes = head_bytes};
+}
+
+static void
+cache_clear(Cache *cache)
+{
+  g_free(cache->stored);
+  g_free(cache->decoded);
+}
+
+/* softmax(q k^T / sqrt(head_dim)) v of one head in double. */
+static void
+expect_head(const float *q,
+            gsize kv_head,
+            const Cache *keys,
+            const Cache *values,
+            const guint32 *visible,
+            gsize count,
+            double *ret_out)
+{
+  gsize d = keys->head_dim;
+  g_autofree double *scores = g_new(double, count);
+  double max = -G_MAXDOUBLE, sum = 0.0;
+  for (gsize j = 0; j < count; j++) {
+    gsize row = visible ? visible[j] : j;
+    scores[j] = 0.0;
+    for (gsize i = 0; i < d; i++)
+      scores[j] += (double)q[i] * keys->decoded[(row * keys->kv_heads + kv_head) * d + i] / sqrt((double)d);
+    max = MAX(max, scores[j]);
+  }
+  for (gsize j = 0; j < count; j++)
+    sum += exp(scores[j] - max);
+  memset(ret_out, 0, d * sizeof(double));
+  for (gsize j = 0; j < count; j++) {
+    gsize row = visible ? visible[j] : j;
+    for (gsize i = 0; i < d; i++)
+      ret_out[i] += exp(scores[j] - max) / sum * values->decoded[(row * keys->kv_heads + kv_head) * d + i];
+  }
+}
+
+static void
+check_attend(GemType key_type,
+             GemType value_type,
+             gsize heads,
+             gsize kv_heads,
+             gsize head_dim,
+             const guint32 *visible,
+             gsize count)
+{
+  Cache keys, values;
+  cache_init(&keys, key_type, 40, kv_heads, head_dim);
+  cache_init(&values, value_type, 40, kv_heads, head_dim);
+  g_autofree float *q = new_random(heads * head_dim, 2.0);
+  g_autofree float *scores = g_new(float, count + 1);
+  g_autofree float *out = g_new(float, heads *head_dim + 1);
+  g_autofree double *expected = g_new(double, head_dim);
+  scores[count] = out[heads * head_dim] = 42.0f;
+  gem_kernels_reference()->attend(q, heads, kv_heads, head_dim, &keys.kv, &values.kv, visible, count, scores,
+                                  out);
+  for (gsize head = 0; head < heads; head++) {
+    expect_head(q + head * head_dim, head / (heads / kv_heads), &keys, &values, visible, count, expected);
+    for (gsize i = 0; i < head_dim; i++)
+      g_assert_cmpfloat_with_epsilon(out[head * head_dim + i], expected[i], 2e-5);
+  }
+  g_assert_cmpfloat(scores[count], ==, 42.0f);
+  g_assert_cmpfloat(out[heads * head_dim], ==, 42.0f);
+  cache_clear(&keys);
+  cache_clear(&values);
+}
+
+static void
+test_attend(void)
+{
+  const GemType types[] = {GEM_TYPE_F32, GEM_TYPE_F16, GEM_TYPE_Q8_0};
+  const guint32 visible[] = {0, 3, 4, 17, 39};
+  for (gsize t = 0; t < G_N_ELEMENTS(types); t++) {
+    check_attend(types[t], types[t], 4, 4, 64, NULL, 40);
+    check_attend(types[t], types[t], 4, 4, 32, visible, G_N_ELEMENTS(visible));
+    check_attend(types[t], types[t], 6, 2, 32, visible, G_N_ELEMENTS(visible));
+    check_attend(types[t], types[t], 8, 1, 96, NULL, 1);
+    check_attend(types[t], types[t], 1, 1, 1056, NULL, 5);
+  }
+  check_attend(GEM_TYPE_F16, GEM_TYPE_Q8_0, 4, 2, 64, NULL, 13);
+  check_attend(GEM_TYPE_F32, GEM_TYPE_F32, 2, 2, 6, NULL, 13);
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/kernels/linear/values", test_linear);
+  g_test_add_func("/kernels/linear/odd", test_linear_odd);
+  g_test_add_func("/kernels/linear/batch", test_linear_batch);
+  g_test_add_func("/kernels/rms-norm", test_rms_norm);
+  g_test_add_func("/kernels/rope/values", test_rope);
+  g_test_add_func("/kernels/rope/relative", test_rope_relative);
+  g_test_add_func("/kernels/softmax", test_softmax);
+  g_test_add_func("/kernels/swiglu", test_swiglu);
+  g_test_add_func("/kernels/gelu", test_gelu);
+  g_test_add_func("/kernels/scar/assign", test_scar_assign);
+  g_test_add_func("/kernels/scar/ties", test_scar_ties);
+  g_test_add_func("/kernels/attend", test_attend);
+  return g_test_run();
+}
