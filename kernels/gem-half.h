@@ -17,9 +17,11 @@ gem_half_decode(uint16_t half)
   uint32_t small_bits;
   memcpy(&small_bits, &small, sizeof small_bits);
 
-  uint32_t bias =
-      magnitude >= 0x7c00u ? 224u << 23 : 112u << 23; /* exponent 31 becomes 255: infinity and NaN */
-  uint32_t bits = magnitude < 0x400u ? small_bits : (magnitude << 13) + bias;
+  /* Masks in the place of branches. Exponent 31, infinity and NaN, becomes 255. */
+  uint32_t is_special = 0u - (uint32_t)((int32_t)magnitude >= 0x7c00);
+  uint32_t normal_bits = (magnitude << 13) + (112u << 23) + (is_special & 112u << 23);
+  uint32_t is_small = 0u - (uint32_t)((int32_t)magnitude < 0x400);
+  uint32_t bits = (small_bits & is_small) | (normal_bits & ~is_small);
   bits |= (uint32_t)(half & 0x8000u) << 16;
   float value;
   memcpy(&value, &bits, sizeof value);
