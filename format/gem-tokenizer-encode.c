@@ -1,0 +1,343 @@
+/*
+ * Text to tokens, as SentencePiece's BPE does it: user-defined pieces are taken out first; then, of all pairs
+ * of neighbours that make a piece, the one with the best score merges, the leftmost on ties, until none is
+ * left.
+ *
+ * Two characters that stand side by side in no piece can never end up in one token. The text is cut there, so
+ * that ordinary text is merged word by word in a few cache lines; what cannot be cut costs n log n.
+ */
+#include "format/gem-tokenizer-private.h"
+
+#include <string.h>
+
+/* A piece of the text. previous and next are indices in the segment. */
+typedef struct {
+  guint32 symbol;   /* DEAD once it was merged into its left neighbour */
+  guint32 offset;   /* of its first byte in the text */
+  guint32 previous; /* GEM_NONE at either end */
+  guint32 next;
+} Symbol;
+
+#define DEAD (G_MAXUINT32 - 1)
+
+/* A pair that may merge. It is stale when one of the two has merged otherwise since. */
+typedef struct {
+  guint64 key; /* rank of the merged token << 32 | index of the left symbol: the least goes first */
+  guint32 right;
+  guint32 merged;
+} Candidate;
+
+/* How an unused piece came about last: what it is taken apart into again. */
+typedef struct {
+  guint32 left, right;
+} Split;
+
+typedef struct {
+  GemTokenizer *tokenizer;
+  const char *text;
+  gsize length;
+
+  GArray *segment;    /* Symbol */
+  GArray *candidates; /* Candidate, a binary heap */
+  Split *splits;      /* by token; NULL for a vocabulary without unused pieces */
+
+  GArray *tokens;  /* guint32 */
+  GArray *offsets; /* gsize, or NULL */
+} Encoder;
+
+/* Where the reading is. */
+typedef struct {
+  gsize position;
+  gboolean dummy_prefix; /* the space before the text is still to come */
+} Cursor;
+
+/* ---- heap ---- */
+
+static void
+candidate_push(GArray *heap, Candidate candidate)
+{
+  Candidate *items;
+  guint i = heap->len;
+
+  g_array_set_size(heap, heap->len + 1);
+  items = &g_array_index(heap, Candidate, 0);
+  while (i > 0 && candidate.key < items[(i - 1) / 2].key) {
+    items[i] = items[(i - 1) / 2];
+    i = (i - 1) / 2;
+  }
+  items[i] = candidate;
+}
+
+/* The heap must not be empty. */
+static Candidate
+candidate_pop(GArray *heap)
+{
+  Candidate *items = &g_array_index(heap, Candidate, 0);
+  const Candidate top = items[0];
+  const guint n = heap->len - 1;
+  const Candidate last = items[n];
+  guint i = 0;
+
+  for (guint child = 1; child < n; child = 2 * i + 1) {
+    if (child + 1 < n && items[child + 1].key < items[child].key)
+      child++;
+    if (last.key <= items[child].key)
+      break;
+    items[i] = items[child];
+    i = child;
+  }
+  items[i] = last;
+  g_array_set_size(heap, n);
+  return top;
+}
+
+/* ---- output ---- */
+
+static inline void
+append_token(Encoder *self, guint32 token, gsize offset)
+{
+  g_array_append_val(self->tokens, token);
+  if (self->offsets)
+    g_array_append_val(self->offsets, offset);
+}
+
+/* A character without a piece: a token for each byte. */
+static void
+append_character_bytes(Encoder *self, guint32 symbol, gsize offset)
+{
+  const gboolean is_space = symbol == self->tokenizer->space_symbol;
+  const char *bytes = is_space ? GEM_TOKENIZER_SPACE : self->text + offset;
+  const gsize n = (gsize)(g_utf8_next_char(bytes) - bytes);
+
+  for (gsize i = 0; i < n; i++)
+    append_token(self, self->tokenizer->byte_tokens[(guint8)bytes[i]], is_space ? offset : offset + i);
+}
+
+static guint32
+count_characters(GemTokenizer *tokenizer, guint32 symbol)
+{
+  return symbol < tokenizer->tokens->len ? gem_tokenizer_token(tokenizer, symbol)->n_characters : 1;
+}
+
+/* `index`: of the symbol's first character in the segment. An unused piece is taken apart into what it was
+ * last made of. */
+static void
+append_symbol(Encoder *self, guint32 symbol, guint index)
+{
+  const gsize offset = g_array_index(self->segment, Symbol, index).offset;
+  Split split;
+
+  if (symbol >= self->tokenizer->tokens->len) {
+    append_character_bytes(self, symbol, offset);
+    return;
+  }
+  if (!self->splits || self->splits[symbol].left == GEM_NONE) {
+    append_token(self, symbol, offset);
+    return;
+  }
+  split = self->splits[symbol];
+  append_symbol(self, split.left, index);
+  append_symbol(self, split.right, index + count_characters(self->tokenizer, split.left));
+}
+
+/* ---- merging ---- */
+
+static void
+consider_pair(Encoder *self, guint32 left, guint32 right)
+{
+  const Symbol *symbols = &g_array_index(self->segment, Symbol, 0);
+  guint32 merged;
+  const GemToken *token;
+
+  if (left == GEM_NONE || right == GEM_NONE)
+    return;
+  merged = gem_pair_table_get(&self->tokenizer->merges, symbols[left].symbol, symbols[right].symbol);
+  if (merged == GEM_NONE)
+    return;
+
+  token = gem_tokenizer_token(self->tokenizer, merged);
+  candidate_push(self->candidates, (Candidate){(guint64)token->rank << 32 | left, right, merged});
+  if (token->type == GEM_PIECE_UNUSED)
+    self->splits[merged] = (Split){symbols[left].symbol, symbols[right].symbol};
+}
+
+/* Symbols only grow, so a pair of neighbours that is as long as the merged piece is the pair that was meant.
+ */
+static gboolean
+is_current(Encoder *self, const Candidate *candidate, const Symbol *left, const Symbol *right)
+{
+  return left->symbol != DEAD && left->next == candidate->right &&
+         count_characters(self->tokenizer, left->symbol) + count_characters(self->tokenizer, right->symbol) ==
+             gem_tokenizer_token(self->tokenizer, candidate->merged)->n_characters;
+}
+
+static void
+merge_candidates(Encoder *self)
+{
+  Symbol *symbols = &g_array_index(self->segment, Symbol, 0);
+
+  while (self->candidates->len > 0) {
+    const Candidate top = candidate_pop(self->candidates);
+    const guint32 index = (guint32)top.key;
+    Symbol *left = &symbols[index];
+    Symbol *right = &symbols[top.right];
+
+    if (!is_current(self, &top, left, right))
+      continue;
+    left->symbol = top.merged;
+    left->next = right->next;
+    if (right->next != GEM_NONE)
+      symbols[right->next].previous = index;
+    right->symbol = DEAD;
+    consider_pair(self, left->previous, index);
+    consider_pair(self, index, left->next);
+  }
+}
+
+/* Merges and writes out what was gathered since the last cut. */
+static void
+flush_segment(Encoder *self)
+{
+  if (self->segment->len == 0)
+    return;
+  merge_candidates(self);
+  for (guint32 i = 0; i != GEM_NONE; i = g_array_index(self->segment, Symbol, i).next)
+    append_symbol(self, g_array_index(self->segment, Symbol, i).symbol, i);
+  g_array_set_size(self->segment, 0);
+}
+
+/* ---- reading ---- */
+
+/* The symbol of the next character, over which `cursor` moves. FALSE at the end. */
+static inline gboolean
+read_character(const Encoder *self, Cursor *cursor, guint32 *ret_symbol)
+{
+  const char *p = self->text + cursor->position;
+
+  if (cursor->dummy_prefix) {
+    cursor->dummy_prefix = FALSE;
+    *ret_symbol = self->tokenizer->space_symbol;
+    return TRUE;
+  }
+  if (cursor->position == self->length)
+    return FALSE;
+  *ret_symbol =
+      gem_tokenizer_character_symbol(self->tokenizer, (guchar)*p < 128 ? (gunichar)*p : g_utf8_get_char(p));
+  cursor->position += (gsize)(g_utf8_next_char(p) - p);
+  return TRUE;
+}
+
+/* The longest user-defined piece at `cursor`, over which it then moves; GEM_NONE, and `cursor` unmoved, when
+ * there is none. */
+static guint32
+read_user_defined(const Encoder *self, Cursor *cursor)
+{
+  Cursor ahead = *cursor;
+  guint32 node = 0, symbol, found = GEM_NONE;
+
+  while (read_character(self, &ahead, &symbol)) {
+    node = gem_pair_table_get(&self->tokenizer->user_edges, node, symbol);
+    if (node == GEM_NONE)
+      break;
+    if (g_array_index(self->tokenizer->user_tokens, guint32, node) != GEM_NONE) {
+      found = g_array_index(self->tokenizer->user_tokens, guint32, node);
+      *cursor = ahead;
+    }
+  }
+  return found;
+}
+
+static void
+append_to_segment(Encoder *self, guint32 symbol, gsize offset)
+{
+  const guint32 index = self->segment->len;
+  const Symbol item = {symbol, (guint32)offset, index > 0 ? index - 1 : GEM_NONE, GEM_NONE};
+
+  g_array_append_val(self->segment, item);
+  if (index > 0) {
+    g_array_index(self->segment, Symbol, index - 1).next = index;
+    consider_pair(self, index - 1, index);
+  }
+}
+
+/* Whether no token can reach from the segment over to a following `symbol`. What an unused piece is taken
+ * apart into may depend on the whole text, which is then left in one. */
+static gboolean
+can_cut_before(const Encoder *self, guint32 symbol)
+{
+  guint32 last;
+
+  if (self->segment->len == 0 || self->splits)
+    return FALSE;
+  last = g_array_index(self->segment, Symbol, self->segment->len - 1).symbol;
+  return last == GEM_NONE || symbol == GEM_NONE ||
+         !gem_pair_table_find(&self->tokenizer->merges, last, symbol);
+}
+
+static void
+encode_text(Encoder *self)
+{
+  const gboolean has_user_defined = self->tokenizer->user_edges.n_used > 0;
+  Cursor cursor = {.dummy_prefix = self->tokenizer->add_dummy_prefix && self->length > 0};
+  guint32 symbol;
+
+  for (;;) {
+    const gsize offset = cursor.position;
+
+    symbol = has_user_defined ? read_user_defined(self, &cursor) : GEM_NONE;
+    if (symbol != GEM_NONE) {
+      /* It merges with nothing: the table holds no pair with it. */
+      append_to_segment(self, symbol, offset);
+      continue;
+    }
+    if (!read_character(self, &cursor, &symbol))
+      break;
+    if (can_cut_before(self, symbol))
+      flush_segment(self);
+    append_to_segment(self, symbol, offset);
+  }
+  flush_segment(self);
+}
+
+gboolean
+gem_tokenizer_check_text(const char *text, gsize length, GError **error)
+{
+  const char *end;
+
+  if (length >= DEAD) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_INVALID,
+                "the text has %" G_GSIZE_FORMAT " bytes, more than the %u that can be encoded at once",
+                length, DEAD - 1);
+    return FALSE;
+  }
+  if (g_utf8_validate_len(text, length, &end))
+    return TRUE;
+  g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_INVALID,
+              *end == '\0' ? "the text holds a NUL at byte %" G_GSIZE_FORMAT
+                           : "the text is no valid UTF-8 at byte %" G_GSIZE_FORMAT,
+              (gsize)(end - text));
+  return FALSE;
+}
+
+gboolean
+gem_tokenizer_encode(
+    GemTokenizer *self, const char *text, gssize length, GArray *tokens, GArray *offsets, GError **error)
+{
+  Encoder encoder = {.tokenizer = self, .text = text, .tokens = tokens, .offsets = offsets};
+  g_autoptr(GArray) segment = NULL;
+  g_autoptr(GArray) candidates = NULL;
+  g_autofree Split *splits = NULL;
+
+  encoder.length = length < 0 ? strlen(text) : (gsize)length;
+  if (!gem_tokenizer_check_text(text, encoder.length, error))
+    return FALSE;
+
+  encoder.segment = segment = g_array_new(FALSE, FALSE, sizeof(Symbol));
+  encoder.candidates = candidates = g_array_new(FALSE, FALSE, sizeof(Candidate));
+  if (self->has_unused) {
+    encoder.splits = splits = g_new(Split, self->tokens->len);
+    memset(splits, 0xff, self->tokens->len * sizeof(*splits)); /* GEM_NONE */
+  }
+  encode_text(&encoder);
+  return TRUE;
+}
