@@ -225,7 +225,8 @@ typedef struct GemRouterFunctions {
   /* One turn of n tokens after what `state` remembers: probabilities[n][domains], each row summing to 1 (the
    * paper's Dynamic Token Router: softmax(W_r e_i)). `causal` false: within the turn token i sees j when |i -
    * j| < window; true: only j <= i. Earlier turns are seen when i - j < window. The turn joins the state. A
-   * turn of any length is taken; negative: out of memory. */
+   * turn of any length is taken; negative: out of memory, or a token outside the vocabulary; the state is as
+   * it was then. */
   int (*route)(GemRouter *self,
                GemRouterState *state,
                const uint32_t *tokens,
