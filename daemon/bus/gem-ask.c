@@ -1,0 +1,238 @@
+#include "daemon/bus/gem-ask.h"
+
+#include <string.h>
+
+#include "daemon/bus/gem-answer.h"
+#include "daemon/bus/gem-service.h"
+
+#define DEFAULT_TOKENS 128u
+
+struct _GemAskQueue {
+  GQueue waiting; /* of GemAsk, oldest first */
+  guint running, parallel;
+};
+
+typedef struct {
+  GemCall *call;
+  GemAskQueue *queue;
+  GemCallOptions options;
+  GemSequence *sequence;     /* NULL while it waits */
+  GemGeneration *generation; /* NULL while it waits */
+  GString *answer;
+  guint deadline; /* source */
+  gulong bye;     /* handler: the caller left */
+  gboolean late;  /* the deadline came while it ran */
+} GemAsk;
+
+static void
+ask_free(GemAsk *ask)
+{
+  g_clear_handle_id(&ask->deadline, g_source_remove);
+  gem_call_options_clear(&ask->options);
+  g_clear_object(&ask->generation);
+  g_clear_object(&ask->sequence);
+  if (ask->answer->len > 0) {
+    explicit_bzero(ask->answer->str, ask->answer->len);
+  }
+  g_string_free(ask->answer, TRUE);
+  g_free(ask);
+}
+
+static void
+ask_fail(GemAsk *ask, GError *error)
+{
+  gem_call_fail(ask->call, error);
+  ask_free(ask);
+}
+
+static void
+queue_start(GemAskQueue *self);
+
+static gboolean
+on_deadline(gpointer data)
+{
+  GemAsk *ask = data;
+  const GemConfig *config = gem_service_get_config(gem_call_get_service(ask->call));
+
+  ask->deadline = 0;
+  if (ask->generation != NULL) {
+    ask->late = TRUE;
+    gem_generation_cancel(ask->generation);
+  } else {
+    g_queue_remove(&ask->queue->waiting, ask);
+    ask_fail(ask, g_error_new(GEM_ERROR, GEM_ERROR_BUSY,
+                              "others ask too: %u run (ParallelAsks), this one did not start in %u s",
+                              ask->queue->running, config->ask_seconds));
+  }
+  return G_SOURCE_REMOVE;
+}
+
+static void
+on_text(const char *text, gsize length, gpointer data)
+{
+  GemAsk *ask = data;
+
+  g_string_append_len(ask->answer, text, (gssize)length);
+}
+
+static GVariant *
+ask_stats(GemAsk *ask, const GemGenerateStats *stats)
+{
+  GemEngine *engine = gem_call_get_engine(ask->call);
+  gboolean late = ask->late && stats->reason == GEM_FINISH_CANCELLED;
+  gboolean truncated = late || stats->reason == GEM_FINISH_LIMIT || stats->reason == GEM_FINISH_CONTEXT;
+  const char *reason = late ? "deadline" : gem_answer_reason(stats->reason);
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&builder, "{sv}", "truncated", g_variant_new_boolean(truncated));
+  g_variant_builder_add(&builder, "{sv}", "reason", g_variant_new_string(reason));
+  gem_answer_add_stats(&builder, stats);
+  g_variant_builder_add(&builder, "{sv}", "seed", g_variant_new_uint64(ask->options.generate.seed));
+  g_variant_builder_add(&builder, "{sv}", "resident_bytes",
+                        g_variant_new_uint64(gem_engine_get_resident_bytes(engine)));
+  return g_variant_builder_end(&builder);
+}
+
+static void
+on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
+{
+  GemAsk *ask = data;
+  GemCaller *caller = gem_call_get_caller(ask->call);
+  GemAskQueue *queue = ask->queue;
+
+  g_signal_handler_disconnect(caller->bye, ask->bye);
+  caller->asks--;
+  queue->running--;
+  if (stats->reason == GEM_FINISH_FAILED) {
+    ask_fail(ask, g_error_copy(error));
+  } else if (stats->reason == GEM_FINISH_SHUTDOWN) {
+    ask_fail(ask, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
+  } else if (stats->reason == GEM_FINISH_CANCELLED && !ask->late) {
+    ask_fail(ask, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus"));
+  } else {
+    gem_call_return(ask->call, g_variant_new("(s@a{sv})", ask->answer->str, ask_stats(ask, stats)));
+    ask_free(ask);
+  }
+  queue_start(queue);
+}
+
+static const GemGenerationEvents events = {.text = on_text, .finished = on_finished};
+
+static void
+on_bye(GCancellable *bye, gpointer data)
+{
+  GemAsk *ask = data;
+
+  gem_generation_cancel(ask->generation);
+}
+
+static void
+ask_start(GemAsk *ask)
+{
+  GemCaller *caller = gem_call_get_caller(ask->call);
+  const char *text = NULL;
+  GError *error = NULL;
+
+  g_variant_get_child(gem_call_get_parameters(ask->call), 0, "&s", &text);
+  ask->sequence = gem_engine_new_sequence(gem_call_get_engine(ask->call), &ask->options.generate.run, &error);
+  if (ask->sequence != NULL) {
+    ask->generation =
+        gem_sequence_generate(ask->sequence, text, &ask->options.generate, &events, ask, NULL, &error);
+  }
+  if (ask->generation == NULL) {
+    ask_fail(ask, error);
+    return;
+  }
+  ask->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), ask);
+  caller->asks++;
+  ask->queue->running++;
+}
+
+/* The oldest ask of the caller with the fewest running. */
+static GemAsk *
+queue_pop(GemAskQueue *self)
+{
+  GList *best = NULL;
+  GemAsk *ask;
+
+  for (GList *link = self->waiting.head; link != NULL; link = link->next) {
+    ask = link->data;
+    if (best == NULL ||
+        gem_call_get_caller(ask->call)->asks < gem_call_get_caller(((GemAsk *)best->data)->call)->asks) {
+      best = link;
+    }
+  }
+  ask = best->data;
+  g_queue_delete_link(&self->waiting, best);
+  return ask;
+}
+
+static void
+queue_start(GemAskQueue *self)
+{
+  while (self->running < self->parallel && !g_queue_is_empty(&self->waiting)) {
+    GemAsk *ask = queue_pop(self);
+
+    if (gem_call_get_caller(ask->call)->gone) {
+      ask_fail(ask, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus"));
+    } else {
+      ask_start(ask);
+    }
+  }
+}
+
+void
+gem_ask_run(GemCall *call)
+{
+  GemService *service = gem_call_get_service(call);
+  const GemConfig *config = gem_service_get_config(service);
+  gint64 spent = (g_get_monotonic_time() - gem_call_get_arrival(call)) / 1000;
+  gint64 left = (gint64)config->ask_seconds * 1000 - spent;
+  g_auto(GemCallOptions) options = {0};
+  GemAsk *ask;
+
+  if (gem_call_read_text(call, 0) == NULL ||
+      !gem_call_read_options(call, 1, GEM_OPTIONS_ASK, config->ask_tokens, &options)) {
+    return;
+  }
+  ask = g_new0(GemAsk, 1);
+  ask->call = call;
+  ask->queue = gem_service_get_asks(service);
+  ask->options = options;
+  options = (GemCallOptions){0};
+  if (ask->options.generate.max_tokens == 0) {
+    ask->options.generate.max_tokens = MIN(DEFAULT_TOKENS, config->ask_tokens);
+  }
+  ask->answer = g_string_new(NULL);
+  ask->deadline = g_timeout_add((guint)MAX(left, 1), on_deadline, ask);
+  g_queue_push_tail(&ask->queue->waiting, ask);
+  queue_start(ask->queue);
+}
+
+GemAskQueue *
+gem_ask_queue_new(guint parallel)
+{
+  GemAskQueue *self = g_new0(GemAskQueue, 1);
+
+  g_queue_init(&self->waiting);
+  self->parallel = parallel;
+  return self;
+}
+
+void
+gem_ask_queue_free(GemAskQueue *self)
+{
+  g_assert(g_queue_is_empty(&self->waiting));
+  g_free(self);
+}
+
+void
+gem_ask_queue_stop(GemAskQueue *self)
+{
+  GemAsk *ask;
+
+  while ((ask = g_queue_pop_head(&self->waiting)) != NULL) {
+    ask_fail(ask, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
+  }
+}

@@ -1,0 +1,214 @@
+#include "daemon/bus/gem-call.h"
+
+#include <string.h>
+
+#include "daemon/bus/gem-service.h"
+#include "dbus/gem-names.h"
+
+struct _GemCall {
+  GemService *service;
+  GDBusMethodInvocation *invocation;
+  GemCaller *caller;
+  gpointer target;
+  GemCallRun run;
+  gint64 arrival;
+  gboolean counted_client, counted_user;
+};
+
+gboolean
+gem_text_check(const char *text, GError **error)
+{
+  gsize length = strlen(text);
+
+  if (length == 0) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text is empty: 0 bytes, 1 to %u are wanted",
+                GEM_MAX_TEXT_BYTES);
+    return FALSE;
+  }
+  if (length > GEM_MAX_TEXT_BYTES) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
+                "the text has %" G_GSIZE_FORMAT " bytes, up to %u are taken", length, GEM_MAX_TEXT_BYTES);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+GError *
+gem_error_for_caller(GError *error)
+{
+  GemError code = GEM_ERROR_FAILED;
+  GError *mapped;
+
+  if (error->domain == GEM_ERROR) {
+    return error;
+  }
+  if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    code = GEM_ERROR_CANCELLED;
+  }
+  mapped = g_error_new_literal(GEM_ERROR, code, error->message);
+  g_error_free(error);
+  return mapped;
+}
+
+static void
+call_free(GemCall *self)
+{
+  if (self->counted_client) {
+    self->caller->calls--;
+  }
+  if (self->counted_user) {
+    self->caller->user->calls--;
+  }
+  gem_service_end_work(self->service);
+  gem_caller_unref(self->caller);
+  g_free(self);
+}
+
+void
+gem_call_return(GemCall *self, GVariant *value)
+{
+  g_dbus_method_invocation_return_value(self->invocation, value);
+  call_free(self);
+}
+
+void
+gem_call_fail(GemCall *self, GError *error)
+{
+  g_dbus_method_invocation_take_error(self->invocation, gem_error_for_caller(error));
+  call_free(self);
+}
+
+static void
+on_settled(gpointer data)
+{
+  GemCall *self = data;
+  const GError *error = gem_model_host_get_error(gem_service_get_model(self->service));
+
+  if (gem_service_is_stopping(self->service)) {
+    gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
+  } else if (self->caller->gone) {
+    gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus"));
+  } else if (error != NULL) {
+    gem_call_fail(self, g_error_copy(error));
+  } else {
+    self->run(self);
+  }
+}
+
+static void
+on_identified(GemCaller *caller, gpointer data)
+{
+  GemCall *self = data;
+  const GemConfig *config = gem_service_get_config(self->service);
+  GError *error = NULL;
+
+  if (caller->gone) {
+    gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_NOT_AUTHORIZED,
+                                            "the bus does not know whose connection this is"));
+    return;
+  }
+  if (!gem_quota_take(&caller->user->calls, config->max_calls_per_user, "MaxCallsPerUser", &error)) {
+    gem_call_fail(self, error);
+    return;
+  }
+  self->counted_user = TRUE;
+  gem_model_host_when_settled(gem_service_get_model(self->service), on_settled, self);
+}
+
+void
+gem_call_begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run)
+{
+  const GemConfig *config = gem_service_get_config(service);
+  const char *sender = g_dbus_method_invocation_get_sender(invocation);
+  GemCall *self = g_new0(GemCall, 1);
+  GError *error = NULL;
+
+  self->service = service;
+  self->invocation = invocation;
+  self->caller = gem_caller_ref(gem_callers_get(gem_service_get_callers(service), sender));
+  self->target = target;
+  self->run = run;
+  self->arrival = g_get_monotonic_time();
+  gem_service_begin_work(service);
+  if (gem_service_is_stopping(service)) {
+    gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
+    return;
+  }
+  if (!gem_quota_take(&self->caller->calls, config->max_calls_per_client, "MaxCallsPerClient", &error)) {
+    gem_call_fail(self, error);
+    return;
+  }
+  self->counted_client = TRUE;
+  gem_caller_identify(self->caller, on_identified, self);
+}
+
+GemService *
+gem_call_get_service(GemCall *self)
+{
+  return self->service;
+}
+
+GemEngine *
+gem_call_get_engine(GemCall *self)
+{
+  return gem_service_get_engine(self->service);
+}
+
+GemCaller *
+gem_call_get_caller(GemCall *self)
+{
+  return self->caller;
+}
+
+gpointer
+gem_call_get_target(GemCall *self)
+{
+  return self->target;
+}
+
+GVariant *
+gem_call_get_parameters(GemCall *self)
+{
+  return g_dbus_method_invocation_get_parameters(self->invocation);
+}
+
+GCancellable *
+gem_call_get_cancellable(GemCall *self)
+{
+  return self->caller->bye;
+}
+
+gint64
+gem_call_get_arrival(GemCall *self)
+{
+  return self->arrival;
+}
+
+gboolean
+gem_call_read_options(
+    GemCall *self, gsize index, guint accepted, guint most_tokens, GemCallOptions *ret_options)
+{
+  g_autoptr(GVariant) options = g_variant_get_child_value(gem_call_get_parameters(self), index);
+  GemOptionRules rules = {accepted, most_tokens, gem_engine_get_domains(gem_call_get_engine(self))};
+  GError *error = NULL;
+
+  if (!gem_call_options_parse(options, &rules, ret_options, &error)) {
+    gem_call_fail(self, error);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+const char *
+gem_call_read_text(GemCall *self, gsize index)
+{
+  const char *text = NULL;
+  GError *error = NULL;
+
+  g_variant_get_child(gem_call_get_parameters(self), index, "&s", &text);
+  if (!gem_text_check(text, &error)) {
+    gem_call_fail(self, error);
+    return NULL;
+  }
+  return text;
+}

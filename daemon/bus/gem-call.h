@@ -1,0 +1,59 @@
+/*
+ * One method call on its way: the caller is identified, quotas are counted, the model waited for, then `run`
+ * is called; the answer gives back what was taken. A call that fails on the way never reaches `run`.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "daemon/bus/gem-call-options.h"
+#include "daemon/bus/gem-caller.h"
+
+typedef struct _GemService GemService;
+typedef struct _GemCall GemCall;
+typedef void (*GemCallRun)(GemCall *call);
+
+/* Takes `invocation`. `target` goes to gem_call_get_target, and must live as long as the service. */
+void
+gem_call_begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run);
+
+/* Inside `run` and until the answer. */
+GemService *
+gem_call_get_service(GemCall *self);
+GemEngine *
+gem_call_get_engine(GemCall *self);
+GemCaller *
+gem_call_get_caller(GemCall *self);
+gpointer
+gem_call_get_target(GemCall *self);
+/* The method's arguments. */
+GVariant *
+gem_call_get_parameters(GemCall *self);
+/* Cancelled when the caller leaves the bus. */
+GCancellable *
+gem_call_get_cancellable(GemCall *self);
+gint64
+gem_call_get_arrival(GemCall *self); /* monotonic, us */
+
+/* Reads argument `index` as the options. On failure the call is answered, and FALSE returned. */
+gboolean
+gem_call_read_options(
+    GemCall *self, gsize index, guint accepted, guint most_tokens, GemCallOptions *ret_options);
+/* Reads argument `index` as text of 1 to GEM_MAX_TEXT_BYTES bytes, borrowed; NULL: the call is answered. */
+const char *
+gem_call_read_text(GemCall *self, gsize index);
+
+/* The answer; the call is freed. `value` is the tuple of results, floating. */
+void
+gem_call_return(GemCall *self, GVariant *value);
+/* Takes `error`. */
+void
+gem_call_fail(GemCall *self, GError *error);
+
+/* Checks a caller's text: GEM_ERROR_INVALID_TEXT with both counts. */
+gboolean
+gem_text_check(const char *text, GError **error);
+/* An error as callers get it: one of GEM_ERROR, without what only the daemon's own code would understand.
+ * Takes `error`. */
+GError *
+gem_error_for_caller(GError *error);

@@ -1,0 +1,181 @@
+#include "daemon/bus/gem-caller.h"
+
+#include "dbus/gem-error.h"
+
+struct _GemCallers {
+  GDBusConnection *connection;
+  GHashTable *callers; /* sender -> GemCaller, owned */
+  GHashTable *users;   /* uid -> GemUser, owned */
+};
+
+typedef struct {
+  GemCallerIdentified done;
+  gpointer data;
+} Waiting;
+
+GemCallers *
+gem_callers_new(GDBusConnection *connection)
+{
+  GemCallers *self = g_new0(GemCallers, 1);
+
+  self->connection = g_object_ref(connection);
+  self->callers = g_hash_table_new(g_str_hash, g_str_equal);
+  self->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+  return self;
+}
+
+static void
+caller_clear(gpointer data)
+{
+  GemCaller *self = data;
+
+  g_clear_handle_id(&self->watch, g_bus_unwatch_name);
+  g_ptr_array_unref(self->waiting);
+  g_object_unref(self->bye);
+  g_free(self->mangled);
+  g_free(self->sender);
+}
+
+GemCaller *
+gem_caller_ref(GemCaller *self)
+{
+  return g_rc_box_acquire(self);
+}
+
+void
+gem_caller_unref(GemCaller *self)
+{
+  g_rc_box_release_full(self, caller_clear);
+}
+
+static void
+caller_settle(GemCaller *self)
+{
+  g_autoptr(GPtrArray) waiting = self->waiting;
+
+  self->waiting = g_ptr_array_new_with_free_func(g_free);
+  for (guint i = 0; i < waiting->len; i++) {
+    const Waiting *one = g_ptr_array_index(waiting, i);
+
+    one->done(self, one->data);
+  }
+}
+
+/* Takes the caller out of the table and ends what it has; others may still hold a reference. */
+static void
+caller_leave(GemCaller *self)
+{
+  self->gone = TRUE;
+  g_clear_handle_id(&self->watch, g_bus_unwatch_name);
+  if (self->callers != NULL) {
+    g_hash_table_remove(self->callers->callers, self->sender);
+    self->callers = NULL;
+  }
+  caller_settle(self);
+  g_cancellable_cancel(self->bye);
+  gem_caller_unref(self);
+}
+
+static void
+on_vanished(GDBusConnection *connection, const char *name, gpointer data)
+{
+  caller_leave(data);
+}
+
+GemCaller *
+gem_callers_get(GemCallers *self, const char *sender)
+{
+  GemCaller *caller = g_hash_table_lookup(self->callers, sender);
+
+  if (caller == NULL) {
+    caller = g_rc_box_new0(GemCaller);
+    caller->callers = self;
+    caller->sender = g_strdup(sender);
+    caller->mangled = g_strdelimit(g_strdup(sender + (sender[0] == ':')), ".", '_');
+    caller->bye = g_cancellable_new();
+    caller->waiting = g_ptr_array_new_with_free_func(g_free);
+    g_hash_table_insert(self->callers, caller->sender, caller);
+    caller->watch = g_bus_watch_name_on_connection(self->connection, sender, G_BUS_NAME_WATCHER_FLAGS_NONE,
+                                                   NULL, on_vanished, caller, NULL);
+  }
+  return caller;
+}
+
+static GemUser *
+user_get(GemCallers *self, guint32 uid)
+{
+  GemUser *user = g_hash_table_lookup(self->users, GUINT_TO_POINTER(uid));
+
+  if (user == NULL) {
+    user = g_new0(GemUser, 1);
+    user->uid = uid;
+    g_hash_table_insert(self->users, GUINT_TO_POINTER(uid), user);
+  }
+  return user;
+}
+
+static void
+on_credentials(GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr(GemCaller) self = data;
+  g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, NULL);
+  g_autoptr(GVariant) credentials = reply != NULL ? g_variant_get_child_value(reply, 0) : NULL;
+  guint32 uid;
+
+  if (self->gone) {
+    return;
+  }
+  if (credentials != NULL && g_variant_lookup(credentials, "UnixUserID", "u", &uid)) {
+    self->user = user_get(self->callers, uid);
+    caller_settle(self);
+  } else {
+    caller_leave(self); /* fails closed */
+  }
+}
+
+void
+gem_caller_identify(GemCaller *self, GemCallerIdentified done, gpointer data)
+{
+  Waiting *waiting;
+
+  if (self->user != NULL || self->gone) {
+    done(self, data);
+    return;
+  }
+  waiting = g_new(Waiting, 1);
+  *waiting = (Waiting){done, data};
+  g_ptr_array_add(self->waiting, waiting);
+  if (!self->identifying) {
+    self->identifying = TRUE;
+    g_dbus_connection_call(self->callers->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                           "org.freedesktop.DBus", "GetConnectionCredentials",
+                           g_variant_new("(s)", self->sender), G_VARIANT_TYPE("(a{sv})"),
+                           G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_credentials, gem_caller_ref(self));
+  }
+}
+
+void
+gem_callers_free(GemCallers *self)
+{
+  g_autoptr(GList) callers = g_hash_table_get_values(self->callers);
+
+  for (GList *item = callers; item != NULL; item = item->next) {
+    caller_leave(item->data);
+  }
+  g_hash_table_unref(self->callers);
+  g_hash_table_unref(self->users);
+  g_object_unref(self->connection);
+  g_free(self);
+}
+
+gboolean
+gem_quota_take(guint *in_use, guint limit, const char *name, GError **error)
+{
+  if (*in_use >= limit) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED, "%s: %u are in use, %u are allowed", name,
+                *in_use, limit);
+    return FALSE;
+  }
+  *in_use += 1;
+  return TRUE;
+}

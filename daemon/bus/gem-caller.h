@@ -1,0 +1,61 @@
+/*
+ * Who calls: one GemCaller for each connection (unique name) that called, until it leaves the bus, and one
+ * GemUser for each uid among them. Quotas are counted here. All on the main loop.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+/* What all connections of one uid have in use. Lives as long as the GemCallers. */
+typedef struct {
+  guint32 uid;
+  guint sessions; /* open */
+  guint requests; /* turns that run */
+  guint calls;    /* that wait for their answer */
+} GemUser;
+
+typedef struct _GemCallers GemCallers;
+
+typedef struct {
+  char *sender;      /* unique name, such as ":1.42" */
+  char *mangled;     /* the same as an element of an object path: "1_42" */
+  GemUser *user;     /* NULL until identified */
+  gboolean gone;     /* left the bus, or could not be identified */
+  GCancellable *bye; /* cancelled when it leaves the bus */
+  guint calls;       /* that wait for their answer */
+  guint asks;        /* that run */
+
+  /*< private >*/
+  GemCallers *callers;
+  guint watch;
+  gboolean identifying;
+  GPtrArray *waiting; /* of Waiting */
+} GemCaller;
+
+GemCallers *
+gem_callers_new(GDBusConnection *connection);
+/* Everyone is treated as gone. */
+void
+gem_callers_free(GemCallers *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemCallers, gem_callers_free)
+
+/* The caller of that unique name, borrowed: valid until it leaves the bus, so hold a reference across an
+ * asynchronous step. */
+GemCaller *
+gem_callers_get(GemCallers *self, const char *sender);
+GemCaller *
+gem_caller_ref(GemCaller *self);
+void
+gem_caller_unref(GemCaller *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemCaller, gem_caller_unref)
+
+/* Calls `done` when the bus said whose connection it is; at once when that is known. Afterwards either
+ * `user` is set or `gone` is. */
+typedef void (*GemCallerIdentified)(GemCaller *self, gpointer data);
+void
+gem_caller_identify(GemCaller *self, GemCallerIdentified done, gpointer data);
+
+/* Counts one more of what `name` (a key of gemd.conf) limits, or GEM_ERROR_LIMIT_EXCEEDED with name and
+ * limit. */
+gboolean
+gem_quota_take(guint *in_use, guint limit, const char *name, GError **error);

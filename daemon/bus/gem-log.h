@@ -1,0 +1,23 @@
+/*
+ * The daemon's log: one line with structured fields, to the journal when it is there, else to standard error.
+ * It carries ids, sizes, times and reasons; never a caller's text, and nothing that a model wrote.
+ */
+#pragma once
+
+#include <glib.h>
+#include <syslog.h> /* LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO */
+
+/* MESSAGE_ID of each kind of event. */
+#define GEM_LOG_STARTED          "f84caf9432b24595a004549faa4bc66c"
+#define GEM_LOG_STOPPED          "40921f3df8f54735aca37ea3822b1dbf"
+#define GEM_LOG_MODEL_LOADED     "98b6942e381646e8b58d96c0e42693b3"
+#define GEM_LOG_MODEL_FAILED     "0061ab19e0dc4947b87d8997737cc338"
+#define GEM_LOG_PATHWAY_ABSENT   "9a2117ab6c0d40aba24635a6832a24bb"
+#define GEM_LOG_PATHWAY_PAGED    "f59fd8ae6d4645e2a111cffbb53a70d1"
+#define GEM_LOG_REQUEST_FINISHED "73301f8f21d54b2d8f775a047c5e5f0b"
+#define GEM_LOG_STALLED          "7aa2a8d66ce64845afaea8f91d77e02c"
+
+/* `fields` is KEY, value, KEY, value, ..., NULL; NULL: none. Keys are upper case and begin with GEM_. */
+void
+gem_log(int priority, const char *message_id, const char *const *fields, const char *format, ...)
+    G_GNUC_PRINTF(4, 5);

@@ -1,0 +1,175 @@
+#include "daemon/bus/gem-model-host.h"
+
+struct _GemModelHost {
+  GemModelState state;
+  GemEngine *engine;
+  GError *error;
+  double load_seconds;
+  gint64 started;        /* monotonic, us */
+  GPtrArray *waiting;    /* of Waiting */
+  GCancellable *unloved; /* cancelled when nobody wants the result any more */
+};
+
+typedef struct {
+  GemModelSettled done;
+  gpointer data;
+} Waiting;
+
+/* On the loading thread. It has no main context of its own, so the engine's callbacks come to the main loop.
+ */
+static void
+load(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  const GemConfig *config = data;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *path = gem_config_find_model(config, &error);
+  GemEngine *engine = NULL;
+
+  if (path != NULL) {
+    engine = gem_engine_new(
+        &(GemEngineConfig){
+            .model_path = path,
+            .plugin_dirs = (const char *const *)config->plugin_dirs,
+            .backend = config->backend,
+            .attention = config->attention,
+            .clusters = (gint)config->clusters,
+            .threshold_percent = config->threshold_percent,
+            .context = config->context_tokens,
+            .kv_half = config->kv_half,
+            .prefill_block = config->prefill_block,
+            .max_sequences = config->max_sessions + config->parallel_asks,
+        },
+        &error);
+  }
+  if (engine != NULL) {
+    g_task_return_pointer(task, engine, g_object_unref);
+  } else {
+    g_task_return_error(task, g_steal_pointer(&error));
+  }
+}
+
+static void
+host_settle(GemModelHost *self)
+{
+  g_autoptr(GPtrArray) waiting = self->waiting;
+
+  self->waiting = g_ptr_array_new_with_free_func(g_free);
+  for (guint i = 0; i < waiting->len; i++) {
+    const Waiting *one = g_ptr_array_index(waiting, i);
+
+    one->done(one->data);
+  }
+}
+
+static void
+on_loaded(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GemModelHost *self = data;
+  g_autoptr(GError) error = NULL;
+  GemEngine *engine;
+
+  /* Cancelled: the host is gone, or stopped. */
+  if (g_cancellable_is_cancelled(g_task_get_cancellable(G_TASK(result)))) {
+    engine = g_task_propagate_pointer(G_TASK(result), NULL);
+    g_clear_object(&engine);
+    return;
+  }
+  engine = g_task_propagate_pointer(G_TASK(result), &error);
+  self->load_seconds = (double)(g_get_monotonic_time() - self->started) / G_USEC_PER_SEC;
+  if (engine != NULL) {
+    self->engine = engine;
+    self->state = GEM_MODEL_READY;
+  } else {
+    self->error =
+        g_error_new(GEM_ERROR, GEM_ERROR_NOT_READY, "the model could not be loaded: %s", error->message);
+    self->state = GEM_MODEL_FAILED;
+  }
+  host_settle(self);
+}
+
+GemModelHost *
+gem_model_host_new(GemConfig *config)
+{
+  GemModelHost *self = g_new0(GemModelHost, 1);
+  g_autoptr(GTask) task = NULL;
+
+  self->waiting = g_ptr_array_new_with_free_func(g_free);
+  self->started = g_get_monotonic_time();
+  self->unloved = g_cancellable_new();
+  task = g_task_new(NULL, self->unloved, on_loaded, self);
+  g_task_set_check_cancellable(task, FALSE);
+  g_task_set_task_data(task, gem_config_ref(config), (GDestroyNotify)gem_config_unref);
+  g_task_run_in_thread(task, load);
+  return self;
+}
+
+void
+gem_model_host_free(GemModelHost *self)
+{
+  gem_model_host_stop(self);
+  g_clear_object(&self->engine);
+  g_clear_error(&self->error);
+  g_ptr_array_unref(self->waiting);
+  g_object_unref(self->unloved);
+  g_free(self);
+}
+
+GemModelState
+gem_model_host_get_state(GemModelHost *self)
+{
+  return self->state;
+}
+
+const char *
+gem_model_host_get_state_name(GemModelHost *self)
+{
+  static const char *const names[] = {"loading", "ready", "failed"};
+
+  return names[self->state];
+}
+
+GemEngine *
+gem_model_host_get_engine(GemModelHost *self)
+{
+  return self->engine;
+}
+
+const GError *
+gem_model_host_get_error(GemModelHost *self)
+{
+  return self->error;
+}
+
+double
+gem_model_host_get_load_seconds(GemModelHost *self)
+{
+  return self->load_seconds;
+}
+
+void
+gem_model_host_when_settled(GemModelHost *self, GemModelSettled done, gpointer data)
+{
+  Waiting *waiting;
+
+  if (self->state != GEM_MODEL_LOADING) {
+    done(data);
+    return;
+  }
+  waiting = g_new(Waiting, 1);
+  *waiting = (Waiting){done, data};
+  g_ptr_array_add(self->waiting, waiting);
+}
+
+void
+gem_model_host_stop(GemModelHost *self)
+{
+  g_cancellable_cancel(self->unloved);
+  if (self->engine != NULL) {
+    gem_engine_stop(self->engine);
+  }
+  if (self->state == GEM_MODEL_LOADING) {
+    self->state = GEM_MODEL_FAILED;
+    self->error = g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops");
+    host_settle(self);
+  }
+}

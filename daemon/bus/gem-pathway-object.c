@@ -1,0 +1,180 @@
+#include "daemon/bus/gem-pathway-object.h"
+
+#include <unistd.h>
+
+#include "daemon/bus/gem-log.h"
+#include "daemon/bus/gem-service.h"
+
+struct _GemPathwayObject {
+  GemDBusPathwaySkeleton parent_instance;
+  GemService *service;
+};
+
+/* Those that change are asked of the engine each time; the others stand in the skeleton. */
+enum { PROP_STATE = 1, PROP_REASON, PROP_RESIDENT_BYTES };
+
+static void
+pathway_interface_init(GemDBusPathwayIface *iface);
+
+G_DEFINE_TYPE_WITH_CODE(GemPathwayObject,
+                        gem_pathway_object,
+                        GEM_DBUS_TYPE_PATHWAY_SKELETON,
+                        G_IMPLEMENT_INTERFACE(GEM_DBUS_TYPE_PATHWAY, pathway_interface_init))
+
+static GemPathwayInfo *
+pathway_get_info(GemPathwayObject *self)
+{
+  const char *domain = gem_dbus_pathway_get_domain(GEM_DBUS_PATHWAY(self));
+
+  return gem_engine_get_pathway(gem_service_get_engine(self->service), domain);
+}
+
+static const char *
+state_name(GemPathwayState state)
+{
+  static const char *const names[] = {"absent", "loading", "resident"};
+
+  return names[state];
+}
+
+static void
+get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
+{
+  GemPathwayInfo *info = pathway_get_info(GEM_PATHWAY_OBJECT(object));
+
+  switch (id) {
+  case PROP_STATE:
+    g_value_set_string(value, state_name(info->state));
+    break;
+  case PROP_REASON:
+    g_value_set_string(value, info->reason != NULL ? info->reason : "");
+    break;
+  case PROP_RESIDENT_BYTES:
+    g_value_set_uint64(value, info->resident_bytes);
+    break;
+  default:
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+  }
+  gem_pathway_info_free(info);
+}
+
+/* The skeleton's interface wants setters; nobody sets these. */
+static void
+set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
+{
+}
+
+/* ---- PageIn and PageOut ---- */
+
+static void
+on_paged(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GemCall *call = data;
+  GemPathwayObject *self = gem_call_get_target(call);
+  const char *domain = gem_dbus_pathway_get_domain(GEM_DBUS_PATHWAY(self));
+  g_autoptr(GError) error = NULL;
+  GemPathwayInfo *info;
+
+  if (!gem_engine_page_finish(GEM_ENGINE(source), result, &error)) {
+    gem_call_fail(call, g_steal_pointer(&error));
+    return;
+  }
+  info = pathway_get_info(self);
+  gem_log(LOG_NOTICE, GEM_LOG_PATHWAY_PAGED, (const char *[]){"GEM_PATHWAY", domain, NULL},
+          "pathway %s: %s, %" G_GUINT64_FORMAT " bytes", domain, state_name(info->state),
+          info->resident_bytes);
+  gem_pathway_info_free(info);
+  gem_call_return(call, NULL);
+}
+
+/* Answers the call when not. */
+static gboolean
+check_administrator(GemCall *call)
+{
+  guint32 uid = gem_call_get_caller(call)->user->uid;
+
+  if (uid != 0 && uid != geteuid()) {
+    gem_call_fail(call, g_error_new(GEM_ERROR, GEM_ERROR_NOT_AUTHORIZED,
+                                    "only the superuser and the service's own user page pathways"));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+run_page(GemCall *call, gboolean in)
+{
+  GemDBusPathway *self = GEM_DBUS_PATHWAY(gem_call_get_target(call));
+  g_auto(GemCallOptions) options = {0};
+
+  if (!check_administrator(call) || !gem_call_read_options(call, 0, GEM_OPTIONS_NONE, 0, &options)) {
+    return;
+  }
+  (in ? gem_engine_page_in_async : gem_engine_page_out_async)(gem_call_get_engine(call),
+                                                              gem_dbus_pathway_get_domain(self),
+                                                              gem_call_get_cancellable(call), on_paged, call);
+}
+
+static void
+run_page_in(GemCall *call)
+{
+  run_page(call, TRUE);
+}
+
+static void
+run_page_out(GemCall *call)
+{
+  run_page(call, FALSE);
+}
+
+static gboolean
+handle_page_in(GemDBusPathway *pathway, GDBusMethodInvocation *invocation, GVariant *options)
+{
+  gem_call_begin(GEM_PATHWAY_OBJECT(pathway)->service, invocation, pathway, run_page_in);
+  return TRUE;
+}
+
+static gboolean
+handle_page_out(GemDBusPathway *pathway, GDBusMethodInvocation *invocation, GVariant *options)
+{
+  gem_call_begin(GEM_PATHWAY_OBJECT(pathway)->service, invocation, pathway, run_page_out);
+  return TRUE;
+}
+
+static void
+pathway_interface_init(GemDBusPathwayIface *iface)
+{
+  iface->handle_page_in = handle_page_in;
+  iface->handle_page_out = handle_page_out;
+}
+
+static void
+gem_pathway_object_class_init(GemPathwayObjectClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS(klass);
+
+  object_class->get_property = get_property;
+  object_class->set_property = set_property;
+  g_object_class_override_property(object_class, PROP_STATE, "state");
+  g_object_class_override_property(object_class, PROP_REASON, "reason");
+  g_object_class_override_property(object_class, PROP_RESIDENT_BYTES, "resident-bytes");
+}
+
+static void
+gem_pathway_object_init(GemPathwayObject *self)
+{
+}
+
+GemPathwayObject *
+gem_pathway_object_new(GemService *service, const char *domain)
+{
+  GemPathwayObject *self = g_object_new(GEM_TYPE_PATHWAY_OBJECT, "domain", domain, NULL);
+  GemPathwayInfo *info;
+
+  self->service = service;
+  info = pathway_get_info(self);
+  gem_dbus_pathway_set_bits(GEM_DBUS_PATHWAY(self), info->bits);
+  gem_dbus_pathway_set_file_bytes(GEM_DBUS_PATHWAY(self), info->file_bytes);
+  gem_pathway_info_free(info);
+  return self;
+}

@@ -1,0 +1,431 @@
+#include "daemon/bus/gem-request.h"
+
+#include <unistd.h>
+
+#include "daemon/bus/gem-answer.h"
+#include "daemon/bus/gem-log.h"
+#include "daemon/bus/gem-service.h"
+#include "daemon/bus/gem-stream.h"
+#include "dbus/gem-dbus-generated.h"
+#include "dbus/gem-names.h"
+
+/* Rows of routes in one signal: some 20 KiB. */
+#define MOST_ROWS 64u
+
+struct _GemRequests {
+  GemService *service;
+  GHashTable *trees; /* mangled sender -> GemPrivateTree */
+  GHashTable *all;   /* set of GemRequest */
+  guint64 serial;    /* of the last request, for the log */
+};
+
+struct _GemRequest {
+  GemRequests *requests;
+  GemCaller *caller;
+  char *token;
+  char *path;
+  guint64 serial;
+  guint64 seed;
+  GemRequestDone done; /* NULL: nobody is told */
+  gpointer data;
+  gulong bye; /* handler: the caller left */
+
+  GemStream *stream; /* NULL: dropped */
+  GemGeneration *generation;
+  gboolean paused;
+
+  GPtrArray *rows; /* of GVariant: routes not told yet */
+  guint flush;     /* idle source */
+
+  GemFinishReason reason;
+  GVariant *stats; /* NULL while the engine works on it */
+  gboolean over;   /* Finished was sent; only the engine may still know the request */
+};
+
+static void
+request_free(GemRequest *self)
+{
+  g_hash_table_remove(self->requests->all, self);
+  g_clear_handle_id(&self->flush, g_source_remove);
+  g_clear_pointer(&self->stream, gem_stream_free);
+  g_clear_pointer(&self->stats, g_variant_unref);
+  g_clear_object(&self->generation);
+  g_ptr_array_unref(self->rows);
+  gem_caller_unref(self->caller);
+  g_free(self->token);
+  g_free(self->path);
+  g_free(self);
+}
+
+/* To the caller alone: never through the generated emitters, which tell the whole bus. */
+static void
+request_emit(GemRequest *self, const char *signal, GVariant *parameters)
+{
+  g_dbus_connection_emit_signal(gem_service_get_connection(self->requests->service), self->caller->sender,
+                                self->path, GEM_REQUEST_INTERFACE, signal, parameters, NULL);
+}
+
+static gboolean
+on_flush(gpointer data)
+{
+  GemRequest *self = data;
+  GVariant *rows =
+      g_variant_new_array(G_VARIANT_TYPE("(sttsa{sd})"), (GVariant **)self->rows->pdata, self->rows->len);
+
+  self->flush = 0;
+  request_emit(self, "Routed", g_variant_new("(@a(sttsa{sd}))", rows));
+  g_ptr_array_set_size(self->rows, 0);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+request_flush_rows(GemRequest *self)
+{
+  if (self->rows->len > 0) {
+    g_clear_handle_id(&self->flush, g_source_remove);
+    on_flush(self);
+  }
+}
+
+static void
+request_log(GemRequest *self)
+{
+  g_autofree char *serial = g_strdup_printf("%" G_GUINT64_FORMAT, self->serial);
+  const char *reason = gem_answer_reason(self->reason);
+  const char *fields[] = {"GEM_REQUEST", serial, "GEM_REASON", reason, NULL};
+  guint prompt = 0;
+  guint generated = 0;
+
+  g_variant_lookup(self->stats, "prompt_tokens", "u", &prompt);
+  g_variant_lookup(self->stats, "generated_tokens", "u", &generated);
+  gem_log(LOG_INFO, GEM_LOG_REQUEST_FINISHED, fields, "request %s: %s, %u prompt tokens, %u generated",
+          serial, reason, prompt, generated);
+}
+
+static void
+requests_drop_empty_tree(GemRequests *self, const GemCaller *caller)
+{
+  GemPrivateTree *tree = g_hash_table_lookup(self->trees, caller->mangled);
+
+  if (tree != NULL && gem_private_tree_is_empty(tree)) {
+    g_hash_table_remove(self->trees, caller->mangled);
+  }
+}
+
+/* The engine is done and the pipe closed, or there is no more waiting for either. */
+static void
+request_over(GemRequest *self)
+{
+  GemPrivateTree *tree = g_hash_table_lookup(self->requests->trees, self->caller->mangled);
+  gboolean engine_done = self->stats != NULL;
+  GVariantBuilder none;
+
+  if (!engine_done) {
+    g_variant_builder_init(&none, G_VARIANT_TYPE_VARDICT);
+    self->reason = GEM_FINISH_SHUTDOWN;
+    self->stats = g_variant_ref_sink(g_variant_builder_end(&none));
+  }
+  self->over = TRUE;
+  g_signal_handler_disconnect(self->caller->bye, self->bye);
+  g_clear_pointer(&self->stream, gem_stream_free);
+  gem_private_tree_remove(tree, self->token);
+  requests_drop_empty_tree(self->requests, self->caller);
+  self->caller->user->requests--;
+  request_emit(self, "Finished", g_variant_new("(u@a{sv})", (guint32)self->reason, self->stats));
+  request_log(self);
+  if (self->done != NULL) {
+    self->done(self->data);
+  }
+  gem_service_end_work(self->requests->service);
+  if (engine_done) {
+    request_free(self);
+  }
+}
+
+/* ---- the stream's events ---- */
+
+static void
+on_drained(gpointer data)
+{
+  GemRequest *self = data;
+
+  if (self->paused) {
+    self->paused = FALSE;
+    gem_generation_set_paused(self->generation, FALSE);
+  }
+}
+
+static void
+on_broken(gpointer data)
+{
+  gem_request_cancel(data);
+}
+
+static void
+on_closed(gpointer data)
+{
+  request_over(data);
+}
+
+static const GemStreamEvents stream_events = {on_drained, on_broken, on_closed};
+
+/* ---- the engine's events ---- */
+
+static void
+on_text(const char *text, gsize length, gpointer data)
+{
+  GemRequest *self = data;
+
+  if (self->stream == NULL) {
+    return;
+  }
+  gem_stream_write(self->stream, text, length);
+  if (!self->paused && gem_stream_get_queued(self->stream) > GEM_STREAM_HIGH_WATER) {
+    self->paused = TRUE;
+    gem_generation_set_paused(self->generation, TRUE);
+  }
+}
+
+static void
+on_routed(const GemRoutedToken *token, gpointer data)
+{
+  GemRequest *self = data;
+  GemEngine *engine = gem_service_get_engine(self->requests->service);
+
+  if (self->over) {
+    return;
+  }
+  g_ptr_array_add(self->rows, g_variant_ref_sink(gem_answer_route(token, gem_engine_get_domains(engine))));
+  if (self->rows->len >= MOST_ROWS) {
+    request_flush_rows(self);
+  } else if (self->flush == 0) {
+    self->flush = g_idle_add(on_flush, self);
+  }
+}
+
+static GVariant *
+request_stats(GemRequest *self, const GemGenerateStats *stats, const GError *error)
+{
+  GemEngine *engine = gem_service_get_engine(self->requests->service);
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&builder, "{sv}", "reason", g_variant_new_string(gem_answer_reason(stats->reason)));
+  gem_answer_add_stats(&builder, stats);
+  g_variant_builder_add(&builder, "{sv}", "seed", g_variant_new_uint64(self->seed));
+  g_variant_builder_add(&builder, "{sv}", "slides", g_variant_new_uint32(stats->slides));
+  g_variant_builder_add(&builder, "{sv}", "cache_bytes", g_variant_new_uint64(stats->cache_bytes));
+  g_variant_builder_add(&builder, "{sv}", "resident_bytes",
+                        g_variant_new_uint64(gem_engine_get_resident_bytes(engine)));
+  if (error != NULL) {
+    g_autoptr(GError) mapped = gem_error_for_caller(g_error_copy(error));
+
+    g_variant_builder_add(&builder, "{sv}", "error", g_variant_new_string(gem_error_name(mapped->code)));
+    g_variant_builder_add(&builder, "{sv}", "message", g_variant_new_string(mapped->message));
+  }
+  return g_variant_ref_sink(g_variant_builder_end(&builder));
+}
+
+static void
+on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
+{
+  GemRequest *self = data;
+
+  if (self->over) {
+    request_free(self);
+    return;
+  }
+  self->reason = stats->reason;
+  self->stats = request_stats(self, stats, error);
+  request_flush_rows(self);
+  if (self->stream != NULL) {
+    gem_stream_finish(self->stream);
+  } else {
+    request_over(self);
+  }
+}
+
+static const GemGenerationEvents quiet_events = {.text = on_text, .finished = on_finished};
+static const GemGenerationEvents routed_events = {
+    .text = on_text, .routed = on_routed, .finished = on_finished};
+
+/* ---- the bus ---- */
+
+static void
+on_call(gpointer object, const char *method, GVariant *parameters, GDBusMethodInvocation *invocation)
+{
+  GemRequest *self = object;
+
+  g_assert(g_str_equal(method, "Cancel"));
+  gem_request_cancel(self);
+  g_dbus_method_invocation_return_value(invocation, NULL);
+}
+
+static const GemPrivateFunctions functions = {.call = on_call};
+
+/* The caller left the bus: nobody reads on, and nobody is told. */
+static void
+on_bye(GCancellable *bye, gpointer data)
+{
+  GemRequest *self = data;
+
+  g_clear_pointer(&self->stream, gem_stream_free);
+  if (self->stats != NULL) {
+    request_over(self);
+  } else {
+    gem_request_cancel(self);
+  }
+}
+
+static GemPrivateTree *
+requests_get_tree(GemRequests *self, const GemCaller *caller, GError **error)
+{
+  GemPrivateTree *tree = g_hash_table_lookup(self->trees, caller->mangled);
+  g_autofree char *path = g_strconcat(GEM_REQUEST_PATH "/", caller->mangled, NULL);
+
+  if (tree == NULL) {
+    tree = gem_private_tree_new(gem_service_get_connection(self->service), path,
+                                gem_dbus_request_interface_info(), &functions, error);
+    if (tree != NULL) {
+      g_hash_table_insert(self->trees, g_strdup(caller->mangled), tree);
+    }
+  }
+  return tree;
+}
+
+static char *
+random_token(void)
+{
+  return g_strdup_printf("t%08x%08x", g_random_int(), g_random_int());
+}
+
+/* Stream and generation; what was made is the request's in any case. */
+static gboolean
+request_start(GemRequest *self,
+              GemSequence *sequence,
+              const char *prompt,
+              const GemCallOptions *options,
+              int *ret_reader,
+              GError **error)
+{
+  const GemGenerationEvents *events = options->routes ? &routed_events : &quiet_events;
+  int reader = -1;
+
+  self->stream = gem_stream_new(&stream_events, self, &reader, error);
+  if (self->stream == NULL) {
+    return FALSE;
+  }
+  self->generation = gem_sequence_generate(sequence, prompt, &options->generate, events, self, NULL, error);
+  if (self->generation == NULL) {
+    close(reader);
+    return FALSE;
+  }
+  *ret_reader = reader;
+  return TRUE;
+}
+
+static GemRequest *
+request_alloc(GemRequests *requests, GemCaller *caller, const GemCallOptions *options)
+{
+  GemRequest *self = g_new0(GemRequest, 1);
+
+  self->requests = requests;
+  self->caller = gem_caller_ref(caller);
+  self->token = options->handle_token != NULL ? g_strdup(options->handle_token) : random_token();
+  self->path = g_strconcat(GEM_REQUEST_PATH "/", caller->mangled, "/", self->token, NULL);
+  self->seed = options->generate.seed;
+  self->rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_variant_unref);
+  return self;
+}
+
+GemRequest *
+gem_request_new(GemRequests *requests,
+                GemCaller *caller,
+                GemSequence *sequence,
+                const char *prompt,
+                const GemCallOptions *options,
+                GemRequestDone done,
+                gpointer data,
+                int *ret_reader,
+                GError **error)
+{
+  const GemConfig *config = gem_service_get_config(requests->service);
+  GemPrivateTree *tree = requests_get_tree(requests, caller, error);
+  GemRequest *self;
+
+  if (tree == NULL) {
+    return NULL;
+  }
+  if (options->handle_token != NULL &&
+      gem_private_tree_find(tree, options->handle_token, caller->sender) != NULL) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                        "option \"handle_token\": a turn of that token runs already");
+    return NULL;
+  }
+  if (!gem_quota_take(&caller->user->requests, config->max_requests_per_user, "MaxRequestsPerUser", error)) {
+    requests_drop_empty_tree(requests, caller);
+    return NULL;
+  }
+  self = request_alloc(requests, caller, options);
+  if (!request_start(self, sequence, prompt, options, ret_reader, error)) {
+    caller->user->requests--;
+    request_free(self);
+    requests_drop_empty_tree(requests, caller);
+    return NULL;
+  }
+  self->serial = ++requests->serial;
+  self->done = done;
+  self->data = data;
+  self->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), self);
+  g_hash_table_add(requests->all, self);
+  gem_private_tree_add(tree, self->token, caller->sender, self);
+  gem_service_begin_work(requests->service);
+  return self;
+}
+
+const char *
+gem_request_get_path(GemRequest *self)
+{
+  return self->path;
+}
+
+void
+gem_request_cancel(GemRequest *self)
+{
+  gem_generation_cancel(self->generation);
+}
+
+void
+gem_request_forget(GemRequest *self)
+{
+  self->done = NULL;
+}
+
+GemRequests *
+gem_requests_new(GemService *service)
+{
+  GemRequests *self = g_new0(GemRequests, 1);
+
+  self->service = service;
+  self->trees = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)gem_private_tree_free);
+  self->all = g_hash_table_new(NULL, NULL);
+  return self;
+}
+
+void
+gem_requests_free(GemRequests *self)
+{
+  g_hash_table_unref(self->all);
+  g_hash_table_unref(self->trees);
+  g_free(self);
+}
+
+void
+gem_requests_force(GemRequests *self)
+{
+  g_autoptr(GList) all = g_hash_table_get_keys(self->all);
+
+  for (GList *item = all; item != NULL; item = item->next) {
+    request_over(item->data);
+  }
+}

@@ -1,0 +1,332 @@
+#include "daemon/bus/gem-service.h"
+
+#include "daemon/bus/gem-log.h"
+#include "daemon/bus/gem-manager.h"
+#include "daemon/bus/gem-pathway-object.h"
+#include "dbus/gem-dbus-generated.h"
+#include "dbus/gem-names.h"
+
+/* How long readers have to take what is left when the service stops. */
+#define DRAIN_MILLISECONDS 1000u
+
+struct _GemService {
+  GDBusConnection *connection;
+  GemConfig *config;
+  const GemServiceEvents *events;
+  gpointer data;
+
+  GemCallers *callers;
+  GemModelHost *model;
+  GemAskQueue *asks;
+  GemRequests *requests;
+  GemSessions *sessions;
+  GemManagerObject *manager;
+  GDBusObjectManagerServer *objects;
+
+  guint name;   /* owner id */
+  guint work;   /* calls and turns on their way */
+  guint drain;  /* timeout source while stopping */
+  guint finish; /* idle source */
+  gulong closed;
+  gboolean stopping, ended;
+};
+
+/* ---- the end ---- */
+
+static void
+service_end(GemService *self, const GError *error)
+{
+  if (!self->ended) {
+    self->ended = TRUE;
+    self->events->ended(error, self->data);
+  }
+}
+
+static void
+on_flushed(GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_dbus_connection_flush_finish(G_DBUS_CONNECTION(source), result, NULL);
+  service_end(data, NULL);
+}
+
+static gboolean
+on_finish(gpointer data)
+{
+  GemService *self = data;
+
+  self->finish = 0;
+  g_clear_handle_id(&self->drain, g_source_remove);
+  gem_requests_force(self->requests);
+  g_dbus_connection_flush(self->connection, NULL, on_flushed, self);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_drain_over(gpointer data)
+{
+  GemService *self = data;
+
+  self->drain = 0;
+  if (self->finish == 0) {
+    self->finish = g_idle_add(on_finish, self);
+  }
+  return G_SOURCE_REMOVE;
+}
+
+void
+gem_service_stop(GemService *self)
+{
+  if (self->stopping) {
+    return;
+  }
+  self->stopping = TRUE;
+  self->drain = g_timeout_add(DRAIN_MILLISECONDS, on_drain_over, self);
+  gem_service_begin_work(self);
+  gem_ask_queue_stop(self->asks);
+  gem_model_host_stop(self->model);
+  gem_service_end_work(self);
+}
+
+void
+gem_service_begin_work(GemService *self)
+{
+  self->work++;
+}
+
+void
+gem_service_end_work(GemService *self)
+{
+  g_assert(self->work > 0);
+  self->work--;
+  if (self->work == 0 && self->stopping && self->drain != 0 && self->finish == 0) {
+    self->finish = g_idle_add(on_finish, self);
+  }
+}
+
+/* ---- the objects of a model ---- */
+
+static void
+service_export(GemService *self, const char *parent, const char *name, GDBusInterfaceSkeleton *interface)
+{
+  g_autofree char *element = g_dbus_escape_object_path(name);
+  g_autofree char *path = g_strconcat(parent, "/", element, NULL);
+  g_autoptr(GDBusObjectSkeleton) object = g_dbus_object_skeleton_new(path);
+
+  g_dbus_object_skeleton_add_interface(object, interface);
+  g_dbus_object_manager_server_export(self->objects, object);
+}
+
+static void
+service_export_pathway(GemService *self, const char *domain)
+{
+  g_autoptr(GemPathwayObject) pathway = gem_pathway_object_new(self, domain);
+  GemPathwayInfo *info = gem_engine_get_pathway(gem_service_get_engine(self), domain);
+
+  service_export(self, GEM_PATHWAY_PATH, domain, G_DBUS_INTERFACE_SKELETON(pathway));
+  if (info->reason != NULL) {
+    gem_log(LOG_WARNING, GEM_LOG_PATHWAY_ABSENT, (const char *[]){"GEM_PATHWAY", domain, NULL},
+            "pathway %s is absent: %s", domain, info->reason);
+  }
+  gem_pathway_info_free(info);
+}
+
+static void
+service_export_backend(GemService *self, const GemBackendInfo *info)
+{
+  g_autoptr(GemDBusBackend) backend = gem_dbus_backend_skeleton_new();
+
+  gem_dbus_backend_set_name(backend, info->name);
+  gem_dbus_backend_set_version(backend, info->version);
+  gem_dbus_backend_set_device(backend, info->device);
+  gem_dbus_backend_set_kernels(backend, info->kernels);
+  gem_dbus_backend_set_score(backend, info->score);
+  gem_dbus_backend_set_in_use(backend, info->in_use);
+  gem_dbus_backend_set_reason(backend, info->reason);
+  service_export(self, GEM_BACKEND_PATH, info->name, G_DBUS_INTERFACE_SKELETON(backend));
+}
+
+static void
+service_export_model(GemService *self, GemEngine *engine)
+{
+  const char *const *domains = gem_engine_get_domains(engine);
+  g_autoptr(GPtrArray) backends = gem_engine_list_backends(engine);
+
+  service_export_pathway(self, "general");
+  for (gsize i = 0; domains[i] != NULL; i++) {
+    service_export_pathway(self, domains[i]);
+  }
+  for (guint i = 0; i < backends->len; i++) {
+    service_export_backend(self, g_ptr_array_index(backends, i));
+  }
+}
+
+static void
+on_settled(gpointer data)
+{
+  GemService *self = data;
+  GemEngine *engine = gem_service_get_engine(self);
+
+  if (self->stopping) {
+    return;
+  }
+  if (engine != NULL) {
+    service_export_model(self, engine);
+    gem_log(LOG_NOTICE, GEM_LOG_MODEL_LOADED,
+            (const char *[]){"GEM_MODEL", gem_engine_get_model_name(engine), NULL},
+            "model %s is loaded, in %.3f s; %" G_GUINT64_FORMAT " bytes resident",
+            gem_engine_get_model_name(engine), gem_model_host_get_load_seconds(self->model),
+            gem_engine_get_resident_bytes(engine));
+  } else {
+    gem_log(LOG_ERR, GEM_LOG_MODEL_FAILED, (const char *[]){"GEM_MODEL", self->config->model, NULL}, "%s",
+            gem_model_host_get_error(self->model)->message);
+  }
+  gem_manager_object_update(self->manager);
+  self->events->settled(self->data);
+}
+
+/* ---- the beginning ---- */
+
+static void
+on_name_acquired(GDBusConnection *connection, const char *name, gpointer data)
+{
+  GemService *self = data;
+
+  self->events->ready(self->data);
+}
+
+static void
+on_name_lost(GDBusConnection *connection, const char *name, gpointer data)
+{
+  GemService *self = data;
+  g_autoptr(GError) error = NULL;
+
+  if (!self->stopping) {
+    error = g_error_new(GEM_ERROR, GEM_ERROR_FAILED,
+                        "the name %s cannot be owned: another service has it, or the bus refuses it", name);
+    service_end(self, error);
+  }
+}
+
+static void
+on_closed(GDBusConnection *connection, gboolean remote, const GError *why, gpointer data)
+{
+  g_autoptr(GError) error = g_error_new(GEM_ERROR, GEM_ERROR_FAILED, "the connection to the bus is lost%s%s",
+                                        why != NULL ? ": " : "", why != NULL ? why->message : "");
+
+  service_end(data, error);
+}
+
+static gboolean
+service_export_root(GemService *self, GError **error)
+{
+  self->manager = gem_manager_object_new(self);
+  if (!g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(self->manager), self->connection,
+                                        GEM_OBJECT_PATH, error)) {
+    return FALSE;
+  }
+  self->objects = g_dbus_object_manager_server_new(GEM_OBJECT_PATH);
+  g_dbus_object_manager_server_set_connection(self->objects, self->connection);
+  self->requests = gem_requests_new(self);
+  self->sessions = gem_sessions_new(self, self->requests, error);
+  return self->sessions != NULL;
+}
+
+GemService *
+gem_service_new(GDBusConnection *connection,
+                GemConfig *config,
+                const GemServiceEvents *events,
+                gpointer data,
+                GError **error)
+{
+  g_autoptr(GemService) self = g_new0(GemService, 1);
+
+  self->connection = g_object_ref(connection);
+  self->config = gem_config_ref(config);
+  self->events = events;
+  self->data = data;
+  self->callers = gem_callers_new(connection);
+  self->asks = gem_ask_queue_new(config->parallel_asks);
+  if (!service_export_root(self, error)) {
+    return NULL;
+  }
+  self->closed = g_signal_connect(connection, "closed", G_CALLBACK(on_closed), self);
+  self->model = gem_model_host_new(config);
+  gem_model_host_when_settled(self->model, on_settled, self);
+  self->name = g_bus_own_name_on_connection(connection, GEM_BUS_NAME, G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE,
+                                            on_name_acquired, on_name_lost, self, NULL);
+  return g_steal_pointer(&self);
+}
+
+void
+gem_service_free(GemService *self)
+{
+  self->stopping = TRUE;
+  self->ended = TRUE;
+  g_clear_handle_id(&self->name, g_bus_unown_name);
+  g_clear_handle_id(&self->drain, g_source_remove);
+  g_clear_handle_id(&self->finish, g_source_remove);
+  g_clear_signal_handler(&self->closed, self->connection);
+  g_clear_pointer(&self->model, gem_model_host_free);
+  g_clear_pointer(&self->sessions, gem_sessions_free);
+  g_clear_pointer(&self->callers, gem_callers_free);
+  g_clear_pointer(&self->requests, gem_requests_free);
+  g_clear_pointer(&self->asks, gem_ask_queue_free);
+  g_clear_object(&self->objects);
+  if (self->manager != NULL) {
+    g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(self->manager));
+    g_clear_object(&self->manager);
+  }
+  g_object_unref(self->connection);
+  gem_config_unref(self->config);
+  g_free(self);
+}
+
+/* ---- what the objects share ---- */
+
+GDBusConnection *
+gem_service_get_connection(GemService *self)
+{
+  return self->connection;
+}
+
+const GemConfig *
+gem_service_get_config(GemService *self)
+{
+  return self->config;
+}
+
+GemCallers *
+gem_service_get_callers(GemService *self)
+{
+  return self->callers;
+}
+
+GemModelHost *
+gem_service_get_model(GemService *self)
+{
+  return self->model;
+}
+
+GemEngine *
+gem_service_get_engine(GemService *self)
+{
+  return gem_model_host_get_engine(self->model);
+}
+
+GemSessions *
+gem_service_get_sessions(GemService *self)
+{
+  return self->sessions;
+}
+
+GemAskQueue *
+gem_service_get_asks(GemService *self)
+{
+  return self->asks;
+}
+
+gboolean
+gem_service_is_stopping(GemService *self)
+{
+  return self->stopping;
+}

@@ -1,0 +1,59 @@
+/*
+ * The service on the bus: the connection, the objects, the name, the model, and an orderly end. Everything
+ * here lives on the main loop, which never blocks on a caller.
+ */
+#pragma once
+
+#include "daemon/bus/gem-ask.h"
+#include "daemon/bus/gem-caller.h"
+#include "daemon/bus/gem-model-host.h"
+#include "daemon/bus/gem-session.h"
+
+typedef struct _GemService GemService;
+
+typedef struct {
+  void (*ready)(gpointer data);   /* the name is owned */
+  void (*settled)(gpointer data); /* the model is ready, or failed */
+  /* The end: after gem_service_stop, or (`error` set) because the name or the bus was lost. Once. */
+  void (*ended)(const GError *error, gpointer data);
+} GemServiceEvents;
+
+/* Exports the objects, asks for the name and starts loading. `events` must outlive the service. */
+GemService *
+gem_service_new(GDBusConnection *connection,
+                GemConfig *config,
+                const GemServiceEvents *events,
+                gpointer data,
+                GError **error);
+void
+gem_service_free(GemService *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemService, gem_service_free)
+
+/* Refuses new work, ends what runs with reason `shutdown`, lets streams drain for a second, then `ended`.
+ * Idempotent. */
+void
+gem_service_stop(GemService *self);
+
+/* What the objects share; borrowed. */
+GDBusConnection *
+gem_service_get_connection(GemService *self);
+const GemConfig *
+gem_service_get_config(GemService *self);
+GemCallers *
+gem_service_get_callers(GemService *self);
+GemModelHost *
+gem_service_get_model(GemService *self);
+GemEngine *
+gem_service_get_engine(GemService *self); /* NULL unless the model is ready */
+GemSessions *
+gem_service_get_sessions(GemService *self);
+GemAskQueue *
+gem_service_get_asks(GemService *self);
+gboolean
+gem_service_is_stopping(GemService *self);
+
+/* Brackets each call that waits for its answer and each turn that runs: the end waits for them. */
+void
+gem_service_begin_work(GemService *self);
+void
+gem_service_end_work(GemService *self);

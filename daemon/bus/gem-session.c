@@ -1,0 +1,228 @@
+#include "daemon/bus/gem-session.h"
+
+#include <gio/gunixfdlist.h>
+#include <string.h>
+
+#include "daemon/bus/gem-service.h"
+#include "dbus/gem-dbus-generated.h"
+#include "dbus/gem-names.h"
+
+struct _GemSessions {
+  GemService *service;
+  GemRequests *requests;
+  GemPrivateTree *tree;
+  GHashTable *all; /* set of GemSession */
+  guint open;
+};
+
+typedef struct {
+  GemSessions *sessions;
+  GemCaller *caller;
+  char *node;
+  GemSequence *sequence;
+  GemRequest *request; /* the turn that runs; NULL: none */
+  gulong bye;          /* handler: the caller left */
+} GemSession;
+
+static void
+session_close(GemSession *session)
+{
+  GemSessions *sessions = session->sessions;
+
+  if (session->request != NULL) {
+    gem_request_forget(session->request);
+    gem_request_cancel(session->request);
+  }
+  g_signal_handler_disconnect(session->caller->bye, session->bye);
+  gem_private_tree_remove(sessions->tree, session->node);
+  g_hash_table_remove(sessions->all, session);
+  session->caller->user->sessions--;
+  sessions->open--;
+  g_object_unref(session->sequence);
+  gem_caller_unref(session->caller);
+  g_free(session->node);
+  g_free(session);
+}
+
+static void
+on_bye(GCancellable *bye, gpointer data)
+{
+  session_close(data);
+}
+
+static void
+on_request_done(gpointer data)
+{
+  GemSession *session = data;
+
+  session->request = NULL;
+}
+
+/* ---- Generate ---- */
+
+static gboolean
+session_start(
+    GemSession *session, const char *prompt, const GemCallOptions *options, int *ret_reader, GError **error)
+{
+  if (gem_service_is_stopping(session->sessions->service)) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops");
+    return FALSE;
+  }
+  if (session->request != NULL) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_BUSY, "the session's last turn still runs");
+    return FALSE;
+  }
+  session->request = gem_request_new(session->sessions->requests, session->caller, session->sequence, prompt,
+                                     options, on_request_done, session, ret_reader, error);
+  return session->request != NULL;
+}
+
+static void
+generate_return(
+    GemSession *session, const char *prompt, guint64 seed, int reader, GDBusMethodInvocation *invocation)
+{
+  g_autoptr(GUnixFDList) fds = g_unix_fd_list_new_from_array(&reader, 1); /* takes it */
+  GVariantBuilder info;
+
+  g_variant_builder_init(&info, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&info, "{sv}", "prompt_bytes", g_variant_new_uint64(strlen(prompt)));
+  g_variant_builder_add(&info, "{sv}", "seed", g_variant_new_uint64(seed));
+  g_dbus_method_invocation_return_value_with_unix_fd_list(
+      invocation, g_variant_new("(oha{sv})", gem_request_get_path(session->request), 0, &info), fds);
+}
+
+static void
+session_generate(GemSession *session, GVariant *parameters, GDBusMethodInvocation *invocation)
+{
+  GemEngine *engine = gem_service_get_engine(session->sessions->service);
+  GemOptionRules rules = {GEM_OPTIONS_GENERATE, gem_engine_get_context(engine),
+                          gem_engine_get_domains(engine)};
+  g_autoptr(GVariant) options = g_variant_get_child_value(parameters, 1);
+  g_auto(GemCallOptions) parsed = {0};
+  const char *prompt = NULL;
+  int reader = -1;
+  GError *error = NULL;
+
+  g_variant_get_child(parameters, 0, "&s", &prompt);
+  if (!gem_text_check(prompt, &error) || !gem_call_options_parse(options, &rules, &parsed, &error) ||
+      !session_start(session, prompt, &parsed, &reader, &error)) {
+    g_dbus_method_invocation_take_error(invocation, gem_error_for_caller(error));
+    return;
+  }
+  generate_return(session, prompt, parsed.generate.seed, reader, invocation);
+}
+
+static void
+on_call(gpointer object, const char *method, GVariant *parameters, GDBusMethodInvocation *invocation)
+{
+  if (g_str_equal(method, "Generate")) {
+    session_generate(object, parameters, invocation);
+  } else {
+    g_assert(g_str_equal(method, "Close"));
+    session_close(object);
+    g_dbus_method_invocation_return_value(invocation, NULL);
+  }
+}
+
+static GVariant *
+on_get(gpointer object, const char *property)
+{
+  const GemSession *session = object;
+
+  g_assert(g_str_equal(property, "Tokens"));
+  return g_variant_new_uint32(gem_sequence_get_tokens(session->sequence));
+}
+
+static const GemPrivateFunctions functions = {on_call, on_get};
+
+/* ---- CreateSession ---- */
+
+static gboolean
+sessions_take_quota(GemSessions *self, GemCaller *caller, GError **error)
+{
+  const GemConfig *config = gem_service_get_config(self->service);
+
+  if (!gem_quota_take(&caller->user->sessions, config->max_sessions_per_user, "MaxSessionsPerUser", error)) {
+    return FALSE;
+  }
+  if (!gem_quota_take(&self->open, config->max_sessions, "MaxSessions", error)) {
+    caller->user->sessions--;
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* Takes `sequence`. */
+static GemSession *
+session_new(GemSessions *self, GemCaller *caller, GemSequence *sequence)
+{
+  GemSession *session = g_new0(GemSession, 1);
+
+  session->sessions = self;
+  session->caller = gem_caller_ref(caller);
+  session->node = g_strdelimit(g_uuid_string_random(), "-", '_');
+  session->sequence = sequence;
+  session->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), session);
+  g_hash_table_add(self->all, session);
+  gem_private_tree_add(self->tree, session->node, caller->sender, session);
+  return session;
+}
+
+void
+gem_session_create_run(GemCall *call)
+{
+  GemSessions *self = gem_service_get_sessions(gem_call_get_service(call));
+  GemCaller *caller = gem_call_get_caller(call);
+  g_auto(GemCallOptions) options = {0};
+  g_autofree char *path = NULL;
+  GemSequence *sequence;
+  GError *error = NULL;
+
+  if (!gem_call_read_options(call, 0, GEM_OPTIONS_RUN, 0, &options)) {
+    return;
+  }
+  if (!sessions_take_quota(self, caller, &error)) {
+    gem_call_fail(call, error);
+    return;
+  }
+  sequence = gem_engine_new_sequence(gem_call_get_engine(call), &options.generate.run, &error);
+  if (sequence == NULL) {
+    caller->user->sessions--;
+    self->open--;
+    gem_call_fail(call, error);
+    return;
+  }
+  path = g_strconcat(GEM_SESSION_PATH "/", session_new(self, caller, sequence)->node, NULL);
+  gem_call_return(call, g_variant_new("(o)", path));
+}
+
+GemSessions *
+gem_sessions_new(GemService *service, GemRequests *requests, GError **error)
+{
+  g_autoptr(GemPrivateTree) tree = gem_private_tree_new(gem_service_get_connection(service), GEM_SESSION_PATH,
+                                                        gem_dbus_session_interface_info(), &functions, error);
+  GemSessions *self;
+
+  if (tree == NULL) {
+    return NULL;
+  }
+  self = g_new0(GemSessions, 1);
+  self->service = service;
+  self->requests = requests;
+  self->tree = g_steal_pointer(&tree);
+  self->all = g_hash_table_new(NULL, NULL);
+  return self;
+}
+
+void
+gem_sessions_free(GemSessions *self)
+{
+  g_autoptr(GList) all = g_hash_table_get_keys(self->all);
+
+  for (GList *item = all; item != NULL; item = item->next) {
+    session_close(item->data);
+  }
+  g_hash_table_unref(self->all);
+  gem_private_tree_free(self->tree);
+  g_free(self);
+}

@@ -1,0 +1,24 @@
+/*
+ * What systemd is told: READY, STATUS, STOPPING, and WATCHDOG while both the main loop and the engine's
+ * thread turn. Nothing of it does anything outside systemd.
+ */
+#pragma once
+
+#include "daemon/bus/gem-service.h"
+
+typedef struct _GemWatchdog GemWatchdog;
+
+/* Starts the timer when the unit has a watchdog. */
+GemWatchdog *
+gem_watchdog_new(GemService *service);
+void
+gem_watchdog_free(GemWatchdog *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemWatchdog, gem_watchdog_free)
+
+/* STATUS from the state of the model; with READY once the name is owned, with STOPPING at the end. */
+void
+gem_watchdog_tell_ready(GemWatchdog *self);
+void
+gem_watchdog_tell_status(GemWatchdog *self);
+void
+gem_watchdog_tell_stopping(GemWatchdog *self);

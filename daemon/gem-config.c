@@ -1,0 +1,241 @@
+#include "daemon/gem-config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "dbus/gem-error.h"
+
+#define GROUP "gemd"
+
+typedef enum {
+  KEY_MODEL,   /* a name, or an absolute path */
+  KEY_MODULE,  /* a module's name, or "auto" for NULL */
+  KEY_COUNT,   /* min to max */
+  KEY_PERCENT, /* 0 to 1 in steps of 0.01, kept in percent */
+  KEY_CACHE,   /* q8_0 or f16 */
+} KeyKind;
+
+typedef struct {
+  const char *name;
+  KeyKind kind;
+  gsize offset; /* of the member in GemConfig */
+  guint min, max, initial;
+} Key;
+
+#define MEMBER(self, key, type) ((type *)G_STRUCT_MEMBER_P((self), (key)->offset))
+#define AT(member)              G_STRUCT_OFFSET(GemConfig, member)
+
+static const Key keys[] = {
+    {"Model", KEY_MODEL, AT(model)},
+    {"Backend", KEY_MODULE, AT(backend)},
+    {"Attention", KEY_MODULE, AT(attention)},
+    {"Clusters", KEY_COUNT, AT(clusters), 0, 256, 0},
+    {"Threshold", KEY_PERCENT, AT(threshold_percent)},
+    {"ContextTokens", KEY_COUNT, AT(context_tokens), 16, 65536, 2048},
+    {"KvCache", KEY_CACHE, AT(kv_half)},
+    {"PrefillBlock", KEY_COUNT, AT(prefill_block), 1, 4096, 128},
+    {"MaxSessions", KEY_COUNT, AT(max_sessions), 1, 4096, 64},
+    {"MaxSessionsPerUser", KEY_COUNT, AT(max_sessions_per_user), 1, 4096, 16},
+    {"MaxRequestsPerUser", KEY_COUNT, AT(max_requests_per_user), 1, 4096, 8},
+    {"MaxCallsPerUser", KEY_COUNT, AT(max_calls_per_user), 1, 65536, 256},
+    {"MaxCallsPerClient", KEY_COUNT, AT(max_calls_per_client), 1, 65536, 64},
+    {"AskTokens", KEY_COUNT, AT(ask_tokens), 1, 1024, 256},
+    {"AskSeconds", KEY_COUNT, AT(ask_seconds), 1, 20, 20},
+    {"ParallelAsks", KEY_COUNT, AT(parallel_asks), 1, 64, 4},
+};
+
+GemConfig *
+gem_config_new(void)
+{
+  GemConfig *self = g_atomic_rc_box_new0(GemConfig);
+
+  for (gsize i = 0; i < G_N_ELEMENTS(keys); i++) {
+    if (keys[i].kind == KEY_COUNT) {
+      *MEMBER(self, &keys[i], guint) = keys[i].initial;
+    }
+  }
+  self->model = g_strdup("gem-mini");
+  self->threshold_percent = -1;
+  return self;
+}
+
+GemConfig *
+gem_config_ref(GemConfig *self)
+{
+  return g_atomic_rc_box_acquire(self);
+}
+
+static void
+config_clear(gpointer data)
+{
+  GemConfig *self = data;
+
+  g_free(self->model);
+  g_free(self->backend);
+  g_free(self->attention);
+  g_strfreev(self->plugin_dirs);
+  g_strfreev(self->model_dirs);
+}
+
+void
+gem_config_unref(GemConfig *self)
+{
+  g_atomic_rc_box_release_full(self, config_clear);
+}
+
+static const Key *
+key_find(const char *name)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS(keys); i++) {
+    if (g_str_equal(keys[i].name, name)) {
+      return &keys[i];
+    }
+  }
+  return NULL;
+}
+
+/* Lower case, digits and dashes, as modules are named. */
+static gboolean
+is_module_name(const char *value)
+{
+  return value[0] != '\0' && strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(value);
+}
+
+static gboolean
+is_model_name(const char *value)
+{
+  return value[0] != '\0' && value[0] != '.' && strchr(value, '/') == NULL;
+}
+
+static void
+replace_string(char **member, const char *value)
+{
+  g_free(*member);
+  *member = g_strdup(value);
+}
+
+/* What the key wants, for the message; NULL when `value` was taken. */
+static char *
+set_count(GemConfig *self, const Key *key, const char *value)
+{
+  guint64 number = 0;
+
+  if (!g_ascii_string_to_unsigned(value, 10, key->min, key->max, &number, NULL)) {
+    return g_strdup_printf("a whole number from %u to %u", key->min, key->max);
+  }
+  *MEMBER(self, key, guint) = (guint)number;
+  return NULL;
+}
+
+static char *
+set_percent(GemConfig *self, const Key *key, const char *value)
+{
+  char *end = NULL;
+  double number = g_ascii_strtod(value, &end);
+  double percent = round(number * 100);
+
+  if (end == value || *end != '\0' || !(number >= 0 && number <= 1) || fabs(number * 100 - percent) > 1e-6) {
+    return g_strdup("a number from 0 to 1 with two decimals at most");
+  }
+  *MEMBER(self, key, gint) = (gint)percent;
+  return NULL;
+}
+
+static char *
+set_value(GemConfig *self, const Key *key, const char *value)
+{
+  switch (key->kind) {
+  case KEY_COUNT:
+    return set_count(self, key, value);
+  case KEY_PERCENT:
+    return set_percent(self, key, value);
+  case KEY_CACHE:
+    if (!g_str_equal(value, "f16") && !g_str_equal(value, "q8_0")) {
+      return g_strdup("q8_0 or f16");
+    }
+    *MEMBER(self, key, gboolean) = g_str_equal(value, "f16");
+    return NULL;
+  case KEY_MODULE:
+    if (!is_module_name(value)) {
+      return g_strdup("auto or the name of a module (a-z, 0-9, -)");
+    }
+    replace_string(MEMBER(self, key, char *), g_str_equal(value, "auto") ? NULL : value);
+    return NULL;
+  case KEY_MODEL:
+    if (!is_model_name(value) && !g_path_is_absolute(value)) {
+      return g_strdup("the name of a model or an absolute path");
+    }
+    replace_string(MEMBER(self, key, char *), value);
+    return NULL;
+  }
+  g_assert_not_reached();
+}
+
+static gboolean
+load_group(GemConfig *self, GKeyFile *file, const char *path, GError **error)
+{
+  g_auto(GStrv) names = g_key_file_get_keys(file, GROUP, NULL, error);
+
+  for (gsize i = 0; names != NULL && names[i] != NULL; i++) {
+    const Key *key = key_find(names[i]);
+    g_autofree char *value = g_key_file_get_value(file, GROUP, names[i], NULL);
+    g_autofree char *wanted = NULL;
+
+    if (key == NULL) {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "%s: unknown key \"%s\"", path, names[i]);
+      return FALSE;
+    }
+    wanted = set_value(self, key, g_strstrip(value));
+    if (wanted != NULL) {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "%s: %s=%s: %s is wanted", path, names[i],
+                  value, wanted);
+      return FALSE;
+    }
+  }
+  return names != NULL;
+}
+
+gboolean
+gem_config_load(GemConfig *self, const char *path, GError **error)
+{
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  g_autoptr(GError) local = NULL;
+  g_auto(GStrv) groups = NULL;
+
+  if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &local)) {
+    if (local->domain == G_FILE_ERROR) {
+      g_propagate_prefixed_error(error, g_steal_pointer(&local), "%s: ", path);
+    } else {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "%s: %s", path, local->message);
+    }
+    return FALSE;
+  }
+  groups = g_key_file_get_groups(file, NULL);
+  for (gsize i = 0; groups[i] != NULL; i++) {
+    if (!g_str_equal(groups[i], GROUP)) {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "%s: unknown group [%s]", path, groups[i]);
+      return FALSE;
+    }
+  }
+  return !g_key_file_has_group(file, GROUP) || load_group(self, file, path, error);
+}
+
+char *
+gem_config_find_model(const GemConfig *self, GError **error)
+{
+  g_autofree char *searched = NULL;
+
+  if (!is_model_name(self->model)) {
+    return g_strdup(self->model);
+  }
+  for (gsize i = 0; self->model_dirs != NULL && self->model_dirs[i] != NULL; i++) {
+    g_autofree char *path = g_build_filename(self->model_dirs[i], self->model, NULL);
+
+    if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
+      return g_steal_pointer(&path);
+    }
+  }
+  searched = self->model_dirs != NULL ? g_strjoinv(", ", self->model_dirs) : g_strdup("no folder");
+  g_set_error(error, GEM_ERROR, GEM_ERROR_NOT_READY, "no model \"%s\" in %s", self->model, searched);
+  return NULL;
+}

@@ -1,0 +1,52 @@
+/*
+ * The daemon's configuration: gemd.conf, a key file with one group, [gemd]. See docs/man/gemd.conf.5 for the
+ * keys. An unknown group or key and a value out of range are errors that name file, key and value.
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef struct {
+  /* What runs. */
+  char *model;            /* a name in the model folders, or a path */
+  char *backend;          /* NULL: the highest score */
+  char *attention;        /* NULL: the model's own */
+  guint clusters;         /* k of SCAR; 0: the model's first set */
+  gint threshold_percent; /* tau; -1: the model's */
+  guint context_tokens;
+  gboolean kv_half; /* KV cache in F16 in place of 8 bits */
+  guint prefill_block;
+
+  /* Quotas, see gem-caller.h and gem-ask.h. */
+  guint max_sessions;
+  guint max_sessions_per_user;
+  guint max_requests_per_user;
+  guint max_calls_per_user;
+  guint max_calls_per_client;
+  guint ask_tokens;
+  guint ask_seconds;
+  guint parallel_asks;
+
+  /* From the command line. */
+  GStrv plugin_dirs;
+  GStrv model_dirs;
+} GemConfig;
+
+/* Every key at its default, shared by reference count (atomic: the thread that loads the model holds one). */
+GemConfig *
+gem_config_new(void);
+GemConfig *
+gem_config_ref(GemConfig *self);
+void
+gem_config_unref(GemConfig *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemConfig, gem_config_unref)
+
+/* Reads `path` over what is there. Errors: GEM_ERROR_INVALID_OPTION for what the file says, G_FILE_ERROR when
+ * it cannot be read. On an error `self` may hold a part of the file. */
+gboolean
+gem_config_load(GemConfig *self, const char *path, GError **error);
+
+/* The folder or file of the model: a path as it stands, a name looked up in model_dirs. GEM_ERROR_NOT_READY
+ * when there is none, naming the folders. */
+char *
+gem_config_find_model(const GemConfig *self, GError **error);

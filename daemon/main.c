@@ -1,0 +1,205 @@
+/* gemd: command line, process set-up, main loop. */
+#include <glib-unix.h>
+#include <locale.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "daemon/bus/gem-log.h"
+#include "daemon/bus/gem-service.h"
+#include "daemon/bus/gem-watchdog.h"
+#include "daemon/gem-version.h"
+
+typedef struct {
+  char *config, *model;
+  GStrv plugin_dirs;
+  gboolean session, development, version;
+} Arguments;
+
+typedef struct {
+  GMainLoop *loop;
+  GemService *service;
+  GemWatchdog *watchdog;
+  int status;
+} Daemon;
+
+static gboolean
+parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
+{
+  const GOptionEntry entries[] = {
+      {"session", 0, 0, G_OPTION_ARG_NONE, &arguments->session, "Serve the session bus", NULL},
+      {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config, "Read this configuration", "FILE"},
+      {"model", 'm', 0, G_OPTION_ARG_FILENAME, &arguments->model,
+       "Run this model: a name, or the path of a folder or a GGUF file", "MODEL"},
+      {"plugin-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->plugin_dirs,
+       "Look for modules here; may be repeated", "DIR"},
+      {"development", 0, 0, G_OPTION_ARG_NONE, &arguments->development,
+       "Heed GEMD_PLUGIN_DIR and GEMD_MODEL_DIR, allow debuggers and core dumps", NULL},
+      {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "Show the version", NULL},
+      {NULL},
+  };
+  g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+
+  g_option_context_set_summary(context, "The language-model service of the system.");
+  g_option_context_add_main_entries(context, entries, NULL);
+  if (!g_option_context_parse(context, argc, argv, error)) {
+    return FALSE;
+  }
+  if (*argc > 1) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "unexpected argument \"%s\"", (*argv)[1]);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+arguments_clear(Arguments *arguments)
+{
+  g_free(arguments->config);
+  g_free(arguments->model);
+  g_strfreev(arguments->plugin_dirs);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Arguments, arguments_clear)
+
+/* The folder that is built in; before it, in development, those of the environment (PATH-like). */
+static GStrv
+search_path(const Arguments *arguments, const char *variable, const char *built_in)
+{
+  const char *value = arguments->development ? g_getenv(variable) : NULL;
+  g_autofree char *joined =
+      value != NULL ? g_strconcat(value, G_SEARCHPATH_SEPARATOR_S, built_in, NULL) : NULL;
+
+  return g_strsplit(joined != NULL ? joined : built_in, G_SEARCHPATH_SEPARATOR_S, -1);
+}
+
+static GemConfig *
+load_config(const Arguments *arguments, GError **error)
+{
+  g_autoptr(GemConfig) config = gem_config_new();
+  const char *path = arguments->config != NULL ? arguments->config : GEM_CONFIG_FILE;
+  g_autoptr(GError) local = NULL;
+
+  if (!gem_config_load(config, path, &local)) {
+    /* The file may be missing unless it was asked for. */
+    if (arguments->config != NULL || !g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return NULL;
+    }
+  }
+  if (arguments->model != NULL) {
+    g_free(config->model);
+    config->model = g_strdup(arguments->model);
+  }
+  config->model_dirs = search_path(arguments, "GEMD_MODEL_DIR", GEM_MODEL_DIR);
+  config->plugin_dirs = arguments->plugin_dirs != NULL
+                            ? g_strdupv(arguments->plugin_dirs)
+                            : search_path(arguments, "GEMD_PLUGIN_DIR", GEM_PLUGIN_DIR);
+  return g_steal_pointer(&config);
+}
+
+/* Callers' texts are in this memory: no debugger of another process, no core dump. */
+static void
+protect_process(const Arguments *arguments)
+{
+  signal(SIGPIPE, SIG_IGN);
+  if (!arguments->development) {
+    prctl(PR_SET_DUMPABLE, 0);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+  }
+}
+
+static gboolean
+on_terminate(gpointer data)
+{
+  Daemon *daemon = data;
+
+  gem_watchdog_tell_stopping(daemon->watchdog);
+  gem_service_stop(daemon->service);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+on_ready(gpointer data)
+{
+  Daemon *daemon = data;
+
+  gem_watchdog_tell_ready(daemon->watchdog);
+}
+
+static void
+on_settled(gpointer data)
+{
+  Daemon *daemon = data;
+
+  gem_watchdog_tell_status(daemon->watchdog);
+}
+
+static void
+on_ended(const GError *error, gpointer data)
+{
+  Daemon *daemon = data;
+
+  if (error != NULL) {
+    g_printerr("gemd: %s\n", error->message);
+    daemon->status = 1;
+  }
+  g_main_loop_quit(daemon->loop);
+}
+
+static int
+serve(GDBusConnection *connection, GemConfig *config)
+{
+  static const GemServiceEvents events = {on_ready, on_settled, on_ended};
+  g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+  g_autoptr(GError) error = NULL;
+  Daemon daemon = {.loop = loop};
+  guint terminate;
+  guint interrupt;
+
+  daemon.service = gem_service_new(connection, config, &events, &daemon, &error);
+  if (daemon.service == NULL) {
+    g_printerr("gemd: %s\n", error->message);
+    return 1;
+  }
+  daemon.watchdog = gem_watchdog_new(daemon.service);
+  terminate = g_unix_signal_add(SIGTERM, on_terminate, &daemon);
+  interrupt = g_unix_signal_add(SIGINT, on_terminate, &daemon);
+  g_main_loop_run(loop);
+  g_source_remove(terminate);
+  g_source_remove(interrupt);
+  gem_watchdog_free(daemon.watchdog);
+  gem_service_free(daemon.service);
+  return daemon.status;
+}
+
+int
+main(int argc, char **argv)
+{
+  g_auto(Arguments) arguments = {0};
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemConfig) config = NULL;
+  g_autoptr(GDBusConnection) connection = NULL;
+
+  setlocale(LC_ALL, "");
+  if (!parse_arguments(&arguments, &argc, &argv, &error)) {
+    g_printerr("gemd: %s\n", error->message);
+    return 2;
+  }
+  if (arguments.version) {
+    g_print("gemd %s\n", GEM_VERSION);
+    return 0;
+  }
+  protect_process(&arguments);
+  config = load_config(&arguments, &error);
+  if (config == NULL) {
+    g_printerr("gemd: %s\n", error->message);
+    return 2;
+  }
+  connection = g_bus_get_sync(arguments.session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, &error);
+  if (connection == NULL) {
+    g_printerr("gemd: no bus: %s\n", error->message);
+    return 1;
+  }
+  g_dbus_connection_set_exit_on_close(connection, FALSE);
+  return serve(connection, config);
+}
