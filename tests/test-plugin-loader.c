@@ -263,9 +263,9 @@ test_list(Fixture *fixture, gconstpointer data)
   const char *dirs[] = {fixture->dir, "/nonexistent", fixture->dir, NULL};
   g_autoptr(GemPluginLoader) loader = gem_plugin_loader_new(dirs);
 
-  static const char *const expected[] = {"other-major", "whole", NULL};
   g_auto(GStrv) found = gem_plugin_loader_list(loader, GEM_PLUGIN_ATTENTION);
-  g_assert_cmpstrv(found, expected);
+  g_autofree char *names = g_strjoinv(" ", found);
+  g_assert_cmpstr(names, ==, "other-major whole");
   g_assert_false(gem_test_is_mapped(whole));
 
   g_auto(GStrv) none = gem_plugin_loader_list(loader, GEM_PLUGIN_ROUTER);
@@ -315,18 +315,18 @@ test_own_modules(void)
 {
   static const struct {
     GemPluginKind kind;
-    const char *names[10];
+    const char *names;
   } expected[] = {
-      {GEM_PLUGIN_ROUTER, {"bert"}},
-      {GEM_PLUGIN_ATTENTION, {"dense", "scar"}},
+      {GEM_PLUGIN_ROUTER, "bert"},
+      {GEM_PLUGIN_ATTENTION, "dense scar"},
       {GEM_PLUGIN_PATHWAY,
-       {"adaptive", "commonsense", "conversational", "finance", "general", "healthcare", "legal",
-        "multilingual", "stem"}},
+       "adaptive commonsense conversational finance general healthcare legal multilingual stem"},
   };
   g_autoptr(GemPluginLoader) loader = gem_test_loader_new();
   for (gsize i = 0; i < G_N_ELEMENTS(expected); i++) {
     g_auto(GStrv) found = gem_plugin_loader_list(loader, expected[i].kind);
-    g_assert_cmpstrv(found, expected[i].names);
+    g_autofree char *names = g_strjoinv(" ", found);
+    g_assert_cmpstr(names, ==, expected[i].names);
     for (char **name = found; *name != NULL; name++) {
       assert_comes_and_goes(expected[i].kind, *name);
     }
