@@ -73,14 +73,20 @@ gem_test_source_free(GemTestSource *self)
   g_free(self);
 }
 
+static float *
+random_between(GRand *random, size_t count, double from, double to)
+{
+  float *values = g_new0(float, count);
+  for (size_t i = 0; i < count; i++) {
+    values[i] = (float)g_rand_double_range(random, from, to);
+  }
+  return values;
+}
+
 float *
 gem_test_random_floats(GRand *random, size_t count, double spread)
 {
-  float *values = g_new(float, count);
-  for (size_t i = 0; i < count; i++) {
-    values[i] = (float)g_rand_double_range(random, -spread, spread);
-  }
-  return values;
+  return random_between(random, count, -spread, spread);
 }
 
 void
@@ -96,12 +102,9 @@ gem_test_source_add(GemTestSource *self,
   size_t row_bytes = gem_type_row_bytes(type, cols);
   g_assert_cmpuint(row_bytes, >, 0);
   guint8 *data = g_malloc(rows * row_bytes);
-  tensor->values = gem_test_random_floats(self->random, rows * cols, spread);
+  tensor->values = random_between(self->random, rows * cols, centre - spread, centre + spread);
   for (size_t row = 0; row < rows; row++) {
     float *values = tensor->values + row * cols;
-    for (size_t col = 0; col < cols; col++) {
-      values[col] += (float)centre;
-    }
     gem_quantize_row(type, values, data + row * row_bytes, cols);
     gem_dequantize_row(type, data + row * row_bytes, values, cols);
   }

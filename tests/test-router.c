@@ -309,6 +309,17 @@ test_token_by_token(void)
   scene->functions->state_free(scene->router, second);
 }
 
+/* At least one probability is another. */
+static void
+assert_differ(const float *a, const float *b, size_t count)
+{
+  gboolean differ = FALSE;
+  for (size_t i = 0; i < count; i++) {
+    differ |= a[i] != b[i];
+  }
+  g_assert_true(differ);
+}
+
 /* What comes after leaves the routes of earlier turns alone, and inside a turn it does not. */
 static void
 test_later_turns(void)
@@ -331,7 +342,7 @@ test_later_turns(void)
     scene->functions->state_free(scene->router, state);
   }
   g_assert_cmpmem(routes[0], 12 * DOMAINS * sizeof(float), routes[1], 12 * DOMAINS * sizeof(float));
-  g_assert_cmpint(memcmp(routes[1] + 11 * DOMAINS, routes[2] + 11 * DOMAINS, DOMAINS * sizeof(float)), !=, 0);
+  assert_differ(routes[1] + 11 * DOMAINS, routes[2] + 11 * DOMAINS, DOMAINS);
   for (gsize i = 0; i < 3; i++) {
     g_free(routes[i]);
   }
@@ -358,7 +369,7 @@ test_copy(void)
   g_autofree float *copied = route_turns(scene, copy, &after, FALSE);
   g_assert_cmpmem(original, after.count * DOMAINS * sizeof(float), copied,
                   after.count * DOMAINS * sizeof(float));
-  g_assert_cmpint(memcmp(original, unrelated, after.count * DOMAINS * sizeof(float)), !=, 0);
+  assert_differ(original, unrelated, after.count * DOMAINS);
   scene->functions->state_free(scene->router, state);
   scene->functions->state_free(scene->router, copy);
   scene->functions->state_free(scene->router, elsewhere);
