@@ -8,6 +8,8 @@
 
 #include "format/gem-gguf.h"
 
+#define HASH_CHUNK 262144 /* bytes */
+
 /* "cannot VERB PATH: strerror" as an error of our domain; always FALSE. */
 static gboolean
 fail(GError **error, int number, const char *verb, const char *path)
@@ -99,6 +101,30 @@ gem_file_read(const char *path, gsize max, GError **error)
     return NULL;
   }
   return g_bytes_new_take(g_steal_pointer(&buffer), (gsize)got);
+}
+
+gboolean
+gem_file_hash(const char *path, guint64 *ret_size, char **ret_sha256, GError **error)
+{
+  struct stat status;
+  int fd = open_regular(path, &status, error);
+  if (fd < 0)
+    return FALSE;
+  g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+  g_autofree guint8 *chunk = g_malloc(HASH_CHUNK);
+  guint64 size = 0;
+  gssize got;
+  while ((got = read_all(fd, chunk, HASH_CHUNK)) > 0) {
+    g_checksum_update(checksum, chunk, got);
+    size += (guint64)got;
+  }
+  int number = errno;
+  close(fd);
+  if (got < 0)
+    return fail(error, number, "read", path);
+  *ret_size = size;
+  *ret_sha256 = g_strdup(g_checksum_get_string(checksum));
+  return TRUE;
 }
 
 /* Writes all parts; 0, or the errno. */

@@ -12,6 +12,11 @@ gem_file_map(const char *path, GError **error);
 GBytes *
 gem_file_read(const char *path, gsize max, GError **error);
 
+/* Length and SHA-256 (lower-case hexadecimal; transfer full) of a regular file, read in chunks. Errors as
+ * above. */
+gboolean
+gem_file_hash(const char *path, guint64 *ret_size, char **ret_sha256, GError **error);
+
 /* Writes the parts (GBytes) one after the other beside `path`, syncs, renames over it. On failure the old
  * file stands and nothing is left beside it; IO, naming the path. */
 gboolean

@@ -10,16 +10,18 @@
  *     size=4811232
  *     sha256=9f86d081...
  *
- * A file name is plain: no slash, no leading dot. A folder without a manifest is not a model; a lone
- * Llama-architecture GGUF is opened by its path (see gem-model-files.h).
+ * Names of the model and of its files are plain: letters, digits, '.', '_' and '-', no dot first, at most 64.
+ * A folder without a manifest is not a model; a lone Llama-architecture GGUF is opened by its path (see
+ * gem-model-files.h).
  */
 #pragma once
 
 #include "format/gem-gguf.h"
 
-typedef struct _GemManifest GemManifest;
+typedef struct _GemManifest GemManifest; /* immutable, usable from any thread */
 
-/* Reads DIR/manifest. Checks its grammar, not the files. */
+/* Reads DIR/manifest. Checks its grammar, not the files: MISSING, IO, MALFORMED or, for another format,
+ * UNSUPPORTED. */
 GemManifest *
 gem_manifest_load(const char *dir, GError **error);
 void
@@ -32,12 +34,23 @@ const char *const *
 gem_manifest_get_files(GemManifest *self); /* NULL-terminated */
 gboolean
 gem_manifest_has_file(GemManifest *self, const char *file);
+/* Size in bytes as the manifest states it; 0 for a file that it does not list. */
+guint64
+gem_manifest_get_size(GemManifest *self, const char *file);
+/* DIR/file. Transfer full. */
+char *
+gem_manifest_get_path(GemManifest *self, const char *file);
 
 /* Size and SHA-256 of DIR/file against the manifest: MISSING, or MISMATCH saying what differs. Reads the
  * whole file. */
 gboolean
 gem_manifest_verify(GemManifest *self, const char *file, GError **error);
+/* The file's bytes in memory, verified as they are: what changes on disk later cannot hurt. Errors as above.
+ */
+GBytes *
+gem_manifest_read(GemManifest *self, const char *file, GError **error);
 
-/* Hashes `files` in `dir` and writes DIR/manifest, whole or not at all. */
+/* Hashes `files` in `dir` and writes DIR/manifest, whole or not at all. INVALID for a name that is not plain.
+ */
 gboolean
 gem_manifest_write(const char *dir, const char *name, const char *const *files, GError **error);

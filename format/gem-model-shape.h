@@ -64,7 +64,9 @@ gem_model_shape_write(const GemModelShape *shape, GemGgufWriter *writer);
 void
 gem_model_shape_clear(GemModelShape *shape);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemModelShape, gem_model_shape_clear)
-/* Every tensor of general.gguf is there in its shape. */
+/* Every tensor of general.gguf is there in its shape, the centroids have unit rows, and no tensor is there
+ * that has no place in the architecture (biases, scaled positions ...): UNSUPPORTED rather than wrong text.
+ */
 gboolean
 gem_model_shape_check_tensors(const GemModelShape *shape, GemGguf *file, GError **error);
 
@@ -73,7 +75,19 @@ typedef struct {
   float rms_epsilon, rope_base;
 } GemRouterShape;
 
+/* Reads and checks a "gemrouter" file; vocab and embedding are those of its token_embd.weight. */
 gboolean
 gem_router_shape_read(GemGguf *file, GemRouterShape *ret_shape, GError **error);
 void
 gem_router_shape_write(const GemRouterShape *shape, const char *const *domains, GemGgufWriter *writer);
+/* Every tensor of router.gguf is there in its shape. */
+gboolean
+gem_router_shape_check_tensors(const GemRouterShape *shape, GemGguf *file, GError **error);
+
+/* The file is the pathway of `domain` for a model of this shape: keys and tensors. MISMATCH names what
+ * differs. */
+gboolean
+gem_pathway_check(const GemModelShape *shape, const char *domain, GemGguf *file, GError **error);
+/* Writes the keys of a pathway file. */
+void
+gem_pathway_write(const GemModelShape *shape, const char *domain, GemGgufWriter *writer);

@@ -1,0 +1,124 @@
+#include "format/gem-model-files.h"
+
+#include <string.h>
+
+#define GENERAL_FILE "general.gguf"
+#define ROUTER_FILE  "router.gguf"
+
+void
+gem_model_files_free(GemModelFiles *self)
+{
+  if (self == NULL)
+    return;
+  gem_model_shape_clear(&self->shape);
+  g_clear_pointer(&self->router, gem_gguf_unref);
+  g_clear_pointer(&self->general, gem_gguf_unref);
+  g_clear_pointer(&self->manifest, gem_manifest_free);
+  g_free(self->name);
+  g_free(self);
+}
+
+char *
+gem_model_pathway_file(const char *domain)
+{
+  return g_strdup_printf("pathway-%s.gguf", domain);
+}
+
+/* A file of the folder, verified and parsed. */
+static GemGguf *
+open_listed(GemManifest *manifest, const char *file, GError **error)
+{
+  g_autoptr(GBytes) bytes = gem_manifest_read(manifest, file, error);
+  if (bytes == NULL)
+    return NULL;
+  g_autofree char *path = gem_manifest_get_path(manifest, file);
+  return gem_gguf_new_from_bytes(bytes, path, error);
+}
+
+static gboolean
+mismatch(GemGguf *file, GError **error, const char *what)
+{
+  g_autofree char *name = g_filename_display_name(gem_gguf_get_name(file));
+  g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s: %s", name, what);
+  return FALSE;
+}
+
+/* The router's tokens are the model's tokens, and its classes the model's domains, in the same order. */
+static gboolean
+check_router_fits(GemModelFiles *self, GError **error)
+{
+  if (self->router_shape.vocab != self->shape.vocab) {
+    g_autofree char *what =
+        g_strdup_printf("%u tokens, but the model has %u", self->router_shape.vocab, self->shape.vocab);
+    return mismatch(self->router, error, what);
+  }
+  g_auto(GStrv) classes = gem_gguf_get_string_array(self->router, "gemrouter.domains", error);
+  if (classes == NULL)
+    return FALSE;
+  if (!g_strv_equal((const char *const *)classes, (const char *const *)self->shape.domains))
+    return mismatch(self->router, error,
+                    "key gemrouter.domains: not the model's domains in the model's order");
+  return TRUE;
+}
+
+static gboolean
+open_router(GemModelFiles *self, GError **error)
+{
+  self->router = open_listed(self->manifest, ROUTER_FILE, error);
+  return self->router != NULL && gem_router_shape_read(self->router, &self->router_shape, error) &&
+         gem_router_shape_check_tensors(&self->router_shape, self->router, error) &&
+         check_router_fits(self, error);
+}
+
+static gboolean
+open_folder(GemModelFiles *self, const char *dir, GError **error)
+{
+  self->manifest = gem_manifest_load(dir, error);
+  if (self->manifest == NULL)
+    return FALSE;
+  self->name = g_strdup(gem_manifest_get_name(self->manifest));
+  self->general = open_listed(self->manifest, GENERAL_FILE, error);
+  return self->general != NULL && gem_model_shape_read(self->general, &self->shape, error) &&
+         gem_model_shape_check_tensors(&self->shape, self->general, error) &&
+         (self->shape.n_domains == 0 || open_router(self, error));
+}
+
+static gboolean
+open_lone_file(GemModelFiles *self, const char *path, GError **error)
+{
+  self->name = g_path_get_basename(path);
+  if (g_str_has_suffix(self->name, ".gguf"))
+    self->name[strlen(self->name) - strlen(".gguf")] = '\0';
+  self->general = gem_gguf_open(path, error);
+  if (self->general == NULL || !gem_model_shape_read(self->general, &self->shape, error))
+    return FALSE;
+  if (self->shape.n_domains > 0)
+    return mismatch(self->general, error, "a part of a model with domains: open its folder");
+  return gem_model_shape_check_tensors(&self->shape, self->general, error);
+}
+
+GemModelFiles *
+gem_model_files_open(const char *path, GError **error)
+{
+  g_return_val_if_fail(path != NULL, NULL);
+
+  g_autoptr(GemModelFiles) self = g_new0(GemModelFiles, 1);
+  gboolean opened = g_file_test(path, G_FILE_TEST_IS_DIR) ? open_folder(self, path, error)
+                                                          : open_lone_file(self, path, error);
+  return opened ? g_steal_pointer(&self) : NULL;
+}
+
+GemGguf *
+gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **error)
+{
+  if (!g_strv_contains((const char *const *)self->shape.domains, domain)) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_INVALID, "%s has no domain of that name",
+                self->name);
+    return NULL;
+  }
+  g_autofree char *file = gem_model_pathway_file(domain);
+  g_autoptr(GemGguf) pathway = open_listed(self->manifest, file, error);
+  if (pathway == NULL || !gem_pathway_check(&self->shape, domain, pathway, error))
+    return NULL;
+  return g_steal_pointer(&pathway);
+}

@@ -1,0 +1,39 @@
+/*
+ * A model as it lies on disk: a folder with a manifest, or one Llama-architecture GGUF file, which is a GEM
+ * without domains and with dense attention.
+ *
+ * The files of a folder are read into memory and verified as they were read: what changes on disk later
+ * cannot hurt. A lone file is mapped.
+ */
+#pragma once
+
+#include "format/gem-manifest.h"
+#include "format/gem-model-shape.h"
+
+/* Read-only for all but the functions below; usable from any thread. */
+typedef struct {
+  char *name;            /* the manifest's, or the lone file's without its ending */
+  GemManifest *manifest; /* NULL for a lone file */
+  GemGguf *general;
+  GemGguf *router; /* NULL without domains */
+  GemModelShape shape;
+  GemRouterShape router_shape; /* zeros without domains */
+} GemModelFiles;
+
+/* Opens general.gguf and, when the model has domains, router.gguf: size and SHA-256, every key, every
+ * tensor's shape, and that both agree on vocabulary and domains. Pathway files are not looked at: a missing
+ * or broken one leaves the rest usable. */
+GemModelFiles *
+gem_model_files_open(const char *path, GError **error);
+void
+gem_model_files_free(GemModelFiles *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemModelFiles, gem_model_files_free)
+
+/* Reads and verifies pathway-DOMAIN.gguf: hash, domain, width, layers, every tensor's shape. INVALID for a
+ * domain that the model does not have; MISSING, IO, MALFORMED or MISMATCH as the file is. */
+GemGguf *
+gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **error);
+
+/* "pathway-DOMAIN.gguf". Transfer full. */
+char *
+gem_model_pathway_file(const char *domain);
