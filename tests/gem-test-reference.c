@@ -79,9 +79,9 @@ gem_test_feed_forward(const float *gate,
                       const double *x,
                       double *y)
 {
-  g_autofree double *gated = g_new(double, hidden);
-  g_autofree double *raised = g_new(double, hidden);
-  g_autofree double *lowered = g_new(double, width);
+  double *gated = g_new(double, hidden);
+  double *raised = g_new(double, hidden);
+  double *lowered = g_new(double, width);
   gem_test_linear(gate, hidden, width, x, gated);
   gem_test_linear(up, hidden, width, x, raised);
   for (size_t i = 0; i < hidden; i++) {
@@ -91,6 +91,9 @@ gem_test_feed_forward(const float *gate,
   for (size_t i = 0; i < width; i++) {
     y[i] += lowered[i];
   }
+  g_free(gated);
+  g_free(raised);
+  g_free(lowered);
 }
 
 /* One head; rows of keys and values are `stride` apart. */
@@ -104,7 +107,7 @@ attend_head(const double *q,
             size_t count,
             double *out)
 {
-  g_autofree double *scores = g_new(double, count);
+  double *scores = g_new(double, count);
   for (size_t j = 0; j < count; j++) {
     double dot = 0;
     for (size_t i = 0; i < head_dim; i++) {
@@ -119,6 +122,7 @@ attend_head(const double *q,
       out[i] += scores[j] * values[j * stride + i];
     }
   }
+  g_free(scores);
 }
 
 void

@@ -197,31 +197,28 @@ typedef struct {
   GemRouter *router;
 } Scene;
 
-static Scene *
-scene_new(size_t embedding)
+/* embedding: E, as GSIZE_TO_POINTER. */
+static void
+scene_set_up(Scene *scene, gconstpointer embedding)
 {
-  Scene *scene = g_new0(Scene, 1);
   GemPluginError error = {""};
   scene->backend = gem_test_backend_open();
   scene->module = gem_test_module_open(GEM_PLUGIN_ROUTER, "bert");
   scene->functions = gem_plugin_module_get(scene->module)->functions;
-  scene->source = router_source(embedding);
+  scene->source = router_source(GPOINTER_TO_SIZE(embedding));
   scene->router = scene->functions->open(&scene->source->source, &shape, &scene->backend->backend, &error);
   g_assert_cmpstr(error.message, ==, "");
   g_assert_nonnull(scene->router);
-  return scene;
 }
 
 static void
-scene_free(Scene *scene)
+scene_tear_down(Scene *scene, gconstpointer embedding)
 {
   scene->functions->close(scene->router);
   gem_test_backend_close(scene->backend);
   gem_plugin_module_close(scene->module);
   gem_test_source_free(scene->source);
-  g_free(scene);
 }
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Scene, scene_free)
 
 /* A random sequence of turns of these lengths (0 ends them). */
 static Sequence
@@ -258,9 +255,8 @@ route_turns(const Scene *scene, GemRouterState *state, const Sequence *sequence,
 }
 
 static void
-assert_routes(size_t embedding, const size_t *turns, gboolean causal)
+assert_routes(const Scene *scene, size_t embedding, const size_t *turns, gboolean causal)
 {
-  g_autoptr(Scene) scene = scene_new(embedding);
   g_auto(Sequence) sequence = sequence_new(scene->source->random, turns);
   GemRouterState *state = scene->functions->state_new(scene->router);
   g_assert_nonnull(state);
@@ -272,25 +268,23 @@ assert_routes(size_t embedding, const size_t *turns, gboolean causal)
 
 /* Turns shorter and longer than the window, than a block, and than what a state usually has room for. */
 static void
-test_routes(void)
+test_routes(Scene *scene, gconstpointer embedding)
 {
   static const size_t turns[][8] = {
       {1}, {WINDOW - 1}, {70}, {3, 1, 1, 1, 9, 1, 1}, {200, 1, 1, 65, 2}, {1, 130, 20, 20, 20},
   };
   for (gsize i = 0; i < G_N_ELEMENTS(turns); i++) {
-    assert_routes(WIDTH, turns[i], FALSE);
-    assert_routes(WIDTH, turns[i], TRUE);
+    assert_routes(scene, GPOINTER_TO_SIZE(embedding), turns[i], FALSE);
+    assert_routes(scene, GPOINTER_TO_SIZE(embedding), turns[i], TRUE);
   }
-  assert_routes(64, turns[3], FALSE);
 }
 
 /* A causal turn is its tokens one by one, over many more of them than the state has room for. */
 static void
-test_token_by_token(void)
+test_token_by_token(Scene *scene, gconstpointer embedding)
 {
   static const size_t whole[] = {150, 0};
   size_t single[151] = {0};
-  g_autoptr(Scene) scene = scene_new(WIDTH);
   for (gsize i = 0; i < 150; i++) {
     single[i] = 1;
   }
@@ -322,12 +316,11 @@ assert_differ(const float *a, const float *b, size_t count)
 
 /* What comes after leaves the routes of earlier turns alone, and inside a turn it does not. */
 static void
-test_later_turns(void)
+test_later_turns(Scene *scene, gconstpointer embedding)
 {
   static const size_t lone[] = {12, 0};
   static const size_t followed[] = {12, 5, 0};
   static const size_t longer[] = {17, 0};
-  g_autoptr(Scene) scene = scene_new(WIDTH);
   g_auto(Sequence) a = sequence_new(scene->source->random, lone);
   g_auto(Sequence) b = sequence_new(scene->source->random, followed);
   g_auto(Sequence) c = sequence_new(scene->source->random, longer);
@@ -350,11 +343,10 @@ test_later_turns(void)
 
 /* A copy goes on as the original would have, and neither sees what the other does. */
 static void
-test_copy(void)
+test_copy(Scene *scene, gconstpointer embedding)
 {
   static const size_t beginning[] = {60, 4, 0};
   static const size_t end[] = {9, 1, 0};
-  g_autoptr(Scene) scene = scene_new(WIDTH);
   g_auto(Sequence) before = sequence_new(scene->source->random, beginning);
   g_auto(Sequence) other = sequence_new(scene->source->random, end);
   g_auto(Sequence) after = sequence_new(scene->source->random, end);
@@ -376,9 +368,8 @@ test_copy(void)
 }
 
 static void
-test_sizes(void)
+test_sizes(Scene *scene, gconstpointer embedding)
 {
-  g_autoptr(Scene) scene = scene_new(WIDTH);
   g_assert_cmpuint(scene->functions->resident_bytes(scene->router), >=, gem_test_backend_matrix_bytes());
   g_assert_cmpuint(scene->functions->state_bytes(scene->router), >=,
                    LAYERS * 2 * (WINDOW - 1) * WIDTH * sizeof(float));
@@ -460,11 +451,15 @@ int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
-  g_test_add_func("/router/routes", test_routes);
-  g_test_add_func("/router/token-by-token", test_token_by_token);
-  g_test_add_func("/router/later-turns", test_later_turns);
-  g_test_add_func("/router/copy", test_copy);
-  g_test_add_func("/router/sizes", test_sizes);
+#define ADD(name, embedding, function)                                                                       \
+  g_test_add(name, Scene, GSIZE_TO_POINTER(embedding), scene_set_up, function, scene_tear_down)
+  ADD("/router/routes", WIDTH, test_routes);
+  ADD("/router/routes-projected", 2 * WIDTH, test_routes);
+  ADD("/router/token-by-token", WIDTH, test_token_by_token);
+  ADD("/router/later-turns", WIDTH, test_later_turns);
+  ADD("/router/copy", WIDTH, test_copy);
+  ADD("/router/sizes", WIDTH, test_sizes);
+#undef ADD
   g_test_add_func("/router/bad-metadata", test_bad_metadata);
   g_test_add_func("/router/missing-tensors", test_missing_tensors);
   return g_test_run();
