@@ -1,11 +1,8 @@
 #include "daemon/plugin/gem-plugin-loader.h"
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "daemon/plugin/gem-plugin-check.h"
 
