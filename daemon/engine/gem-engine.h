@@ -59,6 +59,7 @@ typedef struct {
 } GemBackendInfo;
 void
 gem_backend_info_free(GemBackendInfo *info);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackendInfo, gem_backend_info_free)
 GPtrArray *
 gem_engine_list_backends(GemEngine *self); /* of GemBackendInfo; transfer full */
 
@@ -74,6 +75,7 @@ typedef struct {
 } GemPathwayInfo;
 void
 gem_pathway_info_free(GemPathwayInfo *info);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPathwayInfo, gem_pathway_info_free)
 /* NULL: no such domain. Transfer full. */
 GemPathwayInfo *
 gem_engine_get_pathway(GemEngine *self, const char *domain);
@@ -118,6 +120,7 @@ typedef struct {
 } GemRoutedToken;
 void
 gem_routed_token_free(GemRoutedToken *token);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRoutedToken, gem_routed_token_free)
 
 /* The router's decisions on `text` (one turn, bidirectional). Result: GPtrArray of GemRoutedToken. */
 void

@@ -1,0 +1,30 @@
+/*
+ * The backends that the plugin folders hold: each is probed, the best one that works is opened. For the
+ * engine thread; the list of what was found may be read from anywhere once it is made.
+ */
+#pragma once
+
+#include "daemon/engine/gem-engine.h"
+#include "daemon/plugin/gem-plugin-loader.h"
+
+typedef struct GemBackendSet GemBackendSet;
+
+/* Probes all backend modules and opens `name`, or, when that is NULL, the supported one with the highest
+ * score. GEM_ERROR_FAILED, with the reason of each, when none can be used. */
+GemBackendSet *
+gem_backend_set_open(const GemPluginLoader *loader, const char *name, GError **error);
+/* Closes backend and module: every matrix must be gone. */
+void
+gem_backend_set_free(GemBackendSet *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackendSet, gem_backend_set_free)
+
+/* The backend in use; valid until free. */
+const GemBackend *
+gem_backend_set_get(GemBackendSet *self);
+
+GemBackendInfo *
+gem_backend_info_copy(const GemBackendInfo *info);
+
+/* Of GemBackendInfo, in the order of their names; transfer full. */
+GPtrArray *
+gem_backend_set_list(GemBackendSet *self);

@@ -1,0 +1,114 @@
+/*
+ * The engine's inside, shared by the files that implement gem-engine.h. Fields are of the main loop's side
+ * unless it says otherwise.
+ */
+#pragma once
+
+#include "daemon/engine/gem-beat.h"
+#include "daemon/engine/gem-engine.h"
+#include "daemon/engine/gem-job.h"
+#include "daemon/engine/gem-scheduler.h"
+
+struct _GemEngine {
+  GObject parent_instance;
+
+  GMainContext *context; /* of gem_engine_new: where every callback runs */
+  GThread *thread;       /* NULL once stopped */
+  GAsyncQueue *commands; /* main loop to engine thread */
+  GemModelFiles *files;  /* outlives the runtime */
+  GPtrArray *backends;   /* of GemBackendInfo */
+  char *attention;
+  double threshold;
+  guint context_tokens;
+  guint max_sequences;
+  guint n_sequences;
+
+  GemBeat beat;                   /* any thread */
+  _Atomic guint64 resident_bytes; /* any thread */
+  GemRuntime *runtime;            /* NULL once stopped; see gem-runtime.h for what is read from outside */
+
+  /* Of the engine thread. */
+  GemScheduler *scheduler;
+  GPtrArray *states; /* of GemSequenceState: those of GemSequences */
+  gboolean quit;
+};
+
+/* Called on the engine thread, in the order in which they were pushed. */
+typedef void (*GemEngineCommand)(GemEngine *self, gpointer data);
+void
+gem_engine_push(GemEngine *self, GemEngineCommand command, gpointer data);
+
+/* FALSE, with SHUTTING_DOWN, once the engine is stopped. */
+gboolean
+gem_engine_check_running(GemEngine *self, GError **error);
+
+/* Hands a job to the engine thread. */
+void
+gem_engine_submit(GemEngine *self, GemJob *job);
+
+/* From the engine thread: has `function` called with `data` on the main loop, once; calls keep their order.
+ */
+void
+gem_engine_post(GemEngine *self, GSourceFunc function, gpointer data);
+
+/* From the engine thread: ends `task` (taken) on the main loop, with `result` or with `error` (taken). */
+void
+gem_engine_return(GemEngine *self, GTask *task, gpointer result, GDestroyNotify destroy, GError *error);
+
+/* ---- sequences ---- */
+
+struct _GemSequence {
+  GObject parent_instance;
+  GemEngine *engine;
+  GemSequenceState *state; /* of the engine thread, which frees it */
+  char *domain;            /* forced for all turns; NULL: the router */
+  guint tokens;            /* as last heard from the engine thread */
+  gboolean busy;
+};
+
+/* ---- options ---- */
+
+/* What `options` (may be NULL) ask for: INVALID_OPTION, UNKNOWN_DOMAIN, or PATHWAY when the forced pathway is
+ * known not to hold. `ret_routing->causal` is FALSE. */
+gboolean
+gem_run_options_resolve(GemEngine *engine,
+                        const GemRunOptions *options,
+                        GemRouting *ret_routing,
+                        guint *ret_cluster_set,
+                        GError **error);
+/* UNKNOWN_DOMAIN, naming it (shortened when it is long). */
+void
+gem_set_unknown_domain(GError **error, const char *domain);
+gboolean
+gem_generate_options_check(GemEngine *engine, const GemGenerateOptions *options, GError **error);
+
+/* ---- text ---- */
+
+/* Wipes and frees an array of guint32 or floats that tells of a caller's text. */
+void
+gem_wipe_array(GArray *array);
+typedef GArray GemTokenArray; /* of guint32, wiped when it goes */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTokenArray, gem_wipe_array)
+
+/* Ids of `text` in `ask_template` (NULL: BOS, if the model adds one, and the text). INVALID_TEXT when the
+ * text is empty or no UTF-8. */
+GArray *
+gem_engine_encode(GemEngine *self, const char *ask_template, const char *text, GError **error);
+/* Ids of the text alone; `offsets` (gsize; may be NULL) as gem_tokenizer_encode fills them. */
+GArray *
+gem_engine_encode_plain(GemEngine *self, const char *text, GArray *offsets, GError **error);
+/* CONTEXT_EXCEEDED, with both counts, unless `tokens` fit the context. */
+gboolean
+gem_engine_check_fits(GemEngine *self, const char *what, guint tokens, GError **error);
+
+/* What a token is and where it went; probabilities [n_domains] are copied. Any thread. */
+GemRoutedToken *
+gem_routed_token_new(const GemRuntime *runtime,
+                     guint32 token,
+                     gsize offset,
+                     gsize length,
+                     guint8 route,
+                     const float *probabilities);
+/* "general" or the domain's name; static while the model's files are open. */
+const char *
+gem_route_name(const GemModelShape *shape, guint8 route);

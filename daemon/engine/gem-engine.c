@@ -1,0 +1,323 @@
+#include "daemon/engine/gem-engine-private.h"
+
+/* The longest time between two beats of an idle engine. */
+#define WAIT_MICROSECONDS     (G_USEC_PER_SEC / 2)
+#define DEFAULT_PREFILL_BLOCK 128u
+#define DEFAULT_MAX_SEQUENCES 64u
+
+G_DEFINE_TYPE(GemEngine, gem_engine, G_TYPE_OBJECT)
+
+typedef struct {
+  GemEngineCommand run;
+  gpointer data;
+} Command;
+
+/* What the engine thread starts with, and how its start went. */
+typedef struct {
+  GemEngine *engine;
+  const GemEngineConfig *config;
+  GMutex mutex;
+  GCond cond;
+  gboolean started;
+  GError *error;
+} Start;
+
+void
+gem_engine_push(GemEngine *self, GemEngineCommand run, gpointer data)
+{
+  Command *command = g_new(Command, 1);
+
+  command->run = run;
+  command->data = data;
+  g_async_queue_push(self->commands, command);
+}
+
+static void
+run_command(GemEngine *self, Command *command)
+{
+  command->run(self, command->data);
+  g_free(command);
+}
+
+static void
+add_job(GemEngine *self, gpointer job)
+{
+  gem_scheduler_add(self->scheduler, job);
+}
+
+void
+gem_engine_submit(GemEngine *self, GemJob *job)
+{
+  gem_engine_push(self, add_job, job);
+}
+
+void
+gem_engine_post(GemEngine *self, GSourceFunc function, gpointer data)
+{
+  g_autoptr(GSource) source = g_idle_source_new();
+
+  g_source_set_priority(source, G_PRIORITY_DEFAULT);
+  g_source_set_callback(source, function, data, NULL);
+  g_source_attach(source, self->context);
+}
+
+typedef struct {
+  GTask *task;
+  gpointer result;
+  GDestroyNotify destroy;
+  GError *error;
+} Return;
+
+static gboolean
+return_task(gpointer data)
+{
+  Return *returned = data;
+
+  if (returned->error != NULL) {
+    g_task_return_error(returned->task, returned->error);
+  } else {
+    g_task_return_pointer(returned->task, returned->result, returned->destroy);
+  }
+  g_object_unref(returned->task);
+  g_free(returned);
+  return G_SOURCE_REMOVE;
+}
+
+void
+gem_engine_return(GemEngine *self, GTask *task, gpointer result, GDestroyNotify destroy, GError *error)
+{
+  Return *returned = g_new(Return, 1);
+
+  *returned = (Return){.task = task, .result = result, .destroy = destroy, .error = error};
+  gem_engine_post(self, return_task, returned);
+}
+
+/* ---- the thread ---- */
+
+static void
+publish_bytes(GemEngine *self)
+{
+  self->resident_bytes = gem_runtime_bytes(self->runtime);
+}
+
+static void
+run_loop(GemEngine *self)
+{
+  while (!self->quit) {
+    Command *command;
+    gboolean worked;
+
+    gem_beat_now(&self->beat);
+    while ((command = g_async_queue_try_pop(self->commands)) != NULL) {
+      run_command(self, command);
+    }
+    worked = gem_scheduler_turn(self->scheduler);
+    publish_bytes(self);
+    if (!worked && !self->quit) {
+      command = g_async_queue_timeout_pop(self->commands, WAIT_MICROSECONDS);
+      if (command != NULL) {
+        run_command(self, command);
+      }
+    }
+  }
+}
+
+static void
+free_states(GemEngine *self)
+{
+  for (guint i = 0; i < self->states->len; i++) {
+    gem_sequence_state_free(self->runtime, self->states->pdata[i]);
+  }
+  g_clear_pointer(&self->states, g_ptr_array_unref);
+}
+
+/* Lets gem_engine_new go on; `start` is gone afterwards. */
+static void
+report_start(Start *start, GError *error)
+{
+  g_mutex_lock(&start->mutex);
+  start->started = TRUE;
+  start->error = error;
+  g_cond_signal(&start->cond);
+  g_mutex_unlock(&start->mutex);
+}
+
+static gpointer
+engine_thread(gpointer data)
+{
+  Start *start = data;
+  GemEngine *self = start->engine;
+  GError *error = NULL;
+  guint block = start->config->prefill_block;
+
+  self->files = gem_runtime_open_files(start->config, &error);
+  if (self->files != NULL) {
+    self->runtime = gem_runtime_open(start->config, self->files, &error);
+  }
+  if (self->runtime == NULL) {
+    report_start(start, error);
+    return NULL;
+  }
+  self->states = g_ptr_array_new();
+  self->scheduler = gem_scheduler_new(self->runtime, block > 0 ? block : DEFAULT_PREFILL_BLOCK, &self->beat);
+  gem_beat_now(&self->beat);
+  publish_bytes(self);
+  report_start(start, NULL);
+
+  run_loop(self);
+  gem_scheduler_end_all(self->scheduler, GEM_ERROR_SHUTTING_DOWN, "the service is shutting down");
+  g_clear_pointer(&self->scheduler, gem_scheduler_free);
+  free_states(self);
+  gem_runtime_close(self->runtime);
+  return NULL;
+}
+
+/* ---- life ---- */
+
+/* What the main loop asks later without the engine thread. */
+static void
+keep_description(GemEngine *self, const GemEngineConfig *config)
+{
+  self->backends = gem_backend_set_list(self->runtime->backends);
+  self->attention = g_strdup(gem_plugin_module_get(self->runtime->attention_module)->name);
+  self->threshold = self->runtime->threshold;
+  self->context_tokens = self->runtime->context;
+  self->max_sequences = config->max_sequences > 0 ? config->max_sequences : DEFAULT_MAX_SEQUENCES;
+}
+
+GemEngine *
+gem_engine_new(const GemEngineConfig *config, GError **error)
+{
+  g_autoptr(GemEngine) self = g_object_new(GEM_TYPE_ENGINE, NULL);
+  Start start = {.engine = self, .config = config};
+  gint64 began = g_get_monotonic_time();
+
+  g_mutex_init(&start.mutex);
+  g_cond_init(&start.cond);
+  self->thread = g_thread_new("engine", engine_thread, &start);
+  g_mutex_lock(&start.mutex);
+  while (!start.started) {
+    g_cond_wait(&start.cond, &start.mutex);
+  }
+  g_mutex_unlock(&start.mutex);
+  g_mutex_clear(&start.mutex);
+  g_cond_clear(&start.cond);
+  if (start.error != NULL) {
+    g_thread_join(g_steal_pointer(&self->thread));
+    g_propagate_error(error, start.error);
+    return NULL;
+  }
+  keep_description(self, config);
+  g_info("model %s: %" G_GUINT64_FORMAT " bytes resident, attention %s, ready in %.0f ms",
+         gem_engine_get_model_name(self), gem_engine_get_resident_bytes(self), self->attention,
+         (double)(g_get_monotonic_time() - began) / 1e3);
+  return g_steal_pointer(&self);
+}
+
+static void
+quit(GemEngine *self, gpointer data)
+{
+  self->quit = TRUE;
+}
+
+void
+gem_engine_stop(GemEngine *self)
+{
+  if (self->thread == NULL) {
+    return;
+  }
+  gem_engine_push(self, quit, NULL);
+  g_thread_join(g_steal_pointer(&self->thread));
+  self->runtime = NULL;
+  self->resident_bytes = 0;
+}
+
+static void
+gem_engine_dispose(GObject *object)
+{
+  gem_engine_stop(GEM_ENGINE(object));
+  G_OBJECT_CLASS(gem_engine_parent_class)->dispose(object);
+}
+
+static void
+gem_engine_finalize(GObject *object)
+{
+  GemEngine *self = GEM_ENGINE(object);
+
+  g_async_queue_unref(self->commands);
+  g_clear_pointer(&self->backends, g_ptr_array_unref);
+  g_clear_pointer(&self->files, gem_model_files_free);
+  g_free(self->attention);
+  g_main_context_unref(self->context);
+  G_OBJECT_CLASS(gem_engine_parent_class)->finalize(object);
+}
+
+static void
+gem_engine_class_init(GemEngineClass *class)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS(class);
+
+  object_class->dispose = gem_engine_dispose;
+  object_class->finalize = gem_engine_finalize;
+}
+
+static void
+gem_engine_init(GemEngine *self)
+{
+  self->context = g_main_context_ref_thread_default();
+  self->commands = g_async_queue_new_full(g_free);
+}
+
+gboolean
+gem_engine_check_running(GemEngine *self, GError **error)
+{
+  if (self->thread == NULL) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service is shutting down");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* ---- what it is ---- */
+
+const char *
+gem_engine_get_model_name(GemEngine *self)
+{
+  return self->files->name;
+}
+
+guint
+gem_engine_get_context(GemEngine *self)
+{
+  return self->context_tokens;
+}
+
+const char *const *
+gem_engine_get_domains(GemEngine *self)
+{
+  return (const char *const *)self->files->shape.domains;
+}
+
+const char *
+gem_engine_get_attention(GemEngine *self)
+{
+  return self->attention;
+}
+
+double
+gem_engine_get_threshold(GemEngine *self)
+{
+  return self->threshold;
+}
+
+guint64
+gem_engine_get_resident_bytes(GemEngine *self)
+{
+  return self->resident_bytes;
+}
+
+gint64
+gem_engine_get_last_beat(GemEngine *self)
+{
+  return self->beat;
+}

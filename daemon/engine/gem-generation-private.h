@@ -1,0 +1,54 @@
+/*
+ * Between the two sides of one turn: GemGeneration on the main loop, the turn's job on the engine thread.
+ */
+#pragma once
+
+#include "daemon/engine/gem-engine-private.h"
+#include "daemon/engine/gem-sampler.h"
+#include "daemon/engine/gem-text-stream.h"
+
+/* Everything here is of the main loop, but for `control`. */
+struct _GemGeneration {
+  GObject parent_instance;
+  GemSequence *sequence;
+  GemGenerationEvents events;
+  gpointer data;
+  GDestroyNotify destroy;
+  GemJobControl *control;
+};
+
+/* What a turn is to do; all pointers are taken by gem_turn_start. */
+typedef struct {
+  GArray *prompt; /* guint32 */
+  GemRouting routing;
+  GemSampler *sampler;
+  GemTextStream *text;
+  guint max_tokens;
+  gboolean slide;
+} GemTurnPlan;
+
+/* Makes the job and hands it to the engine thread. Takes the reference on `generation`, which comes back with
+ * the finish event. `prompt` is the text for the offsets of routed tokens; not kept. */
+void
+gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan);
+
+/* From the engine thread to the main loop; each event is taken. */
+typedef struct {
+  GemGeneration *generation;
+  GString *text;     /* may be NULL */
+  GPtrArray *routed; /* of GemRoutedToken; may be NULL */
+  guint tokens;      /* that the sequence holds */
+} GemTextEvent;
+void
+gem_text_event_free(GemTextEvent *event);
+void
+gem_generation_post_text(GemGeneration *self, GemTextEvent *event);
+
+typedef struct {
+  GemGeneration *generation;
+  GemGenerateStats stats;
+  GError *error;
+  guint tokens;
+} GemFinishEvent;
+void
+gem_generation_post_finish(GemGeneration *self, GemFinishEvent *event);

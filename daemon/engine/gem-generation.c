@@ -1,0 +1,231 @@
+/*
+ * One turn of a conversation: the main loop's side. It checks everything that can be checked, hands the turn
+ * to the engine thread (gem-turn.c) and calls back what comes from there.
+ */
+#include "daemon/engine/gem-generation-private.h"
+
+#include <string.h>
+
+G_DEFINE_TYPE(GemGeneration, gem_generation, G_TYPE_OBJECT)
+
+#define DEFAULT_MAX_TOKENS 256u
+
+static gboolean
+deliver_text(gpointer data)
+{
+  GemTextEvent *event = data;
+  GemGeneration *generation = event->generation;
+
+  generation->sequence->tokens = event->tokens;
+  if (event->text != NULL && generation->events.text != NULL) {
+    generation->events.text(event->text->str, event->text->len, generation->data);
+  }
+  for (guint i = 0; event->routed != NULL && i < event->routed->len; i++) {
+    generation->events.routed(event->routed->pdata[i], generation->data);
+  }
+  gem_text_event_free(event);
+  return G_SOURCE_REMOVE;
+}
+
+void
+gem_text_event_free(GemTextEvent *event)
+{
+  if (event->text != NULL) {
+    explicit_bzero(event->text->str, event->text->allocated_len);
+    g_string_free(event->text, TRUE);
+  }
+  g_clear_pointer(&event->routed, g_ptr_array_unref);
+  g_free(event);
+}
+
+void
+gem_generation_post_text(GemGeneration *self, GemTextEvent *event)
+{
+  event->generation = self;
+  gem_engine_post(self->sequence->engine, deliver_text, event);
+}
+
+static gboolean
+deliver_finish(gpointer data)
+{
+  GemFinishEvent *event = data;
+  GemGeneration *generation = event->generation;
+
+  generation->sequence->tokens = event->tokens;
+  generation->sequence->busy = FALSE;
+  if (generation->events.finished != NULL) {
+    generation->events.finished(&event->stats, event->error, generation->data);
+  }
+  if (generation->destroy != NULL) {
+    generation->destroy(g_steal_pointer(&generation->data));
+  }
+  g_clear_error(&event->error);
+  g_hash_table_unref(event->stats.tokens_by_pathway);
+  g_free(event);
+  /* The reference of the running turn. */
+  g_object_unref(generation);
+  return G_SOURCE_REMOVE;
+}
+
+void
+gem_generation_post_finish(GemGeneration *self, GemFinishEvent *event)
+{
+  event->generation = self;
+  gem_engine_post(self->sequence->engine, deliver_finish, event);
+}
+
+/* Later turns stand after others: no second BOS. */
+static void
+drop_leading_bos(GemEngine *engine, GArray *tokens)
+{
+  guint32 bos = gem_tokenizer_bos(engine->runtime->tokenizer);
+
+  if (tokens->len > 0 && bos != G_MAXUINT32 && g_array_index(tokens, guint32, 0) == bos) {
+    g_array_remove_index(tokens, 0);
+  }
+}
+
+/* The prompt has to fit, with room for one token of an answer: beside what the sequence holds, or, when that
+ * may be dropped, beside a BOS. */
+static gboolean
+check_room(GemSequence *sequence, guint prompt, gboolean slide, GError **error)
+{
+  guint context = sequence->engine->context_tokens;
+  guint held = slide ? MIN(sequence->tokens, 1) : sequence->tokens;
+
+  if (prompt + 1 > context - MIN(held, context)) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_CONTEXT_EXCEEDED,
+                "the prompt needs %u tokens and the answer at least 1, the context of %u has %u left", prompt,
+                context, context - MIN(held, context));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* A sequence's cache is clustered by one k for all its turns. */
+static gboolean
+resolve_run(GemSequence *sequence, const GemRunOptions *run, GemRouting *ret_routing, GError **error)
+{
+  GemRunOptions effective = {
+      .domain = run->domain != NULL ? run->domain : sequence->domain,
+      .clusters = run->clusters,
+  };
+  guint cluster_set;
+
+  if (!gem_run_options_resolve(sequence->engine, &effective, ret_routing, &cluster_set, error)) {
+    return FALSE;
+  }
+  if (run->clusters != 0 && cluster_set != sequence->state->cluster_set) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                "clusters: %u, but the session was made with %u and keeps them", run->clusters,
+                sequence->engine->runtime->shape->clusters[sequence->state->cluster_set]);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static GArray *
+encode_prompt(GemSequence *sequence, const char *prompt, const GemGenerateOptions *options, GError **error)
+{
+  const char *ask_template = options->raw ? NULL : sequence->engine->runtime->shape->ask_template;
+  GArray *tokens = gem_engine_encode(sequence->engine, ask_template, prompt, error);
+
+  if (tokens != NULL && sequence->tokens > 0) {
+    drop_leading_bos(sequence->engine, tokens);
+  }
+  return tokens;
+}
+
+GemGeneration *
+gem_sequence_generate(GemSequence *self,
+                      const char *prompt,
+                      const GemGenerateOptions *options,
+                      const GemGenerationEvents *events,
+                      gpointer data,
+                      GDestroyNotify destroy,
+                      GError **error)
+{
+  static const GemGenerateOptions defaults = {0};
+  g_autoptr(GemGeneration) generation = NULL;
+  g_autoptr(GemTokenArray) tokens = NULL;
+  GemTurnPlan plan = {0};
+
+  options = options != NULL ? options : &defaults;
+  if (!gem_engine_check_running(self->engine, error) ||
+      !gem_generate_options_check(self->engine, options, error) ||
+      !resolve_run(self, &options->run, &plan.routing, error)) {
+    return NULL;
+  }
+  if (self->busy) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_BUSY, "the session already generates");
+    return NULL;
+  }
+  tokens = encode_prompt(self, prompt, options, error);
+  if (tokens == NULL || !check_room(self, tokens->len, options->slide, error)) {
+    return NULL;
+  }
+  generation = g_object_new(GEM_TYPE_GENERATION, NULL);
+  generation->sequence = g_object_ref(self);
+  generation->events = *events;
+  generation->data = data;
+  generation->destroy = destroy;
+  self->busy = TRUE;
+
+  plan.max_tokens = options->max_tokens > 0 ? options->max_tokens : DEFAULT_MAX_TOKENS;
+  plan.slide = options->slide;
+  plan.sampler = gem_sampler_new(options->temperature, options->top_k,
+                                 options->top_p > 0 ? options->top_p : 1, options->seed);
+  plan.text = gem_text_stream_new((const char *const *)options->stop);
+  plan.prompt = g_steal_pointer(&tokens);
+  gem_turn_start(g_object_ref(generation), prompt, &plan);
+  return g_steal_pointer(&generation);
+}
+
+/* The engine thread must see the change even when it waits. */
+static void
+wake(GemEngine *engine, gpointer data)
+{
+}
+
+static void
+set_control(GemGeneration *self, gint *flag, gint value)
+{
+  g_atomic_int_set(flag, value);
+  if (gem_engine_check_running(self->sequence->engine, NULL)) {
+    gem_engine_push(self->sequence->engine, wake, NULL);
+  }
+}
+
+void
+gem_generation_cancel(GemGeneration *self)
+{
+  set_control(self, &self->control->cancelled, TRUE);
+}
+
+void
+gem_generation_set_paused(GemGeneration *self, gboolean paused)
+{
+  set_control(self, &self->control->paused, paused);
+}
+
+static void
+gem_generation_finalize(GObject *object)
+{
+  GemGeneration *self = GEM_GENERATION(object);
+
+  g_atomic_rc_box_release(self->control);
+  g_clear_object(&self->sequence);
+  G_OBJECT_CLASS(gem_generation_parent_class)->finalize(object);
+}
+
+static void
+gem_generation_class_init(GemGenerationClass *class)
+{
+  G_OBJECT_CLASS(class)->finalize = gem_generation_finalize;
+}
+
+static void
+gem_generation_init(GemGeneration *self)
+{
+  self->control = g_atomic_rc_box_new0(GemJobControl);
+}

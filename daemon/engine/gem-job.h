@@ -1,0 +1,45 @@
+/*
+ * What the engine thread works on: a sequence whose tokens are to be run, and what is done with the outputs.
+ * A job is made on the main loop, handed over by gem_engine_submit, and from then on belongs to the engine
+ * thread, which ends it exactly once.
+ */
+#pragma once
+
+#include "daemon/engine/gem-sequence-state.h"
+
+typedef struct GemJob GemJob;
+
+typedef struct {
+  /* Once, before the first row: appends the job's tokens to its sequence. */
+  gboolean (*prepare)(GemJob *job, GError **error);
+  /* The output of a row at or after outputs_from. */
+  void (*output)(GemJob *job, guint position, const float *values);
+  /* All tokens of the sequence are run: appends more, or sets `done`. */
+  gboolean (*advance)(GemJob *job, GError **error);
+  /* Tells the main loop and frees the job. `error` (taken; NULL when done) ends it before its time. */
+  void (*end)(GemJob *job, GError *error);
+} GemJobClass;
+
+/* What the main loop may do to a job that the engine thread owns; kept by both (g_atomic_rc_box). */
+typedef struct {
+  gint cancelled; /* atomic */
+  gint paused;    /* atomic */
+} GemJobControl;
+
+struct GemJob {
+  const GemJobClass *class;
+  GemRuntime *runtime;        /* set when the engine thread takes the job */
+  GemSequenceState *sequence; /* NULL for a job that makes its own in `prepare` */
+  GemJobControl *control;     /* NULL: none */
+  GCancellable *cancellable;  /* borrowed; may be NULL */
+  gboolean one_shot;          /* waits until few enough others of its kind run */
+  guint outputs_from;         /* position; see GemStepSpan */
+  gboolean hidden;
+  gboolean prepared;
+  gboolean done;
+};
+
+gboolean
+gem_job_is_cancelled(const GemJob *self);
+gboolean
+gem_job_is_paused(const GemJob *self);

@@ -1,0 +1,271 @@
+/* Route, Embed and Score: one pass over a text. */
+#include "daemon/engine/gem-oneshot.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- route ---- */
+
+typedef struct {
+  GemOneShot base;
+  GArray *offsets; /* gsize, one a token */
+  gsize length;    /* bytes of the text */
+} RouteJob;
+
+static GPtrArray *
+make_routed_tokens(const RouteJob *self, const GemSequenceState *sequence, const float *probabilities)
+{
+  const GemRuntime *runtime = self->base.job.runtime;
+  GPtrArray *routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
+  guint n = sequence->tokens->len;
+
+  for (guint i = 0; i < n; i++) {
+    gsize offset = g_array_index(self->offsets, gsize, i);
+    gsize end = i + 1 < n ? g_array_index(self->offsets, gsize, i + 1) : self->length;
+
+    g_ptr_array_add(routed, gem_routed_token_new(runtime, g_array_index(sequence->tokens, guint32, i), offset,
+                                                 end - offset, sequence->routes->data[i],
+                                                 probabilities + (gsize)i * runtime->shape->n_domains));
+  }
+  return routed;
+}
+
+static gboolean
+route_prepare(GemJob *job, GError **error)
+{
+  RouteJob *self = (RouteJob *)job;
+  guint n = self->base.tokens->len;
+  g_autofree float *probabilities = g_new0(float, (gsize)n *MAX(1, job->runtime->shape->n_domains));
+
+  job->sequence = gem_sequence_state_new(job->runtime, self->base.cluster_set);
+  if (!gem_sequence_state_append(job->runtime, job->sequence,
+                                 (const guint32 *)(gpointer)self->base.tokens->data, n, &self->base.routing,
+                                 probabilities, error)) {
+    return FALSE;
+  }
+  self->base.result = make_routed_tokens(self, job->sequence, probabilities);
+  self->base.destroy = (GDestroyNotify)g_ptr_array_unref;
+  job->done = TRUE;
+  return TRUE;
+}
+
+static void
+route_end(GemJob *job, GError *error)
+{
+  g_array_unref(((RouteJob *)job)->offsets);
+  gem_one_shot_end(job, error);
+}
+
+void
+gem_engine_route_async(
+    GemEngine *self, const char *text, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer data)
+{
+  static const GemJobClass class = {.prepare = route_prepare, .end = route_end};
+  g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(gsize));
+  g_autoptr(GemTokenArray) tokens = NULL;
+  GemRouting routing;
+  guint cluster_set;
+  g_autoptr(GTask) task = gem_one_shot_begin(self, NULL, cancellable, callback, data, gem_engine_route_async,
+                                             &routing, &cluster_set);
+  GError *error = NULL;
+  RouteJob *job;
+
+  if (task == NULL) {
+    return;
+  }
+  tokens = gem_engine_encode_plain(self, text, offsets, &error);
+  if (tokens == NULL || !gem_engine_check_fits(self, "the text", tokens->len, &error)) {
+    g_task_return_error(task, error);
+    return;
+  }
+  job = g_new0(RouteJob, 1);
+  job->offsets = g_steal_pointer(&offsets);
+  job->length = strlen(text);
+  gem_one_shot_submit(&job->base, &class, g_steal_pointer(&task), g_steal_pointer(&tokens), &routing,
+                      cluster_set);
+}
+
+GPtrArray *
+gem_engine_route_finish(GemEngine *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail(g_task_is_valid(result, self), NULL);
+  return g_task_propagate_pointer(G_TASK(result), error);
+}
+
+/* ---- embed and score: outputs of a text's rows, added up ---- */
+
+typedef struct {
+  GemOneShot base;
+  gboolean has_bos;
+  double *sum; /* embed: [width] */
+  double log_likelihood;
+} SumJob;
+
+typedef struct {
+  double log_likelihood;
+  guint64 tokens;
+} Score;
+
+static void
+embed_output(GemJob *job, guint position, const float *state)
+{
+  SumJob *self = (SumJob *)job;
+
+  for (guint i = 0; i < job->runtime->shape->width; i++) {
+    self->sum[i] += (double)state[i];
+  }
+}
+
+static gboolean
+embed_advance(GemJob *job, GError **error)
+{
+  SumJob *self = (SumJob *)job;
+  guint width = job->runtime->shape->width;
+  GArray *embedding = g_array_sized_new(FALSE, FALSE, sizeof(double), width);
+  double squares = 0;
+
+  for (guint i = 0; i < width; i++) {
+    squares += self->sum[i] * self->sum[i];
+  }
+  if (!isfinite(squares) || squares <= 0) {
+    g_array_unref(embedding);
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "the text's hidden states have no direction");
+    return FALSE;
+  }
+  for (guint i = 0; i < width; i++) {
+    double value = self->sum[i] / sqrt(squares);
+
+    g_array_append_val(embedding, value);
+  }
+  self->base.result = embedding;
+  self->base.destroy = (GDestroyNotify)g_array_unref;
+  job->done = TRUE;
+  return TRUE;
+}
+
+static void
+score_output(GemJob *job, guint position, const float *logits)
+{
+  SumJob *self = (SumJob *)job;
+
+  if (position + 1 < job->sequence->tokens->len) {
+    self->log_likelihood += gem_log_likelihood(logits, job->runtime->shape->vocab,
+                                               g_array_index(job->sequence->tokens, guint32, position + 1));
+  }
+}
+
+static gboolean
+score_advance(GemJob *job, GError **error)
+{
+  SumJob *self = (SumJob *)job;
+  Score *score = g_new(Score, 1);
+
+  score->log_likelihood = self->log_likelihood;
+  score->tokens = job->sequence->tokens->len - 1;
+  self->base.result = score;
+  self->base.destroy = g_free;
+  job->done = TRUE;
+  return TRUE;
+}
+
+static void
+sum_end(GemJob *job, GError *error)
+{
+  g_free(((SumJob *)job)->sum);
+  gem_one_shot_end(job, error);
+}
+
+/* Encodes `text` and submits a job over it; `width` 0: logits are wanted, else hidden states of that width.
+ */
+static void
+start_sum(GTask *taken,
+          const GemJobClass *class,
+          const char *text,
+          guint width,
+          const GemRouting *routing,
+          guint cluster_set)
+{
+  g_autoptr(GTask) task = taken;
+  GemEngine *engine = g_task_get_source_object(task);
+  GError *error = NULL;
+  g_autoptr(GemTokenArray) tokens = gem_engine_encode(engine, NULL, text, &error);
+  SumJob *job;
+  guint32 bos = gem_tokenizer_bos(engine->runtime->tokenizer);
+
+  if (tokens == NULL || !gem_engine_check_fits(engine, "the text", tokens->len, &error)) {
+    g_task_return_error(task, error);
+    return;
+  }
+  job = g_new0(SumJob, 1);
+  job->has_bos = g_array_index(tokens, guint32, 0) == bos;
+  job->base.job.hidden = width > 0;
+  /* A mean over the text has nothing to learn from BOS; a likelihood is read from it on. */
+  job->base.job.outputs_from = width > 0 && job->has_bos && tokens->len > 1 ? 1 : 0;
+  job->sum = g_new0(double, MAX(width, 1));
+  gem_one_shot_submit(&job->base, class, g_steal_pointer(&task), g_steal_pointer(&tokens), routing,
+                      cluster_set);
+}
+
+void
+gem_engine_embed_async(GemEngine *self,
+                       const char *text,
+                       const GemRunOptions *options,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer data)
+{
+  static const GemJobClass class = {
+      .prepare = gem_one_shot_prepare, .output = embed_output, .advance = embed_advance, .end = sum_end};
+  GemRouting routing;
+  guint cluster_set;
+  GTask *task = gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_embed_async,
+                                   &routing, &cluster_set);
+
+  if (task != NULL) {
+    start_sum(task, &class, text, self->runtime->shape->width, &routing, cluster_set);
+  }
+}
+
+GArray *
+gem_engine_embed_finish(GemEngine *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail(g_task_is_valid(result, self), NULL);
+  return g_task_propagate_pointer(G_TASK(result), error);
+}
+
+void
+gem_engine_score_async(GemEngine *self,
+                       const char *text,
+                       const GemRunOptions *options,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer data)
+{
+  static const GemJobClass class = {
+      .prepare = gem_one_shot_prepare, .output = score_output, .advance = score_advance, .end = sum_end};
+  GemRouting routing;
+  guint cluster_set;
+  GTask *task = gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_score_async,
+                                   &routing, &cluster_set);
+
+  if (task != NULL) {
+    routing.causal = TRUE;
+    start_sum(task, &class, text, 0, &routing, cluster_set);
+  }
+}
+
+gboolean
+gem_engine_score_finish(
+    GemEngine *self, GAsyncResult *result, double *ret_log_likelihood, guint64 *ret_tokens, GError **error)
+{
+  g_autofree Score *score = NULL;
+
+  g_return_val_if_fail(g_task_is_valid(result, self), FALSE);
+  score = g_task_propagate_pointer(G_TASK(result), error);
+  if (score == NULL) {
+    return FALSE;
+  }
+  *ret_log_likelihood = score->log_likelihood;
+  *ret_tokens = score->tokens;
+  return TRUE;
+}

@@ -1,0 +1,90 @@
+#include "daemon/engine/gem-oneshot.h"
+
+#include <math.h>
+
+GTask *
+gem_one_shot_begin(GemEngine *engine,
+                   const GemRunOptions *options,
+                   GCancellable *cancellable,
+                   GAsyncReadyCallback callback,
+                   gpointer data,
+                   gpointer tag,
+                   GemRouting *ret_routing,
+                   guint *ret_cluster_set)
+{
+  g_autoptr(GTask) task = g_task_new(engine, cancellable, callback, data);
+  GError *error = NULL;
+
+  g_task_set_source_tag(task, tag);
+  /* A cancelled call ends with GEM_ERROR_CANCELLED, from the engine thread. */
+  g_task_set_check_cancellable(task, FALSE);
+  if (!gem_engine_check_running(engine, &error) ||
+      !gem_run_options_resolve(engine, options, ret_routing, ret_cluster_set, &error)) {
+    g_task_return_error(task, error);
+    return NULL;
+  }
+  return g_steal_pointer(&task);
+}
+
+void
+gem_one_shot_submit(GemOneShot *self,
+                    const GemJobClass *class,
+                    GTask *task,
+                    GArray *tokens,
+                    const GemRouting *routing,
+                    guint cluster_set)
+{
+  self->job.class = class;
+  self->job.cancellable = g_task_get_cancellable(task);
+  self->job.one_shot = TRUE;
+  self->engine = g_task_get_source_object(task);
+  self->task = task;
+  self->tokens = tokens;
+  self->routing = *routing;
+  self->cluster_set = cluster_set;
+  gem_engine_submit(self->engine, &self->job);
+}
+
+gboolean
+gem_one_shot_prepare(GemJob *job, GError **error)
+{
+  GemOneShot *self = (GemOneShot *)job;
+  GemRuntime *runtime = job->runtime;
+
+  job->sequence = gem_sequence_state_new(runtime, self->cluster_set);
+  if (self->routing.forced && self->routing.route != GEM_ROUTE_GENERAL &&
+      !gem_pager_need(runtime->pager, self->routing.route, error)) {
+    return FALSE;
+  }
+  return gem_sequence_state_append(runtime, job->sequence, (const guint32 *)(gpointer)self->tokens->data,
+                                   self->tokens->len, &self->routing, NULL, error);
+}
+
+void
+gem_one_shot_end(GemJob *job, GError *error)
+{
+  GemOneShot *self = (GemOneShot *)job;
+
+  gem_sequence_state_free(job->runtime, job->sequence);
+  gem_wipe_array(self->tokens);
+  if (error != NULL && self->result != NULL) {
+    self->destroy(g_steal_pointer(&self->result));
+  }
+  gem_engine_return(self->engine, self->task, self->result, self->destroy, error);
+  g_free(self);
+}
+
+double
+gem_log_likelihood(const float *logits, guint n, guint32 token)
+{
+  double largest = (double)logits[0];
+  double sum = 0;
+
+  for (guint i = 1; i < n; i++) {
+    largest = fmax(largest, (double)logits[i]);
+  }
+  for (guint i = 0; i < n; i++) {
+    sum += exp((double)logits[i] - largest);
+  }
+  return (double)logits[token] - largest - log(sum);
+}

@@ -1,0 +1,224 @@
+#include "daemon/engine/gem-runtime.h"
+
+#include "daemon/plugin/gem-tensor-source.h"
+
+#define DEFAULT_CONTEXT 2048u
+#define MIN_CONTEXT     8u
+#define MAX_CONTEXT     (1u << 20)
+
+/* Turns an error of a lower domain into one that the bus has a name for. */
+static void
+take_error(GError **error, GemError code, GError *cause)
+{
+  if (cause->domain == GEM_ERROR) {
+    g_propagate_error(error, cause);
+    return;
+  }
+  g_set_error_literal(error, GEM_ERROR, code, cause->message);
+  g_error_free(cause);
+}
+
+static gboolean
+check_range(const char *option, gint64 value, gint64 low, gint64 high, GError **error)
+{
+  if (value < low || value > high) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                "%s: %" G_GINT64_FORMAT " is not within %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT, option,
+                value, low, high);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+check_config(const GemEngineConfig *config, GError **error)
+{
+  if (config->model_path == NULL || config->model_path[0] == '\0') {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "model_path: no model is named");
+    return FALSE;
+  }
+  if (config->plugin_dirs == NULL || config->plugin_dirs[0] == NULL) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "plugin_dirs: no folder is named");
+    return FALSE;
+  }
+  return check_range("threshold_percent", config->threshold_percent, -1, 100, error) &&
+         check_range("clusters", config->clusters, 0, 256, error) &&
+         (config->context == 0 || check_range("context", config->context, MIN_CONTEXT, MAX_CONTEXT, error)) &&
+         check_range("prefill_block", config->prefill_block, 0, 4096, error) &&
+         check_range("max_sequences", config->max_sequences, 0, 65536, error);
+}
+
+GemModelFiles *
+gem_runtime_open_files(const GemEngineConfig *config, GError **error)
+{
+  GError *cause = NULL;
+  GemModelFiles *files;
+
+  if (!check_config(config, error)) {
+    return NULL;
+  }
+  files = gem_model_files_open(config->model_path, &cause);
+  if (files == NULL) {
+    take_error(error, GEM_ERROR_MODEL, cause);
+  }
+  return files;
+}
+
+/* The tokenizer, and the weights that all tokens run through. */
+static gboolean
+open_model(GemRuntime *self, GError **error)
+{
+  GError *cause = NULL;
+
+  self->tokenizer = gem_tokenizer_new_from_gguf(self->files->general, &cause);
+  if (self->tokenizer == NULL) {
+    take_error(error, GEM_ERROR_MODEL, cause);
+    return FALSE;
+  }
+  self->vocab = gem_tokenizer_n_tokens(self->tokenizer);
+  if (self->vocab > self->shape->vocab) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "%s: the tokenizer has %u tokens, the embedding %u rows",
+                gem_gguf_get_name(self->files->general), self->vocab, self->shape->vocab);
+    return FALSE;
+  }
+  self->plugin_shape = gem_shape_for_plugins(self->shape);
+  self->model = gem_model_new(self->files->general, self->shape, self->backend, &cause);
+  if (self->model == NULL) {
+    take_error(error, GEM_ERROR_MODEL, cause);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+open_attention(GemRuntime *self, const GemEngineConfig *config, GError **error)
+{
+  const char *name = self->shape->n_cluster_sets > 0 ? "scar" : "dense";
+  g_autoptr(GemTensorSource) source = gem_tensor_source_new(self->files->general);
+  GemPluginError reason = {0};
+  GError *cause = NULL;
+
+  if (config->attention != NULL) {
+    name = config->attention;
+  }
+  self->attention_module = gem_plugin_loader_open(self->loader, GEM_PLUGIN_ATTENTION, name, &cause);
+  if (self->attention_module == NULL) {
+    take_error(error, GEM_ERROR_FAILED, cause);
+    return FALSE;
+  }
+  self->attention_functions = gem_plugin_module_get(self->attention_module)->functions;
+  self->attention = self->attention_functions->open(source, &self->plugin_shape, self->backend, &reason);
+  if (self->attention == NULL) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "attention %s: %s", name, reason.message);
+    return FALSE;
+  }
+  self->clusters_needed = self->attention_functions->needs_clusters(self->attention);
+  return gem_runtime_find_cluster_set(self, config->clusters, &self->cluster_set, error);
+}
+
+/* The router, when the model has domains to route to. */
+static gboolean
+open_router(GemRuntime *self, const GemEngineConfig *config, GError **error)
+{
+  g_autoptr(GemTensorSource) source = NULL;
+  GemPluginError reason = {0};
+  GError *cause = NULL;
+
+  self->threshold =
+      config->threshold_percent >= 0 ? (float)config->threshold_percent / 100 : self->shape->router_threshold;
+  if (self->shape->n_domains == 0) {
+    return TRUE;
+  }
+  self->router_module = gem_plugin_loader_open(self->loader, GEM_PLUGIN_ROUTER, "bert", &cause);
+  if (self->router_module == NULL) {
+    take_error(error, GEM_ERROR_FAILED, cause);
+    return FALSE;
+  }
+  source = gem_tensor_source_new(self->files->router);
+  self->router_functions = gem_plugin_module_get(self->router_module)->functions;
+  self->router = self->router_functions->open(source, &self->plugin_shape, self->backend, &reason);
+  if (self->router == NULL) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "router: %s", reason.message);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+GemRuntime *
+gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **error)
+{
+  g_autoptr(GemRuntime) self = g_new0(GemRuntime, 1);
+
+  self->files = files;
+  self->shape = &files->shape;
+  self->context = config->context > 0 ? config->context : DEFAULT_CONTEXT;
+  self->kv_half = config->kv_half;
+  self->loader = gem_plugin_loader_new(config->plugin_dirs);
+  self->backends = gem_backend_set_open(self->loader, config->backend, error);
+  if (self->backends == NULL) {
+    return NULL;
+  }
+  self->backend = gem_backend_set_get(self->backends);
+  if (!open_model(self, error) || !open_attention(self, config, error) || !open_router(self, config, error)) {
+    return NULL;
+  }
+  self->pager = gem_pager_new(self->files, self->loader, &self->plugin_shape, self->backend, error);
+  return self->pager != NULL ? g_steal_pointer(&self) : NULL;
+}
+
+void
+gem_runtime_close(GemRuntime *self)
+{
+  if (self == NULL) {
+    return;
+  }
+  g_clear_pointer(&self->pager, gem_pager_free);
+  if (self->router != NULL) {
+    self->router_functions->close(self->router);
+  }
+  g_clear_pointer(&self->router_module, gem_plugin_module_close);
+  if (self->attention != NULL) {
+    self->attention_functions->close(self->attention);
+  }
+  g_clear_pointer(&self->attention_module, gem_plugin_module_close);
+  g_clear_pointer(&self->model, gem_model_free);
+  g_clear_pointer(&self->backends, gem_backend_set_free);
+  g_clear_pointer(&self->loader, gem_plugin_loader_free);
+  g_clear_pointer(&self->tokenizer, gem_tokenizer_unref);
+  g_free(self);
+}
+
+gboolean
+gem_runtime_find_cluster_set(const GemRuntime *self, guint clusters, guint *ret_set, GError **error)
+{
+  g_autoptr(GString) sets = g_string_new(NULL);
+
+  if (clusters == 0) {
+    *ret_set = self->cluster_set;
+    return TRUE;
+  }
+  if (!self->clusters_needed) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "clusters: %u, but the attention in use has none",
+                clusters);
+    return FALSE;
+  }
+  for (guint i = 0; i < self->shape->n_cluster_sets; i++) {
+    if (self->shape->clusters[i] == clusters) {
+      *ret_set = i;
+      return TRUE;
+    }
+    g_string_append_printf(sets, "%s%u", i > 0 ? ", " : "", self->shape->clusters[i]);
+  }
+  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "clusters: %u is none of the model's sets: %s",
+              clusters, sets->str);
+  return FALSE;
+}
+
+gsize
+gem_runtime_bytes(const GemRuntime *self)
+{
+  gsize router = self->router != NULL ? self->router_functions->resident_bytes(self->router) : 0;
+
+  return gem_model_bytes(self->model) + router + self->attention_functions->resident_bytes(self->attention) +
+         gem_pager_bytes(self->pager) + self->sequence_bytes;
+}

@@ -1,0 +1,218 @@
+#include "daemon/engine/gem-scheduler.h"
+
+/* One-shot jobs that run at a time; the others wait in their order, without memory for caches. */
+#define MAX_ONE_SHOTS 4u
+
+struct GemScheduler {
+  GemRuntime *runtime;
+  GemStep *step;
+  guint prefill_block;
+  GPtrArray *jobs;   /* of GemJob, in the order in which they came; not owned by the array */
+  guint next;        /* index of the job whose prefill has the first turn */
+  GArray *spans;     /* of GemStepSpan: the rows of the step */
+  GPtrArray *active; /* the job of each span */
+};
+
+gboolean
+gem_job_is_cancelled(const GemJob *self)
+{
+  return (self->control != NULL && g_atomic_int_get(&self->control->cancelled)) ||
+         (self->cancellable != NULL && g_cancellable_is_cancelled(self->cancellable));
+}
+
+gboolean
+gem_job_is_paused(const GemJob *self)
+{
+  return self->control != NULL && g_atomic_int_get(&self->control->paused);
+}
+
+GemScheduler *
+gem_scheduler_new(GemRuntime *runtime, guint prefill_block, GemBeat *beat)
+{
+  GemScheduler *self = g_new0(GemScheduler, 1);
+
+  self->runtime = runtime;
+  self->step = gem_step_new(runtime, beat);
+  self->prefill_block = prefill_block;
+  self->jobs = g_ptr_array_new();
+  self->spans = g_array_new(FALSE, FALSE, sizeof(GemStepSpan));
+  self->active = g_ptr_array_new();
+  return self;
+}
+
+void
+gem_scheduler_free(GemScheduler *self)
+{
+  if (self == NULL) {
+    return;
+  }
+  g_assert(self->jobs->len == 0);
+  gem_step_free(self->step);
+  g_ptr_array_unref(self->jobs);
+  g_array_unref(self->spans);
+  g_ptr_array_unref(self->active);
+  g_free(self);
+}
+
+void
+gem_scheduler_add(GemScheduler *self, GemJob *job)
+{
+  job->runtime = self->runtime;
+  g_ptr_array_add(self->jobs, job);
+}
+
+/* Takes the job from the list and ends it; `error` is taken. */
+static void
+end_job(GemScheduler *self, GemJob *job, GError *error)
+{
+  guint index;
+
+  if (g_ptr_array_find(self->jobs, job, &index)) {
+    g_ptr_array_remove_index(self->jobs, index);
+    if (self->next > index) {
+      self->next--;
+    }
+  }
+  job->class->end(job, error);
+}
+
+static void
+end_cancelled(GemScheduler *self)
+{
+  for (guint i = self->jobs->len; i-- > 0;) {
+    GemJob *job = self->jobs->pdata[i];
+
+    if (gem_job_is_cancelled(job)) {
+      end_job(self, job, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "cancelled"));
+    }
+  }
+}
+
+/* Lets a job whose tokens are all run go on until it has more of them, or ends it. */
+static void
+settle(GemScheduler *self, GemJob *job)
+{
+  GError *error = NULL;
+
+  while (!job->done && gem_sequence_state_pending(job->sequence) == 0) {
+    if (!job->class->advance(job, &error)) {
+      end_job(self, job, error);
+      return;
+    }
+  }
+  if (job->done) {
+    end_job(self, job, NULL);
+  }
+}
+
+/* Prepares the first job that may run and is not prepared; the router's pass over a long turn takes as long
+ * as a step, hence one at a time. */
+static gboolean
+prepare_one(GemScheduler *self)
+{
+  guint one_shots = 0;
+
+  for (guint i = 0; i < self->jobs->len; i++) {
+    GemJob *job = self->jobs->pdata[i];
+    GError *error = NULL;
+
+    one_shots += job->one_shot ? 1 : 0;
+    if (job->prepared || gem_job_is_paused(job) || (job->one_shot && one_shots > MAX_ONE_SHOTS)) {
+      continue;
+    }
+    job->prepared = TRUE;
+    if (job->class->prepare(job, &error)) {
+      settle(self, job);
+    } else {
+      end_job(self, job, error);
+    }
+    return TRUE;
+  }
+  return FALSE;
+}
+
+static void
+output_of_job(gpointer data, guint position, const float *values)
+{
+  GemJob *job = data;
+
+  job->class->output(job, position, values);
+}
+
+static void
+add_span(GemScheduler *self, GemJob *job, guint rows)
+{
+  GemStepSpan span = {
+      .sequence = job->sequence,
+      .rows = rows,
+      .outputs_from = job->outputs_from,
+      .hidden = job->hidden,
+      .output = output_of_job,
+      .data = job,
+  };
+
+  g_array_append_val(self->spans, span);
+  g_ptr_array_add(self->active, job);
+}
+
+/* One row of each decoding job, and a block of prefill from those that have more. */
+static void
+plan(GemScheduler *self)
+{
+  guint n = self->jobs->len;
+  guint room = self->prefill_block;
+  guint first = n > 0 ? self->next % n : 0;
+
+  g_array_set_size(self->spans, 0);
+  g_ptr_array_set_size(self->active, 0);
+  for (guint i = 0; i < n; i++) {
+    GemJob *job = self->jobs->pdata[(first + i) % n];
+    guint pending;
+
+    if (!job->prepared || gem_job_is_paused(job)) {
+      continue;
+    }
+    pending = gem_sequence_state_pending(job->sequence);
+    if (pending == 1) {
+      add_span(self, job, 1);
+    } else if (room > 0) {
+      guint rows = MIN(pending, room);
+
+      add_span(self, job, rows);
+      room -= rows;
+      self->next = (first + i + 1) % n;
+    }
+  }
+}
+
+gboolean
+gem_scheduler_turn(GemScheduler *self)
+{
+  g_autoptr(GError) error = NULL;
+  gboolean prepared;
+  gboolean ran;
+
+  end_cancelled(self);
+  prepared = prepare_one(self);
+  plan(self);
+  if (self->active->len == 0) {
+    return prepared;
+  }
+  ran = gem_step_run(self->step, (const GemStepSpan *)(gpointer)self->spans->data, self->spans->len, &error);
+  for (guint i = 0; i < self->active->len; i++) {
+    if (ran) {
+      settle(self, self->active->pdata[i]);
+    } else {
+      end_job(self, self->active->pdata[i], g_error_copy(error));
+    }
+  }
+  return TRUE;
+}
+
+void
+gem_scheduler_end_all(GemScheduler *self, GemError code, const char *message)
+{
+  while (self->jobs->len > 0) {
+    end_job(self, self->jobs->pdata[self->jobs->len - 1], g_error_new_literal(GEM_ERROR, code, message));
+  }
+}

@@ -1,0 +1,76 @@
+/*
+ * One sequence as the engine thread sees it: its tokens, the pathway that each is routed to, and the cache of
+ * those that the model has run. Tokens after `cached` wait to be run.
+ */
+#pragma once
+
+#include "daemon/engine/gem-kv-cache.h"
+#include "daemon/engine/gem-runtime.h"
+
+/* A route: the index of a domain, or this. */
+#define GEM_ROUTE_GENERAL G_MAXUINT8
+
+typedef struct {
+  GArray *tokens;     /* guint32 */
+  GByteArray *routes; /* one a token, fixed once it stands here */
+  guint cached;       /* leading tokens whose keys and values `cache` holds */
+  guint counted;      /* leading tokens that `rows_by_pathway` has counted */
+  guint cluster_set;  /* of all its rows */
+  GemKvCache *cache;
+  GemRouterState *router_state; /* NULL until the router is asked for the first time */
+  /* Rows run through each domain; the last one: through general alone. */
+  guint rows_by_pathway[GEM_MAX_DOMAINS + 1];
+} GemSequenceState;
+
+GemSequenceState *
+gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set);
+/* Wipes and frees; on the engine thread. */
+void
+gem_sequence_state_free(GemRuntime *runtime, GemSequenceState *self);
+
+/* The rule of the router (arXiv 2503.22698, Dynamic Token Router): argmax of probabilities [n] when it is
+ * over the threshold, else general. */
+guint8
+gem_route_choose(const float *probabilities, guint n, float threshold);
+
+/* How a turn is routed. */
+typedef struct {
+  gboolean forced;
+  guint8 route; /* when forced */
+  gboolean causal;
+} GemRouting;
+
+/* Appends one turn of n tokens: routed once, here. `probabilities` [n][domains] may be NULL; zeros, and the
+ * router is not asked, when the route is forced. FAILED when the router fails (nothing is appended). */
+gboolean
+gem_sequence_state_append(GemRuntime *runtime,
+                          GemSequenceState *self,
+                          const guint32 *tokens,
+                          guint n,
+                          const GemRouting *routing,
+                          float *probabilities,
+                          GError **error);
+
+/* Room in the cache for the first `rows` tokens. */
+gboolean
+gem_sequence_state_reserve(GemRuntime *runtime, GemSequenceState *self, guint rows, GError **error);
+
+/* Forgets all but the first n tokens. The router's memory is the caller's: see the next function. */
+void
+gem_sequence_state_truncate(GemSequenceState *self, guint n);
+
+/* A copy of what the router remembers (NULL when it remembers nothing), and its way back: `state` is taken.
+ */
+GemRouterState *
+gem_sequence_state_copy_router(GemRuntime *runtime, const GemSequenceState *self);
+void
+gem_sequence_state_set_router(GemRuntime *runtime, GemSequenceState *self, GemRouterState *state);
+
+/* Drops the older half of the tokens, keeping a leading `bos` and every token's route; what is left waits to
+ * be run again from position 0. Returns how many went. */
+guint
+gem_sequence_state_slide(GemSequenceState *self, guint32 bos);
+
+/* Tokens that wait to be run. */
+guint
+gem_sequence_state_pending(const GemSequenceState *self);

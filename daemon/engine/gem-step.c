@@ -1,0 +1,367 @@
+#include "daemon/engine/gem-step.h"
+
+#include <string.h>
+
+/* Rows whose logits are computed at a time. */
+#define OUTPUT_ROWS 32u
+
+/* The rows of a step, and scratch for them. Widths: D = shape->width, Q = heads * head_dim, K = kv_heads *
+ * head_dim. */
+struct GemStep {
+  GemRuntime *runtime;
+  GemBeat *beat;
+  guint capacity; /* rows */
+
+  guint rows;
+  guint8 *clusters;    /* [rows] */
+  guint8 *routes;      /* [rows]; general where the pathway is not to be had */
+  guint32 *positions;  /* [rows] */
+  guint32 *gathered;   /* [rows] row numbers of one domain */
+  float *x;            /* [rows][D] the residual stream */
+  float *normed;       /* [rows][D] */
+  float *query;        /* [rows][Q] */
+  float *key;          /* [rows][K] */
+  float *value;        /* [rows][K] */
+  float *attended;     /* [rows][Q] */
+  float *projected;    /* [rows][D] */
+  float *domain_input; /* [rows][D] gathered rows of `normed` */
+  float *domain_sum;   /* [rows][D] gathered rows of `x` */
+  float *logits;       /* [OUTPUT_ROWS][vocab] */
+};
+
+GemStep *
+gem_step_new(GemRuntime *runtime, GemBeat *beat)
+{
+  GemStep *self = g_new0(GemStep, 1);
+
+  self->runtime = runtime;
+  self->beat = beat;
+  self->logits = g_new(float, (gsize)OUTPUT_ROWS * runtime->shape->vocab);
+  return self;
+}
+
+static void
+free_rows(GemStep *self)
+{
+  g_free(self->clusters);
+  g_free(self->routes);
+  g_free(self->positions);
+  g_free(self->gathered);
+  g_free(self->x);
+  g_free(self->normed);
+  g_free(self->query);
+  g_free(self->key);
+  g_free(self->value);
+  g_free(self->attended);
+  g_free(self->projected);
+  g_free(self->domain_input);
+  g_free(self->domain_sum);
+}
+
+void
+gem_step_free(GemStep *self)
+{
+  if (self == NULL) {
+    return;
+  }
+  free_rows(self);
+  g_free(self->logits);
+  g_free(self);
+}
+
+static void
+make_room(GemStep *self, guint rows)
+{
+  const GemModelShape *shape = self->runtime->shape;
+  gsize width = shape->width;
+  gsize query = (gsize)shape->heads * shape->head_dim;
+  gsize key = (gsize)shape->kv_heads * shape->head_dim;
+
+  if (rows <= self->capacity) {
+    return;
+  }
+  free_rows(self);
+  self->capacity = rows;
+  self->clusters = g_new(guint8, rows);
+  self->routes = g_new(guint8, rows);
+  self->positions = g_new(guint32, rows);
+  self->gathered = g_new(guint32, rows);
+  self->x = g_new(float, rows *width);
+  self->normed = g_new(float, rows *width);
+  self->query = g_new(float, rows *query);
+  self->key = g_new(float, rows *key);
+  self->value = g_new(float, rows *key);
+  self->attended = g_new(float, rows *query);
+  self->projected = g_new(float, rows *width);
+  self->domain_input = g_new(float, rows *width);
+  self->domain_sum = g_new(float, rows *width);
+}
+
+/* Looks up embeddings, positions and routes of all rows; pages in what they are routed to. */
+static void
+place_rows(GemStep *self, const GemStepSpan *spans, guint n)
+{
+  GemRuntime *runtime = self->runtime;
+  const GemBackend *backend = runtime->backend;
+  guint row = 0;
+
+  for (guint i = 0; i < n; i++) {
+    const GemSequenceState *sequence = spans[i].sequence;
+
+    for (guint j = 0; j < spans[i].rows; j++, row++) {
+      guint position = sequence->cached + j;
+      guint8 route = sequence->routes->data[position];
+
+      if (route != GEM_ROUTE_GENERAL && !gem_pager_need(runtime->pager, route, NULL)) {
+        route = GEM_ROUTE_GENERAL;
+      }
+      self->routes[row] = route;
+      self->positions[row] = position;
+      backend->functions->matrix_row(backend->state, runtime->model->embedding,
+                                     g_array_index(sequence->tokens, guint32, position),
+                                     self->x + (gsize)row * runtime->shape->width);
+    }
+  }
+  self->rows = row;
+}
+
+static void
+linear(const GemStep *self, const GemMatrix *matrix, const float *x, float *y)
+{
+  self->runtime->backend->functions->linear(self->runtime->backend->state, matrix, x, self->rows, y);
+}
+
+static void
+norm(const GemStep *self, const float *weight)
+{
+  const GemModelShape *shape = self->runtime->shape;
+
+  self->runtime->backend->functions->rms_norm(self->runtime->backend->state, self->x, weight, self->rows,
+                                              shape->width, shape->rms_epsilon, self->normed);
+}
+
+static void
+rotate(const GemStep *self, float *x, guint heads)
+{
+  const GemModelShape *shape = self->runtime->shape;
+
+  self->runtime->backend->functions->rope(self->runtime->backend->state, x, self->positions, self->rows,
+                                          heads, shape->head_dim, shape->rope_dim, shape->rope_base);
+}
+
+/* Caches the span's keys, values and clusters, then attends: its rows are rows first_row.. of the step. */
+static gboolean
+attend_span(GemStep *self, const GemStepSpan *span, guint layer, guint first_row)
+{
+  const GemRuntime *runtime = self->runtime;
+  const GemModelShape *shape = runtime->shape;
+  GemSequenceState *sequence = span->sequence;
+  gsize query_row = (gsize)shape->heads * shape->head_dim;
+  gsize key_row = (gsize)shape->kv_heads * shape->head_dim;
+  GemAttentionRows rows = {
+      .layer = layer,
+      .first = sequence->cached,
+      .n = span->rows,
+      .q = self->query + first_row * query_row,
+      .keys = gem_kv_cache_keys(sequence->cache, layer),
+      .values = gem_kv_cache_values(sequence->cache, layer),
+  };
+
+  gem_kv_cache_store(sequence->cache, layer, sequence->cached, span->rows, self->key + first_row * key_row,
+                     self->value + first_row * key_row);
+  if (runtime->clusters_needed) {
+    guint8 *clusters = gem_kv_cache_clusters(sequence->cache, layer);
+
+    runtime->attention_functions->assign(runtime->attention, layer, sequence->cluster_set,
+                                         self->normed + (gsize)first_row * shape->width, span->rows,
+                                         clusters + sequence->cached);
+    rows.clusters = clusters;
+  }
+  return runtime->attention_functions->attend(runtime->attention, &rows,
+                                              self->attended + first_row * query_row) >= 0;
+}
+
+static void
+add(float *x, const float *y, gsize count)
+{
+  for (gsize i = 0; i < count; i++) {
+    x[i] += y[i];
+  }
+}
+
+static gboolean
+run_attention(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
+{
+  const GemModelShape *shape = self->runtime->shape;
+  const GemModelLayer *weights = &self->runtime->model->layers[layer];
+  guint row = 0;
+
+  norm(self, weights->attention_norm);
+  linear(self, weights->query, self->normed, self->query);
+  linear(self, weights->key, self->normed, self->key);
+  linear(self, weights->value, self->normed, self->value);
+  rotate(self, self->query, shape->heads);
+  rotate(self, self->key, shape->kv_heads);
+  for (guint i = 0; i < n; i++) {
+    if (!attend_span(self, &spans[i], layer, row)) {
+      return FALSE;
+    }
+    row += spans[i].rows;
+  }
+  linear(self, weights->output, self->attended, self->projected);
+  add(self->x, self->projected, (gsize)self->rows * shape->width);
+  return TRUE;
+}
+
+/* Gathers the rows routed to `domain`, applies its feed-forward to them and puts them back. */
+static void
+run_domain(GemStep *self, guint domain, guint layer)
+{
+  gsize width = self->runtime->shape->width;
+  gsize row_bytes = width * sizeof(float);
+  guint count = 0;
+
+  for (guint row = 0; row < self->rows; row++) {
+    if (self->routes[row] == domain) {
+      memcpy(self->domain_input + count * width, self->normed + row * width, row_bytes);
+      memcpy(self->domain_sum + count * width, self->x + row * width, row_bytes);
+      self->gathered[count++] = row;
+    }
+  }
+  if (count == 0) {
+    return;
+  }
+  gem_pager_apply(self->runtime->pager, domain, layer, self->domain_input, count, self->domain_sum);
+  for (guint i = 0; i < count; i++) {
+    memcpy(self->x + self->gathered[i] * width, self->domain_sum + i * width, row_bytes);
+  }
+}
+
+static void
+run_feed_forward(GemStep *self, guint layer)
+{
+  const GemModelShape *shape = self->runtime->shape;
+
+  norm(self, self->runtime->model->layers[layer].ffn_norm);
+  gem_pager_apply(self->runtime->pager, shape->n_domains, layer, self->normed, self->rows, self->x);
+  for (guint domain = 0; domain < shape->n_domains; domain++) {
+    run_domain(self, domain, layer);
+  }
+}
+
+/* Rows whose logits wait to be computed together. */
+typedef struct {
+  const GemStepSpan *span[OUTPUT_ROWS];
+  guint row[OUTPUT_ROWS];
+  guint n;
+} OutputBatch;
+
+static void
+flush_logits(GemStep *self, OutputBatch *batch)
+{
+  const GemBackend *backend = self->runtime->backend;
+  gsize width = self->runtime->shape->width;
+
+  if (batch->n == 0) {
+    return;
+  }
+  for (guint i = 0; i < batch->n; i++) {
+    memcpy(self->projected + i * width, self->normed + batch->row[i] * width, width * sizeof(float));
+  }
+  backend->functions->linear(backend->state, self->runtime->model->output, self->projected, batch->n,
+                             self->logits);
+  for (guint i = 0; i < batch->n; i++) {
+    batch->span[i]->output(batch->span[i]->data, self->positions[batch->row[i]],
+                           self->logits + (gsize)i * self->runtime->shape->vocab);
+  }
+  batch->n = 0;
+}
+
+/* Gives every span the outputs that it wants. */
+static void
+give_outputs(GemStep *self, const GemStepSpan *spans, guint n)
+{
+  gsize width = self->runtime->shape->width;
+  OutputBatch batch = {.n = 0};
+  guint row = 0;
+
+  norm(self, self->runtime->model->output_norm);
+  for (guint i = 0; i < n; i++) {
+    for (guint j = 0; j < spans[i].rows; j++, row++) {
+      if (self->positions[row] < spans[i].outputs_from) {
+        continue;
+      }
+      if (spans[i].hidden) {
+        spans[i].output(spans[i].data, self->positions[row], self->normed + row * width);
+        continue;
+      }
+      batch.span[batch.n] = &spans[i];
+      batch.row[batch.n++] = row;
+      if (batch.n == MIN(OUTPUT_ROWS, self->capacity)) {
+        flush_logits(self, &batch);
+      }
+    }
+  }
+  flush_logits(self, &batch);
+}
+
+/* The rows are cached now: counts each token the first time that it runs. */
+static void
+count_rows(GemStep *self, const GemStepSpan *spans, guint n)
+{
+  guint row = 0;
+
+  for (guint i = 0; i < n; i++) {
+    GemSequenceState *sequence = spans[i].sequence;
+
+    for (guint j = 0; j < spans[i].rows; j++, row++) {
+      guint8 route = self->routes[row];
+
+      if (self->positions[row] >= sequence->counted) {
+        sequence->rows_by_pathway[route == GEM_ROUTE_GENERAL ? self->runtime->shape->n_domains : route]++;
+      }
+    }
+    sequence->cached += spans[i].rows;
+    sequence->counted = MAX(sequence->counted, sequence->cached);
+  }
+}
+
+static guint
+count_all_rows(const GemStepSpan *spans, guint n)
+{
+  guint rows = 0;
+
+  for (guint i = 0; i < n; i++) {
+    g_assert(spans[i].rows > 0 && spans[i].rows <= gem_sequence_state_pending(spans[i].sequence));
+    rows += spans[i].rows;
+  }
+  return rows;
+}
+
+gboolean
+gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error)
+{
+  GemRuntime *runtime = self->runtime;
+
+  make_room(self, count_all_rows(spans, n));
+  for (guint i = 0; i < n; i++) {
+    if (!gem_sequence_state_reserve(runtime, spans[i].sequence, spans[i].sequence->cached + spans[i].rows,
+                                    error)) {
+      return FALSE;
+    }
+  }
+  place_rows(self, spans, n);
+  for (guint layer = 0; layer < runtime->shape->layers; layer++) {
+    if (self->beat != NULL) {
+      gem_beat_now(self->beat);
+    }
+    if (!run_attention(self, spans, n, layer)) {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "attention in layer %u ran out of memory", layer);
+      return FALSE;
+    }
+    run_feed_forward(self, layer);
+  }
+  give_outputs(self, spans, n);
+  count_rows(self, spans, n);
+  return TRUE;
+}

@@ -1,0 +1,37 @@
+/*
+ * One step of the model over rows of many sequences: each weight matrix runs once for all its rows, and a
+ * row's result does not depend on what else is in the step. The forward pass is that of docs/model.md.
+ */
+#pragma once
+
+#include "daemon/engine/gem-beat.h"
+#include "daemon/engine/gem-sequence-state.h"
+
+/* The logits [vocab], or the final hidden state [width] after the output norm, of the row at `position`.
+ * Called inside gem_step_run, in the order of positions. */
+typedef void (*GemStepOutput)(gpointer data, guint position, const float *values);
+
+/* The next rows of one sequence. */
+typedef struct {
+  GemSequenceState *sequence;
+  guint rows;           /* 1..pending: taken from the first token that is not cached */
+  guint outputs_from;   /* the output of rows at this position and after is wanted; G_MAXUINT: none */
+  gboolean hidden;      /* the final hidden state in place of the logits */
+  GemStepOutput output; /* may be NULL when none is wanted */
+  gpointer data;
+} GemStepSpan;
+
+typedef struct GemStep GemStep; /* the scratch memory of steps */
+
+/* `beat` (may be NULL) beats at every layer. */
+GemStep *
+gem_step_new(GemRuntime *runtime, GemBeat *beat);
+void
+gem_step_free(GemStep *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemStep, gem_step_free)
+
+/* Runs spans [n], n >= 1, of different sequences; then `cached` of each is up by its rows. A domain that is
+ * not resident is paged in first; its rows run through general alone when it cannot be. FAILED: no sequence
+ * has moved on. */
+gboolean
+gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error);

@@ -1,0 +1,138 @@
+/* Between callers' text and tokens. */
+#include "daemon/engine/gem-engine-private.h"
+
+#include <string.h>
+
+void
+gem_wipe_array(GArray *array)
+{
+  if (array != NULL) {
+    explicit_bzero(array->data, array->len * g_array_get_element_size(array));
+    g_array_unref(array);
+  }
+}
+
+GArray *
+gem_engine_encode(GemEngine *self, const char *ask_template, const char *text, GError **error)
+{
+  /* Room for a token a byte and a template: the array never moves, so that no copy is left behind. */
+  g_autoptr(GemTokenArray) tokens =
+      g_array_sized_new(FALSE, FALSE, sizeof(guint32), (guint)strlen(text) + 64);
+  g_autoptr(GError) cause = NULL;
+
+  if (text[0] == '\0') {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text is empty");
+    return NULL;
+  }
+  if (!gem_tokenizer_encode_template(self->runtime->tokenizer, ask_template, text, tokens, &cause)) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, cause->message);
+    return NULL;
+  }
+  return g_steal_pointer(&tokens);
+}
+
+GArray *
+gem_engine_encode_plain(GemEngine *self, const char *text, GArray *offsets, GError **error)
+{
+  g_autoptr(GemTokenArray) tokens =
+      g_array_sized_new(FALSE, FALSE, sizeof(guint32), (guint)strlen(text) + 16);
+  g_autoptr(GError) cause = NULL;
+
+  if (text[0] == '\0') {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text is empty");
+    return NULL;
+  }
+  if (!gem_tokenizer_encode(self->runtime->tokenizer, text, -1, tokens, offsets, &cause)) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, cause->message);
+    return NULL;
+  }
+  return g_steal_pointer(&tokens);
+}
+
+gboolean
+gem_engine_check_fits(GemEngine *self, const char *what, guint tokens, GError **error)
+{
+  if (tokens > self->context_tokens) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_CONTEXT_EXCEEDED, "%s needs %u tokens, the context has %u", what,
+                tokens, self->context_tokens);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, GError **error)
+{
+  g_autoptr(GemTokenArray) tokens = NULL;
+
+  if (!gem_engine_check_running(self, error)) {
+    return FALSE;
+  }
+  if (text[0] == '\0') {
+    *ret_tokens = 0;
+    return TRUE;
+  }
+  tokens = gem_engine_encode_plain(self, text, NULL, error);
+  if (tokens == NULL) {
+    return FALSE;
+  }
+  *ret_tokens = tokens->len;
+  return TRUE;
+}
+
+const char *
+gem_route_name(const GemModelShape *shape, guint8 route)
+{
+  return route < shape->n_domains ? shape->domains[route] : "general";
+}
+
+/* Whole characters as they are, each byte of a part as <0xNN>; a control token by its name. */
+static char *
+describe_token(GemTokenizer *tokenizer, guint32 token)
+{
+  gsize length;
+  const char *bytes = gem_tokenizer_token_bytes(tokenizer, token, &length);
+  g_autoptr(GString) shown = g_string_new(NULL);
+
+  if (gem_tokenizer_is_control(tokenizer, token)) {
+    return g_strdup(gem_tokenizer_token_piece(tokenizer, token));
+  }
+  if (g_utf8_validate_len(bytes, length, NULL)) {
+    return g_strndup(bytes, length);
+  }
+  for (gsize i = 0; i < length; i++) {
+    g_string_append_printf(shown, "<0x%02X>", (guint8)bytes[i]);
+  }
+  return g_string_free(g_steal_pointer(&shown), FALSE);
+}
+
+GemRoutedToken *
+gem_routed_token_new(const GemRuntime *runtime,
+                     guint32 token,
+                     gsize offset,
+                     gsize length,
+                     guint8 route,
+                     const float *probabilities)
+{
+  GemRoutedToken *self = g_new0(GemRoutedToken, 1);
+  guint n = runtime->shape->n_domains;
+
+  self->piece = describe_token(runtime->tokenizer, token);
+  self->offset = offset;
+  self->length = length;
+  self->pathway = gem_route_name(runtime->shape, route);
+  self->probabilities = g_new0(double, MAX(n, 1));
+  for (guint i = 0; i < n; i++) {
+    self->probabilities[i] = (double)probabilities[i];
+  }
+  return self;
+}
+
+void
+gem_routed_token_free(GemRoutedToken *token)
+{
+  explicit_bzero(token->piece, strlen(token->piece));
+  g_free(token->piece);
+  g_free(token->probabilities);
+  g_free(token);
+}

@@ -1,0 +1,437 @@
+/*
+ * One turn of a conversation on the engine thread: routes and prefills the prompt, then draws, shows and
+ * appends one token a step.
+ *
+ * A turn that ends before its first token (cancelled, failed) leaves the sequence as it was before, but for
+ * what slid out. One that ends later leaves its prompt and its answer so far; the last token drawn waits
+ * there to be run at the start of the next turn, an end of text included.
+ */
+#include "daemon/engine/gem-generation-private.h"
+
+#include <string.h>
+
+/* Where a token of the prompt stands in the caller's text; a token of the template nowhere: 0, 0. */
+typedef struct {
+  gsize offset, length;
+} Place;
+
+typedef struct {
+  GemJob job;
+  GemGeneration *generation; /* a reference of the main loop's, on its way back to it */
+  GemTurnPlan plan;
+  GArray *places; /* of Place, one a token of the prompt; NULL: routes are not wanted */
+  gboolean strip_space;
+  GemRouterState *router_before; /* what the router remembered before the turn; valid when `can_roll_back` */
+  gboolean can_roll_back;
+  guint first; /* the turn's first token in the sequence */
+  guint rows_before[GEM_MAX_DOMAINS + 1];
+  guint32 drawn;
+  gboolean has_drawn; /* FALSE: no logit was finite */
+  gsize answer_bytes;
+  guint generated, slides;
+  gint64 started, prefilled; /* monotonic; 0: not yet */
+  GemFinishReason reason;
+} Turn;
+
+static guint32
+token_at(const GArray *tokens, guint index)
+{
+  return g_array_index(tokens, guint32, index);
+}
+
+/* ---- events ---- */
+
+static void
+post_text(Turn *turn, GString *text, GPtrArray *routed)
+{
+  GemTextEvent *event = g_new0(GemTextEvent, 1);
+
+  event->text = text;
+  event->routed = routed;
+  event->tokens = turn->job.sequence->tokens->len;
+  gem_generation_post_text(turn->generation, event);
+}
+
+/* The routes of the prompt, which stands at turn->first; probabilities [n][domains]. */
+static void
+post_prompt_routes(Turn *turn, const float *probabilities)
+{
+  const GemSequenceState *sequence = turn->job.sequence;
+  guint domains = turn->job.runtime->shape->n_domains;
+  GPtrArray *routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
+
+  for (guint i = 0; i < turn->plan.prompt->len; i++) {
+    const Place *place = &g_array_index(turn->places, Place, i);
+
+    g_ptr_array_add(routed,
+                    gem_routed_token_new(turn->job.runtime, token_at(turn->plan.prompt, i), place->offset,
+                                         place->length, sequence->routes->data[turn->first + i],
+                                         probabilities + (gsize)i * domains));
+  }
+  post_text(turn, NULL, routed);
+}
+
+/* ---- prefill ---- */
+
+/* Makes room for the prompt and one token of the answer. */
+static gboolean
+slide_for_prompt(Turn *turn, GError **error)
+{
+  GemRuntime *runtime = turn->job.runtime;
+  GemSequenceState *sequence = turn->job.sequence;
+  guint needed = turn->plan.prompt->len + 1;
+
+  while (turn->plan.slide && sequence->tokens->len + needed > runtime->context &&
+         gem_sequence_state_slide(sequence, gem_tokenizer_bos(runtime->tokenizer)) > 0) {
+    turn->slides++;
+  }
+  if (sequence->tokens->len + needed > runtime->context) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_CONTEXT_EXCEEDED,
+                "the prompt and one token need %u tokens, the context of %u has %u left", needed,
+                runtime->context, runtime->context - sequence->tokens->len);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+remember_router(Turn *turn, GError **error)
+{
+  turn->router_before = gem_sequence_state_copy_router(turn->job.runtime, turn->job.sequence);
+  if (turn->router_before == NULL && turn->job.sequence->router_state != NULL) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
+    return FALSE;
+  }
+  turn->can_roll_back = TRUE;
+  return TRUE;
+}
+
+static gboolean
+turn_prepare(GemJob *job, GError **error)
+{
+  Turn *turn = (Turn *)job;
+  GemSequenceState *sequence = job->sequence;
+  guint n = turn->plan.prompt->len;
+  g_autofree float *probabilities = NULL;
+  const GemRouting *routing = &turn->plan.routing;
+
+  turn->started = g_get_monotonic_time();
+  turn->first = sequence->tokens->len;
+  memcpy(turn->rows_before, sequence->rows_by_pathway, sizeof turn->rows_before);
+  if (routing->forced && routing->route != GEM_ROUTE_GENERAL &&
+      !gem_pager_need(job->runtime->pager, routing->route, error)) {
+    return FALSE;
+  }
+  if (!slide_for_prompt(turn, error) || !remember_router(turn, error)) {
+    return FALSE;
+  }
+  turn->first = sequence->tokens->len;
+  probabilities = g_new0(float, (gsize)n *MAX(1, job->runtime->shape->n_domains));
+  if (!gem_sequence_state_append(job->runtime, sequence, (const guint32 *)(gpointer)turn->plan.prompt->data,
+                                 n, routing, probabilities, error)) {
+    return FALSE;
+  }
+  if (turn->places != NULL) {
+    post_prompt_routes(turn, probabilities);
+  }
+  job->outputs_from = sequence->tokens->len - 1;
+  return TRUE;
+}
+
+static void
+turn_output(GemJob *job, guint position, const float *logits)
+{
+  Turn *turn = (Turn *)job;
+
+  turn->has_drawn = gem_sampler_pick(turn->plan.sampler, logits, job->runtime->vocab, &turn->drawn);
+}
+
+/* ---- decode ---- */
+
+/* Appends the drawn token as a turn of its own; its route, when wanted, in ret_routed. */
+static gboolean
+append_drawn(Turn *turn, gsize length, GPtrArray **ret_routed, GError **error)
+{
+  GemRuntime *runtime = turn->job.runtime;
+  GemSequenceState *sequence = turn->job.sequence;
+  GemRouting routing = turn->plan.routing;
+  float probabilities[GEM_MAX_DOMAINS];
+
+  routing.causal = TRUE;
+  if (!gem_sequence_state_append(runtime, sequence, &turn->drawn, 1, &routing, probabilities, error)) {
+    return FALSE;
+  }
+  if (turn->places != NULL) {
+    *ret_routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
+    g_ptr_array_add(*ret_routed,
+                    gem_routed_token_new(runtime, turn->drawn, turn->answer_bytes, length,
+                                         sequence->routes->data[sequence->tokens->len - 1], probabilities));
+  }
+  turn->answer_bytes += length;
+  return TRUE;
+}
+
+/* The bytes that the drawn token adds to the answer. */
+static const char *
+bytes_of_drawn(Turn *turn, gsize *ret_length)
+{
+  const char *bytes = gem_tokenizer_token_bytes(turn->job.runtime->tokenizer, turn->drawn, ret_length);
+
+  if (turn->strip_space && *ret_length > 0) {
+    turn->strip_space = FALSE;
+    if (bytes[0] == ' ') {
+      bytes++;
+      (*ret_length)--;
+    }
+  }
+  return bytes;
+}
+
+static void
+finish(Turn *turn, GemFinishReason reason)
+{
+  turn->reason = reason;
+  turn->job.done = TRUE;
+}
+
+/* Shows the drawn token and appends it; TRUE in ret_stopped when it completes a stop string. */
+static gboolean
+take_drawn(Turn *turn, gboolean *ret_stopped, GError **error)
+{
+  g_autoptr(GString) text = g_string_new(NULL);
+  GPtrArray *routed = NULL;
+  gsize length;
+  const char *bytes = bytes_of_drawn(turn, &length);
+
+  *ret_stopped = gem_text_stream_push(turn->plan.text, bytes, length, text);
+  if (!append_drawn(turn, length, &routed, error)) {
+    return FALSE;
+  }
+  turn->generated++;
+  if (text->len > 0 || routed != NULL) {
+    post_text(turn, text->len > 0 ? g_steal_pointer(&text) : NULL, routed);
+  }
+  return TRUE;
+}
+
+/* After a token: is this the end, and if not, is there room for the next one? */
+static void
+look_for_end(Turn *turn, gboolean stopped)
+{
+  GemRuntime *runtime = turn->job.runtime;
+  GemSequenceState *sequence = turn->job.sequence;
+
+  if (stopped) {
+    finish(turn, GEM_FINISH_STOP);
+  } else if (turn->generated >= turn->plan.max_tokens) {
+    finish(turn, GEM_FINISH_LIMIT);
+  } else if (sequence->tokens->len >= runtime->context) {
+    if (!turn->plan.slide) {
+      finish(turn, GEM_FINISH_CONTEXT);
+      return;
+    }
+    gem_sequence_state_slide(sequence, gem_tokenizer_bos(runtime->tokenizer));
+    turn->slides++;
+  }
+}
+
+static gboolean
+turn_advance(GemJob *job, GError **error)
+{
+  Turn *turn = (Turn *)job;
+  gboolean stopped = FALSE;
+
+  if (turn->prefilled == 0) {
+    turn->prefilled = g_get_monotonic_time();
+  }
+  if (!turn->has_drawn) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "the model gave no finite logits");
+    return FALSE;
+  }
+  if (turn->drawn == gem_tokenizer_eos(job->runtime->tokenizer)) {
+    GPtrArray *routed = NULL;
+
+    if (!append_drawn(turn, 0, &routed, error)) {
+      return FALSE;
+    }
+    g_clear_pointer(&routed, g_ptr_array_unref);
+    turn->generated++;
+    finish(turn, GEM_FINISH_END);
+    return TRUE;
+  }
+  if (!take_drawn(turn, &stopped, error)) {
+    return FALSE;
+  }
+  look_for_end(turn, stopped);
+  job->outputs_from = job->sequence->tokens->len - 1;
+  return TRUE;
+}
+
+/* ---- end ---- */
+
+/* As if the turn had not been asked for. */
+static void
+roll_back(Turn *turn)
+{
+  gem_sequence_state_truncate(turn->job.sequence, turn->first);
+  gem_sequence_state_set_router(turn->job.runtime, turn->job.sequence, g_steal_pointer(&turn->router_before));
+}
+
+static GemFinishReason
+reason_of_error(const GError *error)
+{
+  if (g_error_matches(error, GEM_ERROR, GEM_ERROR_CANCELLED)) {
+    return GEM_FINISH_CANCELLED;
+  }
+  if (g_error_matches(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN)) {
+    return GEM_FINISH_SHUTDOWN;
+  }
+  return GEM_FINISH_FAILED;
+}
+
+static GHashTable *
+count_by_pathway(const Turn *turn)
+{
+  const GemModelShape *shape = turn->job.runtime->shape;
+  GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+  for (guint i = 0; i <= shape->n_domains; i++) {
+    guint rows = turn->job.sequence->rows_by_pathway[i] - turn->rows_before[i];
+
+    if (rows > 0) {
+      g_hash_table_insert(table, g_strdup(gem_route_name(shape, (guint8)i)), GUINT_TO_POINTER(rows));
+    }
+  }
+  return table;
+}
+
+static GemGenerateStats
+make_stats(const Turn *turn)
+{
+  gint64 now = g_get_monotonic_time();
+  gint64 started = turn->started > 0 ? turn->started : now;
+  gint64 prefilled = turn->prefilled > 0 ? turn->prefilled : now;
+
+  return (GemGenerateStats){
+      .reason = turn->reason,
+      .prompt_tokens = turn->plan.prompt->len,
+      .generated_tokens = turn->generated,
+      .slides = turn->slides,
+      .prefill_seconds = (double)(prefilled - started) / G_USEC_PER_SEC,
+      .decode_seconds = (double)(now - prefilled) / G_USEC_PER_SEC,
+      .tokens_by_pathway = count_by_pathway(turn),
+      .cache_bytes = gem_kv_cache_bytes(turn->job.sequence->cache),
+  };
+}
+
+static void
+turn_free(Turn *turn)
+{
+  if (turn->router_before != NULL) {
+    turn->job.runtime->router_functions->state_free(turn->job.runtime->router, turn->router_before);
+  }
+  gem_wipe_array(turn->plan.prompt);
+  gem_sampler_free(turn->plan.sampler);
+  gem_text_stream_free(turn->plan.text);
+  g_clear_pointer(&turn->places, g_array_unref);
+  g_atomic_rc_box_release(turn->job.control);
+  g_free(turn);
+}
+
+static void
+turn_end(GemJob *job, GError *error)
+{
+  Turn *turn = (Turn *)job;
+  GemFinishEvent *event = g_new0(GemFinishEvent, 1);
+
+  if (turn->started == 0) {
+    memcpy(turn->rows_before, job->sequence->rows_by_pathway, sizeof turn->rows_before);
+  }
+  if (error != NULL) {
+    turn->reason = reason_of_error(error);
+    if (turn->generated == 0 && turn->can_roll_back) {
+      roll_back(turn);
+    }
+  }
+  if (turn->reason != GEM_FINISH_STOP && turn->reason != GEM_FINISH_CANCELLED) {
+    g_autoptr(GString) rest = g_string_new(NULL);
+
+    gem_text_stream_finish(turn->plan.text, rest);
+    if (rest->len > 0) {
+      post_text(turn, g_steal_pointer(&rest), NULL);
+    }
+  }
+  event->stats = make_stats(turn);
+  event->tokens = job->sequence->tokens->len;
+  if (turn->reason == GEM_FINISH_FAILED) {
+    event->error = g_steal_pointer(&error);
+  }
+  g_clear_error(&error);
+  gem_generation_post_finish(turn->generation, event);
+  turn_free(turn);
+}
+
+/* ---- start, on the main loop ---- */
+
+/* Finds the text's own tokens inside the prompt's, which may have a template's around them. */
+static GArray *
+find_places(GemEngine *engine, const GArray *prompt, const char *text)
+{
+  GArray *places = g_array_sized_new(FALSE, TRUE, sizeof(Place), prompt->len);
+  g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(gsize));
+  g_autoptr(GemTokenArray) plain = gem_engine_encode_plain(engine, text, offsets, NULL);
+  gsize bytes = plain != NULL ? plain->len * sizeof(guint32) : 0;
+  guint first = 0;
+
+  g_array_set_size(places, prompt->len);
+  if (plain == NULL) {
+    return places;
+  }
+  while (first + plain->len <= prompt->len &&
+         memcmp(prompt->data + first * sizeof(guint32), plain->data, bytes) != 0) {
+    first++;
+  }
+  for (guint i = 0; i < plain->len && first + plain->len <= prompt->len; i++) {
+    gsize offset = g_array_index(offsets, gsize, i);
+    gsize end = i + 1 < plain->len ? g_array_index(offsets, gsize, i + 1) : strlen(text);
+
+    g_array_index(places, Place, first + i) = (Place){.offset = offset, .length = end - offset};
+  }
+  return places;
+}
+
+/* After a control token the answer begins like a text, with the space that the tokenizer puts before it. */
+static gboolean
+answer_has_space(GemEngine *engine, const GArray *prompt)
+{
+  GemTokenizer *tokenizer = engine->runtime->tokenizer;
+  g_autoptr(GemTokenArray) sample = gem_engine_encode_plain(engine, "a", NULL, NULL);
+  const char *bytes;
+  gsize length;
+
+  if (sample == NULL || !gem_tokenizer_is_control(tokenizer, token_at(prompt, prompt->len - 1))) {
+    return FALSE;
+  }
+  bytes = gem_tokenizer_token_bytes(tokenizer, token_at(sample, 0), &length);
+  return length > 0 && bytes[0] == ' ';
+}
+
+void
+gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan)
+{
+  static const GemJobClass class = {
+      .prepare = turn_prepare, .output = turn_output, .advance = turn_advance, .end = turn_end};
+  GemEngine *engine = generation->sequence->engine;
+  Turn *turn = g_new0(Turn, 1);
+
+  turn->job.class = &class;
+  turn->job.sequence = generation->sequence->state;
+  turn->job.control = g_atomic_rc_box_acquire(generation->control);
+  turn->generation = generation;
+  turn->plan = *plan;
+  turn->strip_space = answer_has_space(engine, plan->prompt);
+  if (generation->events.routed != NULL) {
+    turn->places = find_places(engine, plan->prompt, prompt);
+  }
+  gem_engine_submit(engine, &turn->job);
+}

@@ -1,0 +1,309 @@
+#include "daemon/pager/gem-pager.h"
+
+#include "daemon/plugin/gem-tensor-source.h"
+
+/* One pathway. The mutex guards what gem_pager_get_info reads; only the engine thread writes. */
+typedef struct {
+  const char *name;
+  GemPathwayState state;
+  char *reason; /* why it could not be paged in; NULL: nothing is known against it */
+  guint bits;
+  guint64 file_bytes;
+  guint64 resident_bytes;
+  GemPluginModule *module;
+  const GemPathwayFunctions *functions;
+  GemPathway *pathway; /* NULL unless resident */
+} Entry;
+
+struct GemPager {
+  GemModelFiles *files;
+  const GemPluginLoader *loader;
+  const GemShape *shape;
+  const GemBackend *backend;
+  GMutex mutex;
+  guint n_domains;
+  Entry *entries; /* [n_domains + 1]; general last */
+};
+
+/* Bits of a value by its type in the file. */
+static guint
+bits_of_type(GemType type)
+{
+  switch (type) {
+  case GEM_TYPE_Q4_0:
+    return 4;
+  case GEM_TYPE_Q6_K:
+    return 6;
+  case GEM_TYPE_Q8_0:
+    return 8;
+  case GEM_TYPE_F16:
+    return 16;
+  case GEM_TYPE_F32:
+    return 32;
+  }
+  return 0;
+}
+
+static guint
+bits_of_largest_tensor(GemGguf *file)
+{
+  const GemTensor *largest = NULL;
+
+  for (guint i = 0; i < gem_gguf_n_tensors(file); i++) {
+    const GemTensor *tensor = gem_gguf_tensor(file, i);
+
+    if (largest == NULL || tensor->bytes > largest->bytes) {
+      largest = tensor;
+    }
+  }
+  return largest != NULL ? bits_of_type(largest->type) : 0;
+}
+
+/* The file of a pathway, verified against the manifest. */
+static GemGguf *
+open_file(GemPager *self, guint index, GError **error)
+{
+  if (index == self->n_domains) {
+    return gem_gguf_ref(self->files->general);
+  }
+  return gem_model_files_open_pathway(self->files, self->entries[index].name, error);
+}
+
+static void
+set_state(GemPager *self, Entry *entry, GemPathwayState state)
+{
+  g_mutex_lock(&self->mutex);
+  entry->state = state;
+  g_mutex_unlock(&self->mutex);
+}
+
+/* Keeps why the pathway is absent and passes it on as GEM_ERROR_PATHWAY. */
+static void
+refuse(GemPager *self, Entry *entry, const GError *cause, GError **error)
+{
+  g_mutex_lock(&self->mutex);
+  entry->state = GEM_PATHWAY_ABSENT;
+  g_free(entry->reason);
+  entry->reason = g_strdup(cause->message);
+  g_mutex_unlock(&self->mutex);
+  g_set_error(error, GEM_ERROR, GEM_ERROR_PATHWAY, "pathway %s: %s", entry->name, cause->message);
+}
+
+/* Reads file and module without keeping them: a domain that does not hold says so before it is needed. */
+static void
+inspect(GemPager *self, guint index)
+{
+  Entry *entry = &self->entries[index];
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemGguf) file = open_file(self, index, &error);
+  g_autoptr(GemPluginModule) module = NULL;
+
+  if (file != NULL) {
+    entry->bits = bits_of_largest_tensor(file);
+    entry->file_bytes = gem_gguf_get_size(file);
+    module = gem_plugin_loader_open(self->loader, GEM_PLUGIN_PATHWAY, entry->name, &error);
+  }
+  if (module == NULL) {
+    refuse(self, entry, error, NULL);
+    g_message("pathway %s is absent: %s", entry->name, error->message);
+  }
+}
+
+GemPager *
+gem_pager_new(GemModelFiles *files,
+              const GemPluginLoader *loader,
+              const GemShape *shape,
+              const GemBackend *backend,
+              GError **error)
+{
+  g_autoptr(GemPager) self = g_new0(GemPager, 1);
+  const GemModelShape *model_shape = &files->shape;
+
+  g_mutex_init(&self->mutex);
+  self->files = files;
+  self->loader = loader;
+  self->shape = shape;
+  self->backend = backend;
+  self->n_domains = model_shape->n_domains;
+  self->entries = g_new0(Entry, self->n_domains + 1);
+  for (guint i = 0; i < self->n_domains; i++) {
+    self->entries[i].name = model_shape->domains[i];
+    inspect(self, i);
+  }
+  self->entries[self->n_domains].name = "general";
+  if (!gem_pager_page_in(self, self->n_domains, error)) {
+    return NULL;
+  }
+  return g_steal_pointer(&self);
+}
+
+/* Closes pathway and module of an entry, if they are open. */
+static void
+close_entry(GemPager *self, Entry *entry)
+{
+  GemPathway *pathway = g_steal_pointer(&entry->pathway);
+
+  g_mutex_lock(&self->mutex);
+  entry->state = GEM_PATHWAY_ABSENT;
+  entry->resident_bytes = 0;
+  g_mutex_unlock(&self->mutex);
+  if (pathway != NULL) {
+    entry->functions->close(pathway);
+  }
+  entry->functions = NULL;
+  g_clear_pointer(&entry->module, gem_plugin_module_close);
+}
+
+void
+gem_pager_free(GemPager *self)
+{
+  if (self == NULL) {
+    return;
+  }
+  for (guint i = 0; i <= self->n_domains; i++) {
+    close_entry(self, &self->entries[i]);
+    g_free(self->entries[i].reason);
+  }
+  g_free(self->entries);
+  g_mutex_clear(&self->mutex);
+  g_free(self);
+}
+
+gboolean
+gem_pager_find(GemPager *self, const char *name, guint *ret_index)
+{
+  for (guint i = 0; i <= self->n_domains; i++) {
+    if (g_str_equal(self->entries[i].name, name)) {
+      *ret_index = i;
+      return TRUE;
+    }
+  }
+  return FALSE;
+}
+
+void
+gem_pathway_info_free(GemPathwayInfo *info)
+{
+  g_free(info->domain);
+  g_free(info->reason);
+  g_free(info);
+}
+
+GemPathwayInfo *
+gem_pager_get_info(GemPager *self, guint index)
+{
+  const Entry *entry = &self->entries[index];
+  GemPathwayInfo *info = g_new0(GemPathwayInfo, 1);
+
+  info->domain = g_strdup(entry->name);
+  g_mutex_lock(&self->mutex);
+  info->state = entry->state;
+  info->reason = g_strdup(entry->reason);
+  info->bits = entry->bits;
+  info->file_bytes = entry->file_bytes;
+  info->resident_bytes = entry->resident_bytes;
+  g_mutex_unlock(&self->mutex);
+  return info;
+}
+
+/* Opens module and pathway over `file`; what is open on failure is closed by close_entry. */
+static gboolean
+open_pathway(GemPager *self, Entry *entry, GemGguf *file, GError **error)
+{
+  g_autoptr(GemTensorSource) source = gem_tensor_source_new(file);
+  GemPluginError reason = {0};
+
+  entry->module = gem_plugin_loader_open(self->loader, GEM_PLUGIN_PATHWAY, entry->name, error);
+  if (entry->module == NULL) {
+    return FALSE;
+  }
+  entry->functions = gem_plugin_module_get(entry->module)->functions;
+  entry->pathway = entry->functions->open(source, self->shape, self->backend, &reason);
+  if (entry->pathway == NULL) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_PATHWAY, "%s", reason.message);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+gem_pager_page_in(GemPager *self, guint index, GError **error)
+{
+  Entry *entry = &self->entries[index];
+  g_autoptr(GError) cause = NULL;
+  g_autoptr(GemGguf) file = NULL;
+  gint64 start = g_get_monotonic_time();
+
+  if (entry->pathway != NULL) {
+    return TRUE;
+  }
+  set_state(self, entry, GEM_PATHWAY_LOADING);
+  file = open_file(self, index, &cause);
+  if (file == NULL || !open_pathway(self, entry, file, &cause)) {
+    close_entry(self, entry);
+    refuse(self, entry, cause, error);
+    return FALSE;
+  }
+  g_mutex_lock(&self->mutex);
+  entry->state = GEM_PATHWAY_RESIDENT;
+  g_clear_pointer(&entry->reason, g_free);
+  entry->bits = bits_of_largest_tensor(file);
+  entry->file_bytes = gem_gguf_get_size(file);
+  entry->resident_bytes = entry->functions->resident_bytes(entry->pathway);
+  g_mutex_unlock(&self->mutex);
+  g_debug("pathway %s paged in: %" G_GUINT64_FORMAT " bytes in %.1f ms", entry->name, entry->resident_bytes,
+          (double)(g_get_monotonic_time() - start) / 1e3);
+  return TRUE;
+}
+
+gboolean
+gem_pager_need(GemPager *self, guint index, GError **error)
+{
+  const Entry *entry = &self->entries[index];
+
+  if (entry->pathway != NULL) {
+    return TRUE;
+  }
+  if (entry->reason != NULL) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_PATHWAY, "pathway %s: %s", entry->name, entry->reason);
+    return FALSE;
+  }
+  if (!gem_pager_page_in(self, index, error)) {
+    g_message("pathway %s is absent: %s", entry->name, entry->reason);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+gem_pager_page_out(GemPager *self, guint index, GError **error)
+{
+  if (index == self->n_domains) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_PATHWAY, "pathway general cannot be paged out");
+    return FALSE;
+  }
+  if (self->entries[index].pathway != NULL) {
+    close_entry(self, &self->entries[index]);
+    g_debug("pathway %s paged out", self->entries[index].name);
+  }
+  return TRUE;
+}
+
+void
+gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint n, float *y)
+{
+  const Entry *entry = &self->entries[index];
+
+  entry->functions->apply(entry->pathway, layer, u, n, y);
+}
+
+gsize
+gem_pager_bytes(GemPager *self)
+{
+  gsize sum = 0;
+
+  for (guint i = 0; i <= self->n_domains; i++) {
+    sum += self->entries[i].resident_bytes;
+  }
+  return sum;
+}

@@ -1,0 +1,56 @@
+/*
+ * The residency of pathways: which domains' weights and modules are in memory.
+ *
+ * `general` is resident for life. A domain is absent until the first token is routed to it, or until somebody
+ * asks for it; what was paged out comes back by the same two ways. A domain whose file or module does not
+ * hold says so from the start (`reason`) and stays absent until it is asked for by gem_pager_page_in: a token
+ * routed to it does not try again.
+ *
+ * Functions that load, free or run are for the engine thread; gem_pager_find and gem_pager_get_info for any.
+ */
+#pragma once
+
+#include "daemon/engine/gem-engine.h"
+#include "daemon/plugin/gem-plugin-loader.h"
+#include "format/gem-model-files.h"
+
+typedef struct GemPager GemPager;
+
+/* Opens the general pathway and looks at the others. All arguments outlive the pager. GEM_ERROR_PATHWAY when
+ * general cannot be opened. */
+GemPager *
+gem_pager_new(GemModelFiles *files,
+              const GemPluginLoader *loader,
+              const GemShape *shape,
+              const GemBackend *backend,
+              GError **error);
+/* Frees all weights and closes all modules. */
+void
+gem_pager_free(GemPager *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPager, gem_pager_free)
+
+/* A pathway's index: the router's class of a domain, or the number of domains for "general". */
+gboolean
+gem_pager_find(GemPager *self, const char *name, guint *ret_index);
+/* Transfer full. */
+GemPathwayInfo *
+gem_pager_get_info(GemPager *self, guint index);
+
+/* Makes a pathway that tokens are routed to resident; FALSE, without trying, when it failed before.
+ * GEM_ERROR_PATHWAY says why. */
+gboolean
+gem_pager_need(GemPager *self, guint index, GError **error);
+/* The same, trying again whatever happened before. */
+gboolean
+gem_pager_page_in(GemPager *self, guint index, GError **error);
+/* Frees the weights and closes the module. GEM_ERROR_PATHWAY for general; nothing to do when absent. */
+gboolean
+gem_pager_page_out(GemPager *self, guint index, GError **error);
+
+/* y [n][width] += FFN(u [n][width]) of that layer; the pathway is resident. */
+void
+gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint n, float *y);
+
+/* Memory that resident pathways take. */
+gsize
+gem_pager_bytes(GemPager *self);

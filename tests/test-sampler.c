@@ -1,0 +1,164 @@
+#include <math.h>
+
+#include "daemon/engine/gem-sampler.h"
+
+static guint32
+pick(GemSampler *sampler, const float *logits, guint n)
+{
+  guint32 token = G_MAXUINT32;
+
+  g_assert_true(gem_sampler_pick(sampler, logits, n, &token));
+  g_assert_cmpuint(token, <, n);
+  return token;
+}
+
+static void
+test_greedy(void)
+{
+  static const float logits[] = {-1, 3, 2.5F, 3, -7};
+  static const float holes[] = {NAN, -INFINITY, -2, NAN, -1, INFINITY};
+  g_autoptr(GemSampler) sampler = gem_sampler_new(0, 3, 0.5, 1);
+
+  g_assert_cmpuint(pick(sampler, logits, G_N_ELEMENTS(logits)), ==, 1);
+  g_assert_cmpuint(pick(sampler, holes, G_N_ELEMENTS(holes)), ==, 4);
+}
+
+static void
+test_nothing_finite(void)
+{
+  static const float logits[] = {NAN, -INFINITY, INFINITY};
+  g_autoptr(GemSampler) greedy = gem_sampler_new(0, 0, 1, 1);
+  g_autoptr(GemSampler) drawing = gem_sampler_new(1, 0, 0.9, 1);
+  guint32 token = 77;
+
+  g_assert_false(gem_sampler_pick(greedy, logits, 3, &token));
+  g_assert_false(gem_sampler_pick(drawing, logits, 3, &token));
+  g_assert_cmpuint(token, ==, 77);
+}
+
+/* The generator is xoshiro256** over splitmix64: its first outputs for seed 0, from the published code. */
+static void
+test_generator(void)
+{
+  g_autoptr(GemSampler) sampler = gem_sampler_new(1, 0, 1, 0);
+
+  g_assert_cmpfloat(gem_sampler_next_uniform(sampler), ==, (double)(0x99ec5f36cb75f2b4 >> 11) * 0x1p-53);
+  g_assert_cmpfloat(gem_sampler_next_uniform(sampler), ==, (double)(0xbf6e1f784956452a >> 11) * 0x1p-53);
+}
+
+static void
+test_seed(void)
+{
+  float logits[64];
+  g_autoptr(GemSampler) a = gem_sampler_new(1.3, 0, 1, 42);
+  g_autoptr(GemSampler) b = gem_sampler_new(1.3, 0, 1, 42);
+  g_autoptr(GemSampler) c = gem_sampler_new(1.3, 0, 1, 43);
+  guint differs = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS(logits); i++) {
+    logits[i] = sinf((float)i);
+  }
+  for (guint i = 0; i < 200; i++) {
+    guint32 token = pick(a, logits, G_N_ELEMENTS(logits));
+
+    g_assert_cmpuint(token, ==, pick(b, logits, G_N_ELEMENTS(logits)));
+    differs += token != pick(c, logits, G_N_ELEMENTS(logits)) ? 1 : 0;
+  }
+  g_assert_cmpuint(differs, >, 100);
+}
+
+/* How often each token is drawn, against softmax(logits / temperature) over those that may be drawn. */
+static void
+check_frequencies(GemSampler *sampler, double temperature, const gboolean *allowed)
+{
+  static const float logits[] = {0.5F, 2, 1, -1, 0.9F, -3};
+  enum { N = G_N_ELEMENTS(logits), DRAWS = 60000 };
+  guint counts[N] = {0};
+  double sum = 0;
+
+  for (guint i = 0; i < DRAWS; i++) {
+    counts[pick(sampler, logits, N)]++;
+  }
+  for (guint i = 0; i < N; i++) {
+    sum += allowed[i] ? exp((double)logits[i] / temperature) : 0;
+  }
+  for (guint i = 0; i < N; i++) {
+    double expected = allowed[i] ? exp((double)logits[i] / temperature) / sum : 0;
+
+    if (!allowed[i]) {
+      g_assert_cmpuint(counts[i], ==, 0);
+    }
+    g_assert_cmpfloat_with_epsilon((double)counts[i] / DRAWS, expected, 0.01);
+  }
+}
+
+static void
+test_temperature(void)
+{
+  static const gboolean all[] = {TRUE, TRUE, TRUE, TRUE, TRUE, TRUE};
+  g_autoptr(GemSampler) warm = gem_sampler_new(1, 0, 1, 5);
+  g_autoptr(GemSampler) hot = gem_sampler_new(2.5, 0, 1, 5);
+
+  check_frequencies(warm, 1, all);
+  check_frequencies(hot, 2.5, all);
+}
+
+static void
+test_top_k(void)
+{
+  static const gboolean three[] = {FALSE, TRUE, TRUE, FALSE, TRUE, FALSE};
+  static const gboolean all[] = {TRUE, TRUE, TRUE, TRUE, TRUE, TRUE};
+  g_autoptr(GemSampler) sampler = gem_sampler_new(1, 3, 1, 6);
+  g_autoptr(GemSampler) more_than_there_are = gem_sampler_new(1, 100, 1, 6);
+
+  check_frequencies(sampler, 1, three);
+  check_frequencies(more_than_there_are, 1, all);
+}
+
+/* Shares: 1: .514, 2: .189, 4: .171, 0: .115, 3: .026, 5: .003 of softmax at temperature 1. */
+static void
+test_top_p(void)
+{
+  static const gboolean one[] = {FALSE, TRUE, FALSE, FALSE, FALSE, FALSE};
+  static const gboolean two[] = {FALSE, TRUE, TRUE, FALSE, FALSE, FALSE};
+  static const gboolean four[] = {TRUE, TRUE, TRUE, FALSE, TRUE, FALSE};
+  g_autoptr(GemSampler) low = gem_sampler_new(1, 0, 0.4, 7);
+  g_autoptr(GemSampler) middle = gem_sampler_new(1, 0, 0.6, 7);
+  g_autoptr(GemSampler) high = gem_sampler_new(1, 0, 0.95, 7);
+  /* Of the three that top-k leaves, token 1 has .588: two are needed for 0.7. */
+  g_autoptr(GemSampler) both = gem_sampler_new(1, 3, 0.7, 7);
+
+  check_frequencies(low, 1, one);
+  check_frequencies(middle, 1, two);
+  check_frequencies(high, 1, four);
+  check_frequencies(both, 1, two);
+}
+
+/* Of equal logits the lowest ids are kept. */
+static void
+test_ties(void)
+{
+  static const float logits[] = {1, 1, 1, 1, 1, 1, 1, 1};
+  g_autoptr(GemSampler) sampler = gem_sampler_new(1, 3, 1, 8);
+  guint seen = 0;
+
+  for (guint i = 0; i < 1000; i++) {
+    seen |= 1U << pick(sampler, logits, G_N_ELEMENTS(logits));
+  }
+  g_assert_cmpuint(seen, ==, 0x7);
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/sampler/greedy", test_greedy);
+  g_test_add_func("/sampler/nothing-finite", test_nothing_finite);
+  g_test_add_func("/sampler/generator", test_generator);
+  g_test_add_func("/sampler/seed", test_seed);
+  g_test_add_func("/sampler/temperature", test_temperature);
+  g_test_add_func("/sampler/top-k", test_top_k);
+  g_test_add_func("/sampler/top-p", test_top_p);
+  g_test_add_func("/sampler/ties", test_ties);
+  return g_test_run();
+}
