@@ -26,11 +26,13 @@ static gboolean
 take(Cursor *cursor, guint64 bytes, const char *field, const guint8 **ret_data, GError **error)
 {
   gsize left = cursor->size - cursor->offset;
-  if (bytes > left)
-    return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
-                         "%" G_GUINT64_FORMAT " bytes at offset %" G_GSIZE_FORMAT
-                         ", but the file has only %" G_GSIZE_FORMAT " left",
-                         bytes, cursor->offset, left);
+  if (bytes > left) {
+    gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
+                  "%" G_GUINT64_FORMAT " bytes at offset %" G_GSIZE_FORMAT
+                  ", but the file has only %" G_GSIZE_FORMAT " left",
+                  bytes, cursor->offset, left);
+    return FALSE;
+  }
   *ret_data = cursor->data + cursor->offset;
   cursor->offset += (gsize)bytes;
   return TRUE;
@@ -245,9 +247,11 @@ parse_alignment(GemGguf *file, guint64 *ret_alignment, GError **error)
   guint64 alignment = GGUF_DEFAULT_ALIGNMENT;
   if (gem_gguf_has_key(file, key) && !gem_gguf_get_uint(file, key, &alignment, error))
     return FALSE;
-  if (alignment == 0 || alignment > G_MAXUINT32 || (alignment & (alignment - 1)) != 0)
-    return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, "key general.alignment",
-                         "%" G_GUINT64_FORMAT " is no power of two up to 2^31", alignment);
+  if (alignment == 0 || alignment > G_MAXUINT32 || (alignment & (alignment - 1)) != 0) {
+    gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, "key general.alignment",
+                  "%" G_GUINT64_FORMAT " is no power of two up to 2^31", alignment);
+    return FALSE;
+  }
   *ret_alignment = alignment;
   return TRUE;
 }

@@ -5,6 +5,7 @@
 #include <glib/gstdio.h>
 
 #include "format/gem-model-files.h"
+#include "format/gem-tokenizer.h"
 #include "tests/gem-test-model.h"
 
 typedef struct {
@@ -242,6 +243,29 @@ test_without_domains(Fixture *fixture, gconstpointer data)
   gem_test_folder_remove(dir);
 }
 
+/* The tokenizer that the test model carries is one that the daemon can use. */
+static void
+test_tokenizer(Fixture *fixture, gconstpointer data)
+{
+  g_autoptr(GemModelFiles) files = open_good(fixture->dir);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemTokenizer) tokenizer = gem_tokenizer_new_from_gguf(files->general, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(gem_tokenizer_n_tokens(tokenizer), ==, files->shape.vocab);
+  g_assert_cmpuint(gem_tokenizer_bos(tokenizer), ==, GEM_TEST_BOS);
+  g_assert_cmpuint(gem_tokenizer_eos(tokenizer), ==, GEM_TEST_EOS);
+  g_assert_cmpuint(gem_tokenizer_find_control(tokenizer, "<|user|>"), ==, GEM_TEST_USER);
+  g_assert_cmpuint(gem_tokenizer_find_control(tokenizer, "<|model|>"), ==, GEM_TEST_MODEL);
+
+  const char *text = "over the hill and 7 caf\xc3\xa9s";
+  g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+  g_assert_true(gem_tokenizer_encode(tokenizer, text, -1, tokens, NULL, &error));
+  g_assert_cmpuint(tokens->len, <, strlen(text));
+  g_autofree char *decoded =
+      gem_tokenizer_decode(tokenizer, (const guint32 *)(void *)tokens->data, tokens->len);
+  g_assert_cmpstr(decoded, ==, text);
+}
+
 static void
 test_lone_file(Fixture *fixture, gconstpointer data)
 {
@@ -277,6 +301,7 @@ main(int argc, char **argv)
   g_test_add("/model-files/foreign-pathways", Fixture, NULL, set_up, test_foreign_pathways, tear_down);
   g_test_add("/model-files/foreign-router", Fixture, NULL, set_up, test_foreign_router, tear_down);
   g_test_add("/model-files/without-domains", Fixture, NULL, set_up, test_without_domains, tear_down);
+  g_test_add("/model-files/tokenizer", Fixture, NULL, set_up, test_tokenizer, tear_down);
   g_test_add("/model-files/lone-file", Fixture, NULL, set_up, test_lone_file, tear_down);
   return g_test_run();
 }

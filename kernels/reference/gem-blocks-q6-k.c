@@ -161,7 +161,8 @@ quantize_block(const float *x, uint8_t *block)
 
   const int8_t *scales = (const int8_t *)(block + SCALES_OFFSET);
   for (int i = 0; i < BLOCK_COLS; i++) {
-    float scale = d * (float)scales[i / GROUP_COLS];
+    int group = i / GROUP_COLS;
+    float scale = d * (float)scales[group];
     float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
     int level = (int)gem_block_level(x[i], inverse, lowest_level, highest_level) + 32;
     LevelPlace place = level_place(i);
