@@ -27,7 +27,8 @@ typedef struct {
   guint32 merged;
 } Candidate;
 
-/* How an unused piece came about last: what it is taken apart into again. */
+/* How an unused piece came about, and what it is taken apart into again. Nothing outside a piece has a say in
+ * the order in which its inside merges, so this is the same wherever it stands. */
 typedef struct {
   guint32 left, right;
 } Split;
@@ -119,8 +120,7 @@ count_characters(GemTokenizer *tokenizer, guint32 symbol)
   return symbol < tokenizer->tokens->len ? gem_tokenizer_token(tokenizer, symbol)->n_characters : 1;
 }
 
-/* `index`: of the symbol's first character in the segment. An unused piece is taken apart into what it was
- * last made of. */
+/* `index`: of the symbol's first character in the segment. */
 static void
 append_symbol(Encoder *self, guint32 symbol, guint index)
 {
@@ -260,14 +260,13 @@ append_to_segment(Encoder *self, guint32 symbol, gsize offset)
   }
 }
 
-/* Whether no token can reach from the segment over to a following `symbol`. What an unused piece is taken
- * apart into may depend on the whole text, which is then left in one. */
+/* Whether no token can reach from the segment over to a following `symbol`. */
 static gboolean
 can_cut_before(const Encoder *self, guint32 symbol)
 {
   guint32 last;
 
-  if (self->segment->len == 0 || self->splits)
+  if (self->segment->len == 0)
     return FALSE;
   last = g_array_index(self->segment, Symbol, self->segment->len - 1).symbol;
   return last == GEM_NONE || symbol == GEM_NONE ||
