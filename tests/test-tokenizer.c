@@ -1,6 +1,7 @@
 /* The tokenizer over hand-made vocabularies: what it encodes and decodes, what it refuses, and what it costs.
  */
 #include <string.h>
+#include <time.h>
 
 #include "tests/gem-test-vocabulary.h"
 
@@ -375,33 +376,41 @@ test_template_errors(void)
 
 /* ---- cost ---- */
 
-/* Seconds, the best of three. */
+/* Seconds of this thread's own time, which other processes disturb little. */
+static double
+thread_seconds(void)
+{
+  struct timespec now;
+
+  g_assert_cmpint(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), ==, 0);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 static double
 time_encode(GemTokenizer *tokenizer, const char *text, gsize length)
 {
-  double best = G_MAXDOUBLE;
+  g_autoptr(GArray) tokens = new_tokens();
+  const double start = thread_seconds();
 
-  for (guint i = 0; i < 3; i++) {
-    g_autoptr(GArray) tokens = new_tokens();
-    const gint64 start = g_get_monotonic_time();
-
-    g_assert_true(gem_tokenizer_encode(tokenizer, text, (gssize)length, tokens, NULL, NULL));
-    best = MIN(best, (double)(g_get_monotonic_time() - start) / G_USEC_PER_SEC);
-  }
-  return best;
+  g_assert_true(gem_tokenizer_encode(tokenizer, text, (gssize)length, tokens, NULL, NULL));
+  return thread_seconds() - start;
 }
 
+/* Twice the text costs less than three times as much: by the best of the tries, of which a busy machine needs
+ * more. */
 static void
 assert_near_linear(GemTokenizer *tokenizer, const char *pattern)
 {
   const gsize megabyte = 1 << 20;
   g_autofree char *text = g_malloc(2 * megabyte);
-  double once, twice;
+  double once = G_MAXDOUBLE, twice = G_MAXDOUBLE;
 
   for (gsize i = 0; i < 2 * megabyte; i++)
     text[i] = pattern[i % strlen(pattern)];
-  once = time_encode(tokenizer, text, megabyte);
-  twice = time_encode(tokenizer, text, 2 * megabyte);
+  for (guint tries = 0; tries < 2 || (tries < 10 && twice >= 3 * once); tries++) {
+    once = MIN(once, time_encode(tokenizer, text, megabyte));
+    twice = MIN(twice, time_encode(tokenizer, text, 2 * megabyte));
+  }
   g_test_message("1 MiB of \"%.8s\": %.0f ms, 2 MiB: %.0f ms", pattern, once * 1e3, twice * 1e3);
   g_assert_cmpfloat(twice, <, 3 * once);
 }
