@@ -1,0 +1,54 @@
+/* What the forward and the backward half of the backbone share. */
+#pragma once
+
+#include "training/gem-backbone.h"
+
+/* What the way back needs of one layer; [n] rows each. */
+typedef struct {
+  float *input;             /* [n][D] the residual stream before the layer */
+  float *attention_inverse; /* [n] */
+  float *attention_input;   /* [n][D] u, after the norm */
+  float *qkv;               /* [n][(H + 2 KV) hd], rotated */
+  guint8 *clusters;         /* [n] under the pass's set */
+  float *probabilities;     /* squares, see gem_attention_block_probabilities */
+  gsize probabilities_size;
+  float *attention;      /* [n][H hd] */
+  float *middle;         /* [n][D] the residual stream after attention */
+  float *ffn_inverse;    /* [n] */
+  float *ffn_input;      /* [n][D] */
+  float *gate_up;        /* [n][2 F] */
+  float *hidden;         /* [n][F] */
+  float *domain_input;   /* [routed][D], gathered by domain */
+  float *domain_gate_up; /* [routed][2 Fd] */
+  float *domain_hidden;  /* [routed][Fd] */
+} GemLayerRecord;
+
+struct _GemBackbonePass {
+  gsize capacity; /* tokens */
+  gsize longest;  /* tokens of the longest sequence so far */
+  guint n_layers;
+  GemLayerRecord *layers;
+  float *stream;        /* [n][D] after the last layer */
+  float *final_inverse; /* [n] */
+  float *final;         /* [n][D] after the output norm */
+  float *logits;        /* [GEM_LOGIT_ROWS][V] */
+  guint8 *visible;      /* [longest] */
+  /* rows of each domain, gathered: order[domain_start[d] .. domain_start[d + 1]) are token indices */
+  guint32 *order;
+  gsize domain_start[GEM_MAX_DOMAINS + 1];
+  /* the way back */
+  float *d_stream, *d_norm, *d_qkv, *d_attention, *d_gate_up, *d_hidden, *square;
+  float *d_domain, *domain_out;
+};
+
+#define GEM_LOGIT_ROWS 512
+
+gsize
+gem_backbone_qkv_width(const GemModelShape *shape);
+void
+gem_backbone_backward(const GemBackbone *self,
+                      const float *values,
+                      const GemBatch *batch,
+                      gboolean sparse,
+                      GemBackbonePass *pass,
+                      float *gradients);

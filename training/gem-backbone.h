@@ -1,0 +1,91 @@
+/*
+ * The decoder of model.md, forward and backward, in single precision: RMSNorm, RoPE, attention under SCAR's
+ * mask (or dense), the general SwiGLU and one residual SwiGLU a domain. Any Llama-architecture model is the
+ * case without domains and clusters.
+ */
+#pragma once
+
+#include "format/gem-model-shape.h"
+#include "training/gem-batch.h"
+#include "training/gem-parameters.h"
+
+/* Offsets of one layer's tensors in the parameter array, and of its centroids (one set after another) in
+ * theirs. */
+typedef struct {
+  gsize attention_norm, query, attention_output, ffn_norm, gate,
+      down; /* query: q, k and v as one matrix; gate: gate and up */
+  gsize domain_gate[GEM_MAX_DOMAINS], domain_down[GEM_MAX_DOMAINS];
+} GemBackboneLayer;
+
+typedef struct {
+  GemModelShape shape;
+  GemParameters *parameters;
+  gsize embedding, output_norm, output; /* output == embedding when tied */
+  GemBackboneLayer *layers;
+  float *rope_table; /* [positions][rope_dim] */
+  gsize positions;   /* longest sequence */
+} GemBackbone;
+
+/* Takes over `shape` (cleared in the caller's place). `positions`: tokens of the longest sequence that it
+ * will see. */
+GemBackbone *
+gem_backbone_new(GemModelShape *shape, gsize positions);
+void
+gem_backbone_free(GemBackbone *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackbone, gem_backbone_free)
+
+/* SCAR's centroids: unit rows [layer][set][cluster][width], sets in the order of shape.clusters. */
+gsize
+gem_backbone_n_centroids(const GemBackbone *self); /* rows in all */
+gsize
+gem_backbone_centroids_at(const GemBackbone *self, guint layer, guint set); /* first row of a set */
+
+/* What one pass needs and leaves: made once a thread, grown as needed. */
+typedef struct _GemBackbonePass GemBackbonePass;
+GemBackbonePass *
+gem_backbone_pass_new(const GemBackbone *backbone);
+void
+gem_backbone_pass_free(GemBackbonePass *pass);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackbonePass, gem_backbone_pass_free)
+
+typedef struct {
+  double loss;          /* sum of -log p over tokens that have a target, in nats, unweighted */
+  double weighted_loss; /* the same, each times its weight */
+  gsize tokens;         /* how many those are */
+} GemLoss;
+
+/* One pass over a batch. cluster_set: which centroids mask attention; -1: dense. `gradients` (size of the
+ * parameters; NULL: forward only) gets the gradient of scale * weighted_loss added. `token_loss` (NULL: not
+ * wanted): [n], -log p of each target, 0 where there is none. */
+void
+gem_backbone_run(const GemBackbone *self,
+                 const float *values,
+                 const float *centroids,
+                 int cluster_set,
+                 const GemBatch *batch,
+                 float scale,
+                 GemBackbonePass *pass,
+                 float *gradients,
+                 float *token_loss,
+                 GemLoss *ret_loss);
+
+/* Of the last pass: the clusters' inputs, for the online k-means: sums[row][width] += unit inputs,
+ * counts[row] += 1, for all sets. */
+void
+gem_backbone_collect_clusters(const GemBackbone *self,
+                              const float *centroids,
+                              const GemBatch *batch,
+                              const GemBackbonePass *pass,
+                              float *sums,
+                              double *counts);
+/* Of the last pass: the normed input of attention u[n][width] in a layer. */
+const float *
+gem_backbone_pass_attention_input(const GemBackbonePass *pass, guint layer);
+
+/* logits[vocab] of the last token of each sequence. */
+void
+gem_backbone_last_logits(const GemBackbone *self,
+                         const float *values,
+                         const GemBatch *batch,
+                         GemBackbonePass *pass,
+                         float *logits);

@@ -1,0 +1,116 @@
+#include "training/gem-checkpoint.h"
+
+#include <string.h>
+
+#include "format/gem-model-files.h"
+
+GemTokenizer *
+gem_checkpoint_open_tokenizer(const char *path, GError **error)
+{
+  if (g_str_has_suffix(path, ".model")) {
+    return gem_tokenizer_new_from_sentencepiece(path, error);
+  }
+  g_autoptr(GemGguf) file = gem_gguf_open(path, error);
+  return file != NULL ? gem_tokenizer_new_from_gguf(file, error) : NULL;
+}
+
+/* Whether the file is a checkpoint of this program, whose tensors carry "value:" and their part. */
+static gboolean
+is_checkpoint(GemGguf *file)
+{
+  return gem_gguf_has_key(file, "train.step");
+}
+
+GemRouterCheckpoint *
+gem_router_checkpoint_load(const char *path, gsize positions, GError **error)
+{
+  g_autoptr(GemGguf) file = gem_gguf_open(path, error);
+  GemRouterShape shape;
+  if (file == NULL || !gem_router_shape_read(file, &shape, error)) {
+    return NULL;
+  }
+  g_auto(GStrv) domains = gem_gguf_get_string_array(file, "gemrouter.domains", error);
+  if (domains == NULL) {
+    return NULL;
+  }
+  g_autoptr(GemRouterCheckpoint) self = g_new0(GemRouterCheckpoint, 1);
+  self->network = gem_router_network_new(&shape, (const char *const *)domains, positions);
+  self->values = gem_parameters_alloc(self->network->parameters);
+  gboolean read =
+      is_checkpoint(file)
+          ? gem_parameters_read(self->network->parameters, "value:", file, self->values, error)
+          : gem_parameters_read_part(self->network->parameters, "router", file, self->values, error);
+  return read ? g_steal_pointer(&self) : NULL;
+}
+
+void
+gem_router_checkpoint_free(GemRouterCheckpoint *self)
+{
+  g_clear_pointer(&self->network, gem_router_network_free);
+  g_clear_pointer(&self->values, g_aligned_free);
+  g_free(self);
+}
+
+/* Makes network, values and centroids for the shape that `file` states. */
+static gboolean
+make_backbone(GemBackboneCheckpoint *self, GemGguf *file, gsize positions, GError **error)
+{
+  g_auto(GemModelShape) shape = {0};
+  if (!gem_model_shape_read(file, &shape, error)) {
+    return FALSE;
+  }
+  self->backbone = gem_backbone_new(&shape, positions);
+  self->values = gem_parameters_alloc(self->backbone->parameters);
+  self->centroids = gem_centroids_new(self->backbone, 0);
+  return TRUE;
+}
+
+static gboolean
+read_folder(GemBackboneCheckpoint *self, const char *path, gsize positions, GError **error)
+{
+  g_autoptr(GemModelFiles) files = gem_model_files_open(path, error);
+  if (files == NULL || !make_backbone(self, files->general, positions, error) ||
+      !gem_parameters_read_part(self->backbone->parameters, "general", files->general, self->values, error) ||
+      !gem_centroids_read(self->centroids, "", files->general, error)) {
+    return FALSE;
+  }
+  const GemModelShape *shape = &self->backbone->shape;
+  for (guint d = 0; d < shape->n_domains; d++) {
+    g_autofree char *part = g_strdup_printf("pathway-%s", shape->domains[d]);
+    g_autoptr(GemGguf) pathway = gem_model_files_open_pathway(files, shape->domains[d], error);
+    if (pathway == NULL ||
+        !gem_parameters_read_part(self->backbone->parameters, part, pathway, self->values, error)) {
+      return FALSE;
+    }
+  }
+  self->tokenizer = gem_tokenizer_new_from_gguf(files->general, error);
+  return self->tokenizer != NULL;
+}
+
+static gboolean
+read_checkpoint(GemBackboneCheckpoint *self, GemGguf *file, gsize positions, GError **error)
+{
+  return make_backbone(self, file, positions, error) &&
+         gem_parameters_read(self->backbone->parameters, "value:", file, self->values, error) &&
+         gem_centroids_read(self->centroids, "scar:", file, error);
+}
+
+GemBackboneCheckpoint *
+gem_backbone_checkpoint_load(const char *path, gsize positions, GError **error)
+{
+  g_autoptr(GemBackboneCheckpoint) self = g_new0(GemBackboneCheckpoint, 1);
+  g_autoptr(GemGguf) file = g_file_test(path, G_FILE_TEST_IS_DIR) ? NULL : gem_gguf_open(path, NULL);
+  gboolean read = file != NULL && is_checkpoint(file) ? read_checkpoint(self, file, positions, error)
+                                                      : read_folder(self, path, positions, error);
+  return read ? g_steal_pointer(&self) : NULL;
+}
+
+void
+gem_backbone_checkpoint_free(GemBackboneCheckpoint *self)
+{
+  g_clear_pointer(&self->centroids, gem_centroids_free);
+  g_clear_pointer(&self->backbone, gem_backbone_free);
+  g_clear_pointer(&self->values, g_aligned_free);
+  g_clear_pointer(&self->tokenizer, gem_tokenizer_unref);
+  g_free(self);
+}

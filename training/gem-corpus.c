@@ -1,0 +1,403 @@
+#include "training/gem-corpus.h"
+
+#include <json-glib/json-glib.h>
+#include <math.h>
+#include <string.h>
+
+#define HELD_OUT_EVERY 50
+
+typedef struct {
+  const GemCorpusOptions *options;
+  GemTokenizer *tokenizer;
+  GPtrArray *paths; /* of char*, one a source */
+  GPtrArray *sources;
+  gint next; /* atomic */
+  GMutex lock;
+  GError *error; /* the first */
+} Loading;
+
+static void
+source_free(gpointer data)
+{
+  GemSource *source = data;
+  g_free(source->name);
+  g_array_unref(source->tokens);
+  g_array_unref(source->documents);
+  g_free(source);
+}
+
+void
+gem_corpus_free(GemCorpus *self)
+{
+  g_ptr_array_unref(self->sources);
+  g_free(self);
+}
+
+static void
+add_planned(Loading *loading, const char *name, gint8 domain, gboolean is_task, char *path)
+{
+  GemSource *source = g_new0(GemSource, 1);
+  source->name = g_strdup(name);
+  source->domain = domain;
+  source->is_task = is_task;
+  source->tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+  source->documents = g_array_new(FALSE, FALSE, sizeof(GemDocument));
+  g_ptr_array_add(loading->sources, source);
+  g_ptr_array_add(loading->paths, path);
+}
+
+static gint8
+domain_index(const char *const *domains, const char *name)
+{
+  for (guint d = 0; domains[d] != NULL; d++) {
+    if (strcmp(domains[d], name) == 0) {
+      return (gint8)d;
+    }
+  }
+  return GEM_ROUTE_GENERAL;
+}
+
+static gboolean
+domain_is_known(const char *const *domains, const char *name)
+{
+  return strcmp(name, GEM_CORPUS_GENERAL) == 0 || domain_index(domains, name) != GEM_ROUTE_GENERAL;
+}
+
+static void
+plan_corpus(Loading *loading, const char *const *domains)
+{
+  for (guint d = 0; d == 0 || domains[d - 1] != NULL; d++) {
+    const char *name = domains[d] != NULL ? domains[d] : GEM_CORPUS_GENERAL;
+    g_autofree char *file = g_strconcat(name, ".txt", NULL);
+    g_autofree char *path = g_build_filename(loading->options->folder, "corpus", file, NULL);
+    if (g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+      add_planned(loading, name, domain_index(domains, name), FALSE, g_steal_pointer(&path));
+    }
+  }
+}
+
+static gboolean
+plan_tasks(Loading *loading, const char *const *domains, GError **error)
+{
+  g_autofree char *path = g_build_filename(loading->options->folder, "manifest.json", NULL);
+  g_autoptr(JsonParser) parser = json_parser_new();
+  if (!json_parser_load_from_file(parser, path, error)) {
+    return FALSE;
+  }
+  JsonNode *root = json_parser_get_root(parser);
+  JsonArray *tasks =
+      JSON_NODE_HOLDS_OBJECT(root) && json_object_has_member(json_node_get_object(root), "tasks")
+          ? json_object_get_array_member(json_node_get_object(root), "tasks")
+          : NULL;
+  for (guint i = 0; tasks != NULL && i < json_array_get_length(tasks); i++) {
+    JsonObject *task = json_array_get_object_element(tasks, i);
+    const char *domain = json_object_get_string_member_with_default(task, "domain", "");
+    const char *name = json_object_get_string_member_with_default(task, "name", "");
+    gboolean permissive = json_object_get_boolean_member_with_default(task, "permissive", FALSE);
+    if ((!permissive && !loading->options->all_licences) || !domain_is_known(domains, domain)) {
+      continue;
+    }
+    const char *file = loading->options->split == GEM_SPLIT_TRAIN ? "train.jsonl" : "test.jsonl";
+    g_autofree char *lines = g_build_filename(loading->options->folder, "tasks", domain, name, file, NULL);
+    g_autofree char *label = g_strconcat(domain, "/", name, NULL);
+    if (g_file_test(lines, G_FILE_TEST_IS_REGULAR)) {
+      add_planned(loading, label, domain_index(domains, domain), TRUE, g_steal_pointer(&lines));
+    }
+  }
+  return TRUE;
+}
+
+/* Whether the i-th of `total` is among `most` evenly picked ones. */
+static gboolean
+is_picked(gsize i, gsize total, gsize most)
+{
+  return most == 0 || total <= most || (i * most) / total != ((i + 1) * most) / total;
+}
+
+static void
+append_document(GemSource *source, const GArray *tokens, guint answer)
+{
+  GemDocument document = {.first = source->tokens->len, .length = tokens->len, .answer = answer};
+  g_array_append_vals(source->tokens, tokens->data, tokens->len);
+  g_array_append_val(source->documents, document);
+}
+
+static gboolean
+read_corpus_document(
+    const Loading *loading, GemSource *source, const char *text, gsize length, GArray *tokens, GError **error)
+{
+  guint32 bos = gem_tokenizer_bos(loading->tokenizer), eos = gem_tokenizer_eos(loading->tokenizer);
+  g_array_set_size(tokens, 0);
+  g_array_append_val(tokens, bos);
+  if (!gem_tokenizer_encode(loading->tokenizer, text, (gssize)length, tokens, NULL, error)) {
+    return FALSE;
+  }
+  g_array_append_val(tokens, eos);
+  append_document(source, tokens, 0);
+  return TRUE;
+}
+
+static gboolean
+read_corpus(const Loading *loading, GemSource *source, const char *text, gsize size, GError **error)
+{
+  g_autoptr(GArray) starts = g_array_new(FALSE, FALSE, sizeof(gsize));
+  const char *end = text + size, *at = text;
+  while (at < end) {
+    gsize offset = (gsize)(at - text);
+    g_array_append_val(starts, offset);
+    const char *blank = strstr(at, "\n\n");
+    at = blank != NULL ? blank + strspn(blank, "\n") : end;
+  }
+  gsize total = starts->len, wanted = 0;
+  g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+  gsize held_out_total = (total + HELD_OUT_EVERY - 1) / HELD_OUT_EVERY;
+  for (gsize i = 0; i < total; i++) {
+    gboolean held_out = i % HELD_OUT_EVERY == 0;
+    if (held_out != (loading->options->split == GEM_SPLIT_HELD_OUT)) {
+      continue;
+    }
+    gsize among = held_out ? held_out_total : total - held_out_total;
+    if (!is_picked(wanted++, among, loading->options->most_documents)) {
+      continue;
+    }
+    gsize first = g_array_index(starts, gsize, i),
+          last = i + 1 < total ? g_array_index(starts, gsize, i + 1) : size;
+    while (last > first && text[last - 1] == '\n') {
+      last--;
+    }
+    if (last > first && !read_corpus_document(loading, source, text + first, last - first, tokens, error)) {
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+read_task_line(const Loading *loading, GemSource *source, JsonParser *parser, GArray *tokens, GError **error)
+{
+  JsonNode *root = json_parser_get_root(parser);
+  if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root)) {
+    return TRUE;
+  }
+  JsonObject *line = json_node_get_object(root);
+  const char *input = json_object_get_string_member_with_default(line, "input", NULL);
+  const char *target = json_object_get_string_member_with_default(line, "target", NULL);
+  if (input == NULL || target == NULL) {
+    return TRUE;
+  }
+  guint32 eos = gem_tokenizer_eos(loading->tokenizer);
+  g_array_set_size(tokens, 0);
+  if (!gem_tokenizer_encode_template(loading->tokenizer, loading->options->ask_template, input, tokens,
+                                     error)) {
+    return FALSE;
+  }
+  guint answer = tokens->len;
+  if (!gem_tokenizer_encode(loading->tokenizer, target, -1, tokens, NULL, error)) {
+    return FALSE;
+  }
+  g_array_append_val(tokens, eos);
+  append_document(source, tokens, answer);
+  return TRUE;
+}
+
+static gboolean
+read_task(const Loading *loading, GemSource *source, char *text, GError **error)
+{
+  g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+  g_autoptr(JsonParser) parser = json_parser_new();
+  g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+  gsize total = g_strv_length(lines);
+  for (gsize i = 0; i < total; i++) {
+    if (*lines[i] == '\0' || !is_picked(i, total, loading->options->most_documents)) {
+      continue;
+    }
+    if (!json_parser_load_from_data(parser, lines[i], -1, error) ||
+        !read_task_line(loading, source, parser, tokens, error)) {
+      g_prefix_error(error, "line %" G_GSIZE_FORMAT ": ", i + 1);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+read_source(const Loading *loading, guint index, GError **error)
+{
+  const char *path = loading->paths->pdata[index];
+  GemSource *source = loading->sources->pdata[index];
+  g_autofree char *text = NULL;
+  gsize size = 0;
+  if (!g_file_get_contents(path, &text, &size, error)) {
+    return FALSE;
+  }
+  gboolean read = source->is_task ? read_task(loading, source, text, error)
+                                  : read_corpus(loading, source, text, size, error);
+  if (!read) {
+    g_prefix_error(error, "%s: ", path);
+  }
+  return read;
+}
+
+static gpointer
+load_worker(gpointer data)
+{
+  Loading *loading = data;
+  guint index;
+  while ((index = (guint)g_atomic_int_add(&loading->next, 1)) < loading->sources->len) {
+    g_autoptr(GError) error = NULL;
+    gboolean read = read_source(loading, index, &error);
+    g_mutex_lock(&loading->lock);
+    if (!read && loading->error == NULL) {
+      loading->error = g_steal_pointer(&error);
+    }
+    if (loading->options->progress != NULL) {
+      loading->options->progress(((GemSource *)loading->sources->pdata[index])->name, loading->options->data);
+    }
+    g_mutex_unlock(&loading->lock);
+  }
+  return NULL;
+}
+
+static void
+load_on_all_cores(Loading *loading)
+{
+  guint n_threads = MAX(g_get_num_processors(), 1);
+  g_autoptr(GPtrArray) threads = g_ptr_array_new();
+  for (guint t = 1; t < n_threads; t++) {
+    g_ptr_array_add(threads, g_thread_new("corpus", load_worker, loading));
+  }
+  load_worker(loading);
+  for (guint t = 0; t < threads->len; t++) {
+    g_thread_join(threads->pdata[t]);
+  }
+}
+
+GemCorpus *
+gem_corpus_load(const GemCorpusOptions *options,
+                const char *const *domains,
+                GemTokenizer *tokenizer,
+                GError **error)
+{
+  Loading loading = {.options = options, .tokenizer = tokenizer};
+  g_mutex_init(&loading.lock);
+  loading.paths = g_ptr_array_new_with_free_func(g_free);
+  loading.sources = g_ptr_array_new_with_free_func(source_free);
+  gboolean planned = TRUE;
+  if (options->corpus) {
+    plan_corpus(&loading, domains);
+  }
+  if (options->tasks) {
+    planned = plan_tasks(&loading, domains, error);
+  }
+  if (planned && loading.sources->len == 0) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING,
+                "%s: no corpus/DOMAIN.txt and no tasks/DOMAIN/NAME/*.jsonl of a known domain",
+                options->folder);
+    planned = FALSE;
+  }
+  if (planned) {
+    load_on_all_cores(&loading);
+  }
+  g_ptr_array_unref(loading.paths);
+  g_mutex_clear(&loading.lock);
+  if (!planned || loading.error != NULL) {
+    if (loading.error != NULL) {
+      g_propagate_error(error, loading.error);
+    }
+    g_ptr_array_unref(loading.sources);
+    return NULL;
+  }
+  GemCorpus *self = g_new0(GemCorpus, 1);
+  self->sources = loading.sources;
+  self->n_domains = g_strv_length((char **)domains);
+  return self;
+}
+
+gsize
+gem_corpus_n_tokens(const GemCorpus *self)
+{
+  gsize total = 0;
+  for (guint i = 0; i < self->sources->len; i++) {
+    total += ((GemSource *)self->sources->pdata[i])->tokens->len;
+  }
+  return total;
+}
+
+/* A source of that domain and kind by chance: tasks by the square root of their size, so that none drowns;
+ * NULL: there is none. */
+static const GemSource *
+draw_source(const GemCorpus *self, GemRandom *random, gint8 domain, gboolean is_task)
+{
+  double total = 0.0;
+  for (int round = 0; round < 2; round++) {
+    double at = round == 0 ? -1.0 : gem_random_uniform(random) * total;
+    for (guint i = 0; i < self->sources->len; i++) {
+      const GemSource *source = self->sources->pdata[i];
+      if (source->domain != domain || source->is_task != is_task || source->documents->len == 0) {
+        continue;
+      }
+      double share = sqrt((double)source->documents->len);
+      total += round == 0 ? share : 0.0;
+      at -= share;
+      if (round == 1 && at <= 0.0) {
+        return source;
+      }
+    }
+    if (total == 0.0) {
+      return NULL;
+    }
+  }
+  return NULL;
+}
+
+/* The document that holds a token chosen by chance, so that long documents come up as often as their text. */
+static const GemDocument *
+draw_document_by_tokens(const GemSource *source, gsize token)
+{
+  guint low = 0, high = source->documents->len - 1;
+  while (low < high) {
+    guint middle = (low + high + 1) / 2;
+    if (g_array_index(source->documents, GemDocument, middle).first <= token) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return &g_array_index(source->documents, GemDocument, low);
+}
+
+GemDraw
+gem_corpus_draw(
+    const GemCorpus *self, GemRandom *random, guint longest, double general_share, double task_share)
+{
+  const GemSource *source = NULL;
+  while (source == NULL) {
+    gboolean general = gem_random_uniform(random) < general_share || self->n_domains == 0;
+    gint8 domain = general ? GEM_ROUTE_GENERAL : (gint8)gem_random_below(random, self->n_domains);
+    gboolean is_task = gem_random_uniform(random) < task_share;
+    source = draw_source(self, random, domain, is_task);
+    source = source != NULL ? source : draw_source(self, random, domain, !is_task);
+  }
+  const guint32 *tokens = (const guint32 *)(gpointer)source->tokens->data;
+  GemDraw draw = {.domain = source->domain, .is_task = source->is_task, .at_start = TRUE};
+  if (source->is_task) {
+    const GemDocument *document =
+        &g_array_index(source->documents, GemDocument, gem_random_below(random, source->documents->len));
+    gboolean fits = document->length <= longest;
+    /* a long input: its beginning, or its end with the answer */
+    guint skipped = fits || gem_random_uniform(random) < 0.3 ? 0 : document->length - longest;
+    draw.tokens = tokens + document->first + skipped;
+    draw.n = MIN(document->length - skipped, longest);
+    draw.answer = document->answer >= skipped ? MIN(document->answer - skipped, draw.n) : draw.n;
+    draw.at_start = skipped == 0;
+    return draw;
+  }
+  gsize chosen = gem_random_below(random, source->tokens->len);
+  const GemDocument *document = draw_document_by_tokens(source, chosen);
+  guint within = (guint)(chosen - document->first), window = within / longest * longest;
+  draw.tokens = tokens + document->first + window;
+  draw.n = MIN(document->length - window, longest);
+  draw.answer = draw.n;
+  draw.at_start = window == 0;
+  return draw;
+}

@@ -1,0 +1,82 @@
+/*
+ * The text that is trained on and measured with: a folder
+ *   corpus/DOMAIN.txt                       documents, a blank line between them
+ *   tasks/DOMAIN/NAME/{train,dev,test}.jsonl  {"input", "choices" (or labels.json beside), "target"}
+ *   manifest.json                           which tasks are permissive
+ * as token ids. A document of the corpus is <s> text </s>; a task's line is the model's ask template around
+ * the input, then the target and </s>.
+ */
+#pragma once
+
+#include "format/gem-tokenizer.h"
+#include "training/gem-batch.h"
+#include "training/gem-random.h"
+
+/* The folder name of text that belongs to no domain. */
+#define GEM_CORPUS_GENERAL "general"
+
+typedef enum {
+  GEM_SPLIT_TRAIN,    /* corpus: all but the held-out documents; tasks: train.jsonl */
+  GEM_SPLIT_HELD_OUT, /* corpus: every 50th document; tasks: test.jsonl */
+} GemSplit;
+
+typedef struct {
+  gsize first;  /* index into the source's tokens */
+  guint length; /* tokens, with <s> and </s> */
+  guint answer; /* index of the target's first token in the document; 0 for a corpus document */
+} GemDocument;
+
+typedef struct {
+  char *name;   /* "legal" for a corpus, "legal/cuad_clause_type" for a task */
+  gint8 domain; /* index, or GEM_ROUTE_GENERAL */
+  gboolean is_task;
+  GArray *tokens;    /* guint32 */
+  GArray *documents; /* GemDocument */
+} GemSource;
+
+typedef struct {
+  GPtrArray *sources; /* of GemSource */
+  guint n_domains;
+} GemCorpus;
+
+typedef struct {
+  const char *folder;
+  GemSplit split;
+  gboolean corpus, tasks; /* which kinds to read */
+  gboolean all_licences;  /* tasks that are not permissive too: for measuring, never for a model that ships */
+  gsize most_documents;   /* of each source, evenly picked; 0: all */
+  const char *ask_template;
+  void (*progress)(const char *source, gpointer data); /* may be NULL */
+  gpointer data;
+} GemCorpusOptions;
+
+/* Reads and tokenizes, on all cores. A folder without any source of a kind asked for is an error that names
+ * it. */
+GemCorpus *
+gem_corpus_load(const GemCorpusOptions *options,
+                const char *const *domains,
+                GemTokenizer *tokenizer,
+                GError **error);
+void
+gem_corpus_free(GemCorpus *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemCorpus, gem_corpus_free)
+
+gsize
+gem_corpus_n_tokens(const GemCorpus *self);
+
+/* What a draw returns: a window of one document. `tokens` is borrowed. */
+typedef struct {
+  const guint32 *tokens; /* the window; tokens[0] of a later window of a long document follows an <s> that the
+                            caller puts there */
+  guint n;
+  guint answer;      /* index of the answer's first token in the window; n when it holds none */
+  gboolean at_start; /* the window begins where the document does */
+  gint8 domain;
+  gboolean is_task;
+} GemDraw;
+
+/* A window of at most `longest` tokens: domain by weight (general, adaptive and multilingual have their own),
+ * then kind, source and document by chance. */
+GemDraw
+gem_corpus_draw(
+    const GemCorpus *self, GemRandom *random, guint longest, double general_share, double task_share);

@@ -1,0 +1,116 @@
+#include "training/gem-matmul.h"
+
+#include <gio/gio.h>
+#include <cblas.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "training/gem-matmul-amx.h"
+
+/* OpenBLAS's own entry points; cblas.h of other BLAS libraries lacks them. */
+void
+openblas_set_num_threads(int threads);
+char *
+openblas_get_corename(void);
+char *
+openblas_get_config(void);
+
+static GemMatmulEngine engine = GEM_MATMUL_FP32;
+
+static const char *
+core_type_of_this_cpu(void)
+{
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl")) {
+    return "COOPERLAKE";
+  }
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq")) {
+    return "SKYLAKEX";
+  }
+#endif
+  return NULL; /* OpenBLAS knows best */
+}
+
+void
+gem_matmul_prepare_process(char **argv)
+{
+  const char *core_type = core_type_of_this_cpu();
+  if (core_type != NULL && g_getenv("OPENBLAS_CORETYPE") == NULL &&
+      g_setenv("OPENBLAS_CORETYPE", core_type, TRUE)) {
+    g_setenv("OPENBLAS_NUM_THREADS", "1", FALSE);
+    execv("/proc/self/exe", argv); /* returns on failure only: then at OpenBLAS's own choice */
+  }
+  openblas_set_num_threads(1);
+}
+
+gboolean
+gem_matmul_select(const char *name, GError **error)
+{
+  gboolean have_tiles = gem_matmul_amx_available();
+  if (strcmp(name, "fp32") == 0) {
+    engine = GEM_MATMUL_FP32;
+  } else if (strcmp(name, "bf16") == 0 && have_tiles) {
+    engine = GEM_MATMUL_BF16_AMX;
+  } else if (strcmp(name, "auto") == 0) {
+    engine = have_tiles ? GEM_MATMUL_BF16_AMX : GEM_MATMUL_FP32;
+  } else if (strcmp(name, "bf16") == 0) {
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                "--matmul=bf16: this CPU (or this build) has no tile unit for bfloat16");
+    return FALSE;
+  } else {
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "--matmul=%s: expected auto, fp32 or bf16",
+                name);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+GemMatmulEngine
+gem_matmul_get_engine(void)
+{
+  return engine;
+}
+
+char *
+gem_matmul_describe(void)
+{
+  const gsize m = 4096, n = 1024, k = 256;
+  g_autofree float *a = g_new0(float, m *k), *b = g_new0(float, n *k), *c = g_new0(float, m *n);
+  gint64 best = G_MAXINT64;
+  for (int round = 0; round < 3; round++) {
+    gint64 start = g_get_monotonic_time();
+    gem_matmul(FALSE, TRUE, m, n, k, a, k, b, k, FALSE, c, n);
+    best = MIN(best, g_get_monotonic_time() - start);
+  }
+  double gflops = 2.0 * (double)(m * n * k) / (double)MAX(best, 1) / 1e3;
+  const char *how = engine == GEM_MATMUL_BF16_AMX ? "bf16 on the tile unit" : "fp32";
+  return g_strdup_printf("matrix products: %s, %.0f Gflop/s a thread; %s, core type %s", how, gflops,
+                         openblas_get_config(), openblas_get_corename());
+}
+
+void
+gem_matmul(gboolean transpose_a,
+           gboolean transpose_b,
+           gsize m,
+           gsize n,
+           gsize k,
+           const float *a,
+           gsize lda,
+           const float *b,
+           gsize ldb,
+           gboolean add,
+           float *c,
+           gsize ldc)
+{
+  if (m == 0 || n == 0) {
+    return;
+  }
+  if (engine == GEM_MATMUL_BF16_AMX) {
+    gem_matmul_amx(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, add, c, ldc);
+  } else {
+    cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
+                transpose_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)lda, b,
+                (int)ldb, add ? 1.0f : 0.0f, c, (int)ldc);
+  }
+}

@@ -1,0 +1,172 @@
+#include "training/gem-model-export.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "format/gem-manifest.h"
+#include "format/gem-model-files.h"
+
+const GemExportTypes gem_export_types_default = {GEM_TYPE_Q8_0, GEM_TYPE_Q6_K, GEM_TYPE_Q6_K, GEM_TYPE_Q4_0};
+
+static GemType
+type_that_fits(GemType wanted, gsize cols)
+{
+  const GemType choices[] = {wanted, GEM_TYPE_Q8_0, GEM_TYPE_F16};
+  for (gsize i = 0; i < G_N_ELEMENTS(choices); i++) {
+    if (gem_type_row_bytes(choices[i], cols) > 0) {
+      return choices[i];
+    }
+  }
+  return GEM_TYPE_F32;
+}
+
+static GemType
+type_of(const GemParameter *parameter, const GemExportTypes *types)
+{
+  if (parameter->rows == 1) {
+    return GEM_TYPE_F32; /* norms */
+  }
+  if (g_str_has_prefix(parameter->part, "pathway-")) {
+    return type_that_fits(types->domain, parameter->cols);
+  }
+  if (strcmp(parameter->part, "router") == 0) {
+    return type_that_fits(types->router, parameter->cols);
+  }
+  return type_that_fits(strstr(parameter->name, ".attn_") ? types->attention : types->general,
+                        parameter->cols);
+}
+
+static gboolean
+add_part(const GemParameters *parameters,
+         const char *part,
+         const float *values,
+         const GemExportTypes *types,
+         GemGgufWriter *writer,
+         GError **error)
+{
+  for (guint i = 0; i < parameters->items->len; i++) {
+    const GemParameter *parameter = parameters->items->pdata[i];
+    if (strcmp(parameter->part, part) == 0 &&
+        !gem_gguf_writer_add_tensor(writer, parameter->name, type_of(parameter, types), parameter->rows,
+                                    parameter->cols, values + parameter->offset, error)) {
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* Control tokens, the 256 bytes, and pieces that no text has. */
+static void
+write_byte_tokenizer(guint vocab, GemGgufWriter *writer)
+{
+  const char *const control[] = {"<unk>", "<s>", "</s>", "<|user|>", "<|model|>"};
+  const gint32 control_types[] = {2, 3, 3, 3, 3};
+  const guint n_control = G_N_ELEMENTS(control);
+  g_autoptr(GPtrArray) pieces = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+  g_autofree float *scores = g_new0(float, vocab);
+  g_autofree gint32 *types = g_new0(gint32, vocab);
+  for (guint i = 0; i < vocab; i++) {
+    g_autofree char *piece = i < n_control         ? g_strdup(control[i])
+                             : i < n_control + 256 ? g_strdup_printf("<0x%02X>", i - n_control)
+                                                   : g_strdup_printf("<unused%u>", i);
+    g_ptr_array_add(pieces, g_bytes_new(piece, strlen(piece)));
+    types[i] = i < n_control ? control_types[i] : i < n_control + 256 ? 6 : 5;
+  }
+  gem_gguf_writer_set_string(writer, "tokenizer.ggml.model", "llama");
+  gem_gguf_writer_set_bytes_array(writer, "tokenizer.ggml.tokens", pieces);
+  gem_gguf_writer_set_float_array(writer, "tokenizer.ggml.scores", scores, vocab);
+  gem_gguf_writer_set_int_array(writer, "tokenizer.ggml.token_type", types, vocab);
+  gem_gguf_writer_set_uint(writer, "tokenizer.ggml.unknown_token_id", 0);
+  gem_gguf_writer_set_uint(writer, "tokenizer.ggml.bos_token_id", 1);
+  gem_gguf_writer_set_uint(writer, "tokenizer.ggml.eos_token_id", 2);
+  gem_gguf_writer_set_bool(writer, "tokenizer.ggml.add_bos_token", TRUE);
+  gem_gguf_writer_set_bool(writer, "tokenizer.ggml.add_space_prefix", FALSE);
+}
+
+static gboolean
+write_file(GemGgufWriter *writer, const char *folder, const char *file, GPtrArray *files, GError **error)
+{
+  g_autofree char *path = g_build_filename(folder, file, NULL);
+  if (!gem_gguf_writer_write(writer, path, error)) {
+    return FALSE;
+  }
+  g_ptr_array_add(files, g_strdup(file));
+  return TRUE;
+}
+
+static gboolean
+write_general(const GemExport *export,
+              const GemExportTypes *types,
+              const char *folder,
+              GPtrArray *files,
+              GError **error)
+{
+  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  gem_model_shape_write(&export->backbone->shape, writer);
+  gem_gguf_writer_set_string(writer, "general.name", export->name);
+  if (export->tokenizer != NULL) {
+    gem_tokenizer_write(export->tokenizer, writer);
+  } else {
+    write_byte_tokenizer(export->backbone->shape.vocab, writer);
+  }
+  return add_part(export->backbone->parameters, "general", export->values, types, writer, error) &&
+         gem_centroids_write(export->centroids, "", writer, error) &&
+         write_file(writer, folder, "general.gguf", files, error);
+}
+
+static gboolean
+write_router(const GemExport *export,
+             const GemExportTypes *types,
+             const char *folder,
+             GPtrArray *files,
+             GError **error)
+{
+  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  gem_router_shape_write(&export->router->shape, (const char *const *)export->router->domains, writer);
+  return add_part(export->router->parameters, "router", export->router_values, types, writer, error) &&
+         write_file(writer, folder, "router.gguf", files, error);
+}
+
+static gboolean
+write_pathway(const GemExport *export,
+              const GemExportTypes *types,
+              const char *domain,
+              const char *folder,
+              GPtrArray *files,
+              GError **error)
+{
+  const GemModelShape *shape = &export->backbone->shape;
+  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  g_autofree char *part = g_strdup_printf("pathway-%s", domain), *file = gem_model_pathway_file(domain);
+  gem_gguf_writer_set_string(writer, "general.architecture", "gempathway");
+  gem_gguf_writer_set_string(writer, "gempathway.domain", domain);
+  gem_gguf_writer_set_uint(writer, "gempathway.embedding_length", shape->width);
+  gem_gguf_writer_set_uint(writer, "gempathway.block_count", shape->layers);
+  gem_gguf_writer_set_uint(writer, "gempathway.feed_forward_length", shape->domain_ffn);
+  return add_part(export->backbone->parameters, part, export->values, types, writer, error) &&
+         write_file(writer, folder, file, files, error);
+}
+
+gboolean
+gem_model_export(const GemExport *export, const GemExportTypes *types, const char *folder, GError **error)
+{
+  const GemModelShape *shape = &export->backbone->shape;
+  g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func(g_free);
+  if (g_mkdir_with_parents(folder, 0755) != 0) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "%s: cannot make the folder: %s", folder,
+                g_strerror(errno));
+    return FALSE;
+  }
+  if (!write_general(export, types, folder, files, error) ||
+      (shape->n_domains > 0 && !write_router(export, types, folder, files, error))) {
+    return FALSE;
+  }
+  for (guint d = 0; d < shape->n_domains; d++) {
+    if (!write_pathway(export, types, shape->domains[d], folder, files, error)) {
+      return FALSE;
+    }
+  }
+  g_ptr_array_add(files, NULL);
+  return gem_manifest_write(folder, export->name, (const char *const *)files->pdata, error);
+}

@@ -1,0 +1,32 @@
+/* Writes a model folder: general.gguf, router.gguf, pathway-<domain>.gguf and their manifest, each part in
+ * its own block type. */
+#pragma once
+
+#include "format/gem-tokenizer.h"
+#include "training/gem-centroids.h"
+#include "training/gem-router-network.h"
+
+typedef struct {
+  GemType general;   /* embedding and general feed-forward: the paper's 8 bits */
+  GemType attention; /* SCAR attention: 6 bits */
+  GemType router;    /* 6 bits */
+  GemType domain;    /* 4 bits */
+} GemExportTypes;
+
+/* Q8_0, Q6_K, Q6_K, Q4_0. */
+extern const GemExportTypes gem_export_types_default;
+
+typedef struct {
+  const GemBackbone *backbone;
+  const float *values;
+  const GemCentroids *centroids;
+  const GemRouterNetwork *router; /* NULL without domains */
+  const float *router_values;
+  GemTokenizer *tokenizer; /* NULL: one of bytes and unused pieces, for random weights */
+  const char *name;
+} GemExport;
+
+/* The folder is made when it is not there. A tensor whose rows do not fit its part's block type falls back to
+ * Q8_0 or F16, and says so in its file; norms and centroids stay F32. */
+gboolean
+gem_model_export(const GemExport *export, const GemExportTypes *types, const char *folder, GError **error);

@@ -1,0 +1,28 @@
+/* The named sizes of model.md, and any other from a short text. */
+#pragma once
+
+#include "format/gem-model-shape.h"
+
+/* The eight domains of the paper, in the order of the router's classes; NULL-terminated. */
+extern const char *const gem_preset_domains[];
+/* How a question is put to the model: control tokens spelled out, one {text}. */
+#define GEM_PRESET_ASK_TEMPLATE "<s><|user|>{text}<|model|>"
+
+typedef struct {
+  GemModelShape general;
+  GemRouterShape router;
+} GemPreset;
+void
+gem_preset_clear(GemPreset *preset);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemPreset, gem_preset_clear)
+
+/* "gem-mini", "gem-80m" or "gem-tiny" (for tests). An unknown name is an error that lists the known ones. */
+gboolean
+gem_preset_get(const char *name, GemPreset *ret_preset, GError **error);
+
+/* Changes a preset by "key=value,..." with keys vocab, width, layers, heads, kv-heads, ffn, domain-ffn,
+ * context, window, clusters (16+8, or 0: dense), domains (0: none), router-embedding, router-width,
+ * router-layers, router-heads, router-ffn. An unknown key or a shape that does not fit is an error that names
+ * it. */
+gboolean
+gem_preset_apply_shape(GemPreset *preset, const char *text, GError **error);

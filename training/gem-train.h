@@ -1,0 +1,29 @@
+/* The commands of gem-train, one file each. Every one returns the process's exit status: 0 done, 1 failed, 2
+ * wrong usage. */
+#pragma once
+
+#include <gio/gio.h>
+
+int
+gem_train_tokenizer_command(int argc, char **argv);
+int
+gem_train_init_command(int argc, char **argv);
+int
+gem_train_pretrain_command(int argc, char **argv);
+int
+gem_train_router_command(int argc, char **argv);
+int
+gem_train_export_command(int argc, char **argv);
+int
+gem_train_perplexity_command(int argc, char **argv);
+int
+gem_train_inspect_command(int argc, char **argv);
+
+/* Parses the options of a command: TRUE, or FALSE after a message on stderr that names what is wrong. */
+gboolean
+gem_train_parse(
+    int *argc, char ***argv, const GOptionEntry *entries, const char *parameters, const char *summary);
+
+/* Prints "gem-train COMMAND: message" and returns 1. */
+int
+gem_train_fail(const char *command, const GError *error);

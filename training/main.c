@@ -1,0 +1,77 @@
+/* gem-train: makes, trains, exports and measures models. */
+#include <locale.h>
+#include <string.h>
+
+#include "training/gem-matmul.h"
+#include "training/gem-train.h"
+
+typedef struct {
+  const char *name;
+  int (*run)(int argc, char **argv);
+  const char *summary;
+} Command;
+
+static const Command commands[] = {
+    {"tokenizer", gem_train_tokenizer_command, "train a tokenizer on the text of a data folder"},
+    {"init", gem_train_init_command, "write a model folder with random weights"},
+    {"pretrain", gem_train_pretrain_command, "train the general part and the pathways"},
+    {"router", gem_train_router_command, "train the token router, or measure it"},
+    {"export", gem_train_export_command, "write a model folder from checkpoints, quantized"},
+    {"perplexity", gem_train_perplexity_command, "measure a checkpoint or a model folder on held-out text"},
+    {"inspect", gem_train_inspect_command, "show metadata, tensors, and what a model makes of a text"},
+};
+
+static void
+print_help(void)
+{
+  g_print("Usage: gem-train COMMAND [OPTION...]\n\nCommands:\n");
+  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+    g_print("  %-12s %s\n", commands[i].name, commands[i].summary);
+  }
+  g_print("\n'gem-train COMMAND --help' tells a command's options. docs/training.md has the whole recipe.\n");
+}
+
+gboolean
+gem_train_parse(
+    int *argc, char ***argv, const GOptionEntry *entries, const char *parameters, const char *summary)
+{
+  g_autoptr(GOptionContext) context = g_option_context_new(parameters);
+  g_autoptr(GError) error = NULL;
+  g_option_context_add_main_entries(context, entries, NULL);
+  g_option_context_set_summary(context, summary);
+  if (!g_option_context_parse(context, argc, argv, &error)) {
+    g_printerr("gem-train %s: %s; see --help\n", (*argv)[0], error->message);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+int
+gem_train_fail(const char *command, const GError *error)
+{
+  g_printerr("gem-train %s: %s\n", command, error->message);
+  return 1;
+}
+
+int
+main(int argc, char **argv)
+{
+  setlocale(LC_ALL, "");
+  gem_matmul_prepare_process(argv);
+  if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+      strcmp(argv[1], "help") == 0) {
+    print_help();
+    return argc < 2 ? 2 : 0;
+  }
+  if (strcmp(argv[1], "--version") == 0) {
+    g_print("gem-train %s\n", GEM_VERSION);
+    return 0;
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+    if (strcmp(argv[1], commands[i].name) == 0) {
+      return commands[i].run(argc - 1, argv + 1);
+    }
+  }
+  g_printerr("gem-train: unknown command '%s'; 'gem-train --help' lists them\n", argv[1]);
+  return 2;
+}
