@@ -40,7 +40,7 @@ typedef struct {
 
   GArray *segment;    /* Symbol */
   GArray *candidates; /* Candidate, a binary heap */
-  Split *splits;      /* by token; NULL for a vocabulary without unused pieces */
+  GArray *splits;     /* Split by token; NULL for a vocabulary without unused pieces */
 
   GArray *tokens;  /* guint32 */
   GArray *offsets; /* gsize, or NULL */
@@ -125,19 +125,20 @@ static void
 append_symbol(Encoder *self, guint32 symbol, guint index)
 {
   const gsize offset = g_array_index(self->segment, Symbol, index).offset;
-  Split split;
+  const Split *split = NULL;
 
   if (symbol >= self->tokenizer->tokens->len) {
     append_character_bytes(self, symbol, offset);
     return;
   }
-  if (!self->splits || self->splits[symbol].left == GEM_NONE) {
+  if (self->splits)
+    split = &g_array_index(self->splits, Split, symbol);
+  if (!split || split->left == GEM_NONE) {
     append_token(self, symbol, offset);
     return;
   }
-  split = self->splits[symbol];
-  append_symbol(self, split.left, index);
-  append_symbol(self, split.right, index + count_characters(self->tokenizer, split.left));
+  append_symbol(self, split->left, index);
+  append_symbol(self, split->right, index + count_characters(self->tokenizer, split->left));
 }
 
 /* ---- merging ---- */
@@ -157,8 +158,8 @@ consider_pair(Encoder *self, guint32 left, guint32 right)
 
   token = gem_tokenizer_token(self->tokenizer, merged);
   candidate_push(self->candidates, (Candidate){(guint64)token->rank << 32 | left, right, merged});
-  if (token->type == GEM_PIECE_UNUSED)
-    self->splits[merged] = (Split){symbols[left].symbol, symbols[right].symbol};
+  if (self->splits && token->type == GEM_PIECE_UNUSED)
+    g_array_index(self->splits, Split, merged) = (Split){symbols[left].symbol, symbols[right].symbol};
 }
 
 /* Symbols only grow, so a pair of neighbours that is as long as the merged piece is the pair that was meant.
@@ -318,24 +319,31 @@ gem_tokenizer_check_text(const char *text, gsize length, GError **error)
   return FALSE;
 }
 
+static void
+encoder_clear(Encoder *self)
+{
+  g_clear_pointer(&self->segment, g_array_unref);
+  g_clear_pointer(&self->candidates, g_array_unref);
+  g_clear_pointer(&self->splits, g_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Encoder, encoder_clear)
+
 gboolean
 gem_tokenizer_encode(
     GemTokenizer *self, const char *text, gssize length, GArray *tokens, GArray *offsets, GError **error)
 {
-  Encoder encoder = {.tokenizer = self, .text = text, .tokens = tokens, .offsets = offsets};
-  g_autoptr(GArray) segment = NULL;
-  g_autoptr(GArray) candidates = NULL;
-  g_autofree Split *splits = NULL;
+  g_auto(Encoder) encoder = {.tokenizer = self, .text = text, .tokens = tokens, .offsets = offsets};
 
   encoder.length = length < 0 ? strlen(text) : (gsize)length;
   if (!gem_tokenizer_check_text(text, encoder.length, error))
     return FALSE;
 
-  encoder.segment = segment = g_array_new(FALSE, FALSE, sizeof(Symbol));
-  encoder.candidates = candidates = g_array_new(FALSE, FALSE, sizeof(Candidate));
+  encoder.segment = g_array_new(FALSE, FALSE, sizeof(Symbol));
+  encoder.candidates = g_array_new(FALSE, FALSE, sizeof(Candidate));
   if (self->has_unused) {
-    encoder.splits = splits = g_new(Split, self->tokens->len);
-    memset(splits, 0xff, self->tokens->len * sizeof(*splits)); /* GEM_NONE */
+    encoder.splits = g_array_sized_new(FALSE, FALSE, sizeof(Split), self->tokens->len);
+    g_array_set_size(encoder.splits, self->tokens->len);
+    memset(encoder.splits->data, 0xff, self->tokens->len * sizeof(Split)); /* GEM_NONE */
   }
   encode_text(&encoder);
   return TRUE;

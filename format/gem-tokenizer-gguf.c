@@ -121,22 +121,24 @@ write_id(GemGgufWriter *writer, const char *key, guint32 id)
 void
 gem_tokenizer_write(GemTokenizer *self, GemGgufWriter *writer)
 {
-  const guint n = self->tokens->len;
-  g_autofree const char **pieces = g_new0(const char *, n + 1);
-  g_autofree float *scores = g_new(float, n);
-  g_autofree gint32 *types = g_new(gint32, n);
+  g_autoptr(GPtrArray) pieces = g_ptr_array_new();
+  g_autoptr(GArray) scores = g_array_new(FALSE, FALSE, sizeof(float));
+  g_autoptr(GArray) types = g_array_new(FALSE, FALSE, sizeof(gint32));
 
-  for (guint i = 0; i < n; i++) {
+  for (guint i = 0; i < self->tokens->len; i++) {
     const GemToken *token = gem_tokenizer_token(self, i);
+    const gint32 type = (gint32)token->type;
 
-    pieces[i] = token->piece;
-    scores[i] = token->score;
-    types[i] = (gint32)token->type;
+    g_ptr_array_add(pieces, (gpointer)token->piece);
+    g_array_append_val(scores, token->score);
+    g_array_append_val(types, type);
   }
+  g_ptr_array_add(pieces, NULL);
+
   gem_gguf_writer_set_string(writer, KEY("model"), "llama");
-  gem_gguf_writer_set_string_array(writer, KEY("tokens"), pieces);
-  gem_gguf_writer_set_float_array(writer, KEY("scores"), scores, n);
-  gem_gguf_writer_set_int_array(writer, KEY("token_type"), types, n);
+  gem_gguf_writer_set_string_array(writer, KEY("tokens"), (const char *const *)pieces->pdata);
+  gem_gguf_writer_set_float_array(writer, KEY("scores"), (const float *)scores->data, scores->len);
+  gem_gguf_writer_set_int_array(writer, KEY("token_type"), (const gint32 *)types->data, types->len);
   write_id(writer, KEY("bos_token_id"), self->bos);
   write_id(writer, KEY("eos_token_id"), self->eos);
   write_id(writer, KEY("unknown_token_id"), self->unknown);

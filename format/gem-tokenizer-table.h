@@ -14,8 +14,9 @@ typedef struct {
 } GemPairSlot;
 
 typedef struct {
-  GemPairSlot *slots; /* a power of two, at most half of them used */
-  guint shift;        /* 64 - log2(number of slots) */
+  GemPairSlot *slots;
+  gsize n_slots; /* a power of two, at most half of them used */
+  guint shift;   /* 64 - log2(n_slots): the hash's top bits are the place */
   gsize n_used;
 } GemPairTable;
 
@@ -32,7 +33,7 @@ static inline const GemPairSlot *
 gem_pair_table_find(const GemPairTable *self, guint32 first, guint32 second)
 {
   const guint64 key = (guint64)first << 32 | second;
-  const gsize mask = ((gsize)1 << (64 - self->shift)) - 1;
+  const gsize mask = self->n_slots - 1;
   gsize i = (key * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) >> self->shift;
 
   /* The free slot is looked for first: two unknown characters make the reserved key. */

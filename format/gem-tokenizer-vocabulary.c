@@ -67,8 +67,9 @@ set_token_bytes(GemTokenizer *self, GemToken *token)
   default: {
     g_auto(GStrv) parts = g_strsplit(token->piece, GEM_TOKENIZER_SPACE, -1);
 
-    bytes = spaced = g_strjoinv(" ", parts);
-    n_bytes = strlen(bytes);
+    spaced = g_strjoinv(" ", parts);
+    bytes = spaced;
+    n_bytes = strlen(spaced);
   }
   }
   token->bytes = g_string_chunk_insert_len(self->strings, bytes, (gssize)n_bytes);

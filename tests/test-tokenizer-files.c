@@ -243,6 +243,7 @@ test_long_pieces(void)
 
   test_vocabulary_add(vocabulary, longest, -1, NORMAL);
   tokenizer = test_vocabulary_to_tokenizer(vocabulary);
+  g_assert_cmpuint(gem_tokenizer_n_tokens(tokenizer), ==, 269);
   test_vocabulary_add(vocabulary, too_long, -1, NORMAL);
   writer = test_vocabulary_write_gguf(vocabulary);
   assert_refused(writer, GEM_FORMAT_ERROR_UNSUPPORTED, "token 269: the piece has 2049 bytes, more than 2048");
@@ -278,6 +279,7 @@ test_model_settings_refused(void)
 
     g_byte_array_append(model, (const guint8 *)cases[i].bytes, (guint)cases[i].length);
     tokenizer = read_model(model->data, model->len, &error);
+    g_assert_null(tokenizer);
     g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED);
     g_assert_nonnull(strstr(error->message, cases[i].message));
   }

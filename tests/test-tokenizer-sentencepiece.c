@@ -249,16 +249,17 @@ make_training_text(Fixture *fixture)
 {
   GString *text = g_string_new(NULL);
   char *words[200];
+  const guint n_words = G_N_ELEMENTS(words);
 
-  for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+  for (guint i = 0; i < n_words; i++)
     words[i] = test_text_random(fixture->random, 6);
   for (guint i = 0; i < 20000; i++) {
     const double chance = g_rand_double(fixture->random);
 
-    g_string_append(text, words[(guint)(chance * chance * chance * G_N_ELEMENTS(words))]);
+    g_string_append(text, words[(guint)(chance * chance * chance * n_words)]);
     g_string_append(text, i % 12 == 0 ? "\n" : i % 7 == 0 ? "    " : i % 5 == 0 ? " 1984 " : " ");
   }
-  for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+  for (guint i = 0; i < n_words; i++)
     g_free(words[i]);
   return g_string_free(text, FALSE);
 }
@@ -306,6 +307,7 @@ read_middle(const char *path, gsize size)
 
   g_assert_true(g_file_get_contents(path, &contents, &length, &error));
   g_assert_no_error(error);
+  g_assert_nonnull(contents);
   first = length > size ? strchr(contents + (length - size) / 2, '\n') : contents;
   first = first ? first : contents;
   last = (gsize)(contents + length - first) > size ? strchr(first + size, '\n') : NULL;
