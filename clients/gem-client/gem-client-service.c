@@ -1,0 +1,129 @@
+#include "clients/gem-client/gem-client-service.h"
+
+#include "dbus/gem-names.h"
+
+#define DBUS_NAME      "org.freedesktop.DBus"
+#define DBUS_PATH      "/org/freedesktop/DBus"
+#define DBUS_INTERFACE "org.freedesktop.DBus"
+
+void
+gem_service_free(GemService *self)
+{
+  g_clear_object(&self->bus);
+  g_free(self->owner);
+  g_free(self);
+}
+
+static GDBusConnection *
+connect_bus(const GemVerbOptions *options, GError **error)
+{
+  if (options->address != NULL) {
+    return g_dbus_connection_new_for_address_sync(options->address,
+                                                  G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                                      G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                                  NULL, NULL, error);
+  }
+  return g_bus_get_sync(options->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
+}
+
+GemService *
+gem_service_new(const GemVerbOptions *options, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_autoptr(GDBusConnection) bus = connect_bus(options, &local);
+  const char *name = options->address != NULL ? options->address : options->session ? "session" : "system";
+  GemService *self;
+
+  if (bus == NULL) {
+    g_set_error(error, G_DBUS_ERROR, G_DBUS_ERROR_NO_SERVER, "no connection to the %s bus: %s", name,
+                local->message);
+    return NULL;
+  }
+  /* A bus that goes away is an error of the call, not the end of the process. */
+  g_dbus_connection_set_exit_on_close(bus, FALSE);
+  self = g_new0(GemService, 1);
+  self->bus = g_steal_pointer(&bus);
+  return self;
+}
+
+static GVariant *
+call_bus(GemService *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
+{
+  return g_dbus_connection_call_sync(self->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE, method, arguments,
+                                     G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, -1, NULL, error);
+}
+
+gboolean
+gem_service_find(GemService *self, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_autoptr(GVariant) started = NULL;
+  g_autoptr(GVariant) reply =
+      call_bus(self, "GetNameOwner", g_variant_new("(s)", GEM_BUS_NAME), "(s)", &local);
+
+  if (reply == NULL && g_error_matches(local, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER)) {
+    g_clear_error(&local);
+    started = call_bus(self, "StartServiceByName", g_variant_new("(su)", GEM_BUS_NAME, 0u), "(u)", &local);
+    if (started != NULL) {
+      reply = call_bus(self, "GetNameOwner", g_variant_new("(s)", GEM_BUS_NAME), "(s)", &local);
+    }
+  }
+  if (reply == NULL) {
+    g_dbus_error_strip_remote_error(local);
+    g_propagate_prefixed_error(error, g_steal_pointer(&local), "the service is not there: ");
+    return FALSE;
+  }
+  g_clear_pointer(&self->owner, g_free);
+  g_variant_get(reply, "(s)", &self->owner);
+  return TRUE;
+}
+
+GemService *
+gem_service_open(const GemVerbOptions *options, GError **error)
+{
+  g_autoptr(GemService) self = gem_service_new(options, error);
+
+  if (self == NULL || !gem_service_find(self, error)) {
+    return NULL;
+  }
+  return g_steal_pointer(&self);
+}
+
+GVariant *
+gem_service_call(GemService *self,
+                 const char *path,
+                 const char *interface,
+                 const char *method,
+                 GVariant *arguments,
+                 const char *reply_type,
+                 GError **error)
+{
+  return g_dbus_connection_call_sync(self->bus, self->owner, path, interface, method, arguments,
+                                     G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL,
+                                     error);
+}
+
+GVariant *
+gem_service_call_manager(
+    GemService *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
+{
+  return gem_service_call(self, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method, arguments, reply_type, error);
+}
+
+GVariant *
+gem_service_get_properties(GemService *self, const char *path, const char *interface, GError **error)
+{
+  g_autoptr(GVariant) reply = gem_service_call(self, path, "org.freedesktop.DBus.Properties", "GetAll",
+                                               g_variant_new("(s)", interface), "(a{sv})", error);
+
+  return reply == NULL ? NULL : g_variant_get_child_value(reply, 0);
+}
+
+GVariant *
+gem_service_get_objects(GemService *self, GError **error)
+{
+  g_autoptr(GVariant) reply = gem_service_call(self, GEM_OBJECT_PATH, "org.freedesktop.DBus.ObjectManager",
+                                               "GetManagedObjects", NULL, "(a{oa{sa{sv}}})", error);
+
+  return reply == NULL ? NULL : g_variant_get_child_value(reply, 0);
+}

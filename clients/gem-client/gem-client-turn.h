@@ -1,0 +1,44 @@
+/* One turn of a session: the prompt goes in, text comes back through a pipe, and Ctrl-C cancels it on the
+ * service. */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "clients/gem-client/gem-client-service.h"
+
+/* As of org.gemd.Gem1.Request::Finished. */
+typedef enum {
+  GEM_TURN_END = 0,
+  GEM_TURN_STOP = 1,
+  GEM_TURN_LIMIT = 2,
+  GEM_TURN_CONTEXT = 3,
+  GEM_TURN_CANCELLED = 4,
+  GEM_TURN_SHUTDOWN = 5,
+  GEM_TURN_FAILED = 6,
+} GemTurnReason;
+
+typedef struct {
+  guint reason;         /* GemTurnReason; a later service may know more */
+  gboolean interrupted; /* by Ctrl-C; then there may be no stats */
+  GVariant *stats;      /* a{sv}; NULL when the service did not answer the cancel in time */
+  GVariant *routes;     /* a(sttsa{sd}) of prompt and answer; empty unless asked for */
+} GemTurnResult;
+
+void
+gem_turn_result_clear(GemTurnResult *result);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemTurnResult, gem_turn_result_clear)
+
+/* Text as it comes: bytes, which may end inside a character. FALSE: nobody reads it any more, cancel. */
+typedef gboolean (*GemTurnText)(const char *bytes, gsize length, gpointer data);
+
+/* Runs the turn to its end. `options` (a{sv}) are those of Session.Generate, floating or not. Errors: of the
+ * service, and G_IO_ERROR_CLOSED when it goes away in the middle. */
+gboolean
+gem_turn_run(GemService *service,
+             const char *session,
+             const char *prompt,
+             GVariant *options,
+             GemTurnText text,
+             gpointer data,
+             GemTurnResult *ret_result,
+             GError **error);

@@ -1,0 +1,13 @@
+#include <locale.h>
+
+#include "clients/gem-client/gem-client-verb.h"
+
+int
+main(int argc, char **argv)
+{
+  (void)argc;
+  setlocale(LC_ALL, "");
+  /* Numbers are written for scripts too. */
+  setlocale(LC_NUMERIC, "C");
+  return (int)gem_verb_main(argv);
+}
