@@ -1,7 +1,7 @@
 #include "clients/gem-client/gem-client-text-call.h"
 
 #include "clients/gem-client/gem-client-input.h"
-#include "clients/gem-client/gem-client-service.h"
+#include "clients/gem-client/gem-client-remote.h"
 
 GVariant *
 gem_text_call(const GemVerbOptions *options,
@@ -11,7 +11,7 @@ gem_text_call(const GemVerbOptions *options,
               GError **error)
 {
   g_autofree char *text = gem_input_text(options, error);
-  g_autoptr(GemService) service = NULL;
+  g_autoptr(GemRemote) remote = NULL;
   g_autoptr(GVariant) call = NULL;
   GVariant *run;
 
@@ -23,6 +23,6 @@ gem_text_call(const GemVerbOptions *options,
     return NULL;
   }
   call = g_variant_ref_sink(g_variant_new("(s@a{sv})", text, run));
-  service = gem_service_open(options, error);
-  return service == NULL ? NULL : gem_service_call_manager(service, method, call, reply_type, error);
+  remote = gem_remote_open(options, error);
+  return remote == NULL ? NULL : gem_remote_call_manager(remote, method, call, reply_type, error);
 }

@@ -11,7 +11,7 @@
 #define FINISH_SECONDS 5
 
 typedef struct {
-  GemService *service;
+  GemRemote *remote;
   GMainLoop *loop;
   GCancellable *reading;
   char *request; /* NULL until Generate answered */
@@ -82,7 +82,7 @@ set_deadline(Turn *turn)
 static void
 cancel_request(Turn *turn)
 {
-  g_dbus_connection_call(turn->service->bus, turn->service->owner, turn->request, GEM_REQUEST_INTERFACE,
+  g_dbus_connection_call(turn->remote->bus, turn->remote->owner, turn->request, GEM_REQUEST_INTERFACE,
                          "Cancel", NULL, NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, NULL);
   set_deadline(turn);
 }
@@ -199,7 +199,7 @@ start(Turn *turn, const char *session, const char *prompt, GVariant *options, GE
 {
   g_autoptr(GUnixFDList) descriptors = NULL;
   g_autoptr(GVariant) reply = g_dbus_connection_call_with_unix_fd_list_sync(
-      turn->service->bus, turn->service->owner, session, GEM_SESSION_INTERFACE, "Generate",
+      turn->remote->bus, turn->remote->owner, session, GEM_SESSION_INTERFACE, "Generate",
       g_variant_new("(s@a{sv})", prompt, options), G_VARIANT_TYPE("(oha{sv})"), G_DBUS_CALL_FLAGS_NONE,
       G_MAXINT, NULL, &descriptors, NULL, error);
   gint32 handle;
@@ -225,7 +225,7 @@ static void
 run_loop(Turn *turn)
 {
   guint interrupt = g_unix_signal_add(SIGINT, on_interrupt, turn);
-  guint watch = g_bus_watch_name_on_connection(turn->service->bus, turn->service->owner,
+  guint watch = g_bus_watch_name_on_connection(turn->remote->bus, turn->remote->owner,
                                                G_BUS_NAME_WATCHER_FLAGS_NONE, NULL, on_vanished, turn, NULL);
 
   read_more(turn);
@@ -250,7 +250,7 @@ turn_clear(Turn *turn)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Turn, turn_clear)
 
 gboolean
-gem_turn_run(GemService *service,
+gem_turn_run(GemRemote *remote,
              const char *session,
              const char *prompt,
              GVariant *options,
@@ -260,7 +260,7 @@ gem_turn_run(GemService *service,
              GError **error)
 {
   g_auto(Turn) turn = {
-      .service = service,
+      .remote = remote,
       .loop = g_main_loop_new(NULL, FALSE),
       .reading = g_cancellable_new(),
       .text = text,
@@ -272,13 +272,13 @@ gem_turn_run(GemService *service,
   g_variant_builder_init(&turn.routes, G_VARIANT_TYPE("a(sttsa{sd})"));
   /* Before the call: the first signals may be here before its reply is looked at. */
   subscription =
-      g_dbus_connection_signal_subscribe(service->bus, service->owner, GEM_REQUEST_INTERFACE, NULL, NULL,
-                                         NULL, G_DBUS_SIGNAL_FLAGS_NONE, on_signal, &turn, NULL);
+      g_dbus_connection_signal_subscribe(remote->bus, remote->owner, GEM_REQUEST_INTERFACE, NULL, NULL, NULL,
+                                         G_DBUS_SIGNAL_FLAGS_NONE, on_signal, &turn, NULL);
   started = start(&turn, session, prompt, options, error);
   if (started) {
     run_loop(&turn);
   }
-  g_dbus_connection_signal_unsubscribe(service->bus, subscription);
+  g_dbus_connection_signal_unsubscribe(remote->bus, subscription);
   if (!started) {
     return FALSE;
   }

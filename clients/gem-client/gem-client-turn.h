@@ -4,7 +4,7 @@
 
 #include <gio/gio.h>
 
-#include "clients/gem-client/gem-client-service.h"
+#include "clients/gem-client/gem-client-remote.h"
 
 /* As of org.gemd.Gem1.Request::Finished. */
 typedef enum {
@@ -34,7 +34,7 @@ typedef gboolean (*GemTurnText)(const char *bytes, gsize length, gpointer data);
 /* Runs the turn to its end. `options` (a{sv}) are those of Session.Generate, floating or not. Errors: of the
  * service, and G_IO_ERROR_CLOSED when it goes away in the middle. */
 gboolean
-gem_turn_run(GemService *service,
+gem_turn_run(GemRemote *remote,
              const char *session,
              const char *prompt,
              GVariant *options,

@@ -176,7 +176,7 @@ report_reason(const GemTurnResult *result)
 }
 
 static char *
-create_session(GemService *service, const GemRunArguments *run, GError **error)
+create_session(GemRemote *remote, const GemRunArguments *run, GError **error)
 {
   GVariant *options = gem_run_arguments_to_variant(run, error);
   g_autoptr(GVariant) reply = NULL;
@@ -185,8 +185,7 @@ create_session(GemService *service, const GemRunArguments *run, GError **error)
   if (options == NULL) {
     return NULL;
   }
-  reply =
-      gem_service_call_manager(service, "CreateSession", g_variant_new("(@a{sv})", options), "(o)", error);
+  reply = gem_remote_call_manager(remote, "CreateSession", g_variant_new("(@a{sv})", options), "(o)", error);
   if (reply != NULL) {
     g_variant_get(reply, "(o)", &session);
   }
@@ -198,7 +197,7 @@ ask(const AskOptions *options, Answer *answer, GemTurnResult *ret_result, GError
 {
   g_autofree char *text = gem_input_text(&options->common, error);
   g_autoptr(GVariant) generate = NULL;
-  g_autoptr(GemService) service = NULL;
+  g_autoptr(GemRemote) remote = NULL;
   g_autofree char *session = NULL;
 
   if (text == NULL) {
@@ -209,13 +208,12 @@ ask(const AskOptions *options, Answer *answer, GemTurnResult *ret_result, GError
     return FALSE;
   }
   g_variant_ref_sink(generate);
-  service = gem_service_open(&options->common, error);
-  if (service == NULL) {
+  remote = gem_remote_open(&options->common, error);
+  if (remote == NULL) {
     return FALSE;
   }
-  session = create_session(service, &options->run, error);
-  return session != NULL &&
-         gem_turn_run(service, session, text, generate, on_text, answer, ret_result, error);
+  session = create_session(remote, &options->run, error);
+  return session != NULL && gem_turn_run(remote, session, text, generate, on_text, answer, ret_result, error);
 }
 
 static GemExit

@@ -3,7 +3,7 @@
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-output.h"
 #include "clients/gem-client/gem-client-run-options.h"
-#include "clients/gem-client/gem-client-service.h"
+#include "clients/gem-client/gem-client-remote.h"
 #include "clients/gem-client/gem-client-table.h"
 
 typedef struct {
@@ -60,7 +60,7 @@ classify(const ClassifyOptions *options, GError **error)
   g_autofree char *text = gem_input_text(&options->common, error);
   GVariant *run;
   g_autoptr(GVariant) arguments = NULL;
-  g_autoptr(GemService) service = NULL;
+  g_autoptr(GemRemote) remote = NULL;
   g_autoptr(GVariant) reply = NULL;
 
   if (text == NULL) {
@@ -71,11 +71,11 @@ classify(const ClassifyOptions *options, GError **error)
     return NULL;
   }
   arguments = g_variant_ref_sink(g_variant_new("(s^as@a{sv})", text, options->labels, run));
-  service = gem_service_open(&options->common, error);
-  if (service == NULL) {
+  remote = gem_remote_open(&options->common, error);
+  if (remote == NULL) {
     return NULL;
   }
-  reply = gem_service_call_manager(service, "Classify", arguments, "(a(sd))", error);
+  reply = gem_remote_call_manager(remote, "Classify", arguments, "(a(sd))", error);
   return reply == NULL ? NULL : g_variant_get_child_value(reply, 0);
 }
 

@@ -6,11 +6,11 @@
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-objects.h"
 #include "clients/gem-client/gem-client-output.h"
-#include "clients/gem-client/gem-client-service.h"
+#include "clients/gem-client/gem-client-remote.h"
 #include "dbus/gem-names.h"
 
 typedef struct {
-  GemService *service; /* its owner is NULL while there is none */
+  GemRemote *remote; /* its owner is NULL while there is none */
   GMainLoop *loop;
   GCancellable *looking;
   GHashTable *known; /* "subject\nproperty" -> char *: what was told last */
@@ -25,7 +25,7 @@ look(Monitor *monitor);
 static void
 monitor_clear(Monitor *monitor)
 {
-  g_clear_pointer(&monitor->service, gem_service_free);
+  g_clear_pointer(&monitor->remote, gem_remote_free);
   g_clear_pointer(&monitor->loop, g_main_loop_unref);
   g_clear_object(&monitor->looking);
   g_clear_pointer(&monitor->known, g_hash_table_unref);
@@ -166,7 +166,7 @@ on_manager(GObject *source, GAsyncResult *result, gpointer data)
   if (over) {
     return;
   }
-  if (reply == NULL || monitor->service->owner == NULL) {
+  if (reply == NULL || monitor->remote->owner == NULL) {
     look_later(monitor);
     return;
   }
@@ -175,7 +175,7 @@ on_manager(GObject *source, GAsyncResult *result, gpointer data)
   tell_property(monitor, "model", properties, "ModelReason", "because");
   tell_property(monitor, "model", properties, "ModelName", "named");
   tell_property(monitor, "memory", properties, "ResidentBytes", "resident");
-  g_dbus_connection_call(monitor->service->bus, monitor->service->owner, GEM_OBJECT_PATH,
+  g_dbus_connection_call(monitor->remote->bus, monitor->remote->owner, GEM_OBJECT_PATH,
                          "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL,
                          G_VARIANT_TYPE("(a{oa{sa{sv}}})"), G_DBUS_CALL_FLAGS_NONE, -1, monitor->looking,
                          on_objects, monitor);
@@ -184,10 +184,10 @@ on_manager(GObject *source, GAsyncResult *result, gpointer data)
 static void
 look(Monitor *monitor)
 {
-  if (monitor->service->owner == NULL) {
+  if (monitor->remote->owner == NULL) {
     return;
   }
-  g_dbus_connection_call(monitor->service->bus, monitor->service->owner, GEM_OBJECT_PATH,
+  g_dbus_connection_call(monitor->remote->bus, monitor->remote->owner, GEM_OBJECT_PATH,
                          "org.freedesktop.DBus.Properties", "GetAll",
                          g_variant_new("(s)", GEM_MANAGER_INTERFACE), G_VARIANT_TYPE("(a{sv})"),
                          G_DBUS_CALL_FLAGS_NONE, -1, monitor->looking, on_manager, monitor);
@@ -198,8 +198,8 @@ on_appeared(GDBusConnection *bus, const char *name, const char *owner, gpointer 
 {
   Monitor *monitor = data;
 
-  g_free(monitor->service->owner);
-  monitor->service->owner = g_strdup(owner);
+  g_free(monitor->remote->owner);
+  monitor->remote->owner = g_strdup(owner);
   g_hash_table_remove_all(monitor->known);
   tell(monitor, "service", "is", "there");
   if (monitor->timer == 0) {
@@ -212,7 +212,7 @@ on_vanished(GDBusConnection *bus, const char *name, gpointer data)
 {
   Monitor *monitor = data;
 
-  g_clear_pointer(&monitor->service->owner, g_free);
+  g_clear_pointer(&monitor->remote->owner, g_free);
   tell(monitor, "service", "is", "not there");
   if (bus == NULL) {
     gem_output_complain("the bus went away");
@@ -235,7 +235,7 @@ watch(Monitor *monitor)
   guint interrupt = g_unix_signal_add(SIGINT, on_interrupt, monitor);
   guint terminate = g_unix_signal_add(SIGTERM, on_interrupt, monitor);
   guint name =
-      g_bus_watch_name_on_connection(monitor->service->bus, GEM_BUS_NAME, G_BUS_NAME_WATCHER_FLAGS_NONE,
+      g_bus_watch_name_on_connection(monitor->remote->bus, GEM_BUS_NAME, G_BUS_NAME_WATCHER_FLAGS_NONE,
                                      on_appeared, on_vanished, monitor, NULL);
 
   g_main_loop_run(monitor->loop);
@@ -281,15 +281,15 @@ run(const GemVerb *self, char **argv)
     return gem_exit_report(error);
   }
   monitor.json = options.json;
-  monitor.service = gem_service_new(&options, &error);
-  if (monitor.service == NULL) {
+  monitor.remote = gem_remote_new(&options, &error);
+  if (monitor.remote == NULL) {
     return gem_exit_report(error);
   }
   monitor.loop = g_main_loop_new(NULL, FALSE);
   monitor.looking = g_cancellable_new();
   monitor.known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   watch(&monitor);
-  return g_dbus_connection_is_closed(monitor.service->bus) ? GEM_EXIT_UNREACHABLE : GEM_EXIT_OK;
+  return g_dbus_connection_is_closed(monitor.remote->bus) ? GEM_EXIT_UNREACHABLE : GEM_EXIT_OK;
 }
 
 const GemVerb gem_verb_monitor = {

@@ -4,7 +4,7 @@
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-objects.h"
 #include "clients/gem-client/gem-client-output.h"
-#include "clients/gem-client/gem-client-service.h"
+#include "clients/gem-client/gem-client-remote.h"
 #include "clients/gem-client/gem-client-table.h"
 #include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
@@ -53,9 +53,9 @@ print_json(GPtrArray *pathways)
 }
 
 static GPtrArray *
-list_pathways(GemService *service, GError **error)
+list_pathways(GemRemote *remote, GError **error)
 {
-  g_autoptr(GVariant) objects = gem_service_get_objects(service, error);
+  g_autoptr(GVariant) objects = gem_remote_get_objects(remote, error);
 
   return objects == NULL ? NULL : gem_objects_with_interface(objects, GEM_PATHWAY_INTERFACE);
 }
@@ -81,9 +81,9 @@ find_pathway(GPtrArray *pathways, const char *domain, GError **error)
 
 /* PageIn or PageOut; says on standard output what there is then. */
 static gboolean
-page(GemService *service, const char *method, const char *domain, gboolean json, GError **error)
+page(GemRemote *remote, const char *method, const char *domain, gboolean json, GError **error)
 {
-  g_autoptr(GPtrArray) before = list_pathways(service, error);
+  g_autoptr(GPtrArray) before = list_pathways(remote, error);
   g_autoptr(GPtrArray) now = g_ptr_array_new_with_free_func((GDestroyNotify)g_variant_unref);
   g_autoptr(GVariant) reply = NULL;
   GVariant *pathway = before == NULL ? NULL : find_pathway(before, domain, error);
@@ -92,12 +92,12 @@ page(GemService *service, const char *method, const char *domain, gboolean json,
   if (pathway == NULL) {
     return FALSE;
   }
-  reply = gem_service_call(service, gem_object_path(pathway), GEM_PATHWAY_INTERFACE, method,
-                           g_variant_new("(a{sv})", NULL), "()", error);
+  reply = gem_remote_call(remote, gem_object_path(pathway), GEM_PATHWAY_INTERFACE, method,
+                          g_variant_new("(a{sv})", NULL), "()", error);
   if (reply == NULL) {
     return FALSE;
   }
-  properties = gem_service_get_properties(service, gem_object_path(pathway), GEM_PATHWAY_INTERFACE, error);
+  properties = gem_remote_get_properties(remote, gem_object_path(pathway), GEM_PATHWAY_INTERFACE, error);
   if (properties == NULL) {
     return FALSE;
   }
@@ -112,9 +112,9 @@ page(GemService *service, const char *method, const char *domain, gboolean json,
 }
 
 static gboolean
-list(GemService *service, gboolean json, GError **error)
+list(GemRemote *remote, gboolean json, GError **error)
 {
-  g_autoptr(GPtrArray) pathways = list_pathways(service, error);
+  g_autoptr(GPtrArray) pathways = list_pathways(remote, error);
 
   if (pathways == NULL) {
     return FALSE;
@@ -153,7 +153,7 @@ run(const GemVerb *self, char **argv)
 {
   g_auto(GemVerbOptions) options = {0};
   g_autoptr(GError) error = NULL;
-  g_autoptr(GemService) service = NULL;
+  g_autoptr(GemRemote) remote = NULL;
   const char *method = NULL;
   gboolean done;
 
@@ -161,12 +161,12 @@ run(const GemVerb *self, char **argv)
       !parse_action(options.arguments, &method, &error)) {
     return gem_exit_report(error);
   }
-  service = gem_service_open(&options, &error);
-  if (service == NULL) {
+  remote = gem_remote_open(&options, &error);
+  if (remote == NULL) {
     return gem_exit_report(error);
   }
-  done = method == NULL ? list(service, options.json, &error)
-                        : page(service, method, options.arguments[1], options.json, &error);
+  done = method == NULL ? list(remote, options.json, &error)
+                        : page(remote, method, options.arguments[1], options.json, &error);
   return done ? GEM_EXIT_OK : gem_exit_report(error);
 }
 

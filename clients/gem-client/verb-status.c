@@ -4,7 +4,7 @@
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-objects.h"
 #include "clients/gem-client/gem-client-output.h"
-#include "clients/gem-client/gem-client-service.h"
+#include "clients/gem-client/gem-client-remote.h"
 #include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 
@@ -38,18 +38,18 @@ get_string(GVariant *dictionary, const char *key)
 static gboolean
 look(const GemVerbOptions *options, Status *status, GError **error)
 {
-  g_autoptr(GemService) service = gem_service_open(options, error);
+  g_autoptr(GemRemote) remote = gem_remote_open(options, error);
   g_autoptr(GVariant) objects = NULL;
 
   status_clear(status);
-  if (service == NULL) {
+  if (remote == NULL) {
     return FALSE;
   }
-  status->manager = gem_service_get_properties(service, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, error);
+  status->manager = gem_remote_get_properties(remote, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, error);
   if (status->manager == NULL) {
     return FALSE;
   }
-  objects = gem_service_get_objects(service, error);
+  objects = gem_remote_get_objects(remote, error);
   if (objects == NULL) {
     return FALSE;
   }

@@ -2,19 +2,19 @@
 #include "clients/gem-client/gem-client-input.h"
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-output.h"
-#include "clients/gem-client/gem-client-service.h"
+#include "clients/gem-client/gem-client-remote.h"
 
 static gboolean
 count(const GemVerbOptions *options, guint64 *ret_tokens, GError **error)
 {
   g_autofree char *text = gem_input_text(options, error);
-  g_autoptr(GemService) service = text == NULL ? NULL : gem_service_open(options, error);
+  g_autoptr(GemRemote) remote = text == NULL ? NULL : gem_remote_open(options, error);
   g_autoptr(GVariant) reply = NULL;
 
-  if (service == NULL) {
+  if (remote == NULL) {
     return FALSE;
   }
-  reply = gem_service_call_manager(service, "CountTokens", g_variant_new("(s)", text), "(t)", error);
+  reply = gem_remote_call_manager(remote, "CountTokens", g_variant_new("(s)", text), "(t)", error);
   if (reply == NULL) {
     return FALSE;
   }

@@ -9,45 +9,45 @@
 typedef struct {
   GDBusConnection *bus;
   char *owner; /* unique name of the service; NULL until it was found */
-} GemService;
+} GemRemote;
 
 void
-gem_service_free(GemService *self);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemService, gem_service_free)
+gem_remote_free(GemRemote *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRemote, gem_remote_free)
 
 /* Connects to the bus that `options` name. Errors: G_DBUS_ERROR_NO_SERVER. */
-GemService *
-gem_service_new(const GemVerbOptions *options, GError **error);
+GemRemote *
+gem_remote_new(const GemVerbOptions *options, GError **error);
 
 /* Finds the owner of the name, starting the service when the bus can. The unique name is spoken to from then
  * on, so that a turn never goes on with another process. Errors: of the bus. */
 gboolean
-gem_service_find(GemService *self, GError **error);
+gem_remote_find(GemRemote *self, GError **error);
 
 /* Both of the above. */
-GemService *
-gem_service_open(const GemVerbOptions *options, GError **error);
+GemRemote *
+gem_remote_open(const GemVerbOptions *options, GError **error);
 
 /* A call that waits for its reply for as long as it takes; Ctrl-C ends it, and the service drops the work of
  * a caller that has left. `arguments` may be floating; `reply_type` such as "(s)". Transfer full. */
 GVariant *
-gem_service_call(GemService *self,
-                 const char *path,
-                 const char *interface,
-                 const char *method,
-                 GVariant *arguments,
-                 const char *reply_type,
-                 GError **error);
+gem_remote_call(GemRemote *self,
+                const char *path,
+                const char *interface,
+                const char *method,
+                GVariant *arguments,
+                const char *reply_type,
+                GError **error);
 
 /* The same on the Manager. */
 GVariant *
-gem_service_call_manager(
-    GemService *self, const char *method, GVariant *arguments, const char *reply_type, GError **error);
+gem_remote_call_manager(
+    GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error);
 
 /* All properties of an interface: a dictionary a{sv}. Transfer full. */
 GVariant *
-gem_service_get_properties(GemService *self, const char *path, const char *interface, GError **error);
+gem_remote_get_properties(GemRemote *self, const char *path, const char *interface, GError **error);
 
 /* The service's objects: a{oa{sa{sv}}}, as of org.freedesktop.DBus.ObjectManager. Transfer full. */
 GVariant *
-gem_service_get_objects(GemService *self, GError **error);
+gem_remote_get_objects(GemRemote *self, GError **error);

@@ -1,5 +1,6 @@
-#include "clients/gem-client/gem-client-service.h"
+#include "clients/gem-client/gem-client-remote.h"
 
+#include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 
 #define DBUS_NAME      "org.freedesktop.DBus"
@@ -7,7 +8,7 @@
 #define DBUS_INTERFACE "org.freedesktop.DBus"
 
 void
-gem_service_free(GemService *self)
+gem_remote_free(GemRemote *self)
 {
   g_clear_object(&self->bus);
   g_free(self->owner);
@@ -26,13 +27,15 @@ connect_bus(const GemVerbOptions *options, GError **error)
   return g_bus_get_sync(options->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
 }
 
-GemService *
-gem_service_new(const GemVerbOptions *options, GError **error)
+GemRemote *
+gem_remote_new(const GemVerbOptions *options, GError **error)
 {
+  /* Registers the names of the service's errors, so that replies carry them. */
+  G_GNUC_UNUSED GQuark errors = gem_error_quark();
   g_autoptr(GError) local = NULL;
   g_autoptr(GDBusConnection) bus = connect_bus(options, &local);
   const char *name = options->address != NULL ? options->address : options->session ? "session" : "system";
-  GemService *self;
+  GemRemote *self;
 
   if (bus == NULL) {
     g_set_error(error, G_DBUS_ERROR, G_DBUS_ERROR_NO_SERVER, "no connection to the %s bus: %s", name,
@@ -41,20 +44,20 @@ gem_service_new(const GemVerbOptions *options, GError **error)
   }
   /* A bus that goes away is an error of the call, not the end of the process. */
   g_dbus_connection_set_exit_on_close(bus, FALSE);
-  self = g_new0(GemService, 1);
+  self = g_new0(GemRemote, 1);
   self->bus = g_steal_pointer(&bus);
   return self;
 }
 
 static GVariant *
-call_bus(GemService *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
+call_bus(GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
 {
   return g_dbus_connection_call_sync(self->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE, method, arguments,
                                      G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, -1, NULL, error);
 }
 
 gboolean
-gem_service_find(GemService *self, GError **error)
+gem_remote_find(GemRemote *self, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(GVariant) started = NULL;
@@ -78,25 +81,25 @@ gem_service_find(GemService *self, GError **error)
   return TRUE;
 }
 
-GemService *
-gem_service_open(const GemVerbOptions *options, GError **error)
+GemRemote *
+gem_remote_open(const GemVerbOptions *options, GError **error)
 {
-  g_autoptr(GemService) self = gem_service_new(options, error);
+  g_autoptr(GemRemote) self = gem_remote_new(options, error);
 
-  if (self == NULL || !gem_service_find(self, error)) {
+  if (self == NULL || !gem_remote_find(self, error)) {
     return NULL;
   }
   return g_steal_pointer(&self);
 }
 
 GVariant *
-gem_service_call(GemService *self,
-                 const char *path,
-                 const char *interface,
-                 const char *method,
-                 GVariant *arguments,
-                 const char *reply_type,
-                 GError **error)
+gem_remote_call(GemRemote *self,
+                const char *path,
+                const char *interface,
+                const char *method,
+                GVariant *arguments,
+                const char *reply_type,
+                GError **error)
 {
   return g_dbus_connection_call_sync(self->bus, self->owner, path, interface, method, arguments,
                                      G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL,
@@ -104,26 +107,26 @@ gem_service_call(GemService *self,
 }
 
 GVariant *
-gem_service_call_manager(
-    GemService *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
+gem_remote_call_manager(
+    GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
 {
-  return gem_service_call(self, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method, arguments, reply_type, error);
+  return gem_remote_call(self, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method, arguments, reply_type, error);
 }
 
 GVariant *
-gem_service_get_properties(GemService *self, const char *path, const char *interface, GError **error)
+gem_remote_get_properties(GemRemote *self, const char *path, const char *interface, GError **error)
 {
-  g_autoptr(GVariant) reply = gem_service_call(self, path, "org.freedesktop.DBus.Properties", "GetAll",
-                                               g_variant_new("(s)", interface), "(a{sv})", error);
+  g_autoptr(GVariant) reply = gem_remote_call(self, path, "org.freedesktop.DBus.Properties", "GetAll",
+                                              g_variant_new("(s)", interface), "(a{sv})", error);
 
   return reply == NULL ? NULL : g_variant_get_child_value(reply, 0);
 }
 
 GVariant *
-gem_service_get_objects(GemService *self, GError **error)
+gem_remote_get_objects(GemRemote *self, GError **error)
 {
-  g_autoptr(GVariant) reply = gem_service_call(self, GEM_OBJECT_PATH, "org.freedesktop.DBus.ObjectManager",
-                                               "GetManagedObjects", NULL, "(a{oa{sa{sv}}})", error);
+  g_autoptr(GVariant) reply = gem_remote_call(self, GEM_OBJECT_PATH, "org.freedesktop.DBus.ObjectManager",
+                                              "GetManagedObjects", NULL, "(a{oa{sa{sv}}})", error);
 
   return reply == NULL ? NULL : g_variant_get_child_value(reply, 0);
 }

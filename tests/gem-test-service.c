@@ -1,0 +1,561 @@
+#include "tests/gem-test-service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gunixfdlist.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dbus/gem-dbus-generated.h"
+#include "dbus/gem-error.h"
+#include "dbus/gem-names.h"
+
+struct _GemTestService {
+  GTestDBus *bus;
+  GDBusConnection *connection;
+  GDBusObjectManagerServer *objects;
+  GemDBusManager *manager;
+  GemDBusSession *session;
+  GemDBusPathway *legal;
+  guint name;
+  char *text;
+  GVariant *options;
+  guint cancels;
+  guint n_turns;
+};
+
+typedef struct {
+  GemTestService *service;
+  GemDBusRequest *request;
+  char *caller;
+  int pipe; /* its writing end */
+  char *answer;
+  gsize written;
+  guint reason;
+  gboolean endless, silent, vanish;
+} Turn;
+
+/* Keeps what came, and fails the call when its text says so. */
+static gboolean
+take_text(GemTestService *self, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
+{
+  g_free(self->text);
+  self->text = g_strdup(text);
+  g_clear_pointer(&self->options, g_variant_unref);
+  self->options = options == NULL ? NULL : g_variant_ref(options);
+  if (!g_str_has_prefix(text, "error ")) {
+    return TRUE;
+  }
+  g_dbus_method_invocation_return_dbus_error(
+      invocation, g_strdup_printf("org.gemd.Gem1.Error.%s", text + strlen("error ")), "made to fail");
+  return FALSE;
+}
+
+static GVariant *
+make_tokens(void)
+{
+  GVariantBuilder tokens;
+  GVariant *medical = g_variant_new_parsed("{'healthcare': 0.91, 'legal': 0.09}");
+  GVariant *unclear = g_variant_new_parsed("{'healthcare': 0.4, 'legal': 0.6}");
+
+  g_variant_builder_init(&tokens, G_VARIANT_TYPE("a(sttsa{sd})"));
+  g_variant_builder_add(&tokens, "(stts@a{sd})", "Patient", (guint64)0, (guint64)7, "healthcare", medical);
+  g_variant_builder_add(&tokens, "(stts@a{sd})", " in\x1b\n", (guint64)7, (guint64)5, "general", unclear);
+  return g_variant_builder_end(&tokens);
+}
+
+static GVariant *
+make_stats(guint generated)
+{
+  GVariantDict stats;
+
+  g_variant_dict_init(&stats, NULL);
+  g_variant_dict_insert(&stats, "prompt_tokens", "u", 12u);
+  g_variant_dict_insert(&stats, "generated_tokens", "u", generated);
+  g_variant_dict_insert(&stats, "tokens_per_second", "d", 35.25);
+  g_variant_dict_insert(&stats, "resident_bytes", "t", (guint64)13700000);
+  g_variant_dict_insert(&stats, "seed", "t", G_MAXUINT64);
+  g_variant_dict_insert_value(&stats, "pathways",
+                              g_variant_new_parsed("{'general': uint32 4, 'healthcare': 9}"));
+  g_variant_dict_insert(&stats, "error", "s", "org.gemd.Gem1.Error.Model");
+  g_variant_dict_insert(&stats, "message", "s", "weights are gone");
+  return g_variant_dict_end(&stats);
+}
+
+/* ---- a turn ---- */
+
+static void
+turn_free(Turn *turn)
+{
+  if (turn->pipe >= 0) {
+    close(turn->pipe);
+  }
+  g_free(turn->answer);
+  g_free(turn->caller);
+  g_object_unref(turn->request);
+  g_free(turn);
+}
+
+static void
+emit(Turn *turn, const char *signal, GVariant *parameters)
+{
+  const char *path = g_dbus_interface_skeleton_get_object_path(G_DBUS_INTERFACE_SKELETON(turn->request));
+
+  g_dbus_connection_emit_signal(turn->service->connection, turn->caller, path, GEM_REQUEST_INTERFACE, signal,
+                                parameters, NULL);
+}
+
+static void
+finish_turn(Turn *turn)
+{
+  close(turn->pipe);
+  turn->pipe = -1;
+  if (turn->vanish) {
+    gem_test_service_leave(turn->service);
+    return;
+  }
+  emit(turn, "Routed", g_variant_new("(@a(sttsa{sd}))", make_tokens()));
+  emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, make_stats(5)));
+  g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(turn->request));
+}
+
+/* A byte at a time, so that characters come apart. */
+static gboolean
+write_some(gpointer data)
+{
+  Turn *turn = data;
+
+  if (turn->pipe < 0) {
+    return G_SOURCE_REMOVE;
+  }
+  if (turn->silent) {
+    return G_SOURCE_CONTINUE;
+  }
+  if (turn->endless) {
+    return write(turn->pipe, "la ", 3) == 3 || errno == EAGAIN;
+  }
+  if (turn->answer[turn->written] != '\0') {
+    g_assert_cmpint(write(turn->pipe, turn->answer + turn->written, 1), ==, 1);
+    turn->written++;
+    return G_SOURCE_CONTINUE;
+  }
+  finish_turn(turn);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_cancel(GemDBusRequest *request, GDBusMethodInvocation *invocation, gpointer data)
+{
+  Turn *turn = data;
+
+  turn->service->cancels++;
+  gem_dbus_request_complete_cancel(request, invocation);
+  if (!turn->silent && turn->pipe >= 0) {
+    turn->reason = 4;
+    finish_turn(turn);
+  }
+  return TRUE;
+}
+
+static Turn *
+turn_new(GemTestService *self, const char *prompt, const char *caller, const char *path)
+{
+  Turn *turn = g_new0(Turn, 1);
+
+  turn->service = self;
+  turn->caller = g_strdup(caller);
+  turn->endless = g_str_equal(prompt, "endless");
+  turn->silent = g_str_equal(prompt, "silent");
+  turn->vanish = g_str_equal(prompt, "vanish");
+  turn->answer = g_strdup(g_str_has_prefix(prompt, "say ") ? prompt + strlen("say ") : "part");
+  turn->reason = g_str_has_prefix(prompt, "reason ") ? (guint)atoi(prompt + strlen("reason ")) : 0;
+  turn->request = gem_dbus_request_skeleton_new();
+  g_signal_connect(turn->request, "handle-cancel", G_CALLBACK(on_cancel), turn);
+  g_assert_true(g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(turn->request), self->connection,
+                                                 path, NULL));
+  return turn;
+}
+
+static gboolean
+on_generate(GemDBusSession *session,
+            GDBusMethodInvocation *invocation,
+            GUnixFDList *descriptors,
+            const char *prompt,
+            GVariant *options,
+            gpointer data)
+{
+  GemTestService *self = data;
+  g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
+  g_autofree char *path = g_strdup_printf("%s/test/turn%u", GEM_REQUEST_PATH, self->n_turns++);
+  int ends[2];
+  Turn *turn;
+
+  if (!take_text(self, invocation, prompt, options)) {
+    return TRUE;
+  }
+  g_assert_true(g_unix_open_pipe(ends, FD_CLOEXEC, NULL));
+  g_assert_true(g_unix_set_fd_nonblocking(ends[1], TRUE, NULL));
+  g_assert_cmpint(g_unix_fd_list_append(list, ends[0], NULL), ==, 0);
+  close(ends[0]);
+  turn = turn_new(self, prompt, g_dbus_method_invocation_get_sender(invocation), path);
+  turn->pipe = ends[1];
+  gem_dbus_session_complete_generate(session, invocation, list, path, g_variant_new_handle(0),
+                                     g_variant_new_parsed("@a{sv} {}"));
+  g_timeout_add_full(G_PRIORITY_DEFAULT, 1, write_some, turn, (GDestroyNotify)turn_free);
+  return TRUE;
+}
+
+/* ---- the manager ---- */
+
+static gboolean
+on_route(GemDBusManager *manager,
+         GDBusMethodInvocation *invocation,
+         const char *text,
+         GVariant *options,
+         gpointer data)
+{
+  if (take_text(data, invocation, text, options)) {
+    gem_dbus_manager_complete_route(manager, invocation, make_tokens());
+  }
+  return TRUE;
+}
+
+static gboolean
+on_classify(GemDBusManager *manager,
+            GDBusMethodInvocation *invocation,
+            const char *text,
+            const char *const *labels,
+            GVariant *options,
+            gpointer data)
+{
+  GVariantBuilder scores;
+  guint i, n = g_strv_length((GStrv)labels);
+
+  if (!take_text(data, invocation, text, options)) {
+    return TRUE;
+  }
+  /* The last label is the likeliest. */
+  g_variant_builder_init(&scores, G_VARIANT_TYPE("a(sd)"));
+  for (i = 0; i < n; i++) {
+    g_variant_builder_add(&scores, "(sd)", labels[i], i + 1 == n ? 0.75 : 0.25 / (n - 1));
+  }
+  gem_dbus_manager_complete_classify(manager, invocation, g_variant_builder_end(&scores));
+  return TRUE;
+}
+
+static gboolean
+on_embed(GemDBusManager *manager,
+         GDBusMethodInvocation *invocation,
+         const char *text,
+         GVariant *options,
+         gpointer data)
+{
+  if (take_text(data, invocation, text, options)) {
+    gem_dbus_manager_complete_embed(manager, invocation, g_variant_new_parsed("[0.6, -0.8]"));
+  }
+  return TRUE;
+}
+
+static gboolean
+on_score(GemDBusManager *manager,
+         GDBusMethodInvocation *invocation,
+         const char *text,
+         GVariant *options,
+         gpointer data)
+{
+  if (take_text(data, invocation, text, options)) {
+    gem_dbus_manager_complete_score(manager, invocation, -20.794415416798357, 10); /* 10 ln 8 */
+  }
+  return TRUE;
+}
+
+static gboolean
+on_count_tokens(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text, gpointer data)
+{
+  if (take_text(data, invocation, text, NULL)) {
+    gem_dbus_manager_complete_count_tokens(manager, invocation, strlen(text));
+  }
+  return TRUE;
+}
+
+static gboolean
+on_create_session(GemDBusManager *manager,
+                  GDBusMethodInvocation *invocation,
+                  GVariant *options,
+                  gpointer data)
+{
+  const char *domain = NULL;
+
+  g_variant_lookup(options, "domain", "&s", &domain);
+  if (g_strcmp0(domain, "cooking") == 0) {
+    g_dbus_method_invocation_return_dbus_error(invocation, gem_error_name(GEM_ERROR_UNKNOWN_DOMAIN),
+                                               "no domain 'cooking'");
+  } else {
+    gem_dbus_manager_complete_create_session(manager, invocation, GEM_SESSION_PATH "/test");
+  }
+  return TRUE;
+}
+
+static void
+make_manager(GemTestService *self)
+{
+  static const char *const domains[] = {"healthcare", "legal", NULL};
+
+  self->manager = gem_dbus_manager_skeleton_new();
+  gem_dbus_manager_set_version(self->manager, "9.9");
+  gem_dbus_manager_set_model_name(self->manager, "gem-test");
+  gem_dbus_manager_set_model_state(self->manager, "ready");
+  gem_dbus_manager_set_model_reason(self->manager, "");
+  gem_dbus_manager_set_context_tokens(self->manager, 2048);
+  gem_dbus_manager_set_domains(self->manager, domains);
+  gem_dbus_manager_set_threshold(self->manager, 0.7);
+  gem_dbus_manager_set_attention(self->manager, "scar");
+  gem_dbus_manager_set_resident_bytes(self->manager, 13700000);
+  g_signal_connect(self->manager, "handle-route", G_CALLBACK(on_route), self);
+  g_signal_connect(self->manager, "handle-classify", G_CALLBACK(on_classify), self);
+  g_signal_connect(self->manager, "handle-embed", G_CALLBACK(on_embed), self);
+  g_signal_connect(self->manager, "handle-score", G_CALLBACK(on_score), self);
+  g_signal_connect(self->manager, "handle-count-tokens", G_CALLBACK(on_count_tokens), self);
+  g_signal_connect(self->manager, "handle-create-session", G_CALLBACK(on_create_session), self);
+  g_assert_true(g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(self->manager), self->connection,
+                                                 GEM_OBJECT_PATH, NULL));
+}
+
+/* ---- pathways and backend ---- */
+
+static gboolean
+on_page_in(GemDBusPathway *pathway, GDBusMethodInvocation *invocation, GVariant *options, gpointer data)
+{
+  gem_dbus_pathway_set_state(pathway, "resident");
+  gem_dbus_pathway_complete_page_in(pathway, invocation);
+  return TRUE;
+}
+
+static gboolean
+on_page_out(GemDBusPathway *pathway, GDBusMethodInvocation *invocation, GVariant *options, gpointer data)
+{
+  if (g_str_equal(gem_dbus_pathway_get_domain(pathway), "general")) {
+    g_dbus_method_invocation_return_dbus_error(invocation, gem_error_name(GEM_ERROR_PATHWAY),
+                                               "general stays");
+  } else {
+    gem_dbus_pathway_set_state(pathway, "absent");
+    gem_dbus_pathway_complete_page_out(pathway, invocation);
+  }
+  return TRUE;
+}
+
+static GemDBusPathway *
+make_pathway(GemTestService *self, const char *domain)
+{
+  g_autofree char *path = g_strconcat(GEM_PATHWAY_PATH "/", domain, NULL);
+  g_autoptr(GemDBusObjectSkeleton) object = gem_dbus_object_skeleton_new(path);
+  GemDBusPathway *pathway = gem_dbus_pathway_skeleton_new();
+
+  gem_dbus_pathway_set_domain(pathway, domain);
+  gem_dbus_pathway_set_state(pathway, "resident");
+  gem_dbus_pathway_set_reason(pathway, "");
+  gem_dbus_pathway_set_bits(pathway, 4);
+  gem_dbus_pathway_set_file_bytes(pathway, 1234567);
+  gem_dbus_pathway_set_resident_bytes(pathway, 1300000);
+  g_signal_connect(pathway, "handle-page-in", G_CALLBACK(on_page_in), self);
+  g_signal_connect(pathway, "handle-page-out", G_CALLBACK(on_page_out), self);
+  gem_dbus_object_skeleton_set_pathway(object, pathway);
+  g_dbus_object_manager_server_export(self->objects, G_DBUS_OBJECT_SKELETON(object));
+  return pathway;
+}
+
+static void
+make_backend(GemTestService *self)
+{
+  g_autoptr(GemDBusObjectSkeleton) object = gem_dbus_object_skeleton_new(GEM_BACKEND_PATH "/cpu");
+  g_autoptr(GemDBusBackend) backend = gem_dbus_backend_skeleton_new();
+
+  gem_dbus_backend_set_name(backend, "cpu");
+  gem_dbus_backend_set_device(backend, "some CPU");
+  gem_dbus_backend_set_kernels(backend, "reference");
+  gem_dbus_backend_set_in_use(backend, TRUE);
+  gem_dbus_object_skeleton_set_backend(object, backend);
+  g_dbus_object_manager_server_export(self->objects, G_DBUS_OBJECT_SKELETON(object));
+}
+
+/* ---- the service ---- */
+
+static void
+on_name(GDBusConnection *connection, const char *name, gpointer data)
+{
+  gboolean *owned = data;
+
+  *owned = TRUE;
+}
+
+GemTestService *
+gem_test_service_new(void)
+{
+  GemTestService *self = g_new0(GemTestService, 1);
+  gboolean owned = FALSE;
+
+  self->bus = g_test_dbus_new(G_TEST_DBUS_NONE);
+  g_test_dbus_up(self->bus);
+  self->connection = g_dbus_connection_new_for_address_sync(
+      g_test_dbus_get_bus_address(self->bus),
+      G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL,
+      NULL, NULL);
+  g_assert_nonnull(self->connection);
+  self->objects = g_dbus_object_manager_server_new(GEM_OBJECT_PATH);
+  make_manager(self);
+  self->legal = make_pathway(self, "legal");
+  g_object_unref(make_pathway(self, "general"));
+  make_backend(self);
+  g_dbus_object_manager_server_set_connection(self->objects, self->connection);
+  self->session = gem_dbus_session_skeleton_new();
+  g_signal_connect(self->session, "handle-generate", G_CALLBACK(on_generate), self);
+  g_assert_true(g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(self->session), self->connection,
+                                                 GEM_SESSION_PATH "/test", NULL));
+  self->name = g_bus_own_name_on_connection(self->connection, GEM_BUS_NAME, G_BUS_NAME_OWNER_FLAGS_NONE,
+                                            on_name, NULL, &owned, NULL);
+  while (!owned) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  return self;
+}
+
+void
+gem_test_service_leave(GemTestService *self)
+{
+  g_clear_handle_id(&self->name, g_bus_unown_name);
+  g_dbus_connection_close_sync(self->connection, NULL, NULL);
+}
+
+void
+gem_test_service_free(GemTestService *self)
+{
+  g_clear_handle_id(&self->name, g_bus_unown_name);
+  g_dbus_connection_close_sync(self->connection, NULL, NULL);
+  while (g_main_context_iteration(NULL, FALSE)) {
+  }
+  g_object_unref(self->objects);
+  g_object_unref(self->legal);
+  g_object_unref(self->session);
+  g_object_unref(self->manager);
+  g_object_unref(self->connection);
+  g_test_dbus_down(self->bus);
+  g_object_unref(self->bus);
+  g_clear_pointer(&self->options, g_variant_unref);
+  g_free(self->text);
+  g_free(self);
+}
+
+const char *
+gem_test_service_get_text(GemTestService *self)
+{
+  return self->text;
+}
+
+GVariant *
+gem_test_service_get_options(GemTestService *self)
+{
+  return self->options;
+}
+
+guint
+gem_test_service_count_cancels(GemTestService *self)
+{
+  return self->cancels;
+}
+
+void
+gem_test_service_set_legal_state(GemTestService *self, const char *state)
+{
+  gem_dbus_pathway_set_state(self->legal, state);
+}
+
+void
+gem_test_service_set_model_state(GemTestService *self, const char *state)
+{
+  gem_dbus_manager_set_model_state(self->manager, state);
+}
+
+/* ---- gem-client ---- */
+
+void
+gem_test_run_clear(GemTestRun *run)
+{
+  g_clear_pointer(&run->out, g_free);
+  g_clear_pointer(&run->err, g_free);
+}
+
+GSubprocess *
+gem_test_client_start(GemTestService *self, const char *const *arguments, gboolean with_input)
+{
+  GSubprocessFlags flags = G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE |
+                           (with_input ? G_SUBPROCESS_FLAGS_STDIN_PIPE : G_SUBPROCESS_FLAGS_NONE);
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(flags);
+  g_autoptr(GPtrArray) argv = g_ptr_array_new();
+  g_autofree char *program =
+      g_build_filename(g_getenv("GEM_BUILD_DIR"), "clients", "gem-client", "gem-client", NULL);
+  g_autoptr(GError) error = NULL;
+  GSubprocess *client;
+  guint i;
+
+  g_subprocess_launcher_setenv(launcher, "DBUS_SYSTEM_BUS_ADDRESS", g_test_dbus_get_bus_address(self->bus),
+                               TRUE);
+  g_subprocess_launcher_unsetenv(launcher, "DBUS_SESSION_BUS_ADDRESS");
+  g_subprocess_launcher_setenv(launcher, "LC_ALL", "C", TRUE);
+  g_ptr_array_add(argv, program);
+  for (i = 0; arguments[i] != NULL; i++) {
+    g_ptr_array_add(argv, (gpointer)arguments[i]);
+  }
+  g_ptr_array_add(argv, NULL);
+  client = g_subprocess_launcher_spawnv(launcher, (const char *const *)argv->pdata, &error);
+  g_assert_no_error(error);
+  return client;
+}
+
+static void
+on_communicated(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GAsyncResult **ret_result = data;
+
+  *ret_result = g_object_ref(result);
+}
+
+static char *
+to_string(GBytes *bytes)
+{
+  gsize size;
+  const char *data = g_bytes_get_data(bytes, &size);
+
+  return size == 0 ? g_strdup("") : g_strndup(data, size);
+}
+
+void
+gem_test_client_finish(GSubprocess *client, const char *input, GemTestRun *ret_run)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GBytes) in = input == NULL ? NULL : g_bytes_new(input, strlen(input));
+  g_autoptr(GBytes) out = NULL;
+  g_autoptr(GBytes) err = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_subprocess_communicate_async(client, in, NULL, on_communicated, &result);
+  while (result == NULL) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_subprocess_communicate_finish(client, result, &out, &err, &error);
+  g_assert_no_error(error);
+  ret_run->out = to_string(out);
+  ret_run->err = to_string(err);
+  ret_run->status = g_subprocess_get_if_exited(client) ? g_subprocess_get_exit_status(client) : -1;
+}
+
+void
+gem_test_client_run(GemTestService *self,
+                    const char *const *arguments,
+                    const char *input,
+                    GemTestRun *ret_run)
+{
+  g_autoptr(GSubprocess) client = gem_test_client_start(self, arguments, input != NULL);
+
+  gem_test_client_finish(client, input, ret_run);
+}
