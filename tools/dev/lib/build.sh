@@ -49,7 +49,7 @@ choose_model() {
     die "models/gem-mini is not there, and gem-train, which could make random weights, was not built"
   say "models/gem-mini is not there: making a model of random weights in $gem_model ..."
   rm -rf "$gem_model.part"
-  "$build/training/gem-train" init --preset gem-mini --out "$gem_model.part" >&2 ||
+  "$build/training/gem-train" init --preset gem-mini --output "$gem_model.part" >&2 ||
     die "gem-train could not make a model"
   mv "$gem_model.part" "$gem_model"
 }
