@@ -158,6 +158,9 @@ engine_thread(gpointer data)
     report_start(start, error);
     return NULL;
   }
+  /* What is needed of these two is packed now; names and shape stay. */
+  g_clear_pointer(&self->files->general, gem_gguf_unref);
+  g_clear_pointer(&self->files->router, gem_gguf_unref);
   self->states = g_ptr_array_new();
   self->scheduler = gem_scheduler_new(self->runtime, block > 0 ? block : DEFAULT_PREFILL_BLOCK, &self->beat);
   gem_beat_now(&self->beat);

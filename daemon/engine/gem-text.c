@@ -68,10 +68,6 @@ gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, 
   if (!gem_engine_check_running(self, error)) {
     return FALSE;
   }
-  if (text[0] == '\0') {
-    *ret_tokens = 0;
-    return TRUE;
-  }
   tokens = gem_engine_encode_plain(self, text, NULL, error);
   if (tokens == NULL) {
     return FALSE;

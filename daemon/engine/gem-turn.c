@@ -254,8 +254,10 @@ turn_advance(GemJob *job, GError **error)
     if (!append_drawn(turn, 0, &routed, error)) {
       return FALSE;
     }
-    g_clear_pointer(&routed, g_ptr_array_unref);
     turn->generated++;
+    if (routed != NULL) {
+      post_text(turn, NULL, routed);
+    }
     finish(turn, GEM_FINISH_END);
     return TRUE;
   }

@@ -1,0 +1,322 @@
+/* Route, Classify, Embed and Score: against the forward pass in double precision. */
+#include <math.h>
+#include <string.h>
+
+#include "daemon/engine/gem-sequence-state.h"
+#include "tests/gem-test-engine.h"
+#include "tests/reference-forward.h"
+
+#define TEXT "a small text, to be read once"
+
+typedef struct {
+  GemTestEngine *test;
+  GemModelFiles *files;
+  GemTokenizer *tokenizer;
+} Scene;
+
+static Scene *
+scene_new(void)
+{
+  Scene *scene = g_new0(Scene, 1);
+  g_autoptr(GError) error = NULL;
+
+  scene->test = gem_test_engine_new();
+  scene->test->config.threshold_percent = 36;
+  scene->test->config.prefill_block = 5;
+  scene->test->config.kv_half = TRUE;
+  gem_test_engine_start(scene->test);
+  scene->files = gem_model_files_open(scene->test->model_path, &error);
+  g_assert_no_error(error);
+  scene->tokenizer = gem_tokenizer_new_from_gguf(scene->files->general, &error);
+  g_assert_no_error(error);
+  return scene;
+}
+
+static void
+scene_free(Scene *scene)
+{
+  gem_tokenizer_unref(scene->tokenizer);
+  gem_model_files_free(scene->files);
+  gem_test_engine_free(scene->test);
+  g_free(scene);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Scene, scene_free)
+
+/* The router's own routes of one turn. */
+static guint8 *
+route_tokens(const Scene *scene, const GArray *tokens, gboolean causal)
+{
+  g_autoptr(GemModelFiles) files = NULL;
+  g_autoptr(GemRuntime) runtime = gem_test_engine_open_runtime(scene->test, &files);
+  GemSequenceState *sequence = gem_sequence_state_new(runtime, 0);
+  GemRouting routing = {.causal = causal};
+  guint8 *routes;
+
+  g_assert_true(gem_sequence_state_append(runtime, sequence, (const guint32 *)(gpointer)tokens->data,
+                                          tokens->len, &routing, NULL, NULL));
+  routes = g_memdup2(sequence->routes->data, tokens->len);
+  gem_sequence_state_free(runtime, sequence);
+  g_clear_pointer(&runtime, gem_runtime_close);
+  return routes;
+}
+
+static GArray *
+encode(const Scene *scene, const char *ask_template, const char *text)
+{
+  GArray *tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+  g_assert_true(gem_tokenizer_encode_template(scene->tokenizer, ask_template, text, tokens, NULL));
+  return tokens;
+}
+
+static double *
+forward(const Scene *scene, const GArray *tokens, const guint8 *routes, gboolean hidden)
+{
+  return reference_forward(scene->files, (const guint32 *)(gpointer)tokens->data, tokens->len, routes, 0,
+                           GEM_TYPE_F16, hidden);
+}
+
+/* ---- route ---- */
+
+static void
+test_route(void)
+{
+  g_autoptr(Scene) scene = scene_new();
+  g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+  g_autoptr(GError) error = NULL;
+  g_autofree guint8 *routes = NULL;
+  GAsyncResult *slot = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GPtrArray) routed = NULL;
+  gsize end = 0;
+
+  gem_engine_route_async(scene->test->engine, TEXT, NULL, gem_test_keep_result, &slot);
+  result = gem_test_wait_result(&slot);
+  routed = gem_engine_route_finish(scene->test->engine, result, &error);
+  g_assert_no_error(error);
+  g_assert_true(gem_tokenizer_encode(scene->tokenizer, TEXT, -1, tokens, NULL, NULL));
+  routes = route_tokens(scene, tokens, FALSE);
+  g_assert_cmpuint(routed->len, ==, tokens->len);
+  for (guint i = 0; i < routed->len; i++) {
+    const GemRoutedToken *token = routed->pdata[i];
+    double sum = 0;
+
+    g_assert_cmpuint(token->offset, ==, end);
+    end += token->length;
+    g_assert_cmpstr(token->pathway, ==,
+                    routes[i] == GEM_ROUTE_GENERAL ? "general" : scene->files->shape.domains[routes[i]]);
+    for (guint d = 0; d < 3; d++) {
+      sum += token->probabilities[d];
+    }
+    g_assert_cmpfloat_with_epsilon(sum, 1, 1e-5);
+  }
+  g_assert_cmpuint(end, ==, strlen(TEXT));
+}
+
+/* A part of a character is shown by its bytes. */
+static void
+test_route_bytes(void)
+{
+  g_autoptr(Scene) scene = scene_new();
+  GAsyncResult *slot = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GPtrArray) routed = NULL;
+
+  gem_engine_route_async(scene->test->engine, "\xe2\x82\xac", NULL, gem_test_keep_result, &slot);
+  result = gem_test_wait_result(&slot);
+  routed = gem_engine_route_finish(scene->test->engine, result, NULL);
+  g_assert_nonnull(routed);
+  g_assert_cmpuint(routed->len, >=, 3);
+  g_assert_cmpstr(((GemRoutedToken *)routed->pdata[routed->len - 3])->piece, ==, "<0xE2>");
+  g_assert_cmpstr(((GemRoutedToken *)routed->pdata[routed->len - 1])->piece, ==, "<0xAC>");
+}
+
+/* ---- embed ---- */
+
+static void
+test_embed(void)
+{
+  g_autoptr(Scene) scene = scene_new();
+  g_autoptr(GArray) tokens = encode(scene, NULL, TEXT);
+  g_autofree guint8 *routes = route_tokens(scene, tokens, FALSE);
+  g_autofree double *states = forward(scene, tokens, routes, TRUE);
+  guint width = scene->files->shape.width;
+  g_autofree double *mean = g_new0(double, width);
+  g_autoptr(GError) error = NULL;
+  GAsyncResult *slot = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GArray) embedding = NULL;
+  double squares = 0, dot = 0, length = 0;
+
+  gem_engine_embed_async(scene->test->engine, TEXT, NULL, NULL, gem_test_keep_result, &slot);
+  result = gem_test_wait_result(&slot);
+  embedding = gem_engine_embed_finish(scene->test->engine, result, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(embedding->len, ==, width);
+  for (guint d = 0; d < width; d++) {
+    double value = g_array_index(embedding, double, d);
+
+    for (guint i = 1; i < tokens->len; i++) {
+      mean[d] += states[(gsize)i * width + d];
+    }
+    squares += mean[d] * mean[d];
+    length += value * value;
+    dot += value * mean[d];
+  }
+  g_assert_cmpfloat_with_epsilon(length, 1, 1e-9);
+  g_assert_cmpfloat(dot / sqrt(squares), >, 0.99999);
+}
+
+/* ---- score ---- */
+
+static void
+check_score(const Scene *scene, const char *domain)
+{
+  g_autoptr(GArray) tokens = encode(scene, NULL, TEXT);
+  g_autofree guint8 *routes = domain == NULL ? route_tokens(scene, tokens, TRUE) : g_malloc(tokens->len);
+  g_autofree double *logits = NULL;
+  g_auto(GemRunOptions) options = {.domain = g_strdup(domain)};
+  guint vocab = scene->files->shape.vocab;
+  g_autoptr(GError) error = NULL;
+  GAsyncResult *slot = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  double expected = 0, likelihood = 0;
+  guint64 count = 0;
+
+  if (domain != NULL) {
+    memset(routes, g_str_equal(domain, "legal") ? 0 : GEM_ROUTE_GENERAL, tokens->len);
+  }
+  logits = forward(scene, tokens, routes, FALSE);
+  for (guint i = 0; i + 1 < tokens->len; i++) {
+    expected +=
+        reference_log_likelihood(logits + (gsize)i * vocab, vocab, g_array_index(tokens, guint32, i + 1));
+  }
+  gem_engine_score_async(scene->test->engine, TEXT, &options, NULL, gem_test_keep_result, &slot);
+  result = gem_test_wait_result(&slot);
+  g_assert_true(gem_engine_score_finish(scene->test->engine, result, &likelihood, &count, &error));
+  g_assert_no_error(error);
+  g_assert_cmpuint(count, ==, tokens->len - 1);
+  g_assert_cmpfloat_with_epsilon(likelihood, expected, 1e-3 * (double)count);
+}
+
+static void
+test_score(void)
+{
+  g_autoptr(Scene) scene = scene_new();
+
+  g_assert_cmpstr(scene->files->shape.domains[0], ==, "legal");
+  check_score(scene, NULL);
+  check_score(scene, "general");
+  check_score(scene, "legal");
+}
+
+/* ---- classify ---- */
+
+/* Mean log-likelihood of the label after the text, everything run anew for each label. */
+static double
+expected_mean(const Scene *scene, const char *label)
+{
+  g_autoptr(GArray) tokens = encode(scene, scene->files->shape.ask_template, TEXT);
+  guint prefix = tokens->len;
+  guint vocab = scene->files->shape.vocab;
+  g_autofree guint8 *routes = NULL;
+  g_autofree double *logits = NULL;
+  double sum = 0;
+
+  g_assert_true(gem_tokenizer_encode(scene->tokenizer, label, -1, tokens, NULL, NULL));
+  routes = route_tokens(scene, tokens, TRUE);
+  logits = forward(scene, tokens, routes, FALSE);
+  for (guint i = prefix; i < tokens->len; i++) {
+    sum +=
+        reference_log_likelihood(logits + (gsize)(i - 1) * vocab, vocab, g_array_index(tokens, guint32, i));
+  }
+  return sum / (tokens->len - prefix);
+}
+
+static GArray *
+classify(const Scene *scene, const char *const *labels)
+{
+  g_autoptr(GError) error = NULL;
+  GAsyncResult *slot = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  GArray *probabilities;
+
+  gem_engine_classify_async(scene->test->engine, TEXT, labels, NULL, NULL, gem_test_keep_result, &slot);
+  result = gem_test_wait_result(&slot);
+  probabilities = gem_engine_classify_finish(scene->test->engine, result, &error);
+  g_assert_no_error(error);
+  return probabilities;
+}
+
+/* Labels of one and of many tokens, longer than a block of prefill; their order does not matter. */
+static void
+test_classify(void)
+{
+  static const char *const labels[] = {"yes", "no", "z", "perhaps another time, when it rains", NULL};
+  static const char *const turned[] = {"perhaps another time, when it rains", "z", "no", "yes", NULL};
+  enum { N = G_N_ELEMENTS(labels) - 1 };
+  g_autoptr(Scene) scene = scene_new();
+  g_autoptr(GArray) probabilities = classify(scene, labels);
+  g_autoptr(GArray) again = classify(scene, turned);
+  double expected[N];
+  double sum = 0;
+
+  g_assert_cmpuint(probabilities->len, ==, N);
+  for (guint i = 0; i < N; i++) {
+    expected[i] = exp(expected_mean(scene, labels[i]));
+    sum += expected[i];
+  }
+  for (guint i = 0; i < N; i++) {
+    double probability = g_array_index(probabilities, double, i);
+
+    g_assert_cmpfloat_with_epsilon(probability, expected[i] / sum, 2e-3);
+    g_assert_cmpfloat_with_epsilon(probability, g_array_index(again, double, N - 1 - i), 1e-12);
+  }
+}
+
+/* Many calls at once, some of them cancelled: each ends, each with its own answer. */
+static void
+test_many(void)
+{
+  enum { CALLS = 40 };
+  static const char *const labels[] = {"yes", "no", NULL};
+  g_autoptr(Scene) scene = scene_new();
+  g_autoptr(GArray) expected = classify(scene, labels);
+  GAsyncResult *slots[CALLS] = {NULL};
+  GCancellable *cancellables[CALLS];
+
+  for (guint i = 0; i < CALLS; i++) {
+    cancellables[i] = g_cancellable_new();
+    gem_engine_classify_async(scene->test->engine, TEXT, labels, NULL, cancellables[i], gem_test_keep_result,
+                              &slots[i]);
+    if (i % 3 == 0) {
+      g_cancellable_cancel(cancellables[i]);
+    }
+  }
+  for (guint i = 0; i < CALLS; i++) {
+    g_autoptr(GAsyncResult) result = gem_test_wait_result(&slots[i]);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) probabilities = gem_engine_classify_finish(scene->test->engine, result, &error);
+
+    if (i % 3 == 0) {
+      g_assert_error(error, GEM_ERROR, GEM_ERROR_CANCELLED);
+    } else {
+      g_assert_no_error(error);
+      g_assert_cmpfloat(g_array_index(probabilities, double, 0), ==, g_array_index(expected, double, 0));
+    }
+    g_object_unref(cancellables[i]);
+  }
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/one-shot/route", test_route);
+  g_test_add_func("/one-shot/route/bytes", test_route_bytes);
+  g_test_add_func("/one-shot/embed", test_embed);
+  g_test_add_func("/one-shot/score", test_score);
+  g_test_add_func("/one-shot/classify", test_classify);
+  g_test_add_func("/one-shot/many", test_many);
+  return g_test_run();
+}
