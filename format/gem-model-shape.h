@@ -78,6 +78,10 @@ typedef struct {
 /* Reads and checks a "gemrouter" file; vocab and embedding are those of its token_embd.weight. */
 gboolean
 gem_router_shape_read(GemGguf *file, GemRouterShape *ret_shape, GError **error);
+/* The same of a file that keeps the embedding, which states vocabulary and width, under another name. */
+gboolean
+gem_router_shape_read_with(GemGguf *file, const char *embedding_name, GemRouterShape *ret_shape,
+                           GError **error);
 void
 gem_router_shape_write(const GemRouterShape *shape, const char *const *domains, GemGgufWriter *writer);
 /* Every tensor of router.gguf is there in its shape. */

@@ -3,6 +3,15 @@
 gboolean
 gem_router_shape_read(GemGguf *file, GemRouterShape *ret_shape, GError **error)
 {
+  return gem_router_shape_read_with(file, "token_embd.weight", ret_shape, error);
+}
+
+gboolean
+gem_router_shape_read_with(GemGguf *file,
+                           const char *embedding_name,
+                           GemRouterShape *ret_shape,
+                           GError **error)
+{
   if (!gem_model_check_architecture(file, GEM_ARCHITECTURE_ROUTER, error))
     return FALSE;
   GemModelKeys keys = {.file = file, .architecture = GEM_ARCHITECTURE_ROUTER};
@@ -29,11 +38,10 @@ gem_router_shape_read(GemGguf *file, GemRouterShape *ret_shape, GError **error)
   if (shape.n_domains == 0)
     return gem_model_keys_fail(&keys, error, GEM_FORMAT_ERROR_MALFORMED, "domains", "none");
 
-  const char *embedding_name = "token_embd.weight";
   const GemTensor *embedding = gem_gguf_find_tensor(file, embedding_name);
   if (embedding == NULL || embedding->rows > GEM_MAX_VOCAB || embedding->cols > GEM_MAX_WIDTH)
     return gem_gguf_fail(file, error, embedding ? GEM_FORMAT_ERROR_UNSUPPORTED : GEM_FORMAT_ERROR_MISSING,
-                         "tensor token_embd.weight", embedding ? "too large" : "missing");
+                         "the embedding", embedding ? "too large" : "missing");
   shape.vocab = (guint)embedding->rows;
   shape.embedding = (guint)embedding->cols;
   *ret_shape = shape;

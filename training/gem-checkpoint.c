@@ -26,7 +26,9 @@ gem_router_checkpoint_load(const char *path, gsize positions, GError **error)
 {
   g_autoptr(GemGguf) file = gem_gguf_open(path, error);
   GemRouterShape shape;
-  if (file == NULL || !gem_router_shape_read(file, &shape, error)) {
+  const char *embedding =
+      file != NULL && is_checkpoint(file) ? "value:router/token_embd.weight" : "token_embd.weight";
+  if (file == NULL || !gem_router_shape_read_with(file, embedding, &shape, error)) {
     return NULL;
   }
   g_auto(GStrv) domains = gem_gguf_get_string_array(file, "gemrouter.domains", error);
