@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "clients/gem-client/gem-client-exit.h"
-#include "tests/gem-test-service.h"
+#include "tests/gem-test-client.h"
 
 #define ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 

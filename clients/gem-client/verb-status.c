@@ -144,7 +144,7 @@ print_plain(const Status *status)
                     get_string(status->manager, "ModelState"), reason[0] == '\0' ? "" : ": ", reason);
   gem_output_printf("%-11s %s, context of %u tokens\n", "attention", get_string(status->manager, "Attention"),
                     context);
-  gem_output_printf("%-11s above %.2f\n", "routing", threshold);
+  gem_output_printf("%-11s to a domain above %.2f, to general otherwise\n", "routing", threshold);
   print_pathways(status->pathways);
   print_backends(status->backends);
   gem_output_printf("%-11s %s resident\n", "memory", size);

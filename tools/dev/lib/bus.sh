@@ -1,7 +1,8 @@
 # A private bus with the daemon on it, in the place of the system bus, for as long as the script runs.
 
-# Both run in a session of their own, so that Ctrl-C reaches the command alone, and end with this script.
-start_apart() { setsid setpriv --pdeathsig TERM "$@"; }
+# For the background only: in a session of its own, so that Ctrl-C reaches the command alone, and ending with this
+# script even when that is killed.
+start_apart() { exec setsid setpriv --pdeathsig TERM "$@"; }
 
 write_bus_config() {
   cat >"$1/bus.conf" <<CONFIG
@@ -56,7 +57,7 @@ start_private_bus() {
 start_daemon() {
   local build
   build=$(build_dir)
-  GEM_PLUGIN_PATH=$build/plugins start_apart "$build/daemon/gemd" --model "$1" \
+  start_apart "$build/daemon/gemd" --development --model "$1" --plugin-dir "$build/plugins" \
     </dev/null >"$gem_bus_dir/gemd.log" 2>&1 &
   gem_daemon_pid=$!
   at_exit 'end_process "$gem_daemon_pid"'

@@ -31,6 +31,9 @@ command gcovr        gcovr             line coverage
 gem_needs_sanitize='
 header sanitizer/asan_interface.h libgcc-12-dev  run-time of the sanitizers
 '
+gem_needs_data='
+command xz           xz-utils          unpacks texts
+'
 gem_needs_arm64='
 command mmdebstrap   mmdebstrap        makes the arm64 build root
 '
