@@ -84,7 +84,9 @@ route_batch(Pretraining *self, Lane *lane, GemBatch *batch)
                          batch);
   const guint32 *start = (const guint32 *)(gpointer)batch->start->data;
   for (gsize s = 0; s < gem_batch_n_sequences(batch); s++) {
-    gboolean dropped = labels[start[s]] == GEM_ROUTE_GENERAL;
+    /* drawn in any case, so that the model to compare with sees the same text */
+    gboolean dropped =
+        gem_random_uniform(random) < self->options->residual_dropout || self->options->general_only;
     for (gsize i = start[s]; dropped && i < start[s + 1]; i++) {
       batch->route[i] = GEM_ROUTE_GENERAL;
     }
