@@ -122,6 +122,52 @@ append_document(GemSource *source, const GArray *tokens, guint answer)
   g_array_append_val(source->documents, document);
 }
 
+/* The bytes of a label that begins a line, "Speaker 1: " say; 0: there is none. */
+static gsize
+label_length(const char *line, const char *end)
+{
+  const gsize longest = 24;
+  gsize n = 0;
+  while (line + n < end && n < longest && (g_ascii_isalnum(line[n]) || strchr(" '_-", line[n]) != NULL)) {
+    n++;
+  }
+  gboolean ends_well = line + n + 1 < end && line[n] == ':' && line[n + 1] == ' ';
+  return n > 0 && g_ascii_isupper(line[0]) && ends_well ? n + 2 : 0;
+}
+
+/* The text without the labels of its lines; NULL when it has none. */
+static GString *
+strip_labels(const char *text, gsize length)
+{
+  g_autoptr(GString) bare = g_string_sized_new(length);
+  const char *end = text + length;
+  for (const char *line = text; line < end;) {
+    const char *newline = memchr(line, '\n', (gsize)(end - line));
+    const char *next = newline != NULL ? newline + 1 : end;
+    gsize label = label_length(line, next);
+    g_string_append_len(bare, line + label, next - line - (gssize)label);
+    line = next;
+  }
+  return bare->len > 0 && bare->len < length ? g_steal_pointer(&bare) : NULL;
+}
+
+/* Appends the bare form of a text as a document of its own, without template and answer. */
+static gboolean
+append_bare(
+    const Loading *loading, GemSource *source, const char *text, gsize length, GArray *tokens, GError **error)
+{
+  g_autoptr(GString) bare = loading->options->bare_too ? strip_labels(text, length) : NULL;
+  if (bare == NULL) {
+    return TRUE;
+  }
+  g_array_set_size(tokens, 0);
+  if (!gem_tokenizer_encode(loading->tokenizer, bare->str, (gssize)bare->len, tokens, NULL, error)) {
+    return FALSE;
+  }
+  append_document(source, tokens, 0);
+  return TRUE;
+}
+
 static gboolean
 read_corpus_document(
     const Loading *loading, GemSource *source, const char *text, gsize length, GArray *tokens, GError **error)
@@ -134,7 +180,7 @@ read_corpus_document(
   }
   g_array_append_val(tokens, eos);
   append_document(source, tokens, 0);
-  return TRUE;
+  return append_bare(loading, source, text, length, tokens, error);
 }
 
 static gboolean
@@ -197,7 +243,7 @@ read_task_line(const Loading *loading, GemSource *source, JsonParser *parser, GA
   }
   g_array_append_val(tokens, eos);
   append_document(source, tokens, answer);
-  return TRUE;
+  return append_bare(loading, source, input, strlen(input), tokens, error);
 }
 
 static gboolean

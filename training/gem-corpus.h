@@ -44,7 +44,9 @@ typedef struct {
   GemSplit split;
   gboolean corpus, tasks; /* which kinds to read */
   gboolean all_licences;  /* tasks that are not permissive too: for measuring, never for a model that ships */
-  gsize most_documents;   /* of each source, evenly picked; 0: all */
+  gboolean
+      bare_too; /* each document once more without the labels ("User: ", "Abstract: ") that begin its lines */
+  gsize most_documents; /* of each source, evenly picked; 0: all */
   const char *ask_template;
   void (*progress)(const char *source, gpointer data); /* may be NULL */
   gpointer data;

@@ -29,18 +29,39 @@ typedef struct {
   const RouterOptions *options;
   const GemCorpus *corpus;
   GemRouterNetwork *network;
+  guint32 newline; /* the token of a line's end */
   Lane *lanes;
 } RouterTraining;
 
+/* Where a crop of n tokens begins: at the document's start, at a line's, or anywhere. */
+static guint
+crop_start(const RouterTraining *self, const GemDraw *draw, guint n, GemRandom *random)
+{
+  double chance = gem_random_uniform(random);
+  guint start = (guint)gem_random_below(random, draw->n - n + 1);
+  if (chance < 0.4) {
+    return 0;
+  }
+  for (guint i = start; chance < 0.7 && i > 0; i--) {
+    if (draw->tokens[i - 1] == self->newline) {
+      return i;
+    }
+  }
+  return chance < 0.7 ? 0 : start;
+}
+
 /* A crop of 4 to 128 tokens (short ones as often as long), bidirectional up to a point by chance and causal
- * after. A crop of a task may begin with the template's control tokens, as at run time; half of the others
- * begin inside the text. */
+ * after. A crop of a task may begin with the template's control tokens, as at run time. */
 static void
-append_crop(RouterTraining *self, GemBatch *batch, const GemDraw *draw, GemRandom *random)
+append_crop(const RouterTraining *self, GemBatch *batch, const GemDraw *draw, GemRandom *random)
 {
   guint longest = (guint)(4.0 * pow(LONGEST_CROP / 4.0, gem_random_uniform(random)) + 0.5);
   guint n = MIN(MIN(longest, draw->n), (guint)gem_batch_room(batch));
-  guint first = gem_random_uniform(random) < 0.4 ? 0 : (guint)gem_random_below(random, draw->n - n + 1);
+  guint first = crop_start(self, draw, n, random);
+  gboolean one_line = gem_random_uniform(random) < 0.4;
+  for (guint i = 4; one_line && i < n; i++) {
+    n = draw->tokens[first + i] == self->newline ? i : n;
+  }
   gsize at = batch->n;
   gem_batch_append(batch, draw->tokens + first, n, GEM_ROUTE_GENERAL, 1.0f);
   gint32 class = draw->domain == GEM_ROUTE_GENERAL ? GEM_ROUTER_UNIFORM : draw->domain;
@@ -94,7 +115,11 @@ save(gpointer data, GemGgufWriter *writer, GError **error)
 }
 
 static gboolean
-train(const RouterOptions *options, const GemCorpus *corpus, GemRouterNetwork *network, GError **error)
+train(const RouterOptions *options,
+      const GemCorpus *corpus,
+      GemTokenizer *tokenizer,
+      GemRouterNetwork *network,
+      GError **error)
 {
   g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->lanes);
   GemTrainerOptions trainer_options = {.steps = (guint64)options->steps,
@@ -115,8 +140,15 @@ train(const RouterOptions *options, const GemCorpus *corpus, GemRouterNetwork *n
       return FALSE;
     }
   }
-  RouterTraining self = {
-      .options = options, .corpus = corpus, .network = network, .lanes = g_new0(Lane, options->lanes)};
+  g_autoptr(GArray) newline = g_array_new(FALSE, FALSE, sizeof(guint32));
+  if (!gem_tokenizer_encode(tokenizer, "\n", 1, newline, NULL, error)) {
+    return FALSE;
+  }
+  RouterTraining self = {.options = options,
+                         .corpus = corpus,
+                         .network = network,
+                         .newline = g_array_index(newline, guint32, newline->len - 1),
+                         .lanes = g_new0(Lane, options->lanes)};
   for (gint lane = 0; lane < options->lanes; lane++) {
     self.lanes[lane].batch = gem_batch_new((gsize)options->batch_tokens);
     self.lanes[lane].pass = gem_router_pass_new(network);
@@ -143,6 +175,7 @@ load_corpus(
                                      .all_licences = split == GEM_SPLIT_HELD_OUT,
                                      .most_documents =
                                          split == GEM_SPLIT_HELD_OUT ? (gsize)options->documents : 0,
+                                     .bare_too = split == GEM_SPLIT_TRAIN,
                                      .ask_template = GEM_PRESET_ASK_TEMPLATE};
   return gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
 }
@@ -178,7 +211,7 @@ run_router(const RouterOptions *options, GError **error)
   }
   g_autoptr(GemRouterNetwork) network =
       gem_router_network_new(&preset.router, gem_preset_domains, LONGEST_CROP);
-  return train(options, corpus, network, error);
+  return train(options, corpus, tokenizer, network, error);
 }
 
 int
@@ -194,7 +227,7 @@ gem_train_router_command(int argc, char **argv)
                      .decay_share = 1.0,
                      .weight_decay = 0.05,
                      .checkpoint_minutes = 5.0,
-                     .general_share = 0.25,
+                     .general_share = 0.15,
                      .task_share = 0.6,
                      .threshold = 0.7};
   const GOptionEntry entries[] = {
@@ -222,7 +255,7 @@ gem_train_router_command(int argc, char **argv)
       {"seed", 0, 0, G_OPTION_ARG_INT64, &o.seed, "Of weights and sampling (1)", "N"},
       {"checkpoint-minutes", 0, 0, G_OPTION_ARG_DOUBLE, &o.checkpoint_minutes, "Between two checkpoints (5)",
        "M"},
-      {"general-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.general_share, "Share of draws of no domain (0.25)",
+      {"general-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.general_share, "Share of draws of no domain (0.15)",
        "R"},
       {"task-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.task_share, "Share of draws that are task lines (0.6)",
        "R"},
