@@ -60,8 +60,9 @@ append_draw(Pretraining *self, Lane *lane, GemBatch *batch, const GemDraw *draw,
     g_array_append_val(lane->window, self->bos);
   }
   g_array_append_vals(lane->window, draw->tokens, draw->n);
+  /* drawn in any case, so that the model to compare with sees the same text */
   gboolean dropped =
-      self->options->general_only || gem_random_uniform(random) < self->options->residual_dropout;
+      gem_random_uniform(random) < self->options->residual_dropout || self->options->general_only;
   gsize first = batch->n;
   gem_batch_append(batch, (const guint32 *)(gpointer)lane->window->data, lane->window->len,
                    dropped ? GEM_ROUTE_GENERAL : draw->domain, 1.0f);
@@ -84,9 +85,7 @@ route_batch(Pretraining *self, Lane *lane, GemBatch *batch)
                          batch);
   const guint32 *start = (const guint32 *)(gpointer)batch->start->data;
   for (gsize s = 0; s < gem_batch_n_sequences(batch); s++) {
-    /* drawn in any case, so that the model to compare with sees the same text */
-    gboolean dropped =
-        gem_random_uniform(random) < self->options->residual_dropout || self->options->general_only;
+    gboolean dropped = labels[start[s]] == GEM_ROUTE_GENERAL;
     for (gsize i = start[s]; dropped && i < start[s + 1]; i++) {
       batch->route[i] = GEM_ROUTE_GENERAL;
     }
