@@ -505,12 +505,14 @@ test_routes(void)
   g_assert_cmpuint(answer->routed->len, ==, answer->prompt_tokens + answer->generated_tokens);
   for (guint i = 0; i < answer->prompt_tokens; i++) {
     const GemRoutedToken *token = answer->routed->pdata[i];
+    g_autoptr(GemPathwayInfo) info = NULL;
 
     if (token->length > 0) {
       g_assert_cmpuint(token->offset, ==, end);
       end += token->length;
     }
-    g_assert_nonnull(gem_engine_get_pathway(test->engine, token->pathway));
+    info = gem_engine_get_pathway(test->engine, token->pathway);
+    g_assert_nonnull(info);
   }
   g_assert_cmpuint(end, ==, strlen(PROMPT));
   g_assert_cmpstr(((GemRoutedToken *)answer->routed->pdata[0])->piece, ==, "<s>");

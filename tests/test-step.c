@@ -318,6 +318,53 @@ test_together(void)
   }
 }
 
+/* What a slide leaves runs like a sequence of its own: the same tokens and routes, at positions from 0 on. */
+static void
+test_slide(void)
+{
+  GemTestEngine *test = gem_test_engine_new();
+  g_autoptr(Scene) scene = NULL;
+  guint32 tokens[N];
+  GemSequenceState *sequence;
+  g_autofree float *before = NULL;
+  g_autofree float *after = NULL;
+  g_autofree double *expected = NULL;
+  g_autofree guint8 *routes = NULL;
+  Outputs outputs = {0};
+  GemStepSpan span = {.output = keep_output, .data = &outputs};
+  guint dropped, left;
+
+  test->config.kv_half = TRUE;
+  scene = scene_new(test);
+  fill_tokens(scene, 13, tokens);
+  tokens[0] = GEM_TEST_BOS;
+  sequence = forced_sequence(scene, tokens, 0);
+  routes = g_memdup2(sequence->routes->data, N);
+  before = run_in_blocks(scene, sequence, 16, FALSE);
+
+  dropped = gem_sequence_state_slide(sequence, GEM_TEST_BOS);
+  left = N - dropped;
+  g_assert_cmpuint(dropped, ==, N / 2);
+  g_assert_cmpuint(gem_sequence_state_pending(sequence), ==, left);
+  memmove(tokens + 1, tokens + 1 + dropped, (left - 1) * sizeof *tokens);
+  memmove(routes + 1, routes + 1 + dropped, left - 1);
+  g_assert_cmpmem(sequence->tokens->data, left * sizeof *tokens, tokens, left * sizeof *tokens);
+  g_assert_cmpmem(sequence->routes->data, left, routes, left);
+
+  outputs = (Outputs){.width = scene->runtime->shape->vocab};
+  outputs.rows = after = g_new(float, left *outputs.width);
+  span.sequence = sequence;
+  span.rows = left;
+  g_assert_true(gem_step_run(scene->step, &span, 1, NULL));
+  expected = reference_forward(scene->files, tokens, left, routes, 0, cache_type(scene), FALSE);
+  gem_test_assert_close(after, expected, left * outputs.width, TOLERANCE);
+  /* No token is counted twice. */
+  g_assert_cmpuint(sequence->rows_by_pathway[0] + sequence->rows_by_pathway[1] +
+                       sequence->rows_by_pathway[2] + sequence->rows_by_pathway[3],
+                   ==, N);
+  gem_sequence_state_free(scene->runtime, sequence);
+}
+
 /* A domain without its file: its tokens run through general alone, and are counted there. */
 static void
 test_missing_domain(void)
@@ -370,6 +417,7 @@ main(int argc, char **argv)
   g_test_add_func("/step/router", test_router);
   g_test_add_func("/step/blocks", test_blocks);
   g_test_add_func("/step/together", test_together);
+  g_test_add_func("/step/slide", test_slide);
   g_test_add_func("/step/missing-domain", test_missing_domain);
   return g_test_run();
 }

@@ -15,8 +15,9 @@ gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set)
       .clusters = runtime->clusters_needed,
   };
 
-  self->tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
-  self->routes = g_byte_array_new();
+  /* As many as there may ever be: the array never moves, so that no copy of the text is left behind. */
+  self->tokens = g_array_sized_new(FALSE, FALSE, sizeof(guint32), runtime->context);
+  self->routes = g_byte_array_sized_new(runtime->context);
   self->cluster_set = cluster_set;
   self->cache = gem_kv_cache_new(&shape);
   return self;
@@ -88,19 +89,6 @@ ask_router(GemRuntime *runtime,
   return TRUE;
 }
 
-/* The tokens of a longer array: the old one is wiped, as realloc would not. */
-static void
-append_tokens(GemSequenceState *self, const guint32 *tokens, guint n)
-{
-  GArray *longer = g_array_sized_new(FALSE, FALSE, sizeof(guint32), 2 * (self->tokens->len + n));
-
-  g_array_append_vals(longer, self->tokens->data, self->tokens->len);
-  g_array_append_vals(longer, tokens, n);
-  explicit_bzero(self->tokens->data, self->tokens->len * sizeof(guint32));
-  g_array_unref(self->tokens);
-  self->tokens = longer;
-}
-
 gboolean
 gem_sequence_state_append(GemRuntime *runtime,
                           GemSequenceState *self,
@@ -132,7 +120,7 @@ gem_sequence_state_append(GemRuntime *runtime,
     }
     g_byte_array_append(self->routes, &route, 1);
   }
-  append_tokens(self, tokens, n);
+  g_array_append_vals(self->tokens, tokens, n);
   return TRUE;
 }
 
