@@ -268,6 +268,7 @@ test_sequences(void)
   g_clear_object(&one);
   two = gem_engine_new_sequence(test->engine, NULL, &error);
   g_assert_no_error(error);
+  g_assert_nonnull(two);
 }
 
 /* Dense attention has no clusters that a call could ask for. */

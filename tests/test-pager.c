@@ -190,6 +190,7 @@ test_damaged(gconstpointer data)
   g_assert_error(error, GEM_ERROR, GEM_ERROR_PATHWAY);
   g_clear_error(&error);
   text = gem_test_greedy(test->engine, PROMPT, 10, NULL);
+  g_assert_cmpuint(strlen(text), >, 0);
   check_state(test->engine, "legal", GEM_PATHWAY_ABSENT);
   g_assert_false(page(test->engine, gem_engine_page_in_async, "legal", &error));
   g_assert_error(error, GEM_ERROR, GEM_ERROR_PATHWAY);
@@ -256,6 +257,7 @@ test_missing_module(void)
   g_assert_nonnull(info->reason);
   g_assert_nonnull(strstr(info->reason, "stem.so"));
   text = gem_test_greedy(test->engine, PROMPT, 10, NULL);
+  g_assert_cmpuint(strlen(text), >, 0);
   check_state(test->engine, "stem", GEM_PATHWAY_ABSENT);
   gem_test_remove_folder(dir);
 }

@@ -341,6 +341,7 @@ test_slide(void)
   sequence = forced_sequence(scene, tokens, 0);
   routes = g_memdup2(sequence->routes->data, N);
   before = run_in_blocks(scene, sequence, 16, FALSE);
+  g_assert_nonnull(before);
 
   dropped = gem_sequence_state_slide(sequence, GEM_TEST_BOS);
   left = N - dropped;

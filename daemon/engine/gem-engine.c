@@ -142,6 +142,24 @@ report_start(Start *start, GError *error)
   g_mutex_unlock(&start->mutex);
 }
 
+/* Files, modules and weights. */
+static gboolean
+open_model(GemEngine *self, const GemEngineConfig *config, GError **error)
+{
+  self->files = gem_runtime_open_files(config, error);
+  if (self->files == NULL) {
+    return FALSE;
+  }
+  self->runtime = gem_runtime_open(config, self->files, error);
+  if (self->runtime == NULL) {
+    return FALSE;
+  }
+  /* What is needed of these two is packed now; names and shape stay. */
+  g_clear_pointer(&self->files->general, gem_gguf_unref);
+  g_clear_pointer(&self->files->router, gem_gguf_unref);
+  return TRUE;
+}
+
 static gpointer
 engine_thread(gpointer data)
 {
@@ -150,17 +168,10 @@ engine_thread(gpointer data)
   GError *error = NULL;
   guint block = start->config->prefill_block;
 
-  self->files = gem_runtime_open_files(start->config, &error);
-  if (self->files != NULL) {
-    self->runtime = gem_runtime_open(start->config, self->files, &error);
-  }
-  if (self->runtime == NULL) {
+  if (!open_model(self, start->config, &error)) {
     report_start(start, error);
     return NULL;
   }
-  /* What is needed of these two is packed now; names and shape stay. */
-  g_clear_pointer(&self->files->general, gem_gguf_unref);
-  g_clear_pointer(&self->files->router, gem_gguf_unref);
   self->states = g_ptr_array_new();
   self->scheduler = gem_scheduler_new(self->runtime, block > 0 ? block : DEFAULT_PREFILL_BLOCK, &self->beat);
   gem_beat_now(&self->beat);

@@ -220,6 +220,7 @@ gem_sampler_pick(GemSampler *self, const float *logits, guint n, guint32 *ret_to
   } else if (self->top_p < 1) {
     kept = select_likeliest(self->candidates, count, count, self->top_p * mass, &mass);
   }
+  g_assert(kept > 0);
   *ret_token = walk_to(self->candidates + count, kept, gem_sampler_next_uniform(self) * mass);
   return TRUE;
 }

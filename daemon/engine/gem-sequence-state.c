@@ -104,7 +104,8 @@ gem_sequence_state_append(GemRuntime *runtime,
 
   g_assert(self->tokens->len + n <= runtime->context);
   if (probabilities == NULL && asked) {
-    probabilities = scratch = g_new(float, (gsize)n *domains);
+    scratch = g_new(float, (gsize)n *domains);
+    probabilities = scratch;
   }
   if (asked && !ask_router(runtime, self, tokens, n, routing->causal, probabilities, error)) {
     return FALSE;

@@ -81,6 +81,7 @@ set_state(GemPager *self, Entry *entry, GemPathwayState state)
 static void
 refuse(GemPager *self, Entry *entry, const GError *cause, GError **error)
 {
+  g_assert(cause != NULL);
   g_mutex_lock(&self->mutex);
   entry->state = GEM_PATHWAY_ABSENT;
   g_free(entry->reason);
