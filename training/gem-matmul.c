@@ -103,7 +103,13 @@ gem_matmul(gboolean transpose_a,
            float *c,
            gsize ldc)
 {
-  if (m == 0 || n == 0) {
+  if (m == 0 || n == 0 || (k == 0 && add)) {
+    return;
+  }
+  if (k == 0) {
+    for (gsize row = 0; row < m; row++) {
+      memset(c + row * ldc, 0, n * sizeof(float));
+    }
     return;
   }
   if (engine == GEM_MATMUL_BF16_AMX) {
