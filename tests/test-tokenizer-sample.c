@@ -191,12 +191,13 @@ test_errors(Fixture *fixture, gconstpointer data)
   g_autofree char *corpus = g_build_filename(fixture->folder, "corpus", NULL);
   g_autofree char *elsewhere = g_build_filename(fixture->folder, "elsewhere", NULL);
 
-  write_file(fixture, "tasks/large/open/train.jsonl", "{\"input\": \"a\"}\n{\"input\": \n");
+  write_file(fixture, "tasks/large/open/train.jsonl",
+             "{\"input\": \"a\", \"target\": \"b\"}\n{\"input\": \n");
   assert_fails(fixture, "train.jsonl: line 2: ");
   write_file(fixture, "tasks/large/open/train.jsonl", "\n[1]\n");
-  assert_fails(fixture, "train.jsonl: line 2 is no JSON object");
+  assert_fails(fixture, "train.jsonl: line 2: no object with the strings \"input\" and \"target\"");
   write_file(fixture, "manifest.json", "{\"tasks\": [3]}");
-  assert_fails(fixture, "manifest.json: a task without a domain or a name");
+  assert_fails(fixture, "manifest.json: task 1 has no domain or no name");
   write_file(fixture, "manifest.json", "{\"tasks\": 3}");
   assert_fails(fixture, "manifest.json: there is no array \"tasks\"");
   g_assert_cmpint(g_rename(corpus, elsewhere), ==, 0);

@@ -1,10 +1,9 @@
 #include "training/gem-corpus.h"
 
-#include <json-glib/json-glib.h>
 #include <math.h>
 #include <string.h>
 
-#define HELD_OUT_EVERY 50
+#include "training/gem-data-folder.h"
 
 typedef struct {
   const GemCorpusOptions *options;
@@ -79,32 +78,21 @@ plan_corpus(Loading *loading, const char *const *domains)
 static gboolean
 plan_tasks(Loading *loading, const char *const *domains, GError **error)
 {
-  g_autofree char *path = g_build_filename(loading->options->folder, "manifest.json", NULL);
-  g_autoptr(JsonParser) parser = json_parser_new();
-  if (!json_parser_load_from_file(parser, path, error)) {
-    return FALSE;
-  }
-  JsonNode *root = json_parser_get_root(parser);
-  JsonArray *tasks =
-      JSON_NODE_HOLDS_OBJECT(root) && json_object_has_member(json_node_get_object(root), "tasks")
-          ? json_object_get_array_member(json_node_get_object(root), "tasks")
-          : NULL;
-  for (guint i = 0; tasks != NULL && i < json_array_get_length(tasks); i++) {
-    JsonObject *task = json_array_get_object_element(tasks, i);
-    const char *domain = json_object_get_string_member_with_default(task, "domain", "");
-    const char *name = json_object_get_string_member_with_default(task, "name", "");
-    gboolean permissive = json_object_get_boolean_member_with_default(task, "permissive", FALSE);
-    if ((!permissive && !loading->options->all_licences) || !domain_is_known(domains, domain)) {
+  const char *folder = loading->options->folder;
+  const char *file = loading->options->split == GEM_SPLIT_TRAIN ? "train.jsonl" : "test.jsonl";
+  g_autoptr(GPtrArray) tasks = gem_data_folder_read_tasks(folder, error);
+  for (guint i = 0; tasks != NULL && i < tasks->len; i++) {
+    const GemDataTask *task = tasks->pdata[i];
+    if ((!task->permissive && !loading->options->all_licences) || !domain_is_known(domains, task->domain)) {
       continue;
     }
-    const char *file = loading->options->split == GEM_SPLIT_TRAIN ? "train.jsonl" : "test.jsonl";
-    g_autofree char *lines = g_build_filename(loading->options->folder, "tasks", domain, name, file, NULL);
-    g_autofree char *label = g_strconcat(domain, "/", name, NULL);
-    if (g_file_test(lines, G_FILE_TEST_IS_REGULAR)) {
-      add_planned(loading, label, domain_index(domains, domain), TRUE, g_steal_pointer(&lines));
+    g_autofree char *path = gem_data_task_path(folder, task, file);
+    g_autofree char *label = g_strconcat(task->domain, "/", task->name, NULL);
+    if (g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+      add_planned(loading, label, domain_index(domains, task->domain), TRUE, g_steal_pointer(&path));
     }
   }
-  return TRUE;
+  return tasks != NULL;
 }
 
 /* Whether the i-th of `total` is among `most` evenly picked ones. */
@@ -183,35 +171,37 @@ read_corpus_document(
   return append_bare(loading, source, text, length, tokens, error);
 }
 
+typedef struct {
+  const char *text; /* borrowed */
+  gsize length;
+} Text;
+
+/* The documents of the split that is being read. */
+static GArray *
+split_documents(const char *text, gsize size, GemSplit split)
+{
+  GArray *documents = g_array_new(FALSE, FALSE, sizeof(Text));
+  const char *at = text;
+  Text document;
+  for (gsize i = 0; (document.text = gem_data_next_document(&at, text + size, &document.length)) != NULL;
+       i++) {
+    if (gem_data_is_held_out(i) == (split == GEM_SPLIT_HELD_OUT)) {
+      g_array_append_val(documents, document);
+    }
+  }
+  return documents;
+}
+
 static gboolean
 read_corpus(const Loading *loading, GemSource *source, const char *text, gsize size, GError **error)
 {
-  g_autoptr(GArray) starts = g_array_new(FALSE, FALSE, sizeof(gsize));
-  const char *end = text + size, *at = text;
-  while (at < end) {
-    gsize offset = (gsize)(at - text);
-    g_array_append_val(starts, offset);
-    const char *blank = strstr(at, "\n\n");
-    at = blank != NULL ? blank + strspn(blank, "\n") : end;
-  }
-  gsize total = starts->len, wanted = 0;
+  g_autoptr(GArray) documents = split_documents(text, size, loading->options->split);
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
-  gsize held_out_total = (total + HELD_OUT_EVERY - 1) / HELD_OUT_EVERY;
-  for (gsize i = 0; i < total; i++) {
-    gboolean held_out = i % HELD_OUT_EVERY == 0;
-    if (held_out != (loading->options->split == GEM_SPLIT_HELD_OUT)) {
-      continue;
-    }
-    gsize among = held_out ? held_out_total : total - held_out_total;
-    if (!is_picked(wanted++, among, loading->options->most_documents)) {
-      continue;
-    }
-    gsize first = g_array_index(starts, gsize, i),
-          last = i + 1 < total ? g_array_index(starts, gsize, i + 1) : size;
-    while (last > first && text[last - 1] == '\n') {
-      last--;
-    }
-    if (last > first && !read_corpus_document(loading, source, text + first, last - first, tokens, error)) {
+  for (gsize i = 0; i < documents->len; i++) {
+    const Text *document = &g_array_index(documents, Text, i);
+    if (document->length > 0 && is_picked(i, documents->len, loading->options->most_documents) &&
+        !read_corpus_document(loading, source, document->text, document->length, tokens, error)) {
+      g_prefix_error(error, "document at byte %" G_GSIZE_FORMAT ": ", (gsize)(document->text - text));
       return FALSE;
     }
   }
@@ -219,46 +209,34 @@ read_corpus(const Loading *loading, GemSource *source, const char *text, gsize s
 }
 
 static gboolean
-read_task_line(const Loading *loading, GemSource *source, JsonParser *parser, GArray *tokens, GError **error)
+read_task_line(const Loading *loading, GemSource *source, const char *text, GArray *tokens, GError **error)
 {
-  JsonNode *root = json_parser_get_root(parser);
-  if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root)) {
-    return TRUE;
-  }
-  JsonObject *line = json_node_get_object(root);
-  const char *input = json_object_get_string_member_with_default(line, "input", NULL);
-  const char *target = json_object_get_string_member_with_default(line, "target", NULL);
-  if (input == NULL || target == NULL) {
-    return TRUE;
-  }
+  g_auto(GemDataLine) line = {0};
   guint32 eos = gem_tokenizer_eos(loading->tokenizer);
   g_array_set_size(tokens, 0);
-  if (!gem_tokenizer_encode_template(loading->tokenizer, loading->options->ask_template, input, tokens,
+  if (!gem_data_line_parse(text, &line, error) ||
+      !gem_tokenizer_encode_template(loading->tokenizer, loading->options->ask_template, line.input, tokens,
                                      error)) {
     return FALSE;
   }
   guint answer = tokens->len;
-  if (!gem_tokenizer_encode(loading->tokenizer, target, -1, tokens, NULL, error)) {
+  if (!gem_tokenizer_encode(loading->tokenizer, line.target, -1, tokens, NULL, error)) {
     return FALSE;
   }
   g_array_append_val(tokens, eos);
   append_document(source, tokens, answer);
-  return append_bare(loading, source, input, strlen(input), tokens, error);
+  return append_bare(loading, source, line.input, strlen(line.input), tokens, error);
 }
 
 static gboolean
-read_task(const Loading *loading, GemSource *source, char *text, GError **error)
+read_task(const Loading *loading, GemSource *source, const char *text, GError **error)
 {
   g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-  g_autoptr(JsonParser) parser = json_parser_new();
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
   gsize total = g_strv_length(lines);
   for (gsize i = 0; i < total; i++) {
-    if (*lines[i] == '\0' || !is_picked(i, total, loading->options->most_documents)) {
-      continue;
-    }
-    if (!json_parser_load_from_data(parser, lines[i], -1, error) ||
-        !read_task_line(loading, source, parser, tokens, error)) {
+    if (*lines[i] != '\0' && is_picked(i, total, loading->options->most_documents) &&
+        !read_task_line(loading, source, lines[i], tokens, error)) {
       g_prefix_error(error, "line %" G_GSIZE_FORMAT ": ", i + 1);
       return FALSE;
     }
@@ -318,43 +296,53 @@ load_on_all_cores(Loading *loading)
   }
 }
 
+/* What is to be read, in the order in which it is kept. */
+static gboolean
+plan(Loading *loading, const char *const *domains, GError **error)
+{
+  const GemCorpusOptions *options = loading->options;
+  if (gem_tokenizer_bos(loading->tokenizer) == G_MAXUINT32 ||
+      gem_tokenizer_eos(loading->tokenizer) == G_MAXUINT32) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED,
+                "the tokenizer has no tokens for the beginning and the end of a text");
+    return FALSE;
+  }
+  if (options->corpus) {
+    plan_corpus(loading, domains);
+  }
+  if (options->tasks && !plan_tasks(loading, domains, error)) {
+    return FALSE;
+  }
+  if (loading->sources->len == 0) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING,
+                "%s: no corpus/DOMAIN.txt and no tasks/DOMAIN/NAME/*.jsonl of a known domain",
+                options->folder);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 GemCorpus *
 gem_corpus_load(const GemCorpusOptions *options,
                 const char *const *domains,
                 GemTokenizer *tokenizer,
                 GError **error)
 {
-  Loading loading = {.options = options, .tokenizer = tokenizer};
+  g_autoptr(GPtrArray) sources = g_ptr_array_new_with_free_func(source_free);
+  g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+  Loading loading = {.options = options, .tokenizer = tokenizer, .paths = paths, .sources = sources};
+  if (!plan(&loading, domains, error)) {
+    return NULL;
+  }
   g_mutex_init(&loading.lock);
-  loading.paths = g_ptr_array_new_with_free_func(g_free);
-  loading.sources = g_ptr_array_new_with_free_func(source_free);
-  gboolean planned = TRUE;
-  if (options->corpus) {
-    plan_corpus(&loading, domains);
-  }
-  if (options->tasks) {
-    planned = plan_tasks(&loading, domains, error);
-  }
-  if (planned && loading.sources->len == 0) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING,
-                "%s: no corpus/DOMAIN.txt and no tasks/DOMAIN/NAME/*.jsonl of a known domain",
-                options->folder);
-    planned = FALSE;
-  }
-  if (planned) {
-    load_on_all_cores(&loading);
-  }
-  g_ptr_array_unref(loading.paths);
+  load_on_all_cores(&loading);
   g_mutex_clear(&loading.lock);
-  if (!planned || loading.error != NULL) {
-    if (loading.error != NULL) {
-      g_propagate_error(error, loading.error);
-    }
-    g_ptr_array_unref(loading.sources);
+  if (loading.error != NULL) {
+    g_propagate_error(error, loading.error);
     return NULL;
   }
   GemCorpus *self = g_new0(GemCorpus, 1);
-  self->sources = loading.sources;
+  self->sources = g_steal_pointer(&sources);
   self->n_domains = g_strv_length((char **)domains);
   return self;
 }
@@ -367,6 +355,26 @@ gem_corpus_n_tokens(const GemCorpus *self)
     total += ((GemSource *)self->sources->pdata[i])->tokens->len;
   }
   return total;
+}
+
+gboolean
+gem_corpus_check_draw(const GemCorpus *self, double general_share, GError **error)
+{
+  gboolean has_general = FALSE, has_domains = FALSE;
+  for (guint i = 0; i < self->sources->len; i++) {
+    const GemSource *source = self->sources->pdata[i];
+    has_general |= source->domain == GEM_ROUTE_GENERAL && source->documents->len > 0;
+    has_domains |= source->domain != GEM_ROUTE_GENERAL && source->documents->len > 0;
+  }
+  gboolean asks_general = general_share > 0.0 || self->n_domains == 0;
+  gboolean asks_domains = general_share < 1.0 && self->n_domains > 0;
+  if ((asks_general && has_general) || (asks_domains && has_domains)) {
+    return TRUE;
+  }
+  g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING,
+              "with a share of general text of %g nothing can be drawn: there is %s", general_share,
+              has_general ? "general text alone" : (has_domains ? "no general text" : "no text"));
+  return FALSE;
 }
 
 /* A source of that domain and kind by chance: tasks by the square root of their size, so that none drowns;

@@ -1,10 +1,7 @@
 /*
- * The text that is trained on and measured with: a folder
- *   corpus/DOMAIN.txt                       documents, a blank line between them
- *   tasks/DOMAIN/NAME/{train,dev,test}.jsonl  {"input", "choices" (or labels.json beside), "target"}
- *   manifest.json                           which tasks are permissive
- * as token ids. A document of the corpus is <s> text </s>; a task's line is the model's ask template around
- * the input, then the target and </s>.
+ * The text of a data folder (gem-data-folder.h) as token ids, to train on and to measure with. A document of
+ * the corpus is <s> text </s>; a task's line is the model's ask template around the input, then the target
+ * and </s>.
  */
 #pragma once
 
@@ -17,7 +14,7 @@
 
 typedef enum {
   GEM_SPLIT_TRAIN,    /* corpus: all but the held-out documents; tasks: train.jsonl */
-  GEM_SPLIT_HELD_OUT, /* corpus: every 50th document; tasks: test.jsonl */
+  GEM_SPLIT_HELD_OUT, /* corpus: those documents; tasks: test.jsonl */
 } GemSplit;
 
 typedef struct {
@@ -52,8 +49,8 @@ typedef struct {
   gpointer data;
 } GemCorpusOptions;
 
-/* Reads and tokenizes, on all cores. A folder without any source of a kind asked for is an error that names
- * it. */
+/* Reads and tokenizes, on all cores. Sources of other domains are left out. Errors name the folder, or the
+ * file and the line or byte that cannot be read; a folder without any source of a kind asked for is one. */
 GemCorpus *
 gem_corpus_load(const GemCorpusOptions *options,
                 const char *const *domains,
@@ -66,6 +63,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemCorpus, gem_corpus_free)
 gsize
 gem_corpus_n_tokens(const GemCorpus *self);
 
+/* Whether there is text that gem_corpus_draw could ever return with this share of general text. */
+gboolean
+gem_corpus_check_draw(const GemCorpus *self, double general_share, GError **error);
+
 /* What a draw returns: a window of one document. `tokens` is borrowed. */
 typedef struct {
   const guint32 *tokens; /* the window; tokens[0] of a later window of a long document follows an <s> that the
@@ -77,8 +78,8 @@ typedef struct {
   gboolean is_task;
 } GemDraw;
 
-/* A window of at most `longest` tokens: domain by weight (general, adaptive and multilingual have their own),
- * then kind, source and document by chance. */
+/* A window of at most `longest` tokens: general text with its share, else any domain with the same chance;
+ * then kind, source and document by chance. Never returns for a share that gem_corpus_check_draw refuses. */
 GemDraw
 gem_corpus_draw(
     const GemCorpus *self, GemRandom *random, guint longest, double general_share, double task_share);

@@ -56,22 +56,34 @@ add_part(const GemParameters *parameters,
   return TRUE;
 }
 
-/* Control tokens, the 256 bytes, and pieces that no text has. */
+/* Control tokens, the 256 bytes, the space, and pieces that no text has. */
+static char *
+byte_tokenizer_piece(guint id, gint32 *ret_type)
+{
+  const char *const control[] = {"<unk>", "<s>", "</s>", "<|user|>", "<|model|>"};
+  const guint first_byte = G_N_ELEMENTS(control), space = first_byte + 256;
+  enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, UNUSED = 5, BYTE = 6 };
+  if (id < first_byte) {
+    *ret_type = id == 0 ? UNKNOWN : CONTROL;
+    return g_strdup(control[id]);
+  }
+  if (id < space) {
+    *ret_type = BYTE;
+    return g_strdup_printf("<0x%02X>", id - first_byte);
+  }
+  *ret_type = id == space ? NORMAL : UNUSED;
+  return id == space ? g_strdup("\xe2\x96\x81") : g_strdup_printf("<unused%u>", id);
+}
+
 static void
 write_byte_tokenizer(guint vocab, GemGgufWriter *writer)
 {
-  const char *const control[] = {"<unk>", "<s>", "</s>", "<|user|>", "<|model|>"};
-  const gint32 control_types[] = {2, 3, 3, 3, 3};
-  const guint n_control = G_N_ELEMENTS(control);
   g_autoptr(GPtrArray) pieces = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
   g_autofree float *scores = g_new0(float, vocab);
   g_autofree gint32 *types = g_new0(gint32, vocab);
-  for (guint i = 0; i < vocab; i++) {
-    g_autofree char *piece = i < n_control         ? g_strdup(control[i])
-                             : i < n_control + 256 ? g_strdup_printf("<0x%02X>", i - n_control)
-                                                   : g_strdup_printf("<unused%u>", i);
-    g_ptr_array_add(pieces, g_bytes_new(piece, strlen(piece)));
-    types[i] = i < n_control ? control_types[i] : i < n_control + 256 ? 6 : 5;
+  for (guint id = 0; id < vocab; id++) {
+    char *piece = byte_tokenizer_piece(id, &types[id]);
+    g_ptr_array_add(pieces, g_bytes_new_take(piece, strlen(piece)));
   }
   gem_gguf_writer_set_string(writer, "tokenizer.ggml.model", "llama");
   gem_gguf_writer_set_bytes_array(writer, "tokenizer.ggml.tokens", pieces);
@@ -136,14 +148,9 @@ write_pathway(const GemExport *export,
               GPtrArray *files,
               GError **error)
 {
-  const GemModelShape *shape = &export->backbone->shape;
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
   g_autofree char *part = g_strdup_printf("pathway-%s", domain), *file = gem_model_pathway_file(domain);
-  gem_gguf_writer_set_string(writer, "general.architecture", "gempathway");
-  gem_gguf_writer_set_string(writer, "gempathway.domain", domain);
-  gem_gguf_writer_set_uint(writer, "gempathway.embedding_length", shape->width);
-  gem_gguf_writer_set_uint(writer, "gempathway.block_count", shape->layers);
-  gem_gguf_writer_set_uint(writer, "gempathway.feed_forward_length", shape->domain_ffn);
+  gem_pathway_write(&export->backbone->shape, domain, writer);
   return add_part(export->backbone->parameters, part, export->values, types, writer, error) &&
          write_file(writer, folder, file, files, error);
 }

@@ -1,13 +1,12 @@
 #include "training/gem-tokenizer-sample.h"
 
 #include <errno.h>
-#include <json-glib/json-glib.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "training/gem-data-folder.h"
 #include "training/gem-random.h"
 
-#define HELD_OUT_EVERY      50 /* as gem-corpus.c holds documents out */
 #define MULTILINGUAL_WEIGHT 1.5
 #define CORPUS_WEIGHT       0.6
 #define TASKS_WEIGHT        0.4 /* of all tasks of a domain together */
@@ -89,24 +88,22 @@ domain_size(const Domain *domain)
 
 /* ---- reading ---- */
 
-/* Documents stand between blank lines; every HELD_OUT_EVERY-th is held out. */
+/* All but the held-out documents. */
 static gboolean
 read_corpus_file(const char *path, GString *text, GError **error)
 {
   g_autofree char *contents = NULL;
-  gsize n_document = 0;
+  const char *at, *document;
+  gsize size, length;
 
-  if (!g_file_get_contents(path, &contents, NULL, error))
+  if (!g_file_get_contents(path, &contents, &size, error))
     return FALSE;
-  for (const char *p = contents; *p; n_document++) {
-    const char *blank = strstr(p, "\n\n");
-    const char *end = blank ? blank : p + strlen(p);
-
-    if (n_document % HELD_OUT_EVERY != 0) {
-      g_string_append_len(text, p, end - p);
+  at = contents;
+  for (gsize i = 0; (document = gem_data_next_document(&at, contents + size, &length)); i++) {
+    if (!gem_data_is_held_out(i)) {
+      g_string_append_len(text, document, (gssize)length);
       g_string_append_c(text, '\n');
     }
-    p = end + strspn(end, "\n");
   }
   return TRUE;
 }
@@ -144,92 +141,44 @@ read_corpora(const char *folder, GPtrArray *domains, GError **error)
   return TRUE;
 }
 
-static void
-append_member(GString *text, JsonObject *object, const char *member)
-{
-  const char *value = json_object_get_string_member_with_default(object, member, NULL);
-
-  if (value) {
-    g_string_append(text, value);
-    g_string_append_c(text, '\n');
-  }
-}
-
-/* Each line is an object with "input" and "target". */
 static gboolean
 read_task_file(const char *path, GString *text, GError **error)
 {
   g_autofree char *contents = NULL;
   g_auto(GStrv) lines = NULL;
-  g_autoptr(JsonParser) parser = json_parser_new();
 
   if (!g_file_get_contents(path, &contents, NULL, error))
     return FALSE;
   lines = g_strsplit(contents, "\n", -1);
   for (guint i = 0; lines[i]; i++) {
-    JsonNode *root;
+    g_auto(GemDataLine) line = {0};
 
     if (*lines[i] == '\0')
       continue;
-    if (!json_parser_load_from_data(parser, lines[i], -1, error)) {
+    if (!gem_data_line_parse(lines[i], &line, error)) {
       g_prefix_error(error, "%s: line %u: ", path, i + 1);
       return FALSE;
     }
-    root = json_parser_get_root(parser);
-    if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
-      g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: line %u is no JSON object", path, i + 1);
-      return FALSE;
-    }
-    append_member(text, json_node_get_object(root), "input");
-    append_member(text, json_node_get_object(root), "target");
+    g_string_append_printf(text, "%s\n%s\n", line.input, line.target);
   }
   return TRUE;
-}
-
-static gboolean
-read_task(const char *folder, JsonNode *entry, GPtrArray *domains, GError **error)
-{
-  JsonObject *task = JSON_NODE_HOLDS_OBJECT(entry) ? json_node_get_object(entry) : NULL;
-  const char *domain = task ? json_object_get_string_member_with_default(task, "domain", NULL) : NULL;
-  const char *name = task ? json_object_get_string_member_with_default(task, "name", NULL) : NULL;
-  g_autofree char *path = NULL;
-
-  if (!domain || !name) {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "%s/manifest.json: a task without a domain or a name", folder);
-    return FALSE;
-  }
-  if (!json_object_get_boolean_member_with_default(task, "permissive", FALSE))
-    return TRUE;
-  path = g_build_filename(folder, "tasks", domain, name, "train.jsonl", NULL);
-  if (!g_file_test(path, G_FILE_TEST_EXISTS)) /* a task may be there for measuring only */
-    return TRUE;
-  return read_task_file(path, add_source(domains, domain, TRUE), error);
 }
 
 static gboolean
 read_tasks(const char *folder, GPtrArray *domains, GError **error)
 {
-  g_autofree char *path = g_build_filename(folder, "manifest.json", NULL);
-  g_autoptr(JsonParser) parser = json_parser_new();
-  JsonNode *root, *tasks;
+  g_autoptr(GPtrArray) tasks = gem_data_folder_read_tasks(folder, error);
 
-  if (!json_parser_load_from_file(parser, path, error)) {
-    g_prefix_error(error, "%s: ", path);
-    return FALSE;
-  }
-  root = json_parser_get_root(parser);
-  tasks = root && JSON_NODE_HOLDS_OBJECT(root) ? json_object_get_member(json_node_get_object(root), "tasks")
-                                               : NULL;
-  if (!tasks || !JSON_NODE_HOLDS_ARRAY(tasks)) {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: there is no array \"tasks\"", path);
-    return FALSE;
-  }
-  for (guint i = 0; i < json_array_get_length(json_node_get_array(tasks)); i++) {
-    if (!read_task(folder, json_array_get_element(json_node_get_array(tasks), i), domains, error))
+  for (guint i = 0; tasks && i < tasks->len; i++) {
+    const GemDataTask *task = g_ptr_array_index(tasks, i);
+    g_autofree char *path = gem_data_task_path(folder, task, "train.jsonl");
+
+    /* A task may be there for measuring only. */
+    if (task->permissive && g_file_test(path, G_FILE_TEST_EXISTS) &&
+        !read_task_file(path, add_source(domains, task->domain, TRUE), error))
       return FALSE;
   }
-  return TRUE;
+  return tasks != NULL;
 }
 
 /* ---- sharing ---- */

@@ -1,0 +1,377 @@
+/* Reading a data folder: which text goes to which split, what is never read, and what is drawn from it. */
+#include <string.h>
+
+#include "tests/gem-test-model.h"
+#include "tests/gem-test-training.h"
+#include "training/gem-corpus.h"
+#include "training/gem-data-folder.h"
+
+#define TEMPLATE "<s><|user|>{text}<|model|>"
+
+static const char *const domains[] = {"legal", "stem", "finance", NULL};
+
+typedef struct {
+  char *folder;
+  GemTokenizer *tokenizer;
+} Fixture;
+
+static void
+set_up(Fixture *self, gconstpointer data)
+{
+  self->folder = gem_test_data_folder_new();
+  self->tokenizer = gem_test_byte_tokenizer_new();
+}
+
+static void
+tear_down(Fixture *self, gconstpointer data)
+{
+  gem_test_folder_remove(self->folder);
+  g_free(self->folder);
+  gem_tokenizer_unref(self->tokenizer);
+}
+
+static GemCorpusOptions
+options_for(const Fixture *self, GemSplit split)
+{
+  return (GemCorpusOptions){
+      .folder = self->folder, .split = split, .corpus = TRUE, .tasks = TRUE, .ask_template = TEMPLATE};
+}
+
+static GemCorpus *
+load(const Fixture *self, const GemCorpusOptions *options)
+{
+  g_autoptr(GError) error = NULL;
+  GemCorpus *corpus = gem_corpus_load(options, domains, self->tokenizer, &error);
+  g_assert_no_error(error);
+  g_assert_nonnull(corpus);
+  return corpus;
+}
+
+static void
+assert_load_fails(const Fixture *self, const GemCorpusOptions *options, const char *with)
+{
+  g_autoptr(GError) error = NULL;
+  g_assert_null(gem_corpus_load(options, domains, self->tokenizer, &error));
+  g_assert_nonnull(error);
+  if (strstr(error->message, with) == NULL) {
+    g_test_message("'%s' does not name '%s'", error->message, with);
+    g_test_fail();
+  }
+}
+
+static const GemSource *
+find_source(const GemCorpus *corpus, const char *name)
+{
+  for (guint i = 0; i < corpus->sources->len; i++) {
+    const GemSource *source = corpus->sources->pdata[i];
+    if (strcmp(source->name, name) == 0) {
+      return source;
+    }
+  }
+  return NULL;
+}
+
+static char *
+document_text(const Fixture *self, const GemSource *source, guint index)
+{
+  const GemDocument *document = &g_array_index(source->documents, GemDocument, index);
+  return gem_tokenizer_decode(self->tokenizer, &g_array_index(source->tokens, guint32, document->first),
+                              document->length);
+}
+
+/* The texts of a source's documents, each of which must be new to the set. */
+static void
+collect(const Fixture *self, const GemSource *source, GHashTable *texts)
+{
+  for (guint i = 0; i < source->documents->len; i++) {
+    g_assert_true(g_hash_table_add(texts, document_text(self, source, i)));
+  }
+}
+
+/* Every 50th document is held out: none of them is trained on, and together the splits are all there is. */
+static void
+test_held_out(Fixture *self, gconstpointer data)
+{
+  GemCorpusOptions training = options_for(self, GEM_SPLIT_TRAIN);
+  GemCorpusOptions measuring = options_for(self, GEM_SPLIT_HELD_OUT);
+  g_autoptr(GemCorpus) trained = load(self, &training), measured = load(self, &measuring);
+  const GemSource *legal = find_source(trained, "legal"), *held_out = find_source(measured, "legal");
+  g_autoptr(GHashTable) texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  g_assert_cmpuint(legal->documents->len, ==, 117);
+  g_assert_cmpuint(held_out->documents->len, ==, 3);
+  for (guint i = 0; i < 3; i++) {
+    g_autofree char *text = document_text(self, held_out, i);
+    g_autofree char *expected = g_strdup_printf("The party of the first part shall indemnify number %u.%s",
+                                                50 * i, 50 * i % 3 == 0 ? "\nAnd one more line." : "");
+    g_assert_cmpstr(text, ==, expected);
+  }
+  collect(self, legal, texts);
+  collect(self, held_out, texts); /* asserts that no text is in both */
+  g_assert_cmpuint(g_hash_table_size(texts), ==, 120);
+}
+
+static void
+test_document(Fixture *self, gconstpointer data)
+{
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  const GemSource *stem = find_source(corpus, "stem");
+  g_assert_cmpint(stem->domain, ==, 1);
+  g_assert_false(stem->is_task);
+  g_assert_cmpint(find_source(corpus, "general")->domain, ==, GEM_ROUTE_GENERAL);
+  gsize end = 0;
+  for (guint i = 0; i < stem->documents->len; i++) {
+    const GemDocument *document = &g_array_index(stem->documents, GemDocument, i);
+    g_assert_cmpuint(document->first, ==, end);
+    g_assert_cmpuint(document->answer, ==, 0);
+    end += document->length;
+    g_assert_cmpuint(g_array_index(stem->tokens, guint32, document->first), ==, GEM_TEST_BOS);
+    g_assert_cmpuint(g_array_index(stem->tokens, guint32, end - 1), ==, GEM_TEST_EOS);
+  }
+  g_assert_cmpuint(stem->tokens->len, ==, end);
+}
+
+/* The template around the input, then the answer and the end. */
+static void
+test_task_line(Fixture *self, gconstpointer data)
+{
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  const GemSource *task = find_source(corpus, "legal/clauses");
+  g_assert_true(task->is_task);
+  g_assert_cmpint(task->domain, ==, 0);
+  g_assert_cmpuint(task->documents->len, ==, 2);
+  const GemDocument *second = &g_array_index(task->documents, GemDocument, 1);
+  const guint32 *tokens = &g_array_index(task->tokens, guint32, second->first);
+  g_autofree char *prompt = gem_tokenizer_decode(self->tokenizer, tokens, second->answer);
+  g_assert_cmpstr(prompt, ==, "Is clause 2 valid?");
+  g_assert_cmpuint(tokens[0], ==, GEM_TEST_BOS);
+  g_assert_cmpuint(tokens[1], ==, GEM_TEST_USER);
+  g_assert_cmpuint(tokens[second->answer - 1], ==, GEM_TEST_MODEL);
+  g_assert_cmpuint(second->length, ==, second->answer + 3);
+  g_assert_cmpuint(tokens[second->answer], ==, GEM_TEST_BYTES + 'n');
+  g_assert_cmpuint(tokens[second->answer + 1], ==, GEM_TEST_BYTES + 'o');
+  g_assert_cmpuint(tokens[second->answer + 2], ==, GEM_TEST_EOS);
+}
+
+/* What may not be trained on is not even opened: its lines cannot be parsed. Measuring may read it all. */
+static void
+test_licences(Fixture *self, gconstpointer data)
+{
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  g_autoptr(GemCorpus) trained = load(self, &options);
+  g_assert_null(find_source(trained, "finance/closed"));
+  options.all_licences = TRUE;
+  assert_load_fails(self, &options, "finance/closed/train.jsonl: line 1: ");
+  options.split = GEM_SPLIT_HELD_OUT;
+  g_autoptr(GemCorpus) measured = load(self, &options);
+  g_assert_cmpuint(find_source(measured, "finance/closed")->documents->len, ==, 1);
+  g_autofree char *text = document_text(self, find_source(measured, "legal/clauses"), 0);
+  g_assert_cmpstr(text, ==, "Is clause 3 valid?yes");
+}
+
+static void
+test_most_documents(Fixture *self, gconstpointer data)
+{
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  options.most_documents = 10;
+  g_autoptr(GemCorpus) some = load(self, &options);
+  options.most_documents = 0;
+  g_autoptr(GemCorpus) all = load(self, &options);
+  const GemSource *few = find_source(some, "legal"), *many = find_source(all, "legal");
+  g_assert_cmpuint(few->documents->len, ==, 10);
+  g_assert_cmpuint(gem_corpus_n_tokens(some), <, gem_corpus_n_tokens(all));
+  /* from all over the file: the last is of its last tenth */
+  g_autofree char *last = document_text(self, few, 9);
+  gboolean found = FALSE;
+  for (guint i = 105; i < 117; i++) {
+    g_autofree char *text = document_text(self, many, i);
+    found |= strcmp(text, last) == 0;
+  }
+  g_assert_true(found);
+}
+
+/* Each text that has labels at the beginning of its lines comes once more without them, as bare tokens. */
+static void
+test_bare_too(Fixture *self, gconstpointer data)
+{
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  options.bare_too = TRUE;
+  gem_test_write_text(
+      self->folder, "corpus/legal.txt",
+      "held out\n\nUser: Is it so?\nSpeaker 2: yes: it is\nno label: here\n\nNothing bare.\n");
+  gem_test_write_text(self->folder, "tasks/legal/clauses/train.jsonl",
+                      "{\"input\": \"Clause: one\\nis this\", \"target\": \"Answer: no\"}\n");
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  const GemSource *legal = find_source(corpus, "legal"), *task = find_source(corpus, "legal/clauses");
+  g_assert_cmpuint(legal->documents->len, ==, 3);
+  g_assert_cmpuint(task->documents->len, ==, 2);
+  g_autofree char *whole = document_text(self, legal, 0), *bare = document_text(self, legal, 1);
+  g_assert_cmpstr(whole, ==, "User: Is it so?\nSpeaker 2: yes: it is\nno label: here");
+  g_assert_cmpstr(bare, ==, "Is it so?\nyes: it is\nno label: here");
+  g_autofree char *bare_input = document_text(self, task, 1);
+  g_assert_cmpstr(bare_input, ==, "one\nis this");
+  g_assert_cmpuint(g_array_index(task->documents, GemDocument, 1).answer, ==, 0);
+}
+
+static void
+test_errors(Fixture *self, gconstpointer data)
+{
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  options.folder = "/nowhere/at/all";
+  assert_load_fails(self, &options, "/nowhere/at/all/manifest.json");
+  options.tasks = FALSE;
+  assert_load_fails(self, &options, "/nowhere/at/all");
+  options = options_for(self, GEM_SPLIT_TRAIN);
+  gem_test_write_text(self->folder, "tasks/legal/clauses/train.jsonl",
+                      "{\"input\": \"a\", \"target\": \"b\"}\n{\"input\": \"a\", \"target\": 3}\n");
+  assert_load_fails(self, &options, "tasks/legal/clauses/train.jsonl: line 2: ");
+  gem_test_write_text(self->folder, "corpus/legal.txt", "One.\n\nTwo.\n\nThree \xff.\n");
+  options.tasks = FALSE;
+  assert_load_fails(self, &options, "corpus/legal.txt: document at byte 12: ");
+  options.tasks = TRUE;
+  gem_test_write_text(self->folder, "manifest.json", "{\"tasks\": [{\"domain\": \"legal\"}]}");
+  assert_load_fails(self, &options, "manifest.json: task 1");
+  gem_test_write_text(self->folder, "manifest.json", "{\"tasks\": 3}");
+  assert_load_fails(self, &options, "manifest.json: ");
+}
+
+/* ---- draws ---- */
+
+static GemCorpus *
+corpus_of(const Fixture *self, const char *legal, const char *general)
+{
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  options.tasks = FALSE;
+  g_autofree char *dir = gem_test_folder_new();
+  options.folder = dir;
+  if (legal != NULL) {
+    gem_test_write_text(dir, "corpus/legal.txt", legal);
+  }
+  if (general != NULL) {
+    gem_test_write_text(dir, "corpus/general.txt", general);
+  }
+  GemCorpus *corpus = load(self, &options);
+  gem_test_folder_remove(dir);
+  return corpus;
+}
+
+/* A long document comes in windows of the longest length side by side; the last may be shorter. */
+static void
+test_windows(Fixture *self, gconstpointer data)
+{
+  g_autoptr(GString) text = g_string_new("held out\n\n");
+  for (guint i = 0; i < 25; i++) {
+    g_string_append_c(text, (char)('a' + i));
+  }
+  g_autoptr(GemCorpus) corpus = corpus_of(self, text->str, NULL);
+  const guint32 *tokens = (const guint32 *)(gpointer)find_source(corpus, "legal")->tokens->data;
+  GemRandom random = gem_random_seeded(1, 1);
+  guint seen[3] = {0};
+  for (guint i = 0; i < 300; i++) {
+    GemDraw draw = gem_corpus_draw(corpus, &random, 10, 0.0, 0.5); /* <s>, 25 letters and </s> */
+    gsize at = (gsize)(draw.tokens - tokens);
+    g_assert_cmpuint(at % 10, ==, 0);
+    g_assert_cmpuint(draw.n, ==, at < 20 ? 10 : 7);
+    g_assert_cmpuint(draw.answer, ==, draw.n);
+    g_assert_cmpint(draw.at_start, ==, at == 0);
+    seen[at / 10]++;
+  }
+  for (guint i = 0; i < 3; i++) {
+    g_assert_cmpuint(seen[i], >, 40);
+  }
+}
+
+/* A long task is cut to its beginning, without an answer, or to its end. */
+static void
+test_long_task(Fixture *self, gconstpointer data)
+{
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  options.corpus = FALSE;
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  GemRandom random = gem_random_seeded(1, 2);
+  guint beginnings = 0, ends = 0;
+  for (guint i = 0; i < 200; i++) {
+    GemDraw draw = gem_corpus_draw(corpus, &random, 12, 0.0, 1.0);
+    g_assert_true(draw.is_task);
+    g_assert_cmpuint(draw.n, ==, 12);
+    g_assert_cmpint(draw.tokens[0] == GEM_TEST_BOS, ==, draw.at_start);
+    if (draw.at_start) {
+      g_assert_cmpuint(draw.answer, ==, 12);
+      beginnings++;
+    } else {
+      g_assert_cmpuint(draw.tokens[draw.answer - 1], ==, GEM_TEST_MODEL);
+      g_assert_cmpuint(draw.tokens[11], ==, GEM_TEST_EOS);
+      ends++;
+    }
+  }
+  g_assert_cmpuint(beginnings, >, 30);
+  g_assert_cmpuint(ends, >, 100);
+}
+
+/* Shares of general text and of tasks are what was asked for; the same seed draws the same. */
+static void
+test_shares(Fixture *self, gconstpointer data)
+{
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  GemRandom random = gem_random_seeded(1, 3), again = gem_random_seeded(1, 3);
+  guint general = 0, legal = 0, tasks = 0;
+  for (guint i = 0; i < 3000; i++) {
+    GemDraw draw = gem_corpus_draw(corpus, &random, 64, 0.25, 0.6);
+    GemDraw same = gem_corpus_draw(corpus, &again, 64, 0.25, 0.6);
+    g_assert_true(draw.tokens == same.tokens);
+    g_assert_cmpuint(draw.n, ==, same.n);
+    general += draw.domain == GEM_ROUTE_GENERAL;
+    legal += draw.domain == 0;
+    tasks += draw.is_task;
+    g_assert_cmpint(draw.domain, !=, 2); /* finance has a task that may not be trained on, and no corpus */
+  }
+  /* finance is drawn anew: general is 0.25 of 0.25 + 0.75 2/3, and legal as much as stem */
+  g_assert_cmpfloat_with_epsilon(general / 3000.0, 1.0 / 3.0, 0.04);
+  g_assert_cmpfloat_with_epsilon(legal / 3000.0, 1.0 / 3.0, 0.04);
+  g_assert_cmpfloat_with_epsilon((double)tasks / legal, 0.6, 0.06); /* legal alone has tasks */
+}
+
+/* A draw that could never end is refused before. */
+static void
+test_check_draw(Fixture *self, gconstpointer data)
+{
+  g_autoptr(GemCorpus) both = corpus_of(self, "a\n\nb\n", "c\n\nd\n"),
+                       legal = corpus_of(self, "a\n\nb\n", NULL), general = corpus_of(self, NULL, "c\n\nd\n"),
+                       none = corpus_of(self, "held out alone\n", NULL);
+  g_assert_true(gem_corpus_check_draw(both, 0.0, NULL));
+  g_assert_true(gem_corpus_check_draw(both, 1.0, NULL));
+  g_assert_true(gem_corpus_check_draw(legal, 0.9, NULL));
+  g_assert_true(gem_corpus_check_draw(general, 0.1, NULL));
+  const struct {
+    const GemCorpus *corpus;
+    double share;
+    const char *with;
+  } refused[] = {
+      {legal, 1.0, "no general text"}, {general, 0.0, "general text alone"}, {none, 0.5, "no text"}};
+  for (gsize i = 0; i < G_N_ELEMENTS(refused); i++) {
+    g_autoptr(GError) error = NULL;
+    g_assert_false(gem_corpus_check_draw(refused[i].corpus, refused[i].share, &error));
+    g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING);
+    g_assert_nonnull(strstr(error->message, refused[i].with));
+  }
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add("/corpus/held-out", Fixture, NULL, set_up, test_held_out, tear_down);
+  g_test_add("/corpus/document", Fixture, NULL, set_up, test_document, tear_down);
+  g_test_add("/corpus/task-line", Fixture, NULL, set_up, test_task_line, tear_down);
+  g_test_add("/corpus/licences", Fixture, NULL, set_up, test_licences, tear_down);
+  g_test_add("/corpus/most-documents", Fixture, NULL, set_up, test_most_documents, tear_down);
+  g_test_add("/corpus/bare-too", Fixture, NULL, set_up, test_bare_too, tear_down);
+  g_test_add("/corpus/errors", Fixture, NULL, set_up, test_errors, tear_down);
+  g_test_add("/corpus/draw/windows", Fixture, NULL, set_up, test_windows, tear_down);
+  g_test_add("/corpus/draw/long-task", Fixture, NULL, set_up, test_long_task, tear_down);
+  g_test_add("/corpus/draw/shares", Fixture, NULL, set_up, test_shares, tear_down);
+  g_test_add("/corpus/draw/check", Fixture, NULL, set_up, test_check_draw, tear_down);
+  return g_test_run();
+}

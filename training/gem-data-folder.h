@@ -1,0 +1,45 @@
+/*
+ * The folder that training reads:
+ *   corpus/DOMAIN.txt                       documents, a blank line between them
+ *   tasks/DOMAIN/NAME/{train,dev,test}.jsonl  one object a line: {"input", "target", ...}
+ *   manifest.json                           {"tasks": [{"domain", "name", "permissive"}, ...]}
+ * and what of it is held out for measuring.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+typedef struct {
+  char *domain, *name;
+  gboolean permissive; /* its licence allows a model that ships to be trained on it; false when not said */
+} GemDataTask;
+
+/* The tasks that FOLDER/manifest.json lists, in its order. Errors name the file. Transfer full, of
+ * GemDataTask. */
+GPtrArray *
+gem_data_folder_read_tasks(const char *folder, GError **error);
+
+/* FOLDER/tasks/DOMAIN/NAME/FILE. Transfer full. */
+char *
+gem_data_task_path(const char *folder, const GemDataTask *task, const char *file);
+
+/* One line of a task's file. */
+typedef struct {
+  char *input, *target;
+} GemDataLine;
+
+/* Parses a line's object; MALFORMED when it is none, or lacks a string. */
+gboolean
+gem_data_line_parse(const char *line, GemDataLine *ret_line, GError **error);
+void
+gem_data_line_clear(GemDataLine *self);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemDataLine, gem_data_line_clear)
+
+/* The document at `*at`, without the line breaks at its end, over which `*at` moves; NULL at `end`. The text
+ * is NUL-terminated there. */
+const char *
+gem_data_next_document(const char **at, const char *end, gsize *ret_length);
+
+/* Whether the corpus document of that index, from 0, is held out for measuring. */
+gboolean
+gem_data_is_held_out(gsize document);
