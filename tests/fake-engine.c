@@ -267,7 +267,7 @@ route_of(const char *text, gsize offset)
 {
   GemRoutedToken *token = g_new0(GemRoutedToken, 1);
 
-  token->piece = g_str_is_ascii(text) ? g_strndup(text + offset, 1) : g_strdup("<0xFF>");
+  token->piece = (guchar)text[offset] < 128 ? g_strndup(text + offset, 1) : g_strdup("<0xFF>");
   token->offset = offset;
   token->length = 1;
   token->pathway = text[offset] == 'l' ? "legal" : "general";
@@ -312,7 +312,7 @@ void
 gem_engine_route_async(
     GemEngine *self, const char *text, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer data)
 {
-  /* The longest text makes an answer that is too large for the bus. */
+  /* No context limit for the longest text: more tokens than an answer has rows. */
   if (strlen(text) == 256 * 1024) {
     g_autoptr(GTask) task = g_task_new(self, cancellable, callback, data);
 

@@ -21,6 +21,7 @@ G_DEFINE_TYPE_WITH_CODE(GemPathwayObject,
                         GEM_DBUS_TYPE_PATHWAY_SKELETON,
                         G_IMPLEMENT_INTERFACE(GEM_DBUS_TYPE_PATHWAY, pathway_interface_init))
 
+/* NULL once the engine has stopped. */
 static GemPathwayInfo *
 pathway_get_info(GemPathwayObject *self)
 {
@@ -40,7 +41,9 @@ state_name(GemPathwayState state)
 static void
 get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
 {
-  GemPathwayInfo *info = pathway_get_info(GEM_PATHWAY_OBJECT(object));
+  static const GemPathwayInfo stopped = {.state = GEM_PATHWAY_ABSENT};
+  g_autoptr(GemPathwayInfo) current = pathway_get_info(GEM_PATHWAY_OBJECT(object));
+  const GemPathwayInfo *info = current != NULL ? current : &stopped;
 
   switch (id) {
   case PROP_STATE:
@@ -55,7 +58,6 @@ get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
-  gem_pathway_info_free(info);
 }
 
 /* The skeleton's interface wants setters; nobody sets these. */
@@ -73,17 +75,18 @@ on_paged(GObject *source, GAsyncResult *result, gpointer data)
   GemPathwayObject *self = gem_call_get_target(call);
   const char *domain = gem_dbus_pathway_get_domain(GEM_DBUS_PATHWAY(self));
   g_autoptr(GError) error = NULL;
-  GemPathwayInfo *info;
+  g_autoptr(GemPathwayInfo) info = NULL;
 
   if (!gem_engine_page_finish(GEM_ENGINE(source), result, &error)) {
     gem_call_fail(call, g_steal_pointer(&error));
     return;
   }
   info = pathway_get_info(self);
-  gem_log(LOG_NOTICE, GEM_LOG_PATHWAY_PAGED, (const char *[]){"GEM_PATHWAY", domain, NULL},
-          "pathway %s: %s, %" G_GUINT64_FORMAT " bytes", domain, state_name(info->state),
-          info->resident_bytes);
-  gem_pathway_info_free(info);
+  if (info != NULL) {
+    gem_log(LOG_NOTICE, GEM_LOG_PATHWAY_PAGED, (const char *[]){"GEM_PATHWAY", domain, NULL},
+            "pathway %s: %s, %" G_GUINT64_FORMAT " bytes", domain, state_name(info->state),
+            info->resident_bytes);
+  }
   gem_call_return(call, NULL);
 }
 
@@ -169,12 +172,11 @@ GemPathwayObject *
 gem_pathway_object_new(GemService *service, const char *domain)
 {
   GemPathwayObject *self = g_object_new(GEM_TYPE_PATHWAY_OBJECT, "domain", domain, NULL);
-  GemPathwayInfo *info;
+  g_autoptr(GemPathwayInfo) info = NULL;
 
   self->service = service;
   info = pathway_get_info(self);
   gem_dbus_pathway_set_bits(GEM_DBUS_PATHWAY(self), info->bits);
   gem_dbus_pathway_set_file_bytes(GEM_DBUS_PATHWAY(self), info->file_bytes);
-  gem_pathway_info_free(info);
   return self;
 }

@@ -177,9 +177,3 @@ gem_private_tree_remove(GemPrivateTree *self, const char *name)
 {
   g_hash_table_remove(self->nodes, name);
 }
-
-gboolean
-gem_private_tree_is_empty(GemPrivateTree *self)
-{
-  return g_hash_table_size(self->nodes) == 0;
-}

@@ -34,5 +34,3 @@ gem_private_tree_remove(GemPrivateTree *self, const char *node);
 /* The object; NULL when there is none or `owner` is not its owner. */
 gpointer
 gem_private_tree_find(GemPrivateTree *self, const char *node, const char *owner);
-gboolean
-gem_private_tree_is_empty(GemPrivateTree *self);

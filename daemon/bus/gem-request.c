@@ -14,15 +14,15 @@
 
 struct _GemRequests {
   GemService *service;
-  GHashTable *trees; /* mangled sender -> GemPrivateTree */
-  GHashTable *all;   /* set of GemRequest */
-  guint64 serial;    /* of the last request, for the log */
+  GemPrivateTree *tree;
+  GHashTable *all; /* set of GemRequest */
+  guint64 serial;  /* of the last request, for the log */
 };
 
 struct _GemRequest {
   GemRequests *requests;
   GemCaller *caller;
-  char *token;
+  char *node; /* SENDER_TOKEN: the last element of its path */
   char *path;
   guint64 serial;
   guint64 seed;
@@ -52,10 +52,11 @@ request_free(GemRequest *self)
   g_clear_object(&self->generation);
   g_ptr_array_unref(self->rows);
   gem_caller_unref(self->caller);
-  g_free(self->token);
+  g_free(self->node);
   g_free(self->path);
   g_free(self);
 }
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRequest, request_free)
 
 /* To the caller alone: never through the generated emitters, which tell the whole bus. */
 static void
@@ -102,21 +103,10 @@ request_log(GemRequest *self)
           serial, reason, prompt, generated);
 }
 
-static void
-requests_drop_empty_tree(GemRequests *self, const GemCaller *caller)
-{
-  GemPrivateTree *tree = g_hash_table_lookup(self->trees, caller->mangled);
-
-  if (tree != NULL && gem_private_tree_is_empty(tree)) {
-    g_hash_table_remove(self->trees, caller->mangled);
-  }
-}
-
 /* The engine is done and the pipe closed, or there is no more waiting for either. */
 static void
 request_over(GemRequest *self)
 {
-  GemPrivateTree *tree = g_hash_table_lookup(self->requests->trees, self->caller->mangled);
   gboolean engine_done = self->stats != NULL;
   GVariantBuilder none;
 
@@ -128,8 +118,7 @@ request_over(GemRequest *self)
   self->over = TRUE;
   g_signal_handler_disconnect(self->caller->bye, self->bye);
   g_clear_pointer(&self->stream, gem_stream_free);
-  gem_private_tree_remove(tree, self->token);
-  requests_drop_empty_tree(self->requests, self->caller);
+  gem_private_tree_remove(self->requests->tree, self->node);
   self->caller->user->requests--;
   request_emit(self, "Finished", g_variant_new("(u@a{sv})", (guint32)self->reason, self->stats));
   request_log(self);
@@ -277,26 +266,14 @@ on_bye(GCancellable *bye, gpointer data)
   }
 }
 
-static GemPrivateTree *
-requests_get_tree(GemRequests *self, const GemCaller *caller, GError **error)
-{
-  GemPrivateTree *tree = g_hash_table_lookup(self->trees, caller->mangled);
-  g_autofree char *path = g_strconcat(GEM_REQUEST_PATH "/", caller->mangled, NULL);
-
-  if (tree == NULL) {
-    tree = gem_private_tree_new(gem_service_get_connection(self->service), path,
-                                gem_dbus_request_interface_info(), &functions, error);
-    if (tree != NULL) {
-      g_hash_table_insert(self->trees, g_strdup(caller->mangled), tree);
-    }
-  }
-  return tree;
-}
-
+/* The node of a caller's handle token, or of a random one. */
 static char *
-random_token(void)
+request_node(const GemCaller *caller, const char *token)
 {
-  return g_strdup_printf("t%08x%08x", g_random_int(), g_random_int());
+  if (token == NULL) {
+    return g_strdup_printf("%s_t%08x%08x", caller->mangled, g_random_int(), g_random_int());
+  }
+  return g_strconcat(caller->mangled, "_", token, NULL);
 }
 
 /* Stream and generation; what was made is the request's in any case. */
@@ -331,8 +308,8 @@ request_alloc(GemRequests *requests, GemCaller *caller, const GemCallOptions *op
 
   self->requests = requests;
   self->caller = gem_caller_ref(caller);
-  self->token = options->handle_token != NULL ? g_strdup(options->handle_token) : random_token();
-  self->path = g_strconcat(GEM_REQUEST_PATH "/", caller->mangled, "/", self->token, NULL);
+  self->node = request_node(caller, options->handle_token);
+  self->path = g_strconcat(GEM_REQUEST_PATH "/", self->node, NULL);
   self->seed = options->generate.seed;
   self->rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_variant_unref);
   return self;
@@ -350,27 +327,18 @@ gem_request_new(GemRequests *requests,
                 GError **error)
 {
   const GemConfig *config = gem_service_get_config(requests->service);
-  GemPrivateTree *tree = requests_get_tree(requests, caller, error);
-  GemRequest *self;
+  g_autoptr(GemRequest) self = request_alloc(requests, caller, options);
 
-  if (tree == NULL) {
-    return NULL;
-  }
-  if (options->handle_token != NULL &&
-      gem_private_tree_find(tree, options->handle_token, caller->sender) != NULL) {
+  if (gem_private_tree_find(requests->tree, self->node, caller->sender) != NULL) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
                         "option \"handle_token\": a turn of that token runs already");
     return NULL;
   }
   if (!gem_quota_take(&caller->user->requests, config->max_requests_per_user, "MaxRequestsPerUser", error)) {
-    requests_drop_empty_tree(requests, caller);
     return NULL;
   }
-  self = request_alloc(requests, caller, options);
   if (!request_start(self, sequence, prompt, options, ret_reader, error)) {
     caller->user->requests--;
-    request_free(self);
-    requests_drop_empty_tree(requests, caller);
     return NULL;
   }
   self->serial = ++requests->serial;
@@ -378,9 +346,9 @@ gem_request_new(GemRequests *requests,
   self->data = data;
   self->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), self);
   g_hash_table_add(requests->all, self);
-  gem_private_tree_add(tree, self->token, caller->sender, self);
+  gem_private_tree_add(requests->tree, self->node, caller->sender, self);
   gem_service_begin_work(requests->service);
-  return self;
+  return g_steal_pointer(&self);
 }
 
 const char *
@@ -402,12 +370,18 @@ gem_request_forget(GemRequest *self)
 }
 
 GemRequests *
-gem_requests_new(GemService *service)
+gem_requests_new(GemService *service, GError **error)
 {
-  GemRequests *self = g_new0(GemRequests, 1);
+  GemPrivateTree *tree = gem_private_tree_new(gem_service_get_connection(service), GEM_REQUEST_PATH,
+                                              gem_dbus_request_interface_info(), &functions, error);
+  GemRequests *self;
 
+  if (tree == NULL) {
+    return NULL;
+  }
+  self = g_new0(GemRequests, 1);
   self->service = service;
-  self->trees = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)gem_private_tree_free);
+  self->tree = tree;
   self->all = g_hash_table_new(NULL, NULL);
   return self;
 }
@@ -416,7 +390,7 @@ void
 gem_requests_free(GemRequests *self)
 {
   g_hash_table_unref(self->all);
-  g_hash_table_unref(self->trees);
+  gem_private_tree_free(self->tree);
   g_free(self);
 }
 

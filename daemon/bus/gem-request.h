@@ -7,13 +7,13 @@
 #include "daemon/bus/gem-private-tree.h"
 #include "daemon/bus/gem-call.h"
 
-/* All turns that run. They stand at /org/gemd/Gem1/request/SENDER/TOKEN, in one private tree for each caller
- * that has any. */
+/* All turns that run. They stand at /org/gemd/Gem1/request/SENDER_TOKEN: one level, since a folder for each
+ * sender would show everyone who asks. */
 typedef struct _GemRequests GemRequests;
 typedef struct _GemRequest GemRequest;
 
 GemRequests *
-gem_requests_new(GemService *service);
+gem_requests_new(GemService *service, GError **error);
 /* There must be none left, or the engine must be gone. */
 void
 gem_requests_free(GemRequests *self);

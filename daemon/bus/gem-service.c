@@ -120,14 +120,13 @@ static void
 service_export_pathway(GemService *self, const char *domain)
 {
   g_autoptr(GemPathwayObject) pathway = gem_pathway_object_new(self, domain);
-  GemPathwayInfo *info = gem_engine_get_pathway(gem_service_get_engine(self), domain);
+  g_autoptr(GemPathwayInfo) info = gem_engine_get_pathway(gem_service_get_engine(self), domain);
 
   service_export(self, GEM_PATHWAY_PATH, domain, G_DBUS_INTERFACE_SKELETON(pathway));
   if (info->reason != NULL) {
     gem_log(LOG_WARNING, GEM_LOG_PATHWAY_ABSENT, (const char *[]){"GEM_PATHWAY", domain, NULL},
             "pathway %s is absent: %s", domain, info->reason);
   }
-  gem_pathway_info_free(info);
 }
 
 static void
@@ -226,7 +225,10 @@ service_export_root(GemService *self, GError **error)
   }
   self->objects = g_dbus_object_manager_server_new(GEM_OBJECT_PATH);
   g_dbus_object_manager_server_set_connection(self->objects, self->connection);
-  self->requests = gem_requests_new(self);
+  self->requests = gem_requests_new(self, error);
+  if (self->requests == NULL) {
+    return FALSE;
+  }
   self->sessions = gem_sessions_new(self, self->requests, error);
   return self->sessions != NULL;
 }

@@ -1,0 +1,199 @@
+/* The writing end of a pipe: order, back pressure, a reader that goes away. */
+#include "daemon/bus/gem-stream.h"
+
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct {
+  guint drained, broken, closed;
+} Counts;
+
+static void
+on_drained(gpointer data)
+{
+  ((Counts *)data)->drained++;
+}
+
+static void
+on_broken(gpointer data)
+{
+  ((Counts *)data)->broken++;
+}
+
+static void
+on_closed(gpointer data)
+{
+  ((Counts *)data)->closed++;
+}
+
+static const GemStreamEvents events = {on_drained, on_broken, on_closed};
+
+static void
+run_until(const guint *count)
+{
+  gint64 end = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+
+  while (*count == 0) {
+    g_assert_cmpint(g_get_monotonic_time(), <, end);
+    g_main_context_iteration(NULL, FALSE);
+  }
+}
+
+static void
+run_pending(void)
+{
+  while (g_main_context_iteration(NULL, FALSE)) {
+  }
+}
+
+static void
+test_short(void)
+{
+  Counts counts = {0};
+  int reader = -1;
+  g_autoptr(GemStream) stream = gem_stream_new(&events, &counts, &reader, NULL);
+  char buffer[16];
+
+  g_assert_nonnull(stream);
+  g_assert_cmpint(fcntl(reader, F_GETFL) & O_NONBLOCK, ==, 0);
+  g_assert_cmpint(fcntl(reader, F_GETFD) & FD_CLOEXEC, !=, 0);
+  gem_stream_write(stream, "hello ", 6);
+  gem_stream_write(stream, "world", 5);
+  g_assert_cmpuint(gem_stream_get_queued(stream), ==, 0);
+  g_assert_cmpint(read(reader, buffer, sizeof buffer), ==, 11);
+  g_assert_cmpint(memcmp(buffer, "hello world", 11), ==, 0);
+  gem_stream_finish(stream);
+  g_assert_cmpuint(counts.closed, ==, 1);
+  g_assert_cmpint(read(reader, buffer, sizeof buffer), ==, 0);
+  g_assert_cmpuint(counts.broken, ==, 0);
+  close(reader);
+}
+
+/* More than the pipe holds: it is queued, read back in order, and drained is told. */
+static void
+test_back_pressure(void)
+{
+  Counts counts = {0};
+  int reader = -1;
+  g_autoptr(GemStream) stream = gem_stream_new(&events, &counts, &reader, NULL);
+  g_autoptr(GByteArray) received = g_byte_array_new();
+  guint8 buffer[10000];
+  guint32 number = 0;
+
+  while (gem_stream_get_queued(stream) <= GEM_STREAM_HIGH_WATER) {
+    gem_stream_write(stream, (const char *)&number, sizeof number);
+    number++;
+  }
+  gem_stream_finish(stream);
+  run_pending();
+  g_assert_cmpuint(counts.closed, ==, 0);
+  g_assert_true(g_unix_set_fd_nonblocking(reader, TRUE, NULL));
+  for (;;) {
+    gssize length = read(reader, buffer, sizeof buffer);
+
+    if (length == 0) {
+      break;
+    }
+    if (length > 0) {
+      g_byte_array_append(received, buffer, (guint)length);
+    }
+    g_main_context_iteration(NULL, FALSE);
+  }
+  g_assert_cmpuint(counts.closed, ==, 1);
+  g_assert_cmpuint(received->len, ==, number * sizeof number);
+  for (guint32 i = 0; i < number; i++) {
+    guint32 value;
+
+    memcpy(&value, received->data + i * sizeof value, sizeof value);
+    g_assert_cmpuint(value, ==, i);
+  }
+  close(reader);
+}
+
+static void
+test_drained(void)
+{
+  Counts counts = {0};
+  int reader = -1;
+  g_autoptr(GemStream) stream = gem_stream_new(&events, &counts, &reader, NULL);
+  g_autofree char *block = g_malloc0(256 * 1024);
+  gsize taken = 0;
+
+  gem_stream_write(stream, block, 256 * 1024);
+  run_pending();
+  g_assert_cmpuint(counts.drained, ==, 0);
+  while (counts.drained == 0) {
+    taken += (gsize)read(reader, block, 64 * 1024);
+    run_pending();
+  }
+  g_assert_cmpuint(gem_stream_get_queued(stream), <=, GEM_STREAM_LOW_WATER);
+  g_assert_cmpuint(taken, >, 128 * 1024);
+  close(reader);
+}
+
+/* Noticed without a write. */
+static void
+test_reader_leaves(void)
+{
+  Counts counts = {0};
+  int reader = -1;
+  g_autoptr(GemStream) stream = gem_stream_new(&events, &counts, &reader, NULL);
+
+  run_pending();
+  g_assert_cmpuint(counts.broken, ==, 0);
+  close(reader);
+  run_until(&counts.broken);
+  gem_stream_write(stream, "dropped", 7);
+  g_assert_cmpuint(gem_stream_get_queued(stream), ==, 0);
+  gem_stream_finish(stream);
+  g_assert_cmpuint(counts.closed, ==, 1);
+  run_pending();
+  g_assert_cmpuint(counts.broken, ==, 1);
+}
+
+static void
+test_reader_leaves_at_write(void)
+{
+  Counts counts = {0};
+  int reader = -1;
+  g_autoptr(GemStream) stream = gem_stream_new(&events, &counts, &reader, NULL);
+
+  close(reader);
+  gem_stream_write(stream, "x", 1);
+  g_assert_cmpuint(counts.broken, ==, 1);
+}
+
+/* What is left after finish goes with the reader. */
+static void
+test_reader_leaves_at_end(void)
+{
+  Counts counts = {0};
+  int reader = -1;
+  g_autoptr(GemStream) stream = gem_stream_new(&events, &counts, &reader, NULL);
+  g_autofree char *block = g_malloc0(256 * 1024);
+
+  gem_stream_write(stream, block, 256 * 1024);
+  gem_stream_finish(stream);
+  run_pending();
+  g_assert_cmpuint(counts.closed, ==, 0);
+  close(reader);
+  run_until(&counts.closed);
+  g_assert_cmpuint(counts.broken, ==, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  g_test_add_func("/stream/short", test_short);
+  g_test_add_func("/stream/back-pressure", test_back_pressure);
+  g_test_add_func("/stream/drained", test_drained);
+  g_test_add_func("/stream/reader-leaves", test_reader_leaves);
+  g_test_add_func("/stream/reader-leaves-at-write", test_reader_leaves_at_write);
+  g_test_add_func("/stream/reader-leaves-at-end", test_reader_leaves_at_end);
+  return g_test_run();
+}
