@@ -4,8 +4,8 @@
  *
  * Model paths: /fake/ok; /fake/slow loads for half a second; any other fails.
  * Prompts of a generation: "flood" writes 4 KiB a token; "fail" fails after one token; "silent" writes
- * nothing until it is cancelled; "slow" takes 20 ms a token; anything else is echoed, token by token, again
- * and again.
+ * nothing until it is cancelled; "stubborn" neither, and takes 300 ms to notice; "slow" takes 20 ms a token;
+ * anything else is echoed, token by token, again and again.
  */
 #include <string.h>
 
@@ -547,7 +547,7 @@ on_step(gpointer data)
     generation_end(self, self->cancelled ? GEM_FINISH_CANCELLED : GEM_FINISH_LIMIT, NULL);
     return G_SOURCE_REMOVE;
   }
-  if (self->paused || g_str_equal(self->prompt, "silent")) {
+  if (self->paused || g_str_equal(self->prompt, "silent") || g_str_equal(self->prompt, "stubborn")) {
     return G_SOURCE_CONTINUE;
   }
   generation_write_token(self);
@@ -564,7 +564,13 @@ static gboolean
 on_first_step(gpointer data)
 {
   GemGeneration *self = data;
-  gboolean slow = g_str_equal(self->prompt, "slow") || g_str_equal(self->prompt, "silent");
+  guint interval = 1; /* ms */
+
+  if (g_str_equal(self->prompt, "slow") || g_str_equal(self->prompt, "silent")) {
+    interval = 20;
+  } else if (g_str_equal(self->prompt, "stubborn")) {
+    interval = 300;
+  }
 
   for (guint i = 0; self->events.routed != NULL && i < self->prompt_tokens; i++) {
     GemRoutedToken *token = route_of(self->prompt, i);
@@ -572,7 +578,7 @@ on_first_step(gpointer data)
     self->events.routed(token, self->data);
     gem_routed_token_free(token);
   }
-  self->step = g_timeout_add(slow ? 20 : 1, on_step, self);
+  self->step = g_timeout_add(interval, on_step, self);
   return G_SOURCE_REMOVE;
 }
 

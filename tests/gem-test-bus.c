@@ -128,7 +128,8 @@ gem_test_bus_new_with_daemon(void)
 void
 gem_test_bus_spawn(GemTestBus *self, const char *model)
 {
-  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_NONE);
+  g_autoptr(GSubprocessLauncher) launcher =
+      g_subprocess_launcher_new(self->pipe_errors ? G_SUBPROCESS_FLAGS_STDERR_PIPE : G_SUBPROCESS_FLAGS_NONE);
   g_autoptr(GPtrArray) arguments = g_ptr_array_new_with_free_func(g_free);
 
   g_assert_null(self->daemon);
@@ -145,11 +146,34 @@ gem_test_bus_spawn(GemTestBus *self, const char *model)
   g_ptr_array_add(arguments, g_strdup("--config"));
   g_ptr_array_add(arguments,
                   write_file(self, "gemd.conf", self->config_text != NULL ? self->config_text : "[gemd]\n"));
+  if (!self->guarded) {
+    g_ptr_array_add(arguments, g_strdup("--development"));
+  }
   for (gsize i = 0; self->daemon_arguments != NULL && self->daemon_arguments[i] != NULL; i++) {
     g_ptr_array_add(arguments, g_strdup(self->daemon_arguments[i]));
   }
   g_ptr_array_add(arguments, NULL);
   self->daemon = spawn(launcher, (const char *const *)arguments->pdata);
+}
+
+void
+gem_test_bus_wait_name(GemTestBus *self)
+{
+  g_autoptr(GDBusConnection) connection = gem_test_bus_connect(self);
+
+  for (guint i = 0; i < PATIENCE_SECONDS * 200; i++) {
+    g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
+        connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner",
+        g_variant_new("(s)", GEM_BUS_NAME), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+    gboolean owned = FALSE;
+
+    g_variant_get(reply, "(b)", &owned);
+    if (owned) {
+      return;
+    }
+    g_usleep(5000);
+  }
+  g_error("the daemon does not own its name");
 }
 
 char *

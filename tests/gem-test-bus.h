@@ -18,6 +18,8 @@ typedef struct {
   char *daemon_path;   /* NULL: fake-gemd */
   GStrv daemon_arguments;
   GStrv daemon_environment; /* NAME=value */
+  gboolean pipe_errors;     /* the daemon's standard error is a pipe */
+  gboolean guarded;         /* without --development: no debugger, no leak checker */
 } GemTestBus;
 
 GemTestBus *
@@ -34,6 +36,9 @@ gem_test_bus_new_with_daemon(void);
 /* Starts it on `model`; does not wait. */
 void
 gem_test_bus_spawn(GemTestBus *self, const char *model);
+/* Waits until the name is owned. */
+void
+gem_test_bus_wait_name(GemTestBus *self);
 /* Waits until ModelState is no longer `loading`, and gives it. */
 char *
 gem_test_bus_wait_settled(GemTestBus *self);

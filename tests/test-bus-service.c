@@ -1,0 +1,637 @@
+/*
+ * The service as a process: its start and end, its limits, and what a client that floods it does to others.
+ * On an engine without a model; each test has a bus and a daemon of its own.
+ */
+#include "gem-test-bus.h"
+
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define NONE gem_test_options("{}")
+
+static void
+check_manager_string(GDBusConnection *client, const char *property, const char *pattern)
+{
+  g_autoptr(GVariant) value = gem_test_get(client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, property);
+
+  if (!g_pattern_match_simple(pattern, g_variant_get_string(value, NULL))) {
+    g_test_message("%s: \"%s\" is not like \"%s\"", property, g_variant_get_string(value, NULL), pattern);
+    g_test_fail();
+  }
+}
+
+/* ---- loading ---- */
+
+/* The name is there while the model loads; a call waits for it. */
+static void
+test_slow_model(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GVariant) reply = NULL;
+  g_autoptr(GVariant) state = NULL;
+
+  gem_test_bus_spawn(bus, "/fake/slow");
+  gem_test_bus_wait_name(bus);
+  state = gem_test_get(client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "ModelState");
+  g_assert_cmpstr(g_variant_get_string(state, NULL), ==, "loading");
+  check_manager_string(client, "ModelName", "");
+  reply = gem_test_manager(client, "CountTokens", g_variant_new("(s)", "abc"));
+  check_manager_string(client, "ModelState", "ready");
+}
+
+static void
+test_no_model(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autofree char *state = NULL;
+
+  gem_test_bus_spawn(bus, "/fake/none");
+  state = gem_test_bus_wait_settled(bus);
+  g_assert_cmpstr(state, ==, "failed");
+  check_manager_string(client, "ModelReason", "*/fake/none: general.gguf is missing*");
+  gem_test_manager_fails(client, "Ask", g_variant_new("(s@a{sv})", "x", NONE), GEM_ERROR_NOT_READY,
+                         "*/fake/none: general.gguf is missing*");
+  gem_test_manager_fails(client, "CreateSession", g_variant_new("(@a{sv})", NONE), GEM_ERROR_NOT_READY, "*");
+}
+
+static void
+test_unknown_model(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autofree char *variable = g_strconcat("GEMD_MODEL_DIR=", bus->dir, NULL);
+  g_autofree char *pattern = g_strdup_printf("*no model \"nonesuch\" in %s*", bus->dir);
+  g_autofree char *state = NULL;
+
+  bus->daemon_arguments = g_strsplit("--development", " ", -1);
+  bus->daemon_environment = g_strsplit(variable, "\n", -1);
+  gem_test_bus_spawn(bus, "nonesuch");
+  state = gem_test_bus_wait_settled(bus);
+  g_assert_cmpstr(state, ==, "failed");
+  check_manager_string(client, "ModelReason", pattern);
+}
+
+/* ---- command line and configuration ---- */
+
+/* Everything that the daemon writes to standard error until it ends. */
+static char *
+read_errors(GemTestBus *bus)
+{
+  char *text = g_malloc0(65536);
+  gsize length = 0;
+
+  g_assert_true(
+      g_input_stream_read_all(g_subprocess_get_stderr_pipe(bus->daemon), text, 65535, &length, NULL, NULL));
+  return text;
+}
+
+static void
+check_exit(GemTestBus *bus, int status, const char *pattern)
+{
+  g_autofree char *text = NULL;
+
+  bus->pipe_errors = TRUE;
+  gem_test_bus_spawn(bus, "/fake/ok");
+  text = read_errors(bus);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, status);
+  if (!g_pattern_match_simple(pattern, text)) {
+    g_test_message("\"%s\" is not like \"%s\"", text, pattern);
+    g_test_fail();
+  }
+}
+
+static void
+test_bad_configuration(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+
+  bus->config_text = g_strdup("[gemd]\nAskTokens=0\n");
+  check_exit(bus, 2, "gemd: */gemd.conf: AskTokens=0: *1 to 1024*");
+}
+
+static void
+test_bad_argument(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+
+  bus->daemon_arguments = g_strsplit("--nonsense", " ", -1);
+  check_exit(bus, 2, "gemd: *--nonsense*");
+  g_strfreev(bus->daemon_arguments);
+  bus->daemon_arguments = g_strsplit("more", " ", -1);
+  check_exit(bus, 2, "gemd: *\"more\"*");
+}
+
+static void
+test_version(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+
+  bus->daemon_arguments = g_strsplit("--version", " ", -1);
+  gem_test_bus_spawn(bus, "/fake/ok");
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+}
+
+static void
+test_name_taken(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autoptr(GDBusConnection) owner = gem_test_bus_connect(bus);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
+      owner, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName",
+      g_variant_new("(su)", GEM_BUS_NAME, 4), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
+
+  g_assert_no_error(error);
+  check_exit(bus, 1, "*gemd: the name org.gemd.Gem1 cannot be owned*");
+}
+
+static void
+test_bus_goes_away(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_daemon();
+
+  g_subprocess_force_exit(bus->bus);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 1);
+}
+
+/* Callers' texts are in its memory. */
+static void
+test_no_core_dump(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autofree char *state = NULL;
+  g_autofree char *path = NULL;
+  g_autofree char *limits = NULL;
+  g_autoptr(GError) error = NULL;
+  GStatBuf status;
+
+  /* A leak checker cannot look into such a process. */
+  bus->daemon_environment = g_strsplit("ASAN_OPTIONS=detect_leaks=0", "\n", -1);
+  bus->guarded = TRUE;
+  gem_test_bus_spawn(bus, "/fake/ok");
+  state = gem_test_bus_wait_settled(bus);
+  path = g_strdup_printf("/proc/%s/limits", g_subprocess_get_identifier(bus->daemon));
+  g_assert_true(g_file_get_contents(path, &limits, NULL, &error));
+  g_assert_no_error(error);
+  g_assert_true(g_regex_match_simple("^Max core file size +0 +0 ", limits, G_REGEX_MULTILINE, 0));
+  g_free(path);
+  /* Of a process that is not dumpable, /proc belongs to the superuser. */
+  path = g_strdup_printf("/proc/%s/environ", g_subprocess_get_identifier(bus->daemon));
+  g_assert_cmpint(g_stat(path, &status), ==, 0);
+  g_assert_cmpint(status.st_uid, ==, 0);
+}
+
+/* ---- systemd ---- */
+
+static int
+listen_at(const char *path)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct timeval patience = {10, 0};
+
+  g_assert_cmpint(fd, >=, 0);
+  g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+  g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+  g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), ==, 0);
+  return fd;
+}
+
+/* Reads messages until one matches. */
+static void
+expect_message(int fd, const char *pattern)
+{
+  char message[1024];
+  gssize length;
+
+  do {
+    length = recv(fd, message, sizeof message - 1, 0);
+    if (length < 0) {
+      g_test_message("no message like \"%s\"", pattern);
+      g_test_fail();
+      return;
+    }
+    message[length] = '\0';
+  } while (!g_pattern_match_simple(pattern, message));
+}
+
+static void
+test_notification(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autofree char *path = g_build_filename(bus->dir, "notify", NULL);
+  g_autofree char *environment = g_strdup_printf("NOTIFY_SOCKET=%s\nWATCHDOG_USEC=200000", path);
+  int fd = listen_at(path);
+
+  bus->daemon_environment = g_strsplit(environment, "\n", -1);
+  gem_test_bus_spawn(bus, "/fake/slow");
+  expect_message(fd, "READY=1\nSTATUS=Loading the model");
+  expect_message(fd, "WATCHDOG=1");
+  expect_message(fd, "STATUS=Model fake is ready");
+  expect_message(fd, "WATCHDOG=1");
+  g_subprocess_send_signal(bus->daemon, SIGTERM);
+  expect_message(fd, "STOPPING=1\n*");
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+  close(fd);
+}
+
+static void
+test_notification_of_failure(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autofree char *path = g_build_filename(bus->dir, "notify", NULL);
+  g_autofree char *environment = g_strdup_printf("NOTIFY_SOCKET=%s", path);
+  int fd = listen_at(path);
+
+  bus->daemon_environment = g_strsplit(environment, "\n", -1);
+  gem_test_bus_spawn(bus, "/fake/none");
+  expect_message(fd, "*STATUS=No model: *general.gguf is missing*");
+  close(fd);
+}
+
+/* ---- the end ---- */
+
+/* Turns end with their reason, calls with their error, and the process with success, soon. */
+static void
+test_terminate(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_daemon();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
+  g_autofree char *session = gem_test_create_session(client);
+  g_autofree char *text = NULL;
+  const char *reason = NULL;
+  gint64 began;
+  int fd = gem_test_generate(client, session, "slow", "{'max_tokens': <uint32 4096>}", NULL);
+
+  gem_test_run_for(100);
+  began = g_get_monotonic_time();
+  g_subprocess_send_signal(bus->daemon, SIGTERM);
+  gem_test_ear_wait(ear, 1);
+  g_assert_cmpuint(ear->reason, ==, 5);
+  g_assert_true(g_variant_lookup(ear->stats, "reason", "&s", &reason));
+  g_assert_cmpstr(reason, ==, "shutdown");
+  text = gem_test_read_all(fd);
+  g_assert_true(g_str_has_prefix(text, "slowslow"));
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+  g_assert_cmpint(g_get_monotonic_time() - began, <, 2 * G_USEC_PER_SEC);
+}
+
+/* A reader that does not read cannot hold it up. */
+static void
+test_terminate_with_stuck_reader(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_daemon();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
+  g_autofree char *session = gem_test_create_session(client);
+  gint64 began;
+  int fd = gem_test_generate(client, session, "flood", "{'max_tokens': <uint32 4096>}", NULL);
+
+  gem_test_run_for(200);
+  began = g_get_monotonic_time();
+  g_subprocess_send_signal(bus->daemon, SIGTERM);
+  gem_test_ear_wait(ear, 1);
+  g_assert_cmpuint(ear->reason, ==, 5);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+  g_assert_cmpint(g_get_monotonic_time() - began, <, 3 * G_USEC_PER_SEC);
+  close(fd);
+}
+
+typedef struct {
+  guint answered, succeeded;
+  guint codes[GEM_ERROR_SHUTTING_DOWN + 1];
+  char *message; /* of the last LimitExceeded */
+} Answers;
+
+static void
+on_answer(GObject *source, GAsyncResult *result, gpointer data)
+{
+  Answers *answers = data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+
+  answers->answered++;
+  if (reply != NULL) {
+    answers->succeeded++;
+    return;
+  }
+  g_assert_true(error->domain == GEM_ERROR);
+  answers->codes[error->code]++;
+  if (error->code == GEM_ERROR_LIMIT_EXCEEDED) {
+    g_dbus_error_strip_remote_error(error);
+    g_free(answers->message);
+    answers->message = g_strdup(error->message);
+  }
+}
+
+static void
+call_many(GDBusConnection *client, guint count, const char *method, const char *text, Answers *answers)
+{
+  (void)GEM_ERROR; /* registers the names */
+  for (guint i = 0; i < count; i++) {
+    g_dbus_connection_call(client, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method,
+                           g_variant_new("(s@a{sv})", text, NONE), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL,
+                           on_answer, answers);
+  }
+}
+
+static void
+wait_answers(const Answers *answers, guint count)
+{
+  gint64 end = g_get_monotonic_time() + 40 * G_USEC_PER_SEC;
+
+  while (answers->answered < count) {
+    g_assert_cmpint(g_get_monotonic_time(), <, end);
+    if (!g_main_context_iteration(NULL, FALSE)) {
+      g_usleep(1000);
+    }
+  }
+}
+
+static void
+test_terminate_with_calls(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_daemon();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  Answers answers = {0};
+
+  call_many(client, 10, "Ask", "silent", &answers);
+  gem_test_run_for(200);
+  g_assert_cmpuint(answers.answered, ==, 0);
+  g_subprocess_send_signal(bus->daemon, SIGTERM);
+  wait_answers(&answers, 10);
+  g_assert_cmpuint(answers.codes[GEM_ERROR_SHUTTING_DOWN], ==, 10);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+}
+
+static void
+test_terminate_while_loading(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  Answers answers = {0};
+
+  gem_test_bus_spawn(bus, "/fake/slow");
+  gem_test_bus_wait_name(bus);
+  call_many(client, 1, "Ask", "x", &answers);
+  gem_test_run_for(100);
+  g_subprocess_send_signal(bus->daemon, SIGTERM);
+  wait_answers(&answers, 1);
+  g_assert_cmpuint(answers.codes[GEM_ERROR_SHUTTING_DOWN], ==, 1);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+}
+
+/* ---- limits ---- */
+
+static GemTestBus *
+start_with(const char *config)
+{
+  GemTestBus *bus = gem_test_bus_new();
+  g_autofree char *state = NULL;
+
+  bus->config_text = g_strconcat("[gemd]\n", config, NULL);
+  gem_test_bus_spawn(bus, "/fake/ok");
+  state = gem_test_bus_wait_settled(bus);
+  g_assert_cmpstr(state, ==, "ready");
+  return bus;
+}
+
+static void
+test_session_limits(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("MaxSessionsPerUser=2\nMaxRequestsPerUser=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
+  g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
+  g_autofree char *first = gem_test_create_session(client);
+  g_autofree char *second = gem_test_create_session(other);
+  g_autofree char *third = NULL;
+  int fd = gem_test_generate(client, first, "silent", "{}", NULL);
+
+  /* Connections of one user count together. */
+  gem_test_manager_fails(client, "CreateSession", g_variant_new("(@a{sv})", NONE), GEM_ERROR_LIMIT_EXCEEDED,
+                         "MaxSessionsPerUser: 2 are in use, 2 are allowed");
+  gem_test_generate_fails(other, second, "x", "{}", GEM_ERROR_LIMIT_EXCEEDED,
+                          "MaxRequestsPerUser: 1 are in use, 1 are allowed");
+  close(fd);
+  gem_test_ear_wait(ear, 1);
+  close(gem_test_generate(other, second, "x", "{}", NULL));
+  /* A session is given back by its caller's leaving, too. */
+  g_assert_true(g_dbus_connection_close_sync(other, NULL, NULL));
+  gem_test_run_for(100);
+  third = gem_test_create_session(client);
+}
+
+static void
+test_total_sessions(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("MaxSessions=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autofree char *first = gem_test_create_session(client);
+
+  gem_test_manager_fails(client, "CreateSession", g_variant_new("(@a{sv})", NONE), GEM_ERROR_LIMIT_EXCEEDED,
+                         "MaxSessions: 1 are in use, 1 are allowed");
+}
+
+static void
+test_call_limits(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("MaxCallsPerClient=3\nMaxCallsPerUser=5\n");
+  g_autoptr(GDBusConnection) one = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) two = gem_test_bus_connect(bus);
+  Answers first = {0};
+  Answers second = {0};
+
+  call_many(one, 4, "Score", "slow", &first);
+  gem_test_run_for(50);
+  call_many(two, 3, "Score", "slow", &second);
+  wait_answers(&first, 4);
+  wait_answers(&second, 3);
+  g_assert_cmpuint(first.succeeded, ==, 3);
+  g_assert_cmpuint(first.codes[GEM_ERROR_LIMIT_EXCEEDED], ==, 1);
+  g_assert_cmpstr(first.message, ==, "MaxCallsPerClient: 3 are in use, 3 are allowed");
+  g_assert_cmpuint(second.succeeded, ==, 2);
+  g_assert_cmpstr(second.message, ==, "MaxCallsPerUser: 5 are in use, 5 are allowed");
+  g_free(first.message);
+  g_free(second.message);
+}
+
+/* Asks that do not end: the first is cut at its deadline, with what there is; the next never starts. */
+static void
+test_ask_deadline(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("AskSeconds=1\nParallelAsks=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  Answers waiting = {0};
+  g_autoptr(GVariant) reply = NULL;
+  g_autoptr(GVariant) stats = NULL;
+  const char *answer = NULL;
+  const char *reason = NULL;
+  gboolean truncated = FALSE;
+
+  call_many(client, 2, "Ask", "stubborn", &waiting);
+  wait_answers(&waiting, 2);
+  g_assert_cmpuint(waiting.succeeded, ==, 1);
+  g_assert_cmpuint(waiting.codes[GEM_ERROR_BUSY], ==, 1);
+
+  reply = gem_test_manager(
+      client, "Ask", g_variant_new("(s@a{sv})", "slow", gem_test_options("{'max_tokens': <uint32 256>}")));
+  g_variant_get_child(reply, 0, "&s", &answer);
+  stats = g_variant_get_child_value(reply, 1);
+  g_assert_true(g_str_has_prefix(answer, "slowslow"));
+  g_assert_true(g_variant_lookup(stats, "truncated", "b", &truncated) && truncated);
+  g_assert_true(g_variant_lookup(stats, "reason", "&s", &reason));
+  g_assert_cmpstr(reason, ==, "deadline");
+}
+
+/* A caller that leaves gives its turn to the next. */
+static void
+test_ask_caller_leaves(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("ParallelAsks=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) leaving = gem_test_bus_connect(bus);
+  g_autoptr(GVariant) reply = NULL;
+
+  for (guint i = 0; i < 3; i++) {
+    g_dbus_connection_call(leaving, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Ask",
+                           g_variant_new("(s@a{sv})", "silent", NONE), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL,
+                           NULL, NULL);
+  }
+  g_assert_true(g_dbus_connection_flush_sync(leaving, NULL, NULL));
+  gem_test_run_for(100);
+  g_assert_true(g_dbus_connection_close_sync(leaving, NULL, NULL));
+  reply = gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", "x", NONE));
+}
+
+/* Ten thousand calls at once: each is answered, most with the limit's name; another client is served in
+ * between, at once. */
+static void
+test_flood(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_daemon();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
+  Answers answers = {0};
+  gint64 longest = 0;
+
+  call_many(client, 10000, "Score", "slow", &answers);
+  for (guint i = 0; i < 20; i++) {
+    gint64 began = g_get_monotonic_time();
+    g_autoptr(GVariant) reply = gem_test_manager(other, "CountTokens", g_variant_new("(s)", "abc"));
+
+    longest = MAX(longest, g_get_monotonic_time() - began);
+  }
+  wait_answers(&answers, 10000);
+  g_test_message("the longest of the other's calls took %.3f s", (double)longest / G_USEC_PER_SEC);
+  g_assert_cmpint(longest, <, 5 * G_USEC_PER_SEC);
+  g_assert_cmpuint(answers.succeeded, >=, 64);
+  g_assert_cmpuint(answers.succeeded + answers.codes[GEM_ERROR_LIMIT_EXCEEDED], ==, 10000);
+  g_assert_cmpstr(answers.message, ==, "MaxCallsPerClient: 64 are in use, 64 are allowed");
+  g_free(answers.message);
+}
+
+/* ---- authorization ---- */
+
+/* Another user may use the model, and not page. Needs the superuser, who alone can become another. */
+static void
+test_other_user(void)
+{
+  g_autoptr(GemTestBus) bus = NULL;
+  g_autoptr(GSubprocess) process = NULL;
+  g_autofree char *address = NULL;
+  g_autofree char *errors = NULL;
+  g_autofree char *output = NULL;
+  g_autoptr(GError) error = NULL;
+
+  if (geteuid() != 0 || g_find_program_in_path("setpriv") == NULL ||
+      g_find_program_in_path("gdbus") == NULL) {
+    g_test_skip("needs the superuser, setpriv and gdbus");
+    return;
+  }
+  bus = gem_test_bus_new_with_daemon();
+  process = g_subprocess_new(
+      G_SUBPROCESS_FLAGS_STDERR_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, "setpriv", "--reuid=65534",
+      "--regid=65534", "--clear-groups", "gdbus", "call", "--address", bus->address, "--dest", GEM_BUS_NAME,
+      "--object-path", GEM_PATHWAY_PATH "/legal", "--method", GEM_PATHWAY_INTERFACE ".PageOut", "{}", NULL);
+  g_assert_no_error(error);
+  g_assert_true(g_subprocess_communicate_utf8(process, NULL, NULL, NULL, &errors, &error));
+  g_assert_nonnull(strstr(errors, "org.gemd.Gem1.Error.NotAuthorized"));
+  g_clear_object(&process);
+  process = g_subprocess_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, "setpriv", "--reuid=65534",
+                             "--regid=65534", "--clear-groups", "gdbus", "call", "--address", bus->address,
+                             "--dest", GEM_BUS_NAME, "--object-path", GEM_OBJECT_PATH, "--method",
+                             GEM_MANAGER_INTERFACE ".CountTokens", "abc", NULL);
+  g_assert_no_error(error);
+  g_assert_true(g_subprocess_communicate_utf8(process, NULL, NULL, &output, NULL, &error));
+  g_assert_cmpstr(output, ==, "(uint64 3,)\n");
+}
+
+/* What callers say and get stands in no log. */
+static void
+test_canary(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GVariant) reply = NULL;
+  g_autofree char *session = NULL;
+  g_autofree char *state = NULL;
+  g_autofree char *text = NULL;
+  g_autofree char *streamed = NULL;
+
+  bus->pipe_errors = TRUE;
+  bus->daemon_environment = g_strsplit("G_MESSAGES_DEBUG=all", "\n", -1);
+  gem_test_bus_spawn(bus, "/fake/ok");
+  state = gem_test_bus_wait_settled(bus);
+  session = gem_test_create_session(client);
+  streamed = gem_test_read_all(gem_test_generate(
+      client, session, "canary", "{'max_tokens': <uint32 2>, 'handle_token': <'canary'>}", NULL));
+  g_assert_cmpstr(streamed, ==, "canarycanary");
+  reply = gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", "canary", NONE));
+  gem_test_manager_fails(client, "Ask",
+                         g_variant_new("(s@a{sv})", "canary", gem_test_options("{'canary': <1>}")),
+                         GEM_ERROR_INVALID_OPTION, "*canary*");
+  g_subprocess_send_signal(bus->daemon, SIGTERM);
+  text = read_errors(bus);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+  g_assert_nonnull(strstr(text, "model fake is loaded"));
+  g_assert_null(strstr(text, "canary"));
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/bus/service/slow-model", test_slow_model);
+  g_test_add_func("/bus/service/no-model", test_no_model);
+  g_test_add_func("/bus/service/unknown-model", test_unknown_model);
+  g_test_add_func("/bus/service/bad-configuration", test_bad_configuration);
+  g_test_add_func("/bus/service/bad-argument", test_bad_argument);
+  g_test_add_func("/bus/service/version", test_version);
+  g_test_add_func("/bus/service/name-taken", test_name_taken);
+  g_test_add_func("/bus/service/bus-goes-away", test_bus_goes_away);
+  g_test_add_func("/bus/service/no-core-dump", test_no_core_dump);
+  g_test_add_func("/bus/service/notification", test_notification);
+  g_test_add_func("/bus/service/notification-of-failure", test_notification_of_failure);
+  g_test_add_func("/bus/service/terminate", test_terminate);
+  g_test_add_func("/bus/service/terminate-with-stuck-reader", test_terminate_with_stuck_reader);
+  g_test_add_func("/bus/service/terminate-with-calls", test_terminate_with_calls);
+  g_test_add_func("/bus/service/terminate-while-loading", test_terminate_while_loading);
+  g_test_add_func("/bus/service/session-limits", test_session_limits);
+  g_test_add_func("/bus/service/total-sessions", test_total_sessions);
+  g_test_add_func("/bus/service/call-limits", test_call_limits);
+  g_test_add_func("/bus/service/ask-deadline", test_ask_deadline);
+  g_test_add_func("/bus/service/ask-caller-leaves", test_ask_caller_leaves);
+  g_test_add_func("/bus/service/flood", test_flood);
+  g_test_add_func("/bus/service/other-user", test_other_user);
+  g_test_add_func("/bus/service/canary", test_canary);
+  return g_test_run();
+}
