@@ -80,7 +80,9 @@ gboolean
 gem_router_shape_read(GemGguf *file, GemRouterShape *ret_shape, GError **error);
 /* The same of a file that keeps the embedding, which states vocabulary and width, under another name. */
 gboolean
-gem_router_shape_read_with(GemGguf *file, const char *embedding_name, GemRouterShape *ret_shape,
+gem_router_shape_read_with(GemGguf *file,
+                           const char *embedding_name,
+                           GemRouterShape *ret_shape,
                            GError **error);
 void
 gem_router_shape_write(const GemRouterShape *shape, const char *const *domains, GemGgufWriter *writer);

@@ -40,6 +40,8 @@ typedef struct {
 static gboolean
 take_text(GemTestService *self, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
 {
+  g_autofree char *name = NULL;
+
   g_free(self->text);
   self->text = g_strdup(text);
   g_clear_pointer(&self->options, g_variant_unref);
@@ -47,8 +49,8 @@ take_text(GemTestService *self, GDBusMethodInvocation *invocation, const char *t
   if (!g_str_has_prefix(text, "error ")) {
     return TRUE;
   }
-  g_dbus_method_invocation_return_dbus_error(
-      invocation, g_strdup_printf("org.gemd.Gem1.Error.%s", text + strlen("error ")), "made to fail");
+  name = g_strconcat("org.gemd.Gem1.Error.", text + strlen("error "), NULL);
+  g_dbus_method_invocation_return_dbus_error(invocation, name, "made to fail");
   return FALSE;
 }
 
