@@ -25,11 +25,43 @@ typedef struct {
   GemRouterPass *pass;
 } Lane;
 
+/* Tokens that crops are made with. */
+typedef struct {
+  guint32 newline;     /* the end of a line */
+  GArray *head, *tail; /* guint32: what the ask template puts before and after a text */
+} SpecialTokens;
+
+static void
+special_tokens_clear(SpecialTokens *self)
+{
+  g_clear_pointer(&self->head, g_array_unref);
+  g_clear_pointer(&self->tail, g_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SpecialTokens, special_tokens_clear)
+
+static gboolean
+special_tokens_find(GemTokenizer *tokenizer, SpecialTokens *self, GError **error)
+{
+  const char *marker = strstr(GEM_PRESET_ASK_TEMPLATE, "{text}");
+  g_autofree char *head =
+      g_strndup(GEM_PRESET_ASK_TEMPLATE, (gsize)(marker - GEM_PRESET_ASK_TEMPLATE) + strlen("{text}"));
+  g_autoptr(GArray) newline = g_array_new(FALSE, FALSE, sizeof(guint32));
+  self->head = g_array_new(FALSE, FALSE, sizeof(guint32));
+  self->tail = g_array_new(FALSE, FALSE, sizeof(guint32));
+  if (!gem_tokenizer_encode_template(tokenizer, head, "", self->head, error) ||
+      !gem_tokenizer_encode_template(tokenizer, marker, "", self->tail, error) ||
+      !gem_tokenizer_encode(tokenizer, "\n", 1, newline, NULL, error)) {
+    return FALSE;
+  }
+  self->newline = g_array_index(newline, guint32, newline->len - 1);
+  return TRUE;
+}
+
 typedef struct {
   const RouterOptions *options;
   const GemCorpus *corpus;
   GemRouterNetwork *network;
-  guint32 newline; /* the token of a line's end */
+  SpecialTokens special;
   Lane *lanes;
 } RouterTraining;
 
@@ -43,7 +75,7 @@ crop_start(const RouterTraining *self, const GemDraw *draw, guint n, GemRandom *
     return 0;
   }
   for (guint i = start; chance < 0.7 && i > 0; i--) {
-    if (draw->tokens[i - 1] == self->newline) {
+    if (draw->tokens[i - 1] == self->special.newline) {
       return i;
     }
   }
@@ -51,25 +83,35 @@ crop_start(const RouterTraining *self, const GemDraw *draw, guint n, GemRandom *
 }
 
 /* A crop of 4 to 128 tokens (short ones as often as long), bidirectional up to a point by chance and causal
- * after. A crop of a task may begin with the template's control tokens, as at run time. */
+ * after. Two of five stand in the ask template, whatever they were taken from, so that the template says
+ * nothing about the domain. */
 static void
 append_crop(const RouterTraining *self, GemBatch *batch, const GemDraw *draw, GemRandom *random)
 {
   guint longest = (guint)(4.0 * pow(LONGEST_CROP / 4.0, gem_random_uniform(random)) + 0.5);
-  guint n = MIN(MIN(longest, draw->n), (guint)gem_batch_room(batch));
+  guint n = MIN(longest, draw->n);
   guint first = crop_start(self, draw, n, random);
-  gboolean one_line = gem_random_uniform(random) < 0.4;
+  gboolean one_line = gem_random_uniform(random) < 0.4, in_template = gem_random_uniform(random) < 0.4;
   for (guint i = 4; one_line && i < n; i++) {
-    n = draw->tokens[first + i] == self->newline ? i : n;
+    n = draw->tokens[first + i] == self->special.newline ? i : n;
   }
+  g_autoptr(GArray) crop = g_array_new(FALSE, FALSE, sizeof(guint32));
+  if (in_template) {
+    g_array_append_vals(crop, self->special.head->data, self->special.head->len);
+  }
+  g_array_append_vals(crop, draw->tokens + first, n);
+  if (in_template) {
+    g_array_append_vals(crop, self->special.tail->data, self->special.tail->len);
+  }
+  guint length = (guint)MIN(MIN((gsize)crop->len, LONGEST_CROP), gem_batch_room(batch));
   gsize at = batch->n;
-  gem_batch_append(batch, draw->tokens + first, n, GEM_ROUTE_GENERAL, 1.0f);
+  gem_batch_append(batch, (const guint32 *)(gpointer)crop->data, length, GEM_ROUTE_GENERAL, 1.0f);
   gint32 class = draw->domain == GEM_ROUTE_GENERAL ? GEM_ROUTER_UNIFORM : draw->domain;
   for (gsize i = at; i < batch->n; i++) {
     batch->target[i] = class;
     batch->weight[i] = 1.0f;
   }
-  guint prefix = gem_random_uniform(random) < 0.5 ? n : (guint)gem_random_below(random, n + 1);
+  guint prefix = gem_random_uniform(random) < 0.5 ? length : (guint)gem_random_below(random, length + 1);
   batch->prefix[gem_batch_n_sequences(batch) - 1] = prefix;
 }
 
@@ -140,14 +182,14 @@ train(const RouterOptions *options,
       return FALSE;
     }
   }
-  g_autoptr(GArray) newline = g_array_new(FALSE, FALSE, sizeof(guint32));
-  if (!gem_tokenizer_encode(tokenizer, "\n", 1, newline, NULL, error)) {
+  g_auto(SpecialTokens) special = {0};
+  if (!special_tokens_find(tokenizer, &special, error)) {
     return FALSE;
   }
   RouterTraining self = {.options = options,
                          .corpus = corpus,
                          .network = network,
-                         .newline = g_array_index(newline, guint32, newline->len - 1),
+                         .special = special,
                          .lanes = g_new0(Lane, options->lanes)};
   for (gint lane = 0; lane < options->lanes; lane++) {
     self.lanes[lane].batch = gem_batch_new((gsize)options->batch_tokens);
