@@ -206,7 +206,7 @@ page_async(GemEngine *self, const char *domain, gboolean in, GAsyncReadyCallback
   if (index == 0 && !in) {
     g_task_return_new_error(task, GEM_ERROR, GEM_ERROR_PATHWAY, "general cannot be paged out");
   } else if (index == 3) {
-    g_task_return_new_error(task, GEM_ERROR, GEM_ERROR_MODEL, "pathway-broken.gguf is missing");
+    g_task_return_new_error(task, GEM_ERROR, GEM_ERROR_PATHWAY, "pathway-broken.gguf is missing");
   } else {
     self->paged_in[index] = in;
     g_task_return_boolean(task, TRUE);

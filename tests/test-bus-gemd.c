@@ -1,0 +1,500 @@
+/*
+ * The whole service: gemd with its modules on a tiny random model, over a bus under the rules of a system
+ * bus. What the answers are means nothing here; that they agree with each other does.
+ */
+#include "gem-test-bus.h"
+
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/gem-test-model.h"
+
+#define NONE gem_test_options("{}")
+#define TEXT "the rain in the north and the rest"
+
+typedef struct {
+  GemTestBus *bus;
+  char *folder; /* of the model */
+  GemModelShape shape;
+  GDBusConnection *client;
+} Fixture;
+
+static void
+set_up(Fixture *fixture)
+{
+  g_autoptr(GStrvBuilder) arguments = g_strv_builder_new();
+  g_autofree char *plugins = NULL;
+
+  *fixture = (Fixture){.bus = gem_test_bus_new(), .folder = gem_test_folder_new()};
+  gem_test_model_shape(&fixture->shape);
+  fixture->shape.heads = 2;
+  fixture->shape.kv_heads = 2;
+  fixture->shape.head_dim = 32;
+  fixture->shape.rope_dim = 32;
+  gem_test_model_write(fixture->folder, &fixture->shape, GEM_TYPE_F16, 11);
+  fixture->client = gem_test_bus_connect(fixture->bus);
+  fixture->bus->daemon_path = g_build_filename(g_getenv("GEM_BUILD_DIR"), "daemon", "gemd", NULL);
+  plugins = g_build_filename(g_getenv("GEM_BUILD_DIR"), "plugins", NULL);
+  g_strv_builder_add_many(arguments, "--plugin-dir", plugins, NULL);
+  fixture->bus->daemon_arguments = g_strv_builder_end(arguments);
+  fixture->bus->config_text = g_strdup("[gemd]\nContextTokens=256\nPrefillBlock=8\n");
+}
+
+static void
+fixture_clear(Fixture *fixture)
+{
+  g_object_unref(fixture->client);
+  gem_test_bus_free(fixture->bus);
+  gem_model_shape_clear(&fixture->shape);
+  gem_test_folder_remove(fixture->folder);
+  g_free(fixture->folder);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fixture, fixture_clear)
+
+static void
+start(Fixture *fixture, const char *expected)
+{
+  g_autofree char *state = NULL;
+
+  gem_test_bus_spawn(fixture->bus, fixture->folder);
+  state = gem_test_bus_wait_settled(fixture->bus);
+  g_assert_cmpstr(state, ==, expected);
+}
+
+static guint64
+count_tokens(GDBusConnection *client, const char *text)
+{
+  g_autoptr(GVariant) reply = gem_test_manager(client, "CountTokens", g_variant_new("(s)", text));
+  guint64 tokens = 0;
+
+  g_variant_get(reply, "(t)", &tokens);
+  return tokens;
+}
+
+static char *
+ask(GDBusConnection *client, const char *options)
+{
+  g_autoptr(GVariant) reply =
+      gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", TEXT, gem_test_options(options)));
+  char *answer = NULL;
+
+  g_variant_get_child(reply, 0, "s", &answer);
+  return answer;
+}
+
+/* ---- one call after the other ---- */
+
+static void
+check_routes(GDBusConnection *client)
+{
+  g_autoptr(GVariant) reply = gem_test_manager(client, "Route", g_variant_new("(s@a{sv})", TEXT, NONE));
+  g_autoptr(GVariant) rows = g_variant_get_child_value(reply, 0);
+  guint64 end = 0;
+
+  g_assert_cmpuint(g_variant_n_children(rows), ==, count_tokens(client, TEXT));
+  for (gsize i = 0; i < g_variant_n_children(rows); i++) {
+    g_autoptr(GVariant) row = g_variant_get_child_value(rows, i);
+    g_autoptr(GVariant) probabilities = NULL;
+    const char *piece = NULL;
+    const char *pathway = NULL;
+    guint64 offset = 0;
+    guint64 length = 0;
+    double sum = 0;
+
+    g_variant_get(row, "(&stt&s@a{sd})", &piece, &offset, &length, &pathway, &probabilities);
+    g_assert_cmpuint(offset, ==, end);
+    g_assert_true(strncmp(piece, TEXT + offset, length) == 0);
+    end = offset + length;
+    for (gsize d = 0; d < g_variant_n_children(probabilities); d++) {
+      g_autoptr(GVariant) entry = g_variant_get_child_value(probabilities, d);
+      double probability = 0;
+
+      g_variant_get_child(entry, 1, "d", &probability);
+      sum += probability;
+    }
+    g_assert_cmpfloat_with_epsilon(sum, 1, 1e-4);
+  }
+  g_assert_cmpuint(end, ==, strlen(TEXT));
+}
+
+static void
+check_numbers(GDBusConnection *client)
+{
+  static const char *const labels[] = {"north", "south", "rest", NULL};
+  g_autoptr(GVariant) classified =
+      gem_test_manager(client, "Classify", g_variant_new("(s^as@a{sv})", TEXT, labels, NONE));
+  g_autoptr(GVariant) scores = g_variant_get_child_value(classified, 0);
+  g_autoptr(GVariant) embedded = gem_test_manager(client, "Embed", g_variant_new("(s@a{sv})", TEXT, NONE));
+  g_autoptr(GVariant) vector = g_variant_get_child_value(embedded, 0);
+  g_autoptr(GVariant) scored = gem_test_manager(client, "Score", g_variant_new("(s@a{sv})", TEXT, NONE));
+  gsize width = 0;
+  const double *values = g_variant_get_fixed_array(vector, &width, sizeof(double));
+  double log_likelihood = 0;
+  double sum = 0;
+  double square = 0;
+  guint64 tokens = 0;
+
+  g_assert_cmpuint(g_variant_n_children(scores), ==, 3);
+  for (gsize i = 0; i < 3; i++) {
+    const char *label = NULL;
+    double score = 0;
+
+    g_variant_get_child(scores, i, "(&sd)", &label, &score);
+    g_assert_cmpstr(label, ==, labels[i]);
+    g_assert_cmpfloat(score, >, 0);
+    sum += score;
+  }
+  g_assert_cmpfloat_with_epsilon(sum, 1, 1e-9);
+  g_assert_cmpuint(width, ==, 64);
+  for (gsize i = 0; i < width; i++) {
+    square += values[i] * values[i];
+  }
+  g_assert_cmpfloat_with_epsilon(square, 1, 1e-4);
+  g_variant_get(scored, "(dt)", &log_likelihood, &tokens);
+  g_assert_cmpuint(tokens, ==, count_tokens(client, TEXT));
+  g_assert_cmpfloat(log_likelihood, <, 0);
+}
+
+static void
+test_calls(void)
+{
+  g_auto(Fixture) fixture;
+  g_autofree char *once = NULL;
+  g_autofree char *again = NULL;
+  g_autofree char *sampled = NULL;
+  g_autofree char *resampled = NULL;
+  const char *seeded = "{'temperature': <1.0>, 'seed': <uint64 5>, 'max_tokens': <uint32 16>}";
+  g_autofree char *long_text = g_strnfill(1000, 'q');
+
+  set_up(&fixture);
+  start(&fixture, "ready");
+  check_routes(fixture.client);
+  check_numbers(fixture.client);
+  once = ask(fixture.client, "{'max_tokens': <uint32 16>}");
+  again = ask(fixture.client, "{'max_tokens': <uint32 16>}");
+  g_assert_cmpstr(once, ==, again);
+  sampled = ask(fixture.client, seeded);
+  resampled = ask(fixture.client, seeded);
+  g_assert_cmpstr(sampled, ==, resampled);
+  gem_test_manager_fails(fixture.client, "Ask", g_variant_new("(s@a{sv})", long_text, NONE),
+                         GEM_ERROR_CONTEXT_EXCEEDED, "*256*");
+  gem_test_manager_fails(fixture.client, "Ask",
+                         g_variant_new("(s@a{sv})", "x", gem_test_options("{'clusters': <uint32 7>}")),
+                         GEM_ERROR_INVALID_OPTION, "*clusters*7*");
+  g_free(again);
+  again = ask(fixture.client, "{'max_tokens': <uint32 16>, 'clusters': <uint32 4>}");
+}
+
+/* Ask is one turn of a session. */
+static void
+test_session_agrees_with_ask(void)
+{
+  g_auto(Fixture) fixture;
+  g_autoptr(GemTestEar) ear = NULL;
+  g_autofree char *session = NULL;
+  g_autofree char *asked = NULL;
+  g_autofree char *streamed = NULL;
+  guint64 prompt = 0;
+
+  set_up(&fixture);
+  start(&fixture, "ready");
+  ear = gem_test_ear_new(fixture.client);
+  asked = ask(fixture.client, "{'max_tokens': <uint32 20>}");
+  session = gem_test_create_session(fixture.client);
+  streamed = gem_test_read_all(gem_test_generate(fixture.client, session, TEXT,
+                                                 "{'max_tokens': <uint32 20>, 'routes': <true>}", NULL));
+  gem_test_ear_wait(ear, 1);
+  g_assert_cmpstr(streamed, ==, asked);
+  g_assert_true(g_utf8_validate(streamed, -1, NULL));
+  /* The prompt's tokens in the template, and those of the answer. */
+  prompt = count_tokens(fixture.client, TEXT);
+  g_assert_cmpuint(ear->routes->len, >, prompt);
+}
+
+static void
+test_two_streams(void)
+{
+  g_auto(Fixture) fixture;
+  g_autoptr(GDBusConnection) other = NULL;
+  g_autofree char *first = NULL;
+  g_autofree char *second = NULL;
+  g_autofree char *one = NULL;
+  g_autofree char *two = NULL;
+  const char *options = "{'max_tokens': <uint32 100>, 'temperature': <1.0>, 'seed': <uint64 9>}";
+  int fds[2];
+
+  set_up(&fixture);
+  start(&fixture, "ready");
+  other = gem_test_bus_connect(fixture.bus);
+  first = gem_test_create_session(fixture.client);
+  second = gem_test_create_session(other);
+  fds[0] = gem_test_generate(fixture.client, first, TEXT, options, NULL);
+  fds[1] = gem_test_generate(other, second, TEXT, options, NULL);
+  two = gem_test_read_all(fds[1]);
+  one = gem_test_read_all(fds[0]);
+  g_assert_cmpstr(one, ==, two);
+  g_assert_cmpuint(strlen(one), >, 0);
+}
+
+/* A full context is an error with the counts, or slides when that is asked for. */
+static void
+test_full_context(void)
+{
+  g_auto(Fixture) fixture;
+  g_autoptr(GemTestEar) ear = NULL;
+  g_autofree char *session = NULL;
+  g_autoptr(GVariant) held = NULL;
+  const char *options = "{'max_tokens': <uint32 1>, 'raw': <true>}";
+  guint64 needed;
+  guint turns = 0;
+  guint slides = 0;
+
+  set_up(&fixture);
+  start(&fixture, "ready");
+  ear = gem_test_ear_new(fixture.client);
+  session = gem_test_create_session(fixture.client);
+  needed = count_tokens(fixture.client, TEXT);
+  do {
+    close(gem_test_generate(fixture.client, session, TEXT, options, NULL));
+    gem_test_ear_wait(ear, ++turns);
+    g_clear_pointer(&held, g_variant_unref);
+    held = gem_test_get(fixture.client, session, GEM_SESSION_INTERFACE, "Tokens");
+    g_assert_cmpuint(g_variant_get_uint32(held), <=, 256);
+  } while (g_variant_get_uint32(held) + needed + 1 <= 256);
+  gem_test_generate_fails(fixture.client, session, TEXT, options, GEM_ERROR_CONTEXT_EXCEEDED, "*256*");
+  close(gem_test_generate(fixture.client, session, TEXT,
+                          "{'max_tokens': <uint32 1>, 'raw': <true>, 'slide': <true>}", NULL));
+  gem_test_ear_wait(ear, ++turns);
+  g_assert_true(g_variant_lookup(ear->stats, "slides", "u", &slides));
+  g_assert_cmpuint(slides, >=, 1);
+}
+
+/* ---- the model's files ---- */
+
+static void
+check_property(
+    Fixture *fixture, const char *path, const char *interface, const char *name, const char *pattern)
+{
+  g_autoptr(GVariant) value = gem_test_get(fixture->client, path, interface, name);
+
+  if (!g_pattern_match_simple(pattern, g_variant_get_string(value, NULL))) {
+    g_test_message("%s %s: \"%s\" is not like \"%s\"", path, name, g_variant_get_string(value, NULL),
+                   pattern);
+    g_test_fail();
+  }
+}
+
+static void
+page(Fixture *fixture, const char *domain, const char *method, int code, const char *pattern)
+{
+  g_autofree char *path = g_strconcat(GEM_PATHWAY_PATH "/", domain, NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) reply = gem_test_call(fixture->client, path, GEM_PATHWAY_INTERFACE, method,
+                                            g_variant_new("(@a{sv})", NONE), &error);
+
+  if (code < 0) {
+    g_assert_no_error(error);
+  } else {
+    gem_test_error_is(error, (GemError)code, pattern);
+  }
+}
+
+static void
+remove_file(Fixture *fixture, const char *name)
+{
+  g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
+
+  g_assert_cmpint(g_unlink(path), ==, 0);
+}
+
+/* One byte in the middle is another. */
+static void
+alter_file(Fixture *fixture, const char *name)
+{
+  g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
+  g_autofree char *bytes = NULL;
+  gsize length = 0;
+
+  g_assert_true(g_file_get_contents(path, &bytes, &length, NULL));
+  bytes[length / 2] ^= 1;
+  g_assert_true(g_file_set_contents(path, bytes, (gssize)length, NULL));
+}
+
+static void
+cut_file(Fixture *fixture, const char *name)
+{
+  g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
+
+  g_assert_cmpint(truncate(path, 1000), ==, 0);
+}
+
+/* Without a domain's file, or with an altered one, the service runs the others and says which and why. */
+static void
+test_broken_domains(void)
+{
+  g_auto(Fixture) fixture;
+  g_autofree char *answer = NULL;
+
+  set_up(&fixture);
+  remove_file(&fixture, "pathway-legal.gguf");
+  alter_file(&fixture, "pathway-finance.gguf");
+  start(&fixture, "ready");
+  check_property(&fixture, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "State", "absent");
+  check_property(&fixture, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "Reason",
+                 "*pathway-legal.gguf*");
+  check_property(&fixture, GEM_PATHWAY_PATH "/finance", GEM_PATHWAY_INTERFACE, "State", "absent");
+  check_property(&fixture, GEM_PATHWAY_PATH "/finance", GEM_PATHWAY_INTERFACE, "Reason",
+                 "*pathway-finance.gguf*");
+  check_property(&fixture, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "Reason", "");
+  page(&fixture, "stem", "PageIn", -1, NULL);
+  page(&fixture, "legal", "PageIn", GEM_ERROR_PATHWAY, "*pathway-legal.gguf*");
+  answer = ask(fixture.client, "{'max_tokens': <uint32 4>}");
+}
+
+static void
+check_failure(void (*damage)(Fixture *fixture, const char *name), const char *name)
+{
+  g_auto(Fixture) fixture;
+  g_autofree char *pattern = g_strdup_printf("*%s*", name);
+
+  set_up(&fixture);
+  damage(&fixture, name);
+  start(&fixture, "failed");
+  check_property(&fixture, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "ModelReason", pattern);
+  gem_test_manager_fails(fixture.client, "CountTokens", g_variant_new("(s)", "x"), GEM_ERROR_NOT_READY,
+                         pattern);
+}
+
+static void
+test_broken_model(void)
+{
+  check_failure(remove_file, "general.gguf");
+  check_failure(cut_file, "general.gguf");
+  check_failure(alter_file, "general.gguf");
+  check_failure(remove_file, "router.gguf");
+  check_failure(cut_file, "router.gguf");
+  check_failure(alter_file, "router.gguf");
+  check_failure(remove_file, "manifest");
+}
+
+/* A pathway leaves the memory and comes back, and the answers with it. */
+static void
+test_paging(void)
+{
+  g_auto(Fixture) fixture;
+  g_autofree char *with = NULL;
+  g_autofree char *again = NULL;
+  g_autoptr(GVariant) bytes = NULL;
+  const char *forced = "{'max_tokens': <uint32 12>, 'domain': <'stem'>}";
+
+  set_up(&fixture);
+  start(&fixture, "ready");
+  with = ask(fixture.client, forced);
+  page(&fixture, "stem", "PageOut", -1, NULL);
+  check_property(&fixture, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "State", "absent");
+  bytes = gem_test_get(fixture.client, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "ResidentBytes");
+  g_assert_cmpuint(g_variant_get_uint64(bytes), ==, 0);
+  page(&fixture, "stem", "PageIn", -1, NULL);
+  check_property(&fixture, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "State", "resident");
+  again = ask(fixture.client, forced);
+  g_assert_cmpstr(with, ==, again);
+  page(&fixture, "general", "PageOut", GEM_ERROR_PATHWAY, "*general*");
+}
+
+/* ---- the end ---- */
+
+typedef struct {
+  guint answered, refused;
+} Answers;
+
+static void
+on_answer(GObject *source, GAsyncResult *result, gpointer data)
+{
+  Answers *answers = data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+
+  if (reply == NULL) {
+    g_assert_error(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN);
+    answers->refused++;
+  } else {
+    answers->answered++;
+  }
+}
+
+/* In the middle of work: every call is answered, and the process ends well. */
+static void
+test_terminate(void)
+{
+  g_auto(Fixture) fixture;
+  Answers answers = {0};
+  gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+
+  set_up(&fixture);
+  start(&fixture, "ready");
+  for (guint i = 0; i < 60; i++) {
+    g_dbus_connection_call(
+        fixture.client, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Ask",
+        g_variant_new("(s@a{sv})", TEXT,
+                      gem_test_options("{'max_tokens': <uint32 200>, 'temperature': <1.0>}")),
+        NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_answer, &answers);
+  }
+  while (answers.answered < 2) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_subprocess_send_signal(fixture.bus->daemon, SIGTERM);
+  while (answers.answered + answers.refused < 60) {
+    g_assert_cmpint(g_get_monotonic_time(), <, end);
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_cmpuint(answers.refused, >, 0);
+  g_assert_cmpint(gem_test_bus_wait_exit(fixture.bus), ==, 0);
+}
+
+/* What callers say stands in no log, of the engine and its modules neither. */
+static void
+test_canary(void)
+{
+  g_auto(Fixture) fixture;
+  g_autofree char *session = NULL;
+  g_autofree char *text = g_malloc0(1 << 20);
+  g_autofree char *streamed = NULL;
+  g_autoptr(GVariant) reply = NULL;
+  gsize length = 0;
+
+  set_up(&fixture);
+  fixture.bus->pipe_errors = TRUE;
+  fixture.bus->daemon_environment = g_strsplit("G_MESSAGES_DEBUG=all", "\n", -1);
+  start(&fixture, "ready");
+  session = gem_test_create_session(fixture.client);
+  streamed = gem_test_read_all(
+      gem_test_generate(fixture.client, session, "canary", "{'max_tokens': <uint32 8>}", NULL));
+  reply = gem_test_manager(fixture.client, "Route", g_variant_new("(s@a{sv})", "canary", NONE));
+  gem_test_manager_fails(fixture.client, "Embed",
+                         g_variant_new("(s@a{sv})", "canary", gem_test_options("{'domain': <'canary'>}")),
+                         GEM_ERROR_UNKNOWN_DOMAIN, "*canary*");
+  g_subprocess_send_signal(fixture.bus->daemon, SIGTERM);
+  g_assert_true(g_input_stream_read_all(g_subprocess_get_stderr_pipe(fixture.bus->daemon), text,
+                                        (1 << 20) - 1, &length, NULL, NULL));
+  g_assert_cmpint(gem_test_bus_wait_exit(fixture.bus), ==, 0);
+  g_assert_nonnull(strstr(text, "is loaded"));
+  g_assert_null(strstr(text, "canary"));
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/bus/gemd/calls", test_calls);
+  g_test_add_func("/bus/gemd/session-agrees-with-ask", test_session_agrees_with_ask);
+  g_test_add_func("/bus/gemd/two-streams", test_two_streams);
+  g_test_add_func("/bus/gemd/full-context", test_full_context);
+  g_test_add_func("/bus/gemd/broken-domains", test_broken_domains);
+  g_test_add_func("/bus/gemd/broken-model", test_broken_model);
+  g_test_add_func("/bus/gemd/paging", test_paging);
+  g_test_add_func("/bus/gemd/terminate", test_terminate);
+  g_test_add_func("/bus/gemd/canary", test_canary);
+  return g_test_run();
+}
