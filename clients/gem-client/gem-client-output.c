@@ -60,7 +60,7 @@ gem_output_complain(const char *format, ...)
   va_start(arguments, format);
   message = g_strdup_vprintf(format, arguments);
   va_end(arguments);
-  fprintf(stderr, "gem-client: %s\n", message);
+  fprintf(stderr, "%s: %s\n", program_invocation_short_name, message);
 }
 
 gboolean

@@ -21,7 +21,7 @@ gem_output_flush(GemExit status);
 gboolean
 gem_output_push(void);
 
-/* "gem-client: ..." on standard error. */
+/* "PROGRAM: ..." on standard error. */
 void
 gem_output_complain(const char *format, ...) G_GNUC_PRINTF(1, 2);
 

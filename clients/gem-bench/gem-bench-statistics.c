@@ -1,0 +1,89 @@
+#include "clients/gem-bench/gem-bench-statistics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static guint
+largest(const guint *classes, gsize n, guint so_far)
+{
+  gsize i;
+
+  for (i = 0; i < n; i++) {
+    so_far = MAX(so_far, classes[i]);
+  }
+  return so_far;
+}
+
+double
+gem_bench_accuracy(const guint *targets, const guint *predicted, gsize n)
+{
+  gsize i, right = 0;
+
+  for (i = 0; i < n; i++) {
+    right += targets[i] == predicted[i];
+  }
+  return n == 0 ? NAN : (double)right / (double)n;
+}
+
+double
+gem_bench_macro_f1(const guint *targets, const guint *predicted, gsize n)
+{
+  guint n_classes = largest(predicted, n, largest(targets, n, 0)) + 1, present = 0, class;
+  /* of each class: tp, and 2 tp + fp + fn, which is how often it stands in either list */
+  g_autofree gsize *right = g_new0(gsize, n_classes);
+  g_autofree gsize *stands = g_new0(gsize, n_classes);
+  double sum = 0;
+  gsize i;
+
+  for (i = 0; i < n; i++) {
+    stands[targets[i]]++;
+    stands[predicted[i]]++;
+    right[targets[i]] += targets[i] == predicted[i];
+  }
+  for (class = 0; class < n_classes; class ++) {
+    if (stands[class] > 0) {
+      present++;
+      sum += 2.0 * (double)right[class] / (double)stands[class];
+    }
+  }
+  return present == 0 ? NAN : sum / present;
+}
+
+double
+gem_bench_majority(const guint *targets, gsize n)
+{
+  g_autofree gsize *counts = g_new0(gsize, (gsize)largest(targets, n, 0) + 1);
+  gsize i, most = 0;
+
+  for (i = 0; i < n; i++) {
+    most = MAX(most, ++counts[targets[i]]);
+  }
+  return n == 0 ? NAN : (double)most / (double)n;
+}
+
+double
+gem_bench_standard_error(double p, gsize n)
+{
+  return n == 0 ? NAN : sqrt(p * (1.0 - p) / (double)n);
+}
+
+static int
+compare_doubles(const void *a, const void *b)
+{
+  double left = *(const double *)a, right = *(const double *)b;
+
+  return (left > right) - (left < right);
+}
+
+double
+gem_bench_median(const double *values, gsize n)
+{
+  g_autofree double *sorted = NULL;
+
+  if (n == 0) {
+    return NAN;
+  }
+  sorted = g_memdup2(values, n * sizeof *values);
+  qsort(sorted, n, sizeof *sorted, compare_doubles);
+  return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
