@@ -56,7 +56,8 @@ gem_bench_majority(const guint *targets, gsize n)
   gsize i, most = 0;
 
   for (i = 0; i < n; i++) {
-    most = MAX(most, ++counts[targets[i]]);
+    counts[targets[i]]++;
+    most = MAX(most, counts[targets[i]]);
   }
   return n == 0 ? NAN : (double)most / (double)n;
 }
