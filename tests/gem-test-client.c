@@ -10,14 +10,16 @@ gem_test_run_clear(GemTestRun *run)
 }
 
 GSubprocess *
-gem_test_client_start(GemTestService *self, const char *const *arguments, gboolean with_input)
+gem_test_program_start(GemTestService *self,
+                       const char *name,
+                       const char *const *arguments,
+                       gboolean with_input)
 {
   GSubprocessFlags flags = G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE |
                            (with_input ? G_SUBPROCESS_FLAGS_STDIN_PIPE : G_SUBPROCESS_FLAGS_NONE);
   g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(flags);
   g_autoptr(GPtrArray) argv = g_ptr_array_new();
-  g_autofree char *program =
-      g_build_filename(g_getenv("GEM_BUILD_DIR"), "clients", "gem-client", "gem-client", NULL);
+  g_autofree char *program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "clients", name, name, NULL);
   g_autoptr(GError) error = NULL;
   GSubprocess *client;
   guint i;
@@ -37,6 +39,12 @@ gem_test_client_start(GemTestService *self, const char *const *arguments, gboole
   client = g_subprocess_launcher_spawnv(launcher, (const char *const *)argv->pdata, &error);
   g_assert_no_error(error);
   return client;
+}
+
+GSubprocess *
+gem_test_client_start(GemTestService *self, const char *const *arguments, gboolean with_input)
+{
+  return gem_test_program_start(self, "gem-client", arguments, with_input);
 }
 
 static void

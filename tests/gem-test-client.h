@@ -1,9 +1,9 @@
-/* Runs gem-client, as built, against a service that stands in for gemd. */
+/* Runs gem-client and gem-bench, as built, against a service that stands in for gemd. */
 #pragma once
 
 #include "tests/gem-test-service.h"
 
-/* How a run of gem-client ended. */
+/* How a run of a program ended. */
 typedef struct {
   int status; /* exit code; -1: ended by a signal */
   char *out, *err;
@@ -12,8 +12,14 @@ void
 gem_test_run_clear(GemTestRun *run);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemTestRun, gem_test_run_clear)
 
-/* Starts gem-client with the arguments, `input` (may be NULL: /dev/null) as standard input, and this bus in
- * the place of the system bus. */
+/* Starts a program of clients/ with the arguments, this bus in the place of the system bus, and a pipe
+ * (otherwise /dev/null) as standard input. */
+GSubprocess *
+gem_test_program_start(GemTestService *self,
+                       const char *name,
+                       const char *const *arguments,
+                       gboolean with_input);
+/* The same with gem-client. */
 GSubprocess *
 gem_test_client_start(GemTestService *self, const char *const *arguments, gboolean with_input);
 /* Runs it to its end while the service answers. */

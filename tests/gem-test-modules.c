@@ -62,22 +62,6 @@ gem_test_plugin_dir_add(const char *dir, GemPluginKind kind, const char *name, c
   return g_steal_pointer(&path);
 }
 
-void
-gem_test_remove_folder(const char *folder)
-{
-  g_autoptr(GDir) entries = g_dir_open(folder, 0, NULL);
-  const char *name;
-  while (entries != NULL && (name = g_dir_read_name(entries)) != NULL) {
-    g_autofree char *path = g_build_filename(folder, name, NULL);
-    if (g_file_test(path, G_FILE_TEST_IS_DIR) && !g_file_test(path, G_FILE_TEST_IS_SYMLINK)) {
-      gem_test_remove_folder(path);
-    } else {
-      g_assert_cmpint(g_unlink(path), ==, 0);
-    }
-  }
-  g_assert_cmpint(g_rmdir(folder), ==, 0);
-}
-
 gboolean
 gem_test_is_mapped(const char *path)
 {

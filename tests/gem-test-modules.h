@@ -4,6 +4,7 @@
 #pragma once
 
 #include "daemon/plugin/gem-plugin-loader.h"
+#include "tests/gem-test-folder.h"
 
 /* A loader over the modules of the build tree. */
 GemPluginLoader *
@@ -23,9 +24,6 @@ gem_test_plugin_dir_new(void);
 /* Copies the file `source` to DIR/<folder of kind>/NAME.so, made when needed; transfer full: its path. */
 char *
 gem_test_plugin_dir_add(const char *dir, GemPluginKind kind, const char *name, const char *source);
-/* Removes a folder and all that is in it; symbolic links are not followed. */
-void
-gem_test_remove_folder(const char *folder);
 
 /* Whether any mapping of this process is of that file. */
 gboolean

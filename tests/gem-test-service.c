@@ -75,6 +75,7 @@ make_stats(guint generated)
   g_variant_dict_init(&stats, NULL);
   g_variant_dict_insert(&stats, "prompt_tokens", "u", 12u);
   g_variant_dict_insert(&stats, "generated_tokens", "u", generated);
+  g_variant_dict_insert(&stats, "prefill_seconds", "d", 0.25);
   g_variant_dict_insert(&stats, "tokens_per_second", "d", 35.25);
   g_variant_dict_insert(&stats, "resident_bytes", "t", (guint64)13700000);
   g_variant_dict_insert(&stats, "seed", "t", G_MAXUINT64);
@@ -205,6 +206,13 @@ on_generate(GemDBusSession *session,
   gem_dbus_session_complete_generate(session, invocation, list, path, g_variant_new_handle(0),
                                      g_variant_new_parsed("@a{sv} {}"));
   g_timeout_add_full(G_PRIORITY_DEFAULT, 1, write_some, turn, (GDestroyNotify)turn_free);
+  return TRUE;
+}
+
+static gboolean
+on_close(GemDBusSession *session, GDBusMethodInvocation *invocation, gpointer data)
+{
+  gem_dbus_session_complete_close(session, invocation);
   return TRUE;
 }
 
@@ -412,6 +420,7 @@ gem_test_service_new(void)
   g_dbus_object_manager_server_set_connection(self->objects, self->connection);
   self->session = gem_dbus_session_skeleton_new();
   g_signal_connect(self->session, "handle-generate", G_CALLBACK(on_generate), self);
+  g_signal_connect(self->session, "handle-close", G_CALLBACK(on_close), self);
   g_assert_true(g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(self->session), self->connection,
                                                  GEM_SESSION_PATH "/test", NULL));
   self->name = g_bus_own_name_on_connection(self->connection, GEM_BUS_NAME, G_BUS_NAME_OWNER_FLAGS_NONE,
