@@ -19,18 +19,30 @@ configure_build() {
   fi
 }
 
-# run_ninja DIR: builds; silent when there is nothing to do, with progress when there is.
+# run_ninja DIR [TARGET...]: builds; silent when there is nothing to do, with progress when there is.
 run_ninja() {
-  local todo
-  todo=$(ninja -C "$1" -n 2>/dev/null | tail -n 1) || todo=
+  local dir=$1 todo
+  shift
+  todo=$(ninja -C "$dir" -n "$@" 2>/dev/null | tail -n 1) || todo=
   case $todo in *'no work to do.') return 0 ;; esac
-  ninja -C "$1" -j "$(job_count)" >&2
+  ninja -C "$dir" -j "$(job_count)" "$@" >&2
 }
 
 # build_tree DIR [MESON-OPTION...]
 build_tree() {
   configure_build "$@"
   run_ninja "$1" || die "the build failed"
+}
+
+# build_service DIR: only what a running service needs: daemon, modules, gem-client, and gem-train where it is built.
+build_service() {
+  local targets
+  configure_build "$1"
+  # A build file that is older than its meson.build files lists yesterday's targets.
+  ninja -C "$1" build.ninja >/dev/null || die "meson could not set up $1"
+  mapfile -t targets < <(ninja -C "$1" -t targets all |
+    sed -n 's,^\(plugins/.*\.so\|daemon/gemd\|clients/gem-client/gem-client\|training/gem-train\): .*,\1,p')
+  run_ninja "$1" "${targets[@]}" || die "the build failed"
 }
 
 # Sets gem_model to the folder of the model to run: the one that ships, or random weights made on the spot.

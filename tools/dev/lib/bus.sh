@@ -57,12 +57,13 @@ start_private_bus() {
 start_daemon() {
   local build
   build=$(build_dir)
+  gem_daemon_log=${GEM_DAEMON_LOG:-$gem_bus_dir/gemd.log}
   start_apart "$build/daemon/gemd" --development --model "$1" --plugin-dir "$build/plugins" \
-    </dev/null >"$gem_bus_dir/gemd.log" 2>&1 &
+    </dev/null >"$gem_daemon_log" 2>&1 &
   gem_daemon_pid=$!
   at_exit 'end_process "$gem_daemon_pid"'
   "$build/clients/gem-client/gem-client" status --wait 60 >/dev/null 2>"$gem_bus_dir/wait.log" && return 0
-  cat "$gem_bus_dir/gemd.log" >&2
+  cat "$gem_daemon_log" >&2
   die "the daemon did not get ready: $(cat "$gem_bus_dir/wait.log")"
 }
 
@@ -71,7 +72,7 @@ with_daemon() {
   local build
   build=$(build_dir)
   ensure_needs build bus
-  build_tree "$build"
+  build_service "$build"
   choose_model
   start_private_bus
   start_daemon "$gem_model"

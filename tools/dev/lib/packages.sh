@@ -18,6 +18,7 @@ command gdbus        libglib2.0-bin    waits for the daemon on that bus
 '
 gem_needs_test='
 command spm_encode   sentencepiece     the tokenizer is compared with it
+command make         make              builds a sample plugin out of the tree
 '
 gem_needs_format='
 command clang-format clang-format      the house style
