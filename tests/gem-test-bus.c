@@ -470,3 +470,55 @@ gem_test_read_all(int fd)
   close(fd);
   return g_string_free(text, FALSE);
 }
+
+/* ---- many calls ---- */
+
+static void
+on_answer(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GemTestAnswers *answers = data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+
+  answers->answered++;
+  if (reply != NULL) {
+    answers->succeeded++;
+    return;
+  }
+  g_assert_true(error->domain == GEM_ERROR);
+  answers->codes[error->code]++;
+  if (error->code == GEM_ERROR_LIMIT_EXCEEDED) {
+    g_dbus_error_strip_remote_error(error);
+    g_free(answers->message);
+    answers->message = g_strdup(error->message);
+  }
+}
+
+void
+gem_test_call_many(GDBusConnection *client,
+                   guint count,
+                   const char *method,
+                   const char *text,
+                   const char *options,
+                   GemTestAnswers *answers)
+{
+  (void)GEM_ERROR; /* registers the names */
+  for (guint i = 0; i < count; i++) {
+    g_dbus_connection_call(client, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method,
+                           g_variant_new("(s@a{sv})", text, gem_test_options(options)), NULL,
+                           G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_answer, answers);
+  }
+}
+
+void
+gem_test_answers_wait(const GemTestAnswers *answers, guint count)
+{
+  gint64 end = g_get_monotonic_time() + 40 * G_USEC_PER_SEC;
+
+  while (answers->answered < count) {
+    g_assert_cmpint(g_get_monotonic_time(), <, end);
+    if (!g_main_context_iteration(NULL, FALSE)) {
+      g_usleep(1000);
+    }
+  }
+}

@@ -125,3 +125,24 @@ gem_test_generate_fails(GDBusConnection *connection,
 /* Reads up to the end of file and closes. */
 char *
 gem_test_read_all(int fd);
+
+/* ---- many calls ---- */
+
+/* What came back of calls that do not block. */
+typedef struct {
+  guint answered, succeeded;
+  guint codes[GEM_ERROR_SHUTTING_DOWN + 1]; /* errors by code; any other error fails the test */
+  char *message;                            /* of the last LimitExceeded; the test's to free */
+} GemTestAnswers;
+
+/* Calls a method of Manager that takes a text and options, `count` times at once. */
+void
+gem_test_call_many(GDBusConnection *connection,
+                   guint count,
+                   const char *method,
+                   const char *text,
+                   const char *options,
+                   GemTestAnswers *answers);
+/* Runs the main loop until `count` answers are there; fails after 40 s. */
+void
+gem_test_answers_wait(const GemTestAnswers *answers, guint count);

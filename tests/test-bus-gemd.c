@@ -405,51 +405,24 @@ test_paging(void)
 
 /* ---- the end ---- */
 
-typedef struct {
-  guint answered, refused;
-} Answers;
-
-static void
-on_answer(GObject *source, GAsyncResult *result, gpointer data)
-{
-  Answers *answers = data;
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
-
-  if (reply == NULL) {
-    g_assert_error(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN);
-    answers->refused++;
-  } else {
-    answers->answered++;
-  }
-}
-
 /* In the middle of work: every call is answered, and the process ends well. */
 static void
 test_terminate(void)
 {
   g_auto(Fixture) fixture;
-  Answers answers = {0};
-  gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+  GemTestAnswers answers = {0};
 
   set_up(&fixture);
   start(&fixture, "ready");
-  for (guint i = 0; i < 60; i++) {
-    g_dbus_connection_call(
-        fixture.client, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Ask",
-        g_variant_new("(s@a{sv})", TEXT,
-                      gem_test_options("{'max_tokens': <uint32 200>, 'temperature': <1.0>}")),
-        NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_answer, &answers);
-  }
+  gem_test_call_many(fixture.client, 60, "Ask", TEXT, "{'max_tokens': <uint32 200>, 'temperature': <1.0>}",
+                     &answers);
   while (answers.answered < 2) {
     g_main_context_iteration(NULL, TRUE);
   }
   g_subprocess_send_signal(fixture.bus->daemon, SIGTERM);
-  while (answers.answered + answers.refused < 60) {
-    g_assert_cmpint(g_get_monotonic_time(), <, end);
-    g_main_context_iteration(NULL, TRUE);
-  }
-  g_assert_cmpuint(answers.refused, >, 0);
+  gem_test_answers_wait(&answers, 60);
+  g_assert_cmpuint(answers.codes[GEM_ERROR_SHUTTING_DOWN], >, 0);
+  g_assert_cmpuint(answers.codes[GEM_ERROR_SHUTTING_DOWN] + answers.succeeded, ==, 60);
   g_assert_cmpint(gem_test_bus_wait_exit(fixture.bus), ==, 0);
 }
 

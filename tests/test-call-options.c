@@ -102,6 +102,25 @@ test_bad(void)
   }
 }
 
+/* A word that is too long comes back as its length, not as a word cut in a character. */
+static void
+test_long_words(void)
+{
+  g_autofree char *word = g_strnfill(100000, 'x');
+  g_autofree char *key = g_strdup_printf("{'%s\xc3\xa9': <1>}", word);
+  g_autofree char *domain = g_strdup_printf("{'domain': <'%s'>}", word);
+  GemCallOptions options = {0};
+  g_autoptr(GError) error = NULL;
+
+  g_assert_false(parse(key, GEM_OPTIONS_ASK, &options, &error));
+  g_assert_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION);
+  g_assert_true(g_str_has_prefix(error->message, "unknown option of 100002 bytes;"));
+  g_clear_error(&error);
+  g_assert_false(parse(domain, GEM_OPTIONS_ASK, &options, &error));
+  g_assert_error(error, GEM_ERROR, GEM_ERROR_UNKNOWN_DOMAIN);
+  g_assert_nonnull(g_strstr_len(error->message, -1, "no domain of 100000 bytes;"));
+}
+
 static void
 test_handle_token(void)
 {
@@ -127,6 +146,7 @@ main(int argc, char **argv)
   g_test_add_func("/call-options/defaults", test_defaults);
   g_test_add_func("/call-options/all", test_all);
   g_test_add_func("/call-options/bad", test_bad);
+  g_test_add_func("/call-options/long-words", test_long_words);
   g_test_add_func("/call-options/handle-token", test_handle_token);
   return g_test_run();
 }

@@ -149,17 +149,16 @@ ask_start(GemAsk *ask)
   ask->queue->running++;
 }
 
-/* The oldest ask of the caller with the fewest running. */
+/* The oldest ask of the caller with the fewest running; there must be one. */
 static GemAsk *
 queue_pop(GemAskQueue *self)
 {
-  GList *best = NULL;
+  GList *best = self->waiting.head;
   GemAsk *ask;
 
-  for (GList *link = self->waiting.head; link != NULL; link = link->next) {
+  for (GList *link = best->next; link != NULL; link = link->next) {
     ask = link->data;
-    if (best == NULL ||
-        gem_call_get_caller(ask->call)->asks < gem_call_get_caller(((GemAsk *)best->data)->call)->asks) {
+    if (gem_call_get_caller(ask->call)->asks < gem_call_get_caller(((GemAsk *)best->data)->call)->asks) {
       best = link;
     }
   }

@@ -5,6 +5,7 @@
 #define MOST_STOPS        8u
 #define MOST_STOP_BYTES   256u
 #define MOST_HANDLE_BYTES 64u
+#define MOST_QUOTED_BYTES 64u
 
 typedef struct {
   const char *key;
@@ -43,18 +44,29 @@ option_find(const char *key, guint accepted)
   return NULL;
 }
 
+/* A caller's word for a message: in quotes, unless it is too long to be one. */
+static char *
+quote(const char *word)
+{
+  gsize length = strlen(word);
+
+  return length <= MOST_QUOTED_BYTES ? g_strdup_printf("\"%s\"", word)
+                                     : g_strdup_printf("of %" G_GSIZE_FORMAT " bytes", length);
+}
+
 /* A key is a caller's word: it goes back to the caller in the message, and nowhere else. */
 static gboolean
 fail_unknown(const char *key, guint accepted, GError **error)
 {
   g_autoptr(GString) known = g_string_new(NULL);
+  g_autofree char *quoted = quote(key);
 
   for (gsize i = 0; i < G_N_ELEMENTS(table); i++) {
     if ((table[i].flag & accepted) != 0) {
       g_string_append_printf(known, "%s%s", known->len > 0 ? ", " : "", table[i].key);
     }
   }
-  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "unknown option \"%s\"; this method takes: %s", key,
+  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "unknown option %s; this method takes: %s", quoted,
               known->len > 0 ? known->str : "none");
   return FALSE;
 }
@@ -64,11 +76,13 @@ read_domain(GVariant *value, const GemOptionRules *rules, char **ret_domain, GEr
 {
   const char *domain = g_variant_get_string(value, NULL);
   g_autofree char *known = NULL;
+  g_autofree char *quoted = NULL;
 
   if (!g_str_equal(domain, "general") && !g_strv_contains(rules->domains, domain)) {
+    quoted = quote(domain);
     known = g_strjoinv(", ", (char **)rules->domains);
     g_set_error(error, GEM_ERROR, GEM_ERROR_UNKNOWN_DOMAIN,
-                "option \"domain\": no domain \"%s\"; there are: general%s%s", domain,
+                "option \"domain\": no domain %s; there are: general%s%s", quoted,
                 known[0] != '\0' ? ", " : "", known);
     return FALSE;
   }

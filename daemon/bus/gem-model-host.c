@@ -5,9 +5,9 @@ struct _GemModelHost {
   GemEngine *engine;
   GError *error;
   double load_seconds;
-  gint64 started;        /* monotonic, us */
-  GPtrArray *waiting;    /* of Waiting */
-  GCancellable *unloved; /* cancelled when nobody wants the result any more */
+  gint64 started;          /* monotonic, us */
+  GPtrArray *waiting;      /* of Waiting */
+  GCancellable *abandoned; /* cancelled when nobody wants the result any more */
 };
 
 typedef struct {
@@ -95,8 +95,8 @@ gem_model_host_new(GemConfig *config)
 
   self->waiting = g_ptr_array_new_with_free_func(g_free);
   self->started = g_get_monotonic_time();
-  self->unloved = g_cancellable_new();
-  task = g_task_new(NULL, self->unloved, on_loaded, self);
+  self->abandoned = g_cancellable_new();
+  task = g_task_new(NULL, self->abandoned, on_loaded, self);
   g_task_set_check_cancellable(task, FALSE);
   g_task_set_task_data(task, gem_config_ref(config), (GDestroyNotify)gem_config_unref);
   g_task_run_in_thread(task, load);
@@ -110,7 +110,7 @@ gem_model_host_free(GemModelHost *self)
   g_clear_object(&self->engine);
   g_clear_error(&self->error);
   g_ptr_array_unref(self->waiting);
-  g_object_unref(self->unloved);
+  g_object_unref(self->abandoned);
   g_free(self);
 }
 
@@ -163,7 +163,7 @@ gem_model_host_when_settled(GemModelHost *self, GemModelSettled done, gpointer d
 void
 gem_model_host_stop(GemModelHost *self)
 {
-  g_cancellable_cancel(self->unloved);
+  g_cancellable_cancel(self->abandoned);
   if (self->engine != NULL) {
     gem_engine_stop(self->engine);
   }

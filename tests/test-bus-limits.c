@@ -1,0 +1,170 @@
+/*
+ * Limits and deadlines, and what a client that floods the service does to others. On an engine without a
+ * model; each test has a bus and a daemon of its own.
+ */
+#include "gem-test-bus.h"
+
+#include <unistd.h>
+
+#define NONE gem_test_options("{}")
+
+static GemTestBus *
+start_with(const char *config)
+{
+  GemTestBus *bus = gem_test_bus_new();
+  g_autofree char *state = NULL;
+
+  bus->config_text = g_strconcat("[gemd]\n", config, NULL);
+  gem_test_bus_spawn(bus, "/fake/ok");
+  state = gem_test_bus_wait_settled(bus);
+  g_assert_cmpstr(state, ==, "ready");
+  return bus;
+}
+
+static void
+test_session_limits(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("MaxSessionsPerUser=2\nMaxRequestsPerUser=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
+  g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
+  g_autofree char *first = gem_test_create_session(client);
+  g_autofree char *second = gem_test_create_session(other);
+  g_autofree char *third = NULL;
+  int fd = gem_test_generate(client, first, "silent", "{}", NULL);
+
+  /* Connections of one user count together. */
+  gem_test_manager_fails(client, "CreateSession", g_variant_new("(@a{sv})", NONE), GEM_ERROR_LIMIT_EXCEEDED,
+                         "MaxSessionsPerUser: 2 are in use, 2 are allowed");
+  gem_test_generate_fails(other, second, "x", "{}", GEM_ERROR_LIMIT_EXCEEDED,
+                          "MaxRequestsPerUser: 1 are in use, 1 are allowed");
+  close(fd);
+  gem_test_ear_wait(ear, 1);
+  close(gem_test_generate(other, second, "x", "{}", NULL));
+  /* A session is given back by its caller's leaving, too. */
+  g_assert_true(g_dbus_connection_close_sync(other, NULL, NULL));
+  gem_test_run_for(100);
+  third = gem_test_create_session(client);
+}
+
+static void
+test_total_sessions(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("MaxSessions=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autofree char *first = gem_test_create_session(client);
+
+  gem_test_manager_fails(client, "CreateSession", g_variant_new("(@a{sv})", NONE), GEM_ERROR_LIMIT_EXCEEDED,
+                         "MaxSessions: 1 are in use, 1 are allowed");
+}
+
+static void
+test_call_limits(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("MaxCallsPerClient=3\nMaxCallsPerUser=5\n");
+  g_autoptr(GDBusConnection) one = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) two = gem_test_bus_connect(bus);
+  GemTestAnswers first = {0};
+  GemTestAnswers second = {0};
+
+  gem_test_call_many(one, 4, "Score", "slow", "{}", &first);
+  gem_test_run_for(50);
+  gem_test_call_many(two, 3, "Score", "slow", "{}", &second);
+  gem_test_answers_wait(&first, 4);
+  gem_test_answers_wait(&second, 3);
+  g_assert_cmpuint(first.succeeded, ==, 3);
+  g_assert_cmpuint(first.codes[GEM_ERROR_LIMIT_EXCEEDED], ==, 1);
+  g_assert_cmpstr(first.message, ==, "MaxCallsPerClient: 3 are in use, 3 are allowed");
+  g_assert_cmpuint(second.succeeded, ==, 2);
+  g_assert_cmpstr(second.message, ==, "MaxCallsPerUser: 5 are in use, 5 are allowed");
+  g_free(first.message);
+  g_free(second.message);
+}
+
+/* Asks that do not end: the first is cut at its deadline, with what there is; the next never starts. */
+static void
+test_ask_deadline(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("AskSeconds=1\nParallelAsks=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  GemTestAnswers waiting = {0};
+  g_autoptr(GVariant) reply = NULL;
+  g_autoptr(GVariant) stats = NULL;
+  const char *answer = NULL;
+  const char *reason = NULL;
+  gboolean truncated = FALSE;
+
+  gem_test_call_many(client, 2, "Ask", "stubborn", "{}", &waiting);
+  gem_test_answers_wait(&waiting, 2);
+  g_assert_cmpuint(waiting.succeeded, ==, 1);
+  g_assert_cmpuint(waiting.codes[GEM_ERROR_BUSY], ==, 1);
+
+  reply = gem_test_manager(
+      client, "Ask", g_variant_new("(s@a{sv})", "slow", gem_test_options("{'max_tokens': <uint32 256>}")));
+  g_variant_get_child(reply, 0, "&s", &answer);
+  stats = g_variant_get_child_value(reply, 1);
+  g_assert_true(g_str_has_prefix(answer, "slowslow"));
+  g_assert_true(g_variant_lookup(stats, "truncated", "b", &truncated) && truncated);
+  g_assert_true(g_variant_lookup(stats, "reason", "&s", &reason));
+  g_assert_cmpstr(reason, ==, "deadline");
+}
+
+/* A caller that leaves gives its turn to the next. */
+static void
+test_ask_caller_leaves(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("ParallelAsks=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) leaving = gem_test_bus_connect(bus);
+  g_autoptr(GVariant) reply = NULL;
+
+  for (guint i = 0; i < 3; i++) {
+    g_dbus_connection_call(leaving, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Ask",
+                           g_variant_new("(s@a{sv})", "silent", NONE), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL,
+                           NULL, NULL);
+  }
+  g_assert_true(g_dbus_connection_flush_sync(leaving, NULL, NULL));
+  gem_test_run_for(100);
+  g_assert_true(g_dbus_connection_close_sync(leaving, NULL, NULL));
+  reply = gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", "x", NONE));
+}
+
+/* Ten thousand calls at once: each is answered, most with the limit's name; another client is served in
+ * between, at once. */
+static void
+test_flood(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_daemon();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
+  GemTestAnswers answers = {0};
+  gint64 longest = 0;
+
+  gem_test_call_many(client, 10000, "Score", "slow", "{}", &answers);
+  for (guint i = 0; i < 20; i++) {
+    gint64 began = g_get_monotonic_time();
+    g_autoptr(GVariant) reply = gem_test_manager(other, "CountTokens", g_variant_new("(s)", "abc"));
+
+    longest = MAX(longest, g_get_monotonic_time() - began);
+  }
+  gem_test_answers_wait(&answers, 10000);
+  g_test_message("the longest of the other's calls took %.3f s", (double)longest / G_USEC_PER_SEC);
+  g_assert_cmpint(longest, <, 5 * G_USEC_PER_SEC);
+  g_assert_cmpuint(answers.succeeded, >=, 64);
+  g_assert_cmpuint(answers.succeeded + answers.codes[GEM_ERROR_LIMIT_EXCEEDED], ==, 10000);
+  g_assert_cmpstr(answers.message, ==, "MaxCallsPerClient: 64 are in use, 64 are allowed");
+  g_free(answers.message);
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/bus/limits/session-limits", test_session_limits);
+  g_test_add_func("/bus/limits/total-sessions", test_total_sessions);
+  g_test_add_func("/bus/limits/call-limits", test_call_limits);
+  g_test_add_func("/bus/limits/ask-deadline", test_ask_deadline);
+  g_test_add_func("/bus/limits/ask-caller-leaves", test_ask_caller_leaves);
+  g_test_add_func("/bus/limits/flood", test_flood);
+  return g_test_run();
+}
