@@ -80,8 +80,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPathwayInfo, gem_pathway_info_free)
 GemPathwayInfo *
 gem_engine_get_pathway(GemEngine *self, const char *domain);
 
-/* Loads weights and module, or frees the weights and closes the module, between two steps. "general" cannot
- * be paged out. */
+/* Loads weights and module, or frees the weights and closes the module, between two steps. A domain is absent
+ * at first and comes by itself, before the step, when the first token is routed to it; so does one that was
+ * paged out. One that cannot be loaded (see `reason`) leaves its tokens to general alone, counted there, and
+ * is only tried again by gem_engine_page_in_async. "general" cannot be paged out. Errors: UNKNOWN_DOMAIN,
+ * PATHWAY. */
 void
 gem_engine_page_in_async(GemEngine *self,
                          const char *domain,
@@ -103,7 +106,8 @@ gem_engine_page_finish(GemEngine *self, GAsyncResult *result, GError **error);
 gboolean
 gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, GError **error);
 
-/* What a call may say about how its text is run. Zeroed: all defaults. */
+/* What a call may say about how its text is run. Zeroed: all defaults. Errors of calls that take it:
+ * UNKNOWN_DOMAIN; PATHWAY for a forced pathway that cannot be loaded; INVALID_OPTION for clusters. */
 typedef struct {
   char *domain;   /* force this pathway ("general": none) in place of the router; NULL: router */
   guint clusters; /* k of SCAR for this text; 0: the engine's */
@@ -116,13 +120,15 @@ typedef struct {
   char *piece;            /* the token's text, valid UTF-8 (a part of a character is shown as <0xNN>) */
   guint64 offset, length; /* bytes in the text */
   const char *pathway;    /* "general" or a domain; static while the engine lives */
-  double *probabilities;  /* [n_domains], in the order of gem_engine_get_domains */
+  double *probabilities;  /* [n_domains], in the order of gem_engine_get_domains; zeros for a forced route */
 } GemRoutedToken;
 void
 gem_routed_token_free(GemRoutedToken *token);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRoutedToken, gem_routed_token_free)
 
-/* The router's decisions on `text` (one turn, bidirectional). Result: GPtrArray of GemRoutedToken. */
+/* The router's decisions on `text` alone (one turn, bidirectional, no template). Result: GPtrArray of
+ * GemRoutedToken. This and the calls below: INVALID_TEXT for text that is empty or no UTF-8, CONTEXT_EXCEEDED
+ * with both counts, CANCELLED, SHUTTING_DOWN. */
 void
 gem_engine_route_async(GemEngine *self,
                        const char *text,
@@ -133,8 +139,8 @@ GPtrArray *
 gem_engine_route_finish(GemEngine *self, GAsyncResult *result, GError **error);
 
 /* P(label | text): softmax over labels of the mean log-likelihood of each label's tokens after the text in
- * the model's ask template; routes under the causal mask; the text's prefill is run once. Result: array of
- * double, one per label. */
+ * the model's ask template; routes under the causal mask; the text's prefill is run once. 2 to 256 labels,
+ * different and not empty, or INVALID_OPTION. Result: array of double, one per label. */
 void
 gem_engine_classify_async(GemEngine *self,
                           const char *text,
@@ -146,7 +152,8 @@ gem_engine_classify_async(GemEngine *self,
 GArray *
 gem_engine_classify_finish(GemEngine *self, GAsyncResult *result, GError **error);
 
-/* Mean of the final hidden states, unit length. Result: array of double, width long. */
+/* Mean of the final hidden states of the text's tokens, BOS aside, unit length. Result: array of double,
+ * width long. */
 void
 gem_engine_embed_async(GemEngine *self,
                        const char *text,
@@ -219,7 +226,8 @@ typedef struct {
 typedef struct {
   /* Whole UTF-8 characters, as they come; `length` > 0. */
   void (*text)(const char *text, gsize length, gpointer data);
-  /* The route of each token, prompt first; NULL: not wanted. */
+  /* The route of each token, prompt first; NULL: not wanted. Offsets are those in the prompt, or in
+   * the answer; a token of the template has length 0. */
   void (*routed)(const GemRoutedToken *token, gpointer data);
   /* Once, last; `error` for GEM_FINISH_FAILED alone. Both are borrowed. */
   void (*finished)(const GemGenerateStats *stats, const GError *error, gpointer data);
@@ -230,7 +238,12 @@ G_DECLARE_FINAL_TYPE(GemGeneration, gem_generation, GEM, GENERATION, GObject)
 
 /* Starts one turn. Fails at once (nothing is called back) for text that cannot be tokenized, an option out of
  * range, a prompt that does not fit (CONTEXT_EXCEEDED with the counts), or a sequence that is busy. `events`
- * is copied; `destroy` is called after `finished`. */
+ * is copied; `destroy` is called after `finished`.
+ *
+ * A turn that is cancelled or fails before its first token leaves the sequence as it was (but for what slid
+ * out); one that ends later leaves its prompt and the answer so far, the stop string included. Only the first
+ * turn begins with BOS. The last token of an answer is run at the start of the next turn, so it is not in
+ * that turn's tokens_by_pathway. All turns of a sequence use its clusters. */
 GemGeneration *
 gem_sequence_generate(GemSequence *self,
                       const char *prompt,

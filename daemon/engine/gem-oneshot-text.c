@@ -96,7 +96,6 @@ gem_engine_route_finish(GemEngine *self, GAsyncResult *result, GError **error)
 
 typedef struct {
   GemOneShot base;
-  gboolean has_bos;
   double *sum; /* embed: [width] */
   double log_likelihood;
 } SumJob;
@@ -175,6 +174,13 @@ sum_end(GemJob *job, GError *error)
   gem_one_shot_end(job, error);
 }
 
+static gboolean
+begins_with_bos(GemEngine *engine, const GArray *tokens)
+{
+  return tokens->len > 1 &&
+         g_array_index(tokens, guint32, 0) == gem_tokenizer_bos(engine->runtime->tokenizer);
+}
+
 /* Encodes `text` and submits a job over it; `width` 0: logits are wanted, else hidden states of that width.
  */
 static void
@@ -190,17 +196,15 @@ start_sum(GTask *taken,
   GError *error = NULL;
   g_autoptr(GemTokenArray) tokens = gem_engine_encode(engine, NULL, text, &error);
   SumJob *job;
-  guint32 bos = gem_tokenizer_bos(engine->runtime->tokenizer);
 
   if (tokens == NULL || !gem_engine_check_fits(engine, "the text", tokens->len, &error)) {
     g_task_return_error(task, error);
     return;
   }
   job = g_new0(SumJob, 1);
-  job->has_bos = g_array_index(tokens, guint32, 0) == bos;
   job->base.job.hidden = width > 0;
   /* A mean over the text has nothing to learn from BOS; a likelihood is read from it on. */
-  job->base.job.outputs_from = width > 0 && job->has_bos && tokens->len > 1 ? 1 : 0;
+  job->base.job.outputs_from = width > 0 && begins_with_bos(engine, tokens) ? 1 : 0;
   job->sum = g_new0(double, MAX(width, 1));
   gem_one_shot_submit(&job->base, class, g_steal_pointer(&task), g_steal_pointer(&tokens), routing,
                       cluster_set);
