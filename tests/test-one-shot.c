@@ -287,9 +287,12 @@ test_many(void)
 
   for (guint i = 0; i < CALLS; i++) {
     cancellables[i] = g_cancellable_new();
+    if (i % 3 == 0) {
+      g_cancellable_cancel(cancellables[i]);
+    }
     gem_engine_classify_async(scene->test->engine, TEXT, labels, NULL, cancellables[i], gem_test_keep_result,
                               &slots[i]);
-    if (i % 3 == 0) {
+    if (i % 3 == 1) {
       g_cancellable_cancel(cancellables[i]);
     }
   }
@@ -298,7 +301,8 @@ test_many(void)
     g_autoptr(GError) error = NULL;
     g_autoptr(GArray) probabilities = gem_engine_classify_finish(scene->test->engine, result, &error);
 
-    if (i % 3 == 0) {
+    /* Cancelled after its start, a call may have been done already. */
+    if (i % 3 == 0 || (i % 3 == 1 && error != NULL)) {
       g_assert_error(error, GEM_ERROR, GEM_ERROR_CANCELLED);
     } else {
       g_assert_no_error(error);
