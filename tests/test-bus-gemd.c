@@ -185,6 +185,7 @@ test_calls(void)
                          GEM_ERROR_INVALID_OPTION, "*clusters*7*");
   g_free(again);
   again = ask(fixture.client, "{'max_tokens': <uint32 16>, 'clusters': <uint32 4>}");
+  g_assert_nonnull(again);
 }
 
 /* Ask is one turn of a session. */
@@ -351,6 +352,7 @@ test_broken_domains(void)
   page(&fixture, "stem", "PageIn", -1, NULL);
   page(&fixture, "legal", "PageIn", GEM_ERROR_PATHWAY, "*pathway-legal.gguf*");
   answer = ask(fixture.client, "{'max_tokens': <uint32 4>}");
+  g_assert_nonnull(answer);
 }
 
 static void
@@ -444,7 +446,9 @@ test_canary(void)
   session = gem_test_create_session(fixture.client);
   streamed = gem_test_read_all(
       gem_test_generate(fixture.client, session, "canary", "{'max_tokens': <uint32 8>}", NULL));
+  g_assert_nonnull(streamed);
   reply = gem_test_manager(fixture.client, "Route", g_variant_new("(s@a{sv})", "canary", NONE));
+  g_assert_nonnull(reply);
   gem_test_manager_fails(fixture.client, "Embed",
                          g_variant_new("(s@a{sv})", "canary", gem_test_options("{'domain': <'canary'>}")),
                          GEM_ERROR_UNKNOWN_DOMAIN, "*canary*");

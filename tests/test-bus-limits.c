@@ -45,6 +45,7 @@ test_session_limits(void)
   g_assert_true(g_dbus_connection_close_sync(other, NULL, NULL));
   gem_test_run_for(100);
   third = gem_test_create_session(client);
+  g_assert_nonnull(third);
 }
 
 static void
@@ -127,6 +128,7 @@ test_ask_caller_leaves(void)
   gem_test_run_for(100);
   g_assert_true(g_dbus_connection_close_sync(leaving, NULL, NULL));
   reply = gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", "x", NONE));
+  g_assert_nonnull(reply);
 }
 
 /* Ten thousand calls at once: each is answered, most with the limit's name; another client is served in

@@ -348,6 +348,7 @@ test_paging_is_silent(void)
   page("legal", "PageOut", "{}", -1, NULL);
   page("legal", "PageIn", "{}", -1, NULL);
   reply = gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", "x", NONE));
+  g_assert_nonnull(reply);
   gem_test_run_for(100);
   g_assert_cmpuint(heard, ==, 0);
   g_dbus_connection_signal_unsubscribe(client, subscription);

@@ -42,6 +42,7 @@ test_slow_model(void)
   g_assert_cmpstr(g_variant_get_string(state, NULL), ==, "loading");
   check_manager_string(client, "ModelName", "");
   reply = gem_test_manager(client, "CountTokens", g_variant_new("(s)", "abc"));
+  g_assert_nonnull(reply);
   check_manager_string(client, "ModelState", "ready");
 }
 
@@ -177,6 +178,7 @@ test_no_core_dump(void)
   bus->guarded = TRUE;
   gem_test_bus_spawn(bus, "/fake/ok");
   state = gem_test_bus_wait_settled(bus);
+  g_assert_nonnull(state);
   path = g_strdup_printf("/proc/%s/limits", g_subprocess_get_identifier(bus->daemon));
   g_assert_true(g_file_get_contents(path, &limits, NULL, &error));
   g_assert_no_error(error);
@@ -390,11 +392,13 @@ test_canary(void)
   bus->daemon_environment = g_strsplit("G_MESSAGES_DEBUG=all", "\n", -1);
   gem_test_bus_spawn(bus, "/fake/ok");
   state = gem_test_bus_wait_settled(bus);
+  g_assert_nonnull(state);
   session = gem_test_create_session(client);
   streamed = gem_test_read_all(gem_test_generate(
       client, session, "canary", "{'max_tokens': <uint32 2>, 'handle_token': <'canary'>}", NULL));
   g_assert_cmpstr(streamed, ==, "canarycanary");
   reply = gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", "canary", NONE));
+  g_assert_nonnull(reply);
   gem_test_manager_fails(client, "Ask",
                          g_variant_new("(s@a{sv})", "canary", gem_test_options("{'canary': <1>}")),
                          GEM_ERROR_INVALID_OPTION, "*canary*");
