@@ -32,8 +32,8 @@ gem_corpus_free(GemCorpus *self)
   g_free(self);
 }
 
-static void
-add_planned(Loading *loading, const char *name, gint8 domain, gboolean is_task, char *path)
+static GemSource *
+source_new(const char *name, gint8 domain, gboolean is_task)
 {
   GemSource *source = g_new0(GemSource, 1);
   source->name = g_strdup(name);
@@ -41,7 +41,13 @@ add_planned(Loading *loading, const char *name, gint8 domain, gboolean is_task, 
   source->is_task = is_task;
   source->tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
   source->documents = g_array_new(FALSE, FALSE, sizeof(GemDocument));
-  g_ptr_array_add(loading->sources, source);
+  return source;
+}
+
+static void
+add_planned(Loading *loading, const char *name, gint8 domain, gboolean is_task, char *path)
+{
+  g_ptr_array_add(loading->sources, source_new(name, domain, is_task));
   g_ptr_array_add(loading->paths, path);
 }
 
@@ -345,6 +351,60 @@ gem_corpus_load(const GemCorpusOptions *options,
   self->sources = g_steal_pointer(&sources);
   self->n_domains = g_strv_length((char **)domains);
   return self;
+}
+
+static gboolean
+read_text_documents(GemSource *source,
+                    const char *text,
+                    gsize size,
+                    guint longest,
+                    GemTokenizer *tokenizer,
+                    guint *left_out,
+                    GError **error)
+{
+  g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+  guint32 bos = gem_tokenizer_bos(tokenizer);
+  const char *at = text + strspn(text, "\n"), *document;
+  gsize length;
+  while ((document = gem_data_next_document(&at, text + size, &length)) != NULL) {
+    g_array_set_size(tokens, 0);
+    g_array_append_val(tokens, bos);
+    if (!gem_tokenizer_encode(tokenizer, document, (gssize)length, tokens, NULL, error)) {
+      return FALSE;
+    }
+    if (tokens->len > longest) {
+      (*left_out)++;
+    } else {
+      append_document(source, tokens, 0);
+    }
+  }
+  return TRUE;
+}
+
+GemCorpus *
+gem_corpus_load_text(const char *path,
+                     gint8 domain,
+                     guint longest,
+                     GemTokenizer *tokenizer,
+                     guint *ret_left_out,
+                     GError **error)
+{
+  g_autofree char *text = NULL;
+  gsize size = 0;
+  guint left_out = 0;
+  if (!g_file_get_contents(path, &text, &size, error)) {
+    return NULL;
+  }
+  g_autoptr(GemCorpus) self = g_new0(GemCorpus, 1);
+  GemSource *source = source_new(path, domain, FALSE);
+  self->sources = g_ptr_array_new_with_free_func(source_free);
+  g_ptr_array_add(self->sources, source);
+  if (!read_text_documents(source, text, size, longest, tokenizer, &left_out, error)) {
+    g_prefix_error(error, "%s: ", path);
+    return NULL;
+  }
+  *ret_left_out = left_out;
+  return g_steal_pointer(&self);
 }
 
 gsize

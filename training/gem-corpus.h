@@ -60,6 +60,17 @@ void
 gem_corpus_free(GemCorpus *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemCorpus, gem_corpus_free)
 
+/* One plain text to measure with, as gem-bench perplexity sends it to the service: its documents (a blank
+ * line between them) as <s> text, without </s>, in a source of `domain` that is named by the path. Documents
+ * of more than `longest` tokens are left out and counted. Errors name the file. */
+GemCorpus *
+gem_corpus_load_text(const char *path,
+                     gint8 domain,
+                     guint longest,
+                     GemTokenizer *tokenizer,
+                     guint *ret_left_out,
+                     GError **error);
+
 gsize
 gem_corpus_n_tokens(const GemCorpus *self);
 

@@ -10,12 +10,15 @@
 #include "training/gem-presets.h"
 #include "training/gem-train.h"
 
-#define LONGEST 512
+/* Tokens of a document that are looked at: of a data folder its beginning, as in training; of a text all of
+ * it, up to the context that the service has by default. */
+#define LONGEST      512
+#define LONGEST_TEXT 2048
 
 typedef enum { ROUTES_OWN, ROUTES_GENERAL, ROUTES_ROUTER, N_ROUTES } Routes;
 
 typedef struct {
-  char *model, *data, *tokenizer, *router, *matmul;
+  char *model, *data, *text, *domain, *tokenizer, *router, *matmul;
   gint documents, clusters;
   gboolean tasks, dense;
 } PerplexityOptions;
@@ -31,6 +34,7 @@ typedef struct {
   const GemRouterCheckpoint *router; /* may be NULL */
   const GemCorpus *corpus;
   GemLanes *lanes;
+  guint longest;
   int cluster_set;
   Sums *sums; /* [lane][source] */
 } Measurement;
@@ -56,7 +60,7 @@ measure_lane(guint lane, gpointer data)
   gboolean with_domains = self->model->backbone->shape.n_domains > 0;
   g_autoptr(GemBackbonePass) pass = gem_backbone_pass_new(self->model->backbone);
   g_autoptr(GemRouterPass) router_pass = self->router ? gem_router_pass_new(self->router->network) : NULL;
-  g_autoptr(GemBatch) batch = gem_batch_new(LONGEST);
+  g_autoptr(GemBatch) batch = gem_batch_new(self->longest);
   for (guint s = 0; s < self->corpus->sources->len; s++) {
     const GemSource *source = self->corpus->sources->pdata[s];
     Sums *sums = &self->sums[lane * self->corpus->sources->len + s];
@@ -64,7 +68,7 @@ measure_lane(guint lane, gpointer data)
       const GemDocument *document = &g_array_index(source->documents, GemDocument, i);
       gem_batch_clear(batch);
       gem_batch_append(batch, &g_array_index(source->tokens, guint32, document->first),
-                       MIN(document->length, LONGEST), GEM_ROUTE_GENERAL, 1.0f);
+                       MIN(document->length, self->longest), GEM_ROUTE_GENERAL, 1.0f);
       GemLoss loss = {0};
       for (Routes routes = ROUTES_OWN; routes < N_ROUTES; routes++) {
         if (routes != ROUTES_GENERAL &&
@@ -96,24 +100,48 @@ print_row(const char *name, const Sums *sums, gboolean with_domains, gboolean wi
   g_print("\n");
 }
 
+/* What all lanes have of a source. */
+static Sums
+add_lanes(const Measurement *self, guint source)
+{
+  Sums sums = {0};
+  for (guint lane = 0; lane < gem_lanes_count(self->lanes); lane++) {
+    const Sums *part = &self->sums[lane * self->corpus->sources->len + source];
+    sums.tokens += part->tokens;
+    for (guint r = 0; r < N_ROUTES; r++) {
+      sums.loss[r] += part->loss[r];
+    }
+  }
+  return sums;
+}
+
+static void
+print_heading(gboolean with_domains, gboolean with_router)
+{
+  g_print("%-36s %10s%s %12s%s\n", "perplexity", "tokens", with_domains ? "  own pathway" : "", "general",
+          with_router ? "       router" : "");
+}
+
+static void
+print_text(const Measurement *self)
+{
+  gboolean with_domain = self->options->domain != NULL,
+           with_router = self->router != NULL && self->model->backbone->shape.n_domains > 0;
+  Sums sums = add_lanes(self, 0);
+  print_heading(with_domain, with_router);
+  print_row(self->options->text, &sums, with_domain, with_router);
+}
+
 static void
 print_table(const Measurement *self)
 {
   gboolean with_domains = self->model->backbone->shape.n_domains > 0,
            with_router = self->router != NULL && with_domains;
   Sums totals[GEM_MAX_DOMAINS + 1] = {0};
-  g_print("%-36s %10s%s %12s%s\n", "perplexity", "tokens", with_domains ? "  own pathway" : "", "general",
-          with_router ? "       router" : "");
+  print_heading(with_domains, with_router);
   for (guint s = 0; s < self->corpus->sources->len; s++) {
     const GemSource *source = self->corpus->sources->pdata[s];
-    Sums sums = {0};
-    for (guint lane = 0; lane < gem_lanes_count(self->lanes); lane++) {
-      const Sums *part = &self->sums[lane * self->corpus->sources->len + s];
-      sums.tokens += part->tokens;
-      for (guint r = 0; r < N_ROUTES; r++) {
-        sums.loss[r] += part->loss[r];
-      }
-    }
+    Sums sums = add_lanes(self, s);
     Sums *total = &totals[source->domain == GEM_ROUTE_GENERAL ? GEM_MAX_DOMAINS : source->domain];
     total->tokens += sums.tokens;
     for (guint r = 0; r < N_ROUTES; r++) {
@@ -148,17 +176,54 @@ find_cluster_set(const PerplexityOptions *options, const GemModelShape *shape, i
   return TRUE;
 }
 
+static GemCorpus *
+load_folder(const PerplexityOptions *options, GemTokenizer *tokenizer, GError **error)
+{
+  GemCorpusOptions corpus_options = {.folder = options->data,
+                                     .split = GEM_SPLIT_HELD_OUT,
+                                     .corpus = TRUE,
+                                     .tasks = options->tasks,
+                                     .all_licences = TRUE,
+                                     .most_documents = (gsize)options->documents,
+                                     .ask_template = GEM_PRESET_ASK_TEMPLATE};
+  return gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
+}
+
+static GemCorpus *
+load_text(const PerplexityOptions *options,
+          const GemModelShape *shape,
+          GemTokenizer *tokenizer,
+          GError **error)
+{
+  gint8 domain = GEM_ROUTE_GENERAL;
+  for (guint d = 0; options->domain != NULL && d < shape->n_domains; d++) {
+    domain = g_str_equal(shape->domains[d], options->domain) ? (gint8)d : domain;
+  }
+  if (options->domain != NULL && domain == GEM_ROUTE_GENERAL) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--domain=%s: the model has no such pathway",
+                options->domain);
+    return NULL;
+  }
+  guint left_out = 0;
+  GemCorpus *corpus = gem_corpus_load_text(options->text, domain, LONGEST_TEXT, tokenizer, &left_out, error);
+  if (corpus != NULL && left_out > 0) {
+    g_printerr("%s: %u documents of more than %d tokens left out\n", options->text, left_out, LONGEST_TEXT);
+  }
+  return corpus;
+}
+
 static gboolean
 measure(const PerplexityOptions *options, GError **error)
 {
+  guint longest = options->text != NULL ? LONGEST_TEXT : LONGEST;
   g_autoptr(GemBackboneCheckpoint) model = gem_matmul_select(options->matmul, error)
-                                               ? gem_backbone_checkpoint_load(options->model, LONGEST, error)
+                                               ? gem_backbone_checkpoint_load(options->model, longest, error)
                                                : NULL;
   if (model == NULL) {
     return FALSE;
   }
   g_autoptr(GemRouterCheckpoint) router =
-      options->router ? gem_router_checkpoint_load(options->router, LONGEST, error) : NULL;
+      options->router ? gem_router_checkpoint_load(options->router, longest, error) : NULL;
   if (options->router != NULL && router == NULL) {
     return FALSE;
   }
@@ -173,15 +238,11 @@ measure(const PerplexityOptions *options, GError **error)
     }
     return FALSE;
   }
-  GemCorpusOptions corpus_options = {.folder = options->data,
-                                     .split = GEM_SPLIT_HELD_OUT,
-                                     .corpus = TRUE,
-                                     .tasks = options->tasks,
-                                     .all_licences = TRUE,
-                                     .most_documents = (gsize)options->documents,
-                                     .ask_template = GEM_PRESET_ASK_TEMPLATE};
-  g_autoptr(GemCorpus) corpus = gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
-  Measurement self = {.options = options, .model = model, .router = router, .corpus = corpus};
+  g_autoptr(GemCorpus) corpus = options->text != NULL
+                                    ? load_text(options, &model->backbone->shape, tokenizer, error)
+                                    : load_folder(options, tokenizer, error);
+  Measurement self = {
+      .options = options, .model = model, .router = router, .corpus = corpus, .longest = longest};
   if (corpus == NULL || !find_cluster_set(options, &model->backbone->shape, &self.cluster_set, error)) {
     return FALSE;
   }
@@ -189,7 +250,11 @@ measure(const PerplexityOptions *options, GError **error)
   self.lanes = lanes;
   self.sums = g_new0(Sums, (gsize)gem_lanes_count(lanes) * corpus->sources->len);
   gem_lanes_run(lanes, measure_lane, &self);
-  print_table(&self);
+  if (options->text != NULL) {
+    print_text(&self);
+  } else {
+    print_table(&self);
+  }
   g_free(self.sums);
   return TRUE;
 }
@@ -202,6 +267,10 @@ gem_train_perplexity_command(int argc, char **argv)
       {"model", 0, 0, G_OPTION_ARG_FILENAME, &o.model,
        "A checkpoint, a model folder or a Llama-architecture GGUF", "PATH"},
       {"data", 0, 0, G_OPTION_ARG_FILENAME, &o.data, "Folder with corpus/, tasks/ and manifest.json", "DIR"},
+      {"text", 0, 0, G_OPTION_ARG_FILENAME, &o.text,
+       "In place of --data: a text, a blank line between its documents; as gem-bench perplexity FILE",
+       "FILE"},
+      {"domain", 0, 0, G_OPTION_ARG_STRING, &o.domain, "With --text: the pathway that is its own", "NAME"},
       {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &o.tokenizer, "For a checkpoint: a .gguf or .model file",
        "FILE"},
       {"router", 0, 0, G_OPTION_ARG_FILENAME, &o.router,
@@ -214,18 +283,20 @@ gem_train_perplexity_command(int argc, char **argv)
       {"matmul", 0, 0, G_OPTION_ARG_STRING, &o.matmul, "fp32 (default), bf16 or auto", "NAME"},
       G_OPTION_ENTRY_NULL};
   g_autoptr(GError) error = NULL;
-  if (!gem_train_parse(&argc, &argv, entries, "--model PATH --data DIR",
+  if (!gem_train_parse(&argc, &argv, entries, "--model PATH (--data DIR | --text FILE)",
                        "Measures held-out perplexity by domain.")) {
     return 2;
   }
-  if (o.model == NULL || o.data == NULL || o.documents < 0) {
-    g_printerr("gem-train perplexity: --model and --data are needed; see --help\n");
+  if (o.model == NULL || (o.data == NULL) == (o.text == NULL) || o.documents < 0) {
+    g_printerr("gem-train perplexity: --model and either --data or --text are needed; see --help\n");
     return 2;
   }
   o.matmul = o.matmul ? o.matmul : g_strdup("fp32");
   gboolean done = measure(&o, &error);
   g_free(o.model);
   g_free(o.data);
+  g_free(o.text);
+  g_free(o.domain);
   g_free(o.tokenizer);
   g_free(o.router);
   g_free(o.matmul);
