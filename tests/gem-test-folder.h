@@ -3,10 +3,14 @@
 
 #include <glib.h>
 
-/* Writes FOLDER/PATH, with the folders above it. */
-void
-gem_test_write_file(const char *folder, const char *path, const char *content);
+/* A new temporary folder. Transfer full. */
+char *
+gem_test_folder_new(void);
 
-/* Removes a folder and all that is in it, but follows no links. */
+/* Removes it and all that is in it, but follows no links. */
 void
-gem_test_remove_folder(const char *folder);
+gem_test_folder_remove(const char *dir);
+
+/* Writes `text` to DIR/`path` and makes the folders above it. */
+void
+gem_test_write_text(const char *dir, const char *path, const char *text);

@@ -319,31 +319,3 @@ gem_test_model_write_llama(const char *path, const GemModelShape *shape, GemType
   g_autofree char *file = g_path_get_basename(path);
   model_writer_finish(&self, dir, file);
 }
-
-/* ---- folders ---- */
-
-char *
-gem_test_folder_new(void)
-{
-  g_autoptr(GError) error = NULL;
-  char *dir = g_dir_make_tmp("gem-test-XXXXXX", &error);
-  g_assert_no_error(error);
-  return dir;
-}
-
-void
-gem_test_folder_remove(const char *dir)
-{
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GDir) entries = g_dir_open(dir, 0, &error);
-  g_assert_no_error(error);
-  const char *name;
-  while ((name = g_dir_read_name(entries)) != NULL) {
-    g_autofree char *path = g_build_filename(dir, name, NULL);
-    if (g_file_test(path, G_FILE_TEST_IS_DIR) && !g_file_test(path, G_FILE_TEST_IS_SYMLINK))
-      gem_test_folder_remove(path);
-    else
-      g_assert_cmpint(g_unlink(path), ==, 0);
-  }
-  g_assert_cmpint(g_rmdir(dir), ==, 0);
-}

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "format/gem-model-shape.h"
+#include "tests/gem-test-folder.h"
 
 /* What the tests' vocabulary starts with; 256 byte tokens and a few dozen pieces of letters follow. */
 enum {
@@ -36,9 +37,3 @@ gem_test_model_write_manifest(const char *dir, const GemModelShape *shape);
 /* Writes a lone file of architecture "llama": domains, clusters and template of the shape are left out. */
 void
 gem_test_model_write_llama(const char *path, const GemModelShape *shape, GemType type, guint32 seed);
-
-/* A new temporary folder, and the end of one with all that lies in it. */
-char *
-gem_test_folder_new(void);
-void
-gem_test_folder_remove(const char *dir);

@@ -66,16 +66,6 @@ gem_test_byte_tokenizer_new(void)
   return tokenizer;
 }
 
-void
-gem_test_write_text(const char *dir, const char *path, const char *text)
-{
-  g_autoptr(GError) error = NULL;
-  g_autofree char *full = g_build_filename(dir, path, NULL), *folder = g_path_get_dirname(full);
-  g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
-  g_file_set_contents(full, text, -1, &error);
-  g_assert_no_error(error);
-}
-
 static void
 write_corpus(const char *dir, const char *name, const char *sentence, guint documents)
 {

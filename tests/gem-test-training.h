@@ -3,6 +3,7 @@
 #pragma once
 
 #include "format/gem-tokenizer.h"
+#include "tests/gem-test-folder.h"
 #include "training/gem-backbone.h"
 
 /* `n` values of the normal distribution; the same stream gives the same values. Transfer full. */
@@ -21,10 +22,6 @@ gem_test_byte_tokenizer_new(void);
 /* A backbone after "gem-tiny" with --shape=`shape`, for sequences of up to `positions` tokens. */
 GemBackbone *
 gem_test_backbone_new(const char *shape, gsize positions);
-
-/* Writes `text` to DIR/`path` and makes the folders above it. */
-void
-gem_test_write_text(const char *dir, const char *path, const char *text);
 
 /* A new temporary folder to train on: corpora legal, stem and general, a permissive task legal/clauses, and a
  * task finance/closed that is not permissive and whose training lines cannot be parsed. */

@@ -358,6 +358,36 @@ test_check_draw(Fixture *self, gconstpointer data)
   }
 }
 
+/* A plain text: every document, <s> and no </s>; what is too long is counted and not cut. */
+static void
+test_text(Fixture *self, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename(self->folder, "text.txt", NULL);
+  g_autoptr(GError) error = NULL;
+  guint left_out = 99;
+  gem_test_write_text(self->folder, "text.txt", "\nab\ncd\n\n\nabcdefgh\n\nxyz\n");
+  g_autoptr(GemCorpus) corpus = gem_corpus_load_text(path, 1, 6, self->tokenizer, &left_out, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(left_out, ==, 1);
+  const GemSource *source = corpus->sources->pdata[0];
+  g_assert_cmpstr(source->name, ==, path);
+  g_assert_cmpint(source->domain, ==, 1);
+  g_assert_cmpuint(source->documents->len, ==, 2);
+  const char *texts[] = {"ab\ncd", "xyz"};
+  for (guint i = 0; i < 2; i++) {
+    const GemDocument *document = &g_array_index(source->documents, GemDocument, i);
+    const guint32 *tokens = &g_array_index(source->tokens, guint32, document->first);
+    g_autoptr(GArray) expected = g_array_new(FALSE, FALSE, sizeof(guint32));
+    guint32 bos = gem_tokenizer_bos(self->tokenizer);
+    g_array_append_val(expected, bos);
+    g_assert_true(gem_tokenizer_encode(self->tokenizer, texts[i], -1, expected, NULL, NULL));
+    g_assert_cmpmem(tokens, document->length * sizeof *tokens, expected->data,
+                    expected->len * sizeof *tokens);
+  }
+  g_assert_null(gem_corpus_load_text("/nonexistent.txt", 1, 6, self->tokenizer, &left_out, &error));
+  g_assert_nonnull(strstr(error->message, "/nonexistent.txt"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -368,6 +398,7 @@ main(int argc, char **argv)
   g_test_add("/corpus/licences", Fixture, NULL, set_up, test_licences, tear_down);
   g_test_add("/corpus/most-documents", Fixture, NULL, set_up, test_most_documents, tear_down);
   g_test_add("/corpus/bare-too", Fixture, NULL, set_up, test_bare_too, tear_down);
+  g_test_add("/corpus/text", Fixture, NULL, set_up, test_text, tear_down);
   g_test_add("/corpus/errors", Fixture, NULL, set_up, test_errors, tear_down);
   g_test_add("/corpus/draw/windows", Fixture, NULL, set_up, test_windows, tear_down);
   g_test_add("/corpus/draw/long-task", Fixture, NULL, set_up, test_long_task, tear_down);

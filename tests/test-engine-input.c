@@ -64,7 +64,7 @@ test_no_modules(void)
   gem_test_engine_write(test, FALSE);
   test->dirs[0] = empty;
   check_refused(&test->config, GEM_ERROR_FAILED, "backend");
-  gem_test_remove_folder(empty);
+  gem_test_folder_remove(empty);
 }
 
 /* ---- model files ---- */

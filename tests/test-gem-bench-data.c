@@ -9,54 +9,44 @@
 #include "dbus/gem-error.h"
 #include "tests/gem-test-folder.h"
 
-static char *
-make_folder(void)
-{
-  g_autoptr(GError) error = NULL;
-  char *folder = g_dir_make_tmp("gem-bench-XXXXXX", &error);
-
-  g_assert_no_error(error);
-  return folder;
-}
-
 static void
 test_tasks(void)
 {
-  g_autofree char *folder = make_folder();
+  g_autofree char *folder = gem_test_folder_new();
   g_autoptr(GError) error = NULL;
   g_auto(GStrv) tasks = NULL;
 
   g_assert_null(gem_bench_data_list_tasks(folder, &error));
   g_assert_nonnull(strstr(error->message, "manifest.json"));
   g_clear_error(&error);
-  gem_test_write_file(folder, "manifest.json", "{\"tasks\": [{\"domain\": \"legal\"}]}");
+  gem_test_write_text(folder, "manifest.json", "{\"tasks\": [{\"domain\": \"legal\"}]}");
   g_assert_null(gem_bench_data_list_tasks(folder, &error));
   g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
   g_clear_error(&error);
-  gem_test_write_file(folder, "manifest.json", "[]");
+  gem_test_write_text(folder, "manifest.json", "[]");
   g_assert_null(gem_bench_data_list_tasks(folder, &error));
   g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
   g_clear_error(&error);
-  gem_test_write_file(folder, "manifest.json",
+  gem_test_write_text(folder, "manifest.json",
                       "{\"tasks\": [{\"domain\": \"legal\", \"name\": \"b\"}, {\"domain\": \"stem\", "
                       "\"name\": \"a\", \"form\": \"classification\"}]}");
   tasks = gem_bench_data_list_tasks(folder, &error);
   g_assert_no_error(error);
   g_assert_true(g_strv_equal((const char *const *)tasks, (const char *const[]){"legal/b", "stem/a", NULL}));
-  gem_test_remove_folder(folder);
+  gem_test_folder_remove(folder);
 }
 
 static void
 test_lines(void)
 {
-  g_autofree char *folder = make_folder();
+  g_autofree char *folder = gem_test_folder_new();
   g_autoptr(GError) error = NULL;
   g_autoptr(GPtrArray) lines = NULL;
   g_autoptr(GPtrArray) none = NULL;
   const GemBenchLine *line;
 
-  gem_test_write_file(folder, "tasks/stem/a/labels.json", "[\"up\", \"down\"]");
-  gem_test_write_file(folder, "tasks/stem/a/test.jsonl",
+  gem_test_write_text(folder, "tasks/stem/a/labels.json", "[\"up\", \"down\"]");
+  gem_test_write_text(folder, "tasks/stem/a/test.jsonl",
                       "{\"input\": \"one\", \"target\": \"down\"}\n"
                       "{\"input\": \"two\\nlines\", \"choices\": [\"x\", \"y\", \"z\"], \"target\": \"x\"}\n"
                       "{\"input\": \"three\", \"target\": \"sideways\"}\n");
@@ -75,7 +65,7 @@ test_lines(void)
   none = gem_bench_data_read_lines(folder, "stem/a", "dev", 0, 1, &error);
   g_assert_no_error(error);
   g_assert_cmpuint(none->len, ==, 0);
-  gem_test_remove_folder(folder);
+  gem_test_folder_remove(folder);
 }
 
 static void
@@ -87,7 +77,7 @@ test_bad_lines(void)
                                     "{",
                                     "{\"input\": \"one\", \"target\": \"x\", \"choices\": \"x\"}",
                                     "{\"input\": \"\xff\", \"target\": \"x\"}"};
-  g_autofree char *folder = make_folder();
+  g_autofree char *folder = gem_test_folder_new();
   gsize i;
 
   for (i = 0; i < G_N_ELEMENTS(bad); i++) {
@@ -95,12 +85,12 @@ test_bad_lines(void)
     g_autoptr(GError) error = NULL;
 
     g_test_message("line %zu", i);
-    gem_test_write_file(folder, "tasks/stem/a/test.jsonl", text);
+    gem_test_write_text(folder, "tasks/stem/a/test.jsonl", text);
     g_assert_null(gem_bench_data_read_lines(folder, "stem/a", "test", 0, 1, &error));
     g_assert_nonnull(error);
     g_assert_nonnull(strstr(error->message, "test.jsonl"));
   }
-  gem_test_remove_folder(folder);
+  gem_test_folder_remove(folder);
 }
 
 static void
@@ -128,22 +118,22 @@ test_draw(void)
 static void
 test_documents(void)
 {
-  g_autofree char *folder = make_folder();
+  g_autofree char *folder = gem_test_folder_new();
   g_autofree char *path = g_build_filename(folder, "text.txt", NULL);
   g_autoptr(GError) error = NULL;
   g_autoptr(GPtrArray) documents = NULL;
 
-  gem_test_write_file(folder, "text.txt", "\n\none\nline two\n\n\n\nthree \n\nfour\n");
+  gem_test_write_text(folder, "text.txt", "\n\none\nline two\n\n\n\nthree \n\nfour\n");
   documents = gem_bench_data_read_documents(path, &error);
   g_assert_no_error(error);
   g_assert_cmpuint(documents->len, ==, 3);
   g_assert_cmpstr(documents->pdata[0], ==, "one\nline two");
   g_assert_cmpstr(documents->pdata[1], ==, "three ");
   g_assert_cmpstr(documents->pdata[2], ==, "four");
-  gem_test_write_file(folder, "text.txt", "ok\n\n\xff");
+  gem_test_write_text(folder, "text.txt", "ok\n\n\xff");
   g_assert_null(gem_bench_data_read_documents(path, &error));
   g_assert_nonnull(strstr(error->message, "byte 4"));
-  gem_test_remove_folder(folder);
+  gem_test_folder_remove(folder);
 }
 
 /* ---- labels in parts ---- */

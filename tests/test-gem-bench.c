@@ -16,18 +16,15 @@ typedef struct {
 static void
 scene_set_up(Scene *self, gconstpointer data)
 {
-  g_autoptr(GError) error = NULL;
-
   self->service = gem_test_service_new();
-  self->folder = g_dir_make_tmp("gem-bench-XXXXXX", &error);
-  g_assert_no_error(error);
+  self->folder = gem_test_folder_new();
 }
 
 static void
 scene_tear_down(Scene *self, gconstpointer data)
 {
   gem_test_service_free(self->service);
-  gem_test_remove_folder(self->folder);
+  gem_test_folder_remove(self->folder);
   g_free(self->folder);
 }
 
@@ -63,23 +60,23 @@ read_json(const Scene *self, const char *name, JsonNode **ret_node)
 static void
 write_tasks(const Scene *self)
 {
-  gem_test_write_file(self->folder, "manifest.json",
+  gem_test_write_text(self->folder, "manifest.json",
                       "{\"tasks\": ["
                       "{\"domain\": \"legal\", \"name\": \"same\", \"form\": \"classification\"},"
                       "{\"domain\": \"stem\", \"name\": \"other\", \"form\": \"multiple choice\"},"
                       "{\"domain\": \"general\", \"name\": \"free\", \"form\": \"generation\"}]}");
-  gem_test_write_file(self->folder, "tasks/legal/same/labels.json", "[\"no\", \"yes\"]");
-  gem_test_write_file(self->folder, "tasks/legal/same/test.jsonl",
+  gem_test_write_text(self->folder, "tasks/legal/same/labels.json", "[\"no\", \"yes\"]");
+  gem_test_write_text(self->folder, "tasks/legal/same/test.jsonl",
                       "{\"input\": \"one\", \"target\": \"yes\"}\n"
                       "{\"input\": \"two\", \"target\": \"yes\"}\n"
                       "{\"input\": \"three\", \"target\": \"no\"}\n"
                       "{\"input\": \"error ContextExceeded\", \"target\": \"no\"}\n"
                       "{\"input\": \"error InvalidText\", \"target\": \"no\"}\n"
                       "{\"input\": \"six\", \"target\": \"maybe\"}\n");
-  gem_test_write_file(self->folder, "tasks/stem/other/test.jsonl",
+  gem_test_write_text(self->folder, "tasks/stem/other/test.jsonl",
                       "{\"input\": \"one\", \"choices\": [\"a\", \"b\"], \"target\": \"b\"}\n"
                       "{\"input\": \"two\", \"choices\": [\"c\", \"d\", \"e\", \"f\"], \"target\": \"f\"}\n");
-  gem_test_write_file(self->folder, "tasks/general/free/test.jsonl",
+  gem_test_write_text(self->folder, "tasks/general/free/test.jsonl",
                       "{\"input\": \"one\", \"target\": \"whatever\"}\n");
 }
 
@@ -136,11 +133,11 @@ test_classify_many_labels(Scene *self, gconstpointer data)
     g_string_append_printf(labels, ", \"label %u\"", i);
   }
   g_string_append_c(labels, ']');
-  gem_test_write_file(self->folder, "manifest.json",
+  gem_test_write_text(self->folder, "manifest.json",
                       "{\"tasks\": [{\"domain\": \"legal\", \"name\": \"many\"}]}");
-  gem_test_write_file(self->folder, "tasks/legal/many/labels.json", labels->str);
+  gem_test_write_text(self->folder, "tasks/legal/many/labels.json", labels->str);
   /* The last of the first 64 has the most before it: it is what the stand-in's answers add up to. */
-  gem_test_write_file(self->folder, "tasks/legal/many/test.jsonl",
+  gem_test_write_text(self->folder, "tasks/legal/many/test.jsonl",
                       "{\"input\": \"one\", \"target\": \"label 63\"}\n"
                       "{\"input\": \"two\", \"target\": \"label 129\"}\n");
   bench(self, ARGUMENTS("classify", "--data", self->folder), &run);
@@ -186,7 +183,7 @@ test_classify_fails(Scene *self, gconstpointer data)
   g_auto(GemTestRun) run = {0};
 
   write_tasks(self);
-  gem_test_write_file(self->folder, "tasks/stem/other/test.jsonl",
+  gem_test_write_text(self->folder, "tasks/stem/other/test.jsonl",
                       "{\"input\": \"error NotReady\", \"choices\": [\"a\", \"b\"], \"target\": \"b\"}\n"
                       "{\"input\": \"two\", \"choices\": [\"a\", \"b\"], \"target\": \"b\"}\n");
   bench(self, ARGUMENTS("classify", "--data", self->folder), &run);
@@ -217,8 +214,8 @@ test_perplexity(Scene *self, gconstpointer data)
   g_autoptr(GVariant) domain = NULL;
   JsonObject *all;
 
-  gem_test_write_file(self->folder, "first.txt", "one\n\ntwo\n");
-  gem_test_write_file(self->folder, "second.txt", "three\n\nerror ContextExceeded\n\nfour");
+  gem_test_write_text(self->folder, "first.txt", "one\n\ntwo\n");
+  gem_test_write_text(self->folder, "second.txt", "three\n\nerror ContextExceeded\n\nfour");
   bench(self, ARGUMENTS("perplexity", "--domain", "legal", first, second, "--json", json), &run);
   g_assert_cmpstr(run.err, ==, "");
   g_assert_cmpint(run.status, ==, GEM_EXIT_OK);
@@ -248,7 +245,7 @@ test_perplexity_nothing(Scene *self, gconstpointer data)
   bench(self, ARGUMENTS("perplexity", path), &missing);
   g_assert_cmpint(missing.status, ==, GEM_EXIT_FAILED);
   g_assert_nonnull(strstr(missing.err, "text.txt"));
-  gem_test_write_file(self->folder, "text.txt", "\n\n");
+  gem_test_write_text(self->folder, "text.txt", "\n\n");
   bench(self, ARGUMENTS("perplexity", path), &empty);
   g_assert_cmpint(empty.status, ==, GEM_EXIT_OK);
   g_assert_nonnull(strstr(empty.out, "text.txt          0       0          -           -        0\n"));
@@ -262,7 +259,7 @@ test_routing_sentences(Scene *self, gconstpointer data)
   g_auto(GemTestRun) bad = {0};
   g_autofree char *path = path_of(self, "sentences.tsv");
 
-  gem_test_write_file(self->folder, "sentences.tsv", "healthcare\tone\n\nhealthcare\ttwo\n");
+  gem_test_write_text(self->folder, "sentences.tsv", "healthcare\tone\n\nhealthcare\ttwo\n");
   bench(self, ARGUMENTS("routing", "--sentences", path, "--least", "2"), &good);
   g_assert_cmpint(good.status, ==, GEM_EXIT_OK);
   g_assert_cmpstr(good.out, ==,
@@ -270,7 +267,7 @@ test_routing_sentences(Scene *self, gconstpointer data)
                   "domain      sentences  most routed  half of all  enough\n"
                   "healthcare          2            2            0  yes\n"
                   "1 of 1 domains have at least 2 sentences routed there\n");
-  gem_test_write_file(self->folder, "sentences.tsv",
+  gem_test_write_text(self->folder, "sentences.tsv",
                       "healthcare\tone\nlegal\tt\x1bwo\nhealthcare\tthree\nlegal\terror InvalidText\n");
   bench(self, ARGUMENTS("routing", "--sentences", path, "--least", "2"), &bad);
   g_assert_cmpint(bad.status, ==, GEM_EXIT_FAILED);
@@ -286,7 +283,7 @@ test_routing_bad_sentences(Scene *self, gconstpointer data)
   g_auto(GemTestRun) run = {0};
   g_autofree char *path = path_of(self, "sentences.tsv");
 
-  gem_test_write_file(self->folder, "sentences.tsv", "healthcare\tone\nno tab here\n");
+  gem_test_write_text(self->folder, "sentences.tsv", "healthcare\tone\nno tab here\n");
   bench(self, ARGUMENTS("routing", "--sentences", path), &run);
   g_assert_cmpint(run.status, ==, GEM_EXIT_FAILED);
   g_assert_nonnull(strstr(run.err, "line 2"));
@@ -300,16 +297,16 @@ test_routing_data(Scene *self, gconstpointer data)
   g_autoptr(JsonNode) node = NULL;
   JsonObject *object;
 
-  gem_test_write_file(self->folder, "manifest.json",
+  gem_test_write_text(self->folder, "manifest.json",
                       "{\"tasks\": [{\"domain\": \"healthcare\", \"name\": \"a\"}, {\"domain\": \"legal\", "
                       "\"name\": \"b\"}, {\"domain\": \"adaptive\", \"name\": \"c\"}]}");
-  gem_test_write_file(self->folder, "tasks/healthcare/a/test.jsonl",
+  gem_test_write_text(self->folder, "tasks/healthcare/a/test.jsonl",
                       "{\"input\": \"one\", \"target\": \"x\"}\n{\"input\": \"two\", \"target\": \"x\"}\n"
                       "{\"input\": \"error ContextExceeded\", \"target\": \"x\"}\n");
-  gem_test_write_file(self->folder, "tasks/legal/b/test.jsonl", "{\"input\": \"one\", \"target\": \"x\"}\n");
-  gem_test_write_file(self->folder, "tasks/adaptive/c/test.jsonl",
+  gem_test_write_text(self->folder, "tasks/legal/b/test.jsonl", "{\"input\": \"one\", \"target\": \"x\"}\n");
+  gem_test_write_text(self->folder, "tasks/adaptive/c/test.jsonl",
                       "{\"input\": \"one\", \"target\": \"x\"}\n");
-  gem_test_write_file(self->folder, "corpus/general.txt", "one\n\ntwo\n");
+  gem_test_write_text(self->folder, "corpus/general.txt", "one\n\ntwo\n");
   bench(self, ARGUMENTS("routing", "--data", self->folder, "--json", json), &run);
   g_assert_cmpstr(run.err, ==, "");
   g_assert_cmpint(run.status, ==, GEM_EXIT_OK);

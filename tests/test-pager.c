@@ -268,7 +268,7 @@ test_missing_module(void)
   text = gem_test_greedy(test->engine, PROMPT, 10, NULL);
   g_assert_cmpuint(strlen(text), >, 0);
   check_state(test->engine, "stem", GEM_PATHWAY_ABSENT);
-  gem_test_remove_folder(dir);
+  gem_test_folder_remove(dir);
 }
 
 int

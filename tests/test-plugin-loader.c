@@ -25,7 +25,7 @@ static void
 fixture_tear_down(Fixture *fixture, gconstpointer data)
 {
   gem_plugin_loader_free(fixture->loader);
-  gem_test_remove_folder(fixture->dir);
+  gem_test_folder_remove(fixture->dir);
   g_free(fixture->dir);
 }
 
@@ -247,7 +247,7 @@ test_order_of_folders(Fixture *fixture, gconstpointer data)
   g_assert_no_error(error);
   g_assert_cmpstr(gem_plugin_module_get_path(module), ==, second_path);
   gem_plugin_module_close(module);
-  gem_test_remove_folder(second_dir);
+  gem_test_folder_remove(second_dir);
 }
 
 static void

@@ -100,9 +100,9 @@ test_build_and_load(void)
   gem_plugin_module_close(module);
   g_assert_false(gem_test_is_mapped(path));
 
-  gem_test_remove_folder(root);
-  gem_test_remove_folder(dir);
-  gem_test_remove_folder(source);
+  gem_test_folder_remove(root);
+  gem_test_folder_remove(dir);
+  gem_test_folder_remove(source);
 }
 
 int
