@@ -34,14 +34,14 @@ build_tree() {
   run_ninja "$1" || die "the build failed"
 }
 
-# build_service DIR: only what a running service needs: daemon, modules, gem-client, and gem-train where it is built.
+# build_service DIR: only what a running service needs: daemon, modules, clients, and gem-train where it is built.
 build_service() {
   local targets
   configure_build "$1"
   # A build file that is older than its meson.build files lists yesterday's targets.
   ninja -C "$1" build.ninja >/dev/null || die "meson could not set up $1"
   mapfile -t targets < <(ninja -C "$1" -t targets all |
-    sed -n 's,^\(plugins/.*\.so\|daemon/gemd\|clients/gem-client/gem-client\|training/gem-train\): .*,\1,p')
+    sed -n 's,^\(plugins/.*\.so\|daemon/gemd\|clients/gem-[a-z]*/gem-[a-z]*\|training/gem-train\): .*,\1,p')
   run_ninja "$1" "${targets[@]}" || die "the build failed"
 }
 

@@ -76,5 +76,5 @@ with_daemon() {
   choose_model
   start_private_bus
   start_daemon "$gem_model"
-  export PATH=$build/clients/gem-client:$build/training:$PATH
+  export PATH=$build/clients/gem-client:$build/clients/gem-bench:$build/training:$PATH
 }
