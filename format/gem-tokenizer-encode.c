@@ -143,23 +143,30 @@ append_symbol(Encoder *self, guint32 symbol, guint index)
 
 /* ---- merging ---- */
 
+/* A pair of neighbours that merges into `merged`, or into nothing (GEM_NONE). */
 static void
-consider_pair(Encoder *self, guint32 left, guint32 right)
+push_pair(Encoder *self, guint32 left, guint32 right, guint32 merged)
 {
   const Symbol *symbols = &g_array_index(self->segment, Symbol, 0);
-  guint32 merged;
   const GemToken *token;
 
-  if (left == GEM_NONE || right == GEM_NONE)
-    return;
-  merged = gem_pair_table_get(&self->tokenizer->merges, symbols[left].symbol, symbols[right].symbol);
   if (merged == GEM_NONE)
     return;
-
   token = gem_tokenizer_token(self->tokenizer, merged);
   candidate_push(self->candidates, (Candidate){(guint64)token->rank << 32 | left, right, merged});
   if (self->splits && token->type == GEM_PIECE_UNUSED)
     g_array_index(self->splits, Split, merged) = (Split){symbols[left].symbol, symbols[right].symbol};
+}
+
+static void
+consider_pair(Encoder *self, guint32 left, guint32 right)
+{
+  const Symbol *symbols = &g_array_index(self->segment, Symbol, 0);
+
+  if (left == GEM_NONE || right == GEM_NONE)
+    return;
+  push_pair(self, left, right,
+            gem_pair_table_get(&self->tokenizer->merges, symbols[left].symbol, symbols[right].symbol));
 }
 
 /* Symbols only grow, so a pair of neighbours that is as long as the merged piece is the pair that was meant.
@@ -248,8 +255,9 @@ read_user_defined(const Encoder *self, Cursor *cursor)
   return found;
 }
 
+/* `merged`: what the symbol and its left neighbour make; GEM_NONE: nothing. */
 static void
-append_to_segment(Encoder *self, guint32 symbol, gsize offset)
+append_to_segment(Encoder *self, guint32 symbol, gsize offset, guint32 merged)
 {
   const guint32 index = self->segment->len;
   const Symbol item = {symbol, (guint32)offset, index > 0 ? index - 1 : GEM_NONE, GEM_NONE};
@@ -257,21 +265,22 @@ append_to_segment(Encoder *self, guint32 symbol, gsize offset)
   g_array_append_val(self->segment, item);
   if (index > 0) {
     g_array_index(self->segment, Symbol, index - 1).next = index;
-    consider_pair(self, index - 1, index);
+    push_pair(self, index - 1, index, merged);
   }
 }
 
-/* Whether no token can reach from the segment over to a following `symbol`. */
-static gboolean
-can_cut_before(const Encoder *self, guint32 symbol)
+/* The pair of the segment's last symbol and a following `symbol`; NULL when no token can reach from one to
+ * the other. */
+static const GemPairSlot *
+find_border(const Encoder *self, guint32 symbol)
 {
   guint32 last;
 
   if (self->segment->len == 0)
-    return FALSE;
+    return NULL;
   last = g_array_index(self->segment, Symbol, self->segment->len - 1).symbol;
-  return last == GEM_NONE || symbol == GEM_NONE ||
-         !gem_pair_table_find(&self->tokenizer->merges, last, symbol);
+  return last == GEM_NONE || symbol == GEM_NONE ? NULL
+                                                : gem_pair_table_find(&self->tokenizer->merges, last, symbol);
 }
 
 static void
@@ -283,18 +292,20 @@ encode_text(Encoder *self)
 
   for (;;) {
     const gsize offset = cursor.position;
+    const GemPairSlot *border;
 
     symbol = has_user_defined ? read_user_defined(self, &cursor) : GEM_NONE;
     if (symbol != GEM_NONE) {
       /* It merges with nothing: the table holds no pair with it. */
-      append_to_segment(self, symbol, offset);
+      append_to_segment(self, symbol, offset, GEM_NONE);
       continue;
     }
     if (!read_character(self, &cursor, &symbol))
       break;
-    if (can_cut_before(self, symbol))
+    border = find_border(self, symbol);
+    if (!border)
       flush_segment(self);
-    append_to_segment(self, symbol, offset);
+    append_to_segment(self, symbol, offset, border ? border->value : GEM_NONE);
   }
   flush_segment(self);
 }

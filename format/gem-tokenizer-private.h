@@ -40,6 +40,7 @@ struct _GemTokenizer {
   GStringChunk *strings;
   GArray *tokens;       /* GemToken by id */
   GHashTable *by_piece; /* piece -> id */
+  GArray *controls;     /* guint32: the ids of control tokens */
   guint32 byte_tokens[256];
   guint32 bos, eos, unknown; /* GEM_NONE: none */
   gboolean add_bos;

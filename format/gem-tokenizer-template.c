@@ -14,13 +14,13 @@ find_control_at(GemTokenizer *self, const char *p)
   guint32 found = GEM_NONE;
   gsize longest = 0;
 
-  for (guint32 id = 0; id < self->tokens->len; id++) {
-    const GemToken *token = gem_tokenizer_token(self, id);
+  for (guint i = 0; i < self->controls->len; i++) {
+    const guint32 id = g_array_index(self->controls, guint32, i);
+    const char *piece = gem_tokenizer_token(self, id)->piece;
 
-    if (token->type == GEM_PIECE_CONTROL && g_str_has_prefix(p, token->piece) &&
-        strlen(token->piece) > longest) {
+    if (g_str_has_prefix(p, piece) && strlen(piece) > longest) {
       found = id;
-      longest = strlen(token->piece);
+      longest = strlen(piece);
     }
   }
   return found;

@@ -19,6 +19,7 @@ gem_tokenizer_new_empty(void)
   self->strings = g_string_chunk_new(1 << 14);
   self->tokens = g_array_new(FALSE, FALSE, sizeof(GemToken));
   self->by_piece = g_hash_table_new(g_str_hash, g_str_equal);
+  self->controls = g_array_new(FALSE, FALSE, sizeof(guint32));
   for (guint i = 0; i < G_N_ELEMENTS(self->byte_tokens); i++)
     self->byte_tokens[i] = GEM_NONE;
   self->bos = self->eos = self->unknown = GEM_NONE;
@@ -133,6 +134,7 @@ gboolean
 gem_tokenizer_add_piece(
     GemTokenizer *self, const char *piece, gsize length, float score, guint64 type, GError **error)
 {
+  const guint32 id = self->tokens->len;
   GemToken token = {.score = score, .type = (GemPieceType)type};
 
   if (!check_piece(self, piece, length, score, type, error))
@@ -140,12 +142,14 @@ gem_tokenizer_add_piece(
 
   token.piece = g_string_chunk_insert_len(self->strings, piece, (gssize)length);
   token.n_characters = (guint32)g_utf8_strlen(token.piece, (gssize)length);
-  if (!index_token(self, self->tokens->len, &token, error))
+  if (!index_token(self, id, &token, error))
     return FALSE;
 
   set_token_bytes(self, &token);
   if (token.type == GEM_PIECE_UNKNOWN && self->unknown == GEM_NONE)
-    self->unknown = self->tokens->len;
+    self->unknown = id;
+  if (token.type == GEM_PIECE_CONTROL)
+    g_array_append_val(self->controls, id);
   self->has_unused |= token.type == GEM_PIECE_UNUSED;
   g_array_append_val(self->tokens, token);
   return TRUE;

@@ -17,6 +17,7 @@ gem_tokenizer_unref(GemTokenizer *self)
   gem_pair_table_clear(&self->user_edges);
   g_array_unref(self->user_tokens);
   g_hash_table_unref(self->by_piece);
+  g_array_unref(self->controls);
   g_array_unref(self->tokens);
   g_string_chunk_free(self->strings);
   g_free(self);

@@ -340,19 +340,23 @@ test_check_draw(Fixture *self, gconstpointer data)
   g_autoptr(GemCorpus) both = corpus_of(self, "a\n\nb\n", "c\n\nd\n"),
                        legal = corpus_of(self, "a\n\nb\n", NULL), general = corpus_of(self, NULL, "c\n\nd\n"),
                        none = corpus_of(self, "held out alone\n", NULL);
-  g_assert_true(gem_corpus_check_draw(both, 0.0, NULL));
-  g_assert_true(gem_corpus_check_draw(both, 1.0, NULL));
-  g_assert_true(gem_corpus_check_draw(legal, 0.9, NULL));
-  g_assert_true(gem_corpus_check_draw(general, 0.1, NULL));
+  g_assert_true(gem_corpus_check_draw(both, 0.0, 1, NULL));
+  g_assert_true(gem_corpus_check_draw(both, 1.0, 1, NULL));
+  g_assert_true(gem_corpus_check_draw(legal, 0.9, 3, NULL));
+  g_assert_true(gem_corpus_check_draw(general, 0.1, 3, NULL));
   const struct {
     const GemCorpus *corpus;
     double share;
+    guint least_tokens;
     const char *with;
-  } refused[] = {
-      {legal, 1.0, "no general text"}, {general, 0.0, "general text alone"}, {none, 0.5, "no text"}};
+  } refused[] = {{legal, 1.0, 1, "no general text"},
+                 {general, 0.0, 1, "general text alone"},
+                 {none, 0.5, 1, "no text"},
+                 {both, 0.5, 4, "no text"}};
   for (gsize i = 0; i < G_N_ELEMENTS(refused); i++) {
     g_autoptr(GError) error = NULL;
-    g_assert_false(gem_corpus_check_draw(refused[i].corpus, refused[i].share, &error));
+    g_assert_false(
+        gem_corpus_check_draw(refused[i].corpus, refused[i].share, refused[i].least_tokens, &error));
     g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING);
     g_assert_nonnull(strstr(error->message, refused[i].with));
   }

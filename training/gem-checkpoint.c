@@ -14,6 +14,19 @@ gem_checkpoint_open_tokenizer(const char *path, GError **error)
   return file != NULL ? gem_tokenizer_new_from_gguf(file, error) : NULL;
 }
 
+gboolean
+gem_checkpoint_check_vocabulary(
+    GemTokenizer *tokenizer, const char *path, guint vocab, const char *model, GError **error)
+{
+  guint n_tokens = gem_tokenizer_n_tokens(tokenizer);
+  if (n_tokens != vocab) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has %u tokens, %s %u", path, n_tokens,
+                model, vocab);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 /* Whether the file is a checkpoint of this program, whose tensors carry "value:" and their part. */
 static gboolean
 is_checkpoint(GemGguf *file)
@@ -51,6 +64,26 @@ gem_router_checkpoint_free(GemRouterCheckpoint *self)
   g_clear_pointer(&self->network, gem_router_network_free);
   g_clear_pointer(&self->values, g_aligned_free);
   g_free(self);
+}
+
+gboolean
+gem_router_checkpoint_check(const GemRouterCheckpoint *self,
+                            const char *path,
+                            const GemModelShape *shape,
+                            const char *model,
+                            GError **error)
+{
+  if (self->network->shape.vocab != shape->vocab) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has %u tokens, %s %u", path,
+                self->network->shape.vocab, model, shape->vocab);
+    return FALSE;
+  }
+  if (!g_strv_equal((const char *const *)self->network->domains, (const char *const *)shape->domains)) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has other domains than %s", path,
+                model);
+    return FALSE;
+  }
+  return TRUE;
 }
 
 /* Makes network, values and centroids for the shape that `file` states. */

@@ -10,6 +10,11 @@
 GemTokenizer *
 gem_checkpoint_open_tokenizer(const char *path, GError **error);
 
+/* The tokenizer of the file has as many tokens as the model; else an error that names both. */
+gboolean
+gem_checkpoint_check_vocabulary(
+    GemTokenizer *tokenizer, const char *path, guint vocab, const char *model, GError **error);
+
 typedef struct {
   GemRouterNetwork *network;
   float *values;
@@ -22,6 +27,13 @@ gem_router_checkpoint_load(const char *path, gsize positions, GError **error);
 void
 gem_router_checkpoint_free(GemRouterCheckpoint *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRouterCheckpoint, gem_router_checkpoint_free)
+/* The router has the vocabulary and the domains of the model; else an error that names both. */
+gboolean
+gem_router_checkpoint_check(const GemRouterCheckpoint *self,
+                            const char *path,
+                            const GemModelShape *shape,
+                            const char *model,
+                            GError **error);
 
 typedef struct {
   GemBackbone *backbone;

@@ -302,17 +302,23 @@ load_on_all_cores(Loading *loading)
   }
 }
 
+/* Documents need their borders. */
+static gboolean
+check_tokenizer(GemTokenizer *tokenizer, GError **error)
+{
+  if (gem_tokenizer_bos(tokenizer) == G_MAXUINT32 || gem_tokenizer_eos(tokenizer) == G_MAXUINT32) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED,
+                "the tokenizer has no tokens for the beginning and the end of a text");
+    return FALSE;
+  }
+  return TRUE;
+}
+
 /* What is to be read, in the order in which it is kept. */
 static gboolean
 plan(Loading *loading, const char *const *domains, GError **error)
 {
   const GemCorpusOptions *options = loading->options;
-  if (gem_tokenizer_bos(loading->tokenizer) == G_MAXUINT32 ||
-      gem_tokenizer_eos(loading->tokenizer) == G_MAXUINT32) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED,
-                "the tokenizer has no tokens for the beginning and the end of a text");
-    return FALSE;
-  }
   if (options->corpus) {
     plan_corpus(loading, domains);
   }
@@ -337,7 +343,7 @@ gem_corpus_load(const GemCorpusOptions *options,
   g_autoptr(GPtrArray) sources = g_ptr_array_new_with_free_func(source_free);
   g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
   Loading loading = {.options = options, .tokenizer = tokenizer, .paths = paths, .sources = sources};
-  if (!plan(&loading, domains, error)) {
+  if (!check_tokenizer(tokenizer, error) || !plan(&loading, domains, error)) {
     return NULL;
   }
   g_mutex_init(&loading.lock);
@@ -392,7 +398,7 @@ gem_corpus_load_text(const char *path,
   g_autofree char *text = NULL;
   gsize size = 0;
   guint left_out = 0;
-  if (!g_file_get_contents(path, &text, &size, error)) {
+  if (!check_tokenizer(tokenizer, error) || !g_file_get_contents(path, &text, &size, error)) {
     return NULL;
   }
   g_autoptr(GemCorpus) self = g_new0(GemCorpus, 1);
@@ -417,14 +423,26 @@ gem_corpus_n_tokens(const GemCorpus *self)
   return total;
 }
 
+static gboolean
+has_document_of(const GemSource *source, guint least_tokens)
+{
+  for (guint i = 0; i < source->documents->len; i++) {
+    if (g_array_index(source->documents, GemDocument, i).length >= least_tokens) {
+      return TRUE;
+    }
+  }
+  return FALSE;
+}
+
 gboolean
-gem_corpus_check_draw(const GemCorpus *self, double general_share, GError **error)
+gem_corpus_check_draw(const GemCorpus *self, double general_share, guint least_tokens, GError **error)
 {
   gboolean has_general = FALSE, has_domains = FALSE;
   for (guint i = 0; i < self->sources->len; i++) {
     const GemSource *source = self->sources->pdata[i];
-    has_general |= source->domain == GEM_ROUTE_GENERAL && source->documents->len > 0;
-    has_domains |= source->domain != GEM_ROUTE_GENERAL && source->documents->len > 0;
+    gboolean has = has_document_of(source, least_tokens);
+    has_general |= has && source->domain == GEM_ROUTE_GENERAL;
+    has_domains |= has && source->domain != GEM_ROUTE_GENERAL;
   }
   gboolean asks_general = general_share > 0.0 || self->n_domains == 0;
   gboolean asks_domains = general_share < 1.0 && self->n_domains > 0;

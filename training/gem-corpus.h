@@ -41,9 +41,8 @@ typedef struct {
   GemSplit split;
   gboolean corpus, tasks; /* which kinds to read */
   gboolean all_licences;  /* tasks that are not permissive too: for measuring, never for a model that ships */
-  gboolean
-      bare_too; /* each document once more without the labels ("User: ", "Abstract: ") that begin its lines */
-  gsize most_documents; /* of each source, evenly picked; 0: all */
+  gboolean bare_too;      /* each document once more without the labels ("User: ") that begin its lines */
+  gsize most_documents;   /* of each source, evenly picked; 0: all */
   const char *ask_template;
   void (*progress)(const char *source, gpointer data); /* may be NULL */
   gpointer data;
@@ -74,9 +73,9 @@ gem_corpus_load_text(const char *path,
 gsize
 gem_corpus_n_tokens(const GemCorpus *self);
 
-/* Whether there is text that gem_corpus_draw could ever return with this share of general text. */
+/* Whether gem_corpus_draw can ever return `least_tokens` tokens with this share of general text. */
 gboolean
-gem_corpus_check_draw(const GemCorpus *self, double general_share, GError **error);
+gem_corpus_check_draw(const GemCorpus *self, double general_share, guint least_tokens, GError **error);
 
 /* What a draw returns: a window of one document. `tokens` is borrowed. */
 typedef struct {

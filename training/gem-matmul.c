@@ -59,7 +59,7 @@ gem_matmul_select(const char *name, GError **error)
                 "--matmul=bf16: this CPU (or this build) has no tile unit for bfloat16");
     return FALSE;
   } else {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "--matmul=%s: expected auto, fp32 or bf16",
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--matmul=%s: expected auto, fp32 or bf16",
                 name);
     return FALSE;
   }

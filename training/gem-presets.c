@@ -34,51 +34,58 @@ set_domains(GemModelShape *shape, guint n)
   shape->n_domains = n;
 }
 
+static GemModelShape
+general_shape(const Size *size)
+{
+  return (GemModelShape){.vocab = size->vocab,
+                         .width = size->width,
+                         .layers = size->layers,
+                         .heads = size->heads,
+                         .kv_heads = size->heads,
+                         .head_dim = size->width / size->heads,
+                         .rope_dim = size->width / size->heads,
+                         .ffn = size->ffn,
+                         .domain_ffn = size->domain_ffn,
+                         .context = size->context,
+                         .rms_epsilon = 1e-5f,
+                         .rope_base = 10000.0f,
+                         .n_cluster_sets = 2,
+                         .clusters = {16, 8},
+                         .window = 32,
+                         .router_threshold = 0.7f,
+                         .tied = TRUE,
+                         .ask_template = g_strdup(GEM_PRESET_ASK_TEMPLATE)};
+}
+
+static GemRouterShape
+router_shape(const Size *size)
+{
+  return (GemRouterShape){.vocab = size->vocab,
+                          .embedding = size->router_embedding,
+                          .width = size->router_width,
+                          .layers = size->router_layers,
+                          .heads = size->router_heads,
+                          .ffn = size->router_ffn,
+                          .window = 128,
+                          .context = size->context,
+                          .rms_epsilon = 1e-5f,
+                          .rope_base = 10000.0f};
+}
+
 gboolean
 gem_preset_get(const char *name, GemPreset *ret_preset, GError **error)
 {
   for (gsize i = 0; i < G_N_ELEMENTS(sizes); i++) {
-    const Size *size = &sizes[i];
-    if (strcmp(size->name, name) != 0) {
-      continue;
+    if (strcmp(sizes[i].name, name) == 0) {
+      GemPreset preset = {.general = general_shape(&sizes[i]), .router = router_shape(&sizes[i])};
+      preset.router.n_domains = g_strv_length((char **)gem_preset_domains);
+      set_domains(&preset.general, preset.router.n_domains);
+      *ret_preset = preset;
+      return TRUE;
     }
-    GemPreset preset = {
-        .general = {.vocab = size->vocab,
-                    .width = size->width,
-                    .layers = size->layers,
-                    .heads = size->heads,
-                    .kv_heads = size->heads,
-                    .head_dim = size->width / size->heads,
-                    .rope_dim = size->width / size->heads,
-                    .ffn = size->ffn,
-                    .domain_ffn = size->domain_ffn,
-                    .context = size->context,
-                    .rms_epsilon = 1e-5f,
-                    .rope_base = 10000.0f,
-                    .n_cluster_sets = 2,
-                    .clusters = {16, 8},
-                    .window = 32,
-                    .router_threshold = 0.7f,
-                    .tied = TRUE},
-        .router = {.vocab = size->vocab,
-                   .embedding = size->router_embedding,
-                   .width = size->router_width,
-                   .layers = size->router_layers,
-                   .heads = size->router_heads,
-                   .ffn = size->router_ffn,
-                   .window = 128,
-                   .context = size->context,
-                   .n_domains = (guint)g_strv_length((char **)gem_preset_domains),
-                   .rms_epsilon = 1e-5f,
-                   .rope_base = 10000.0f},
-    };
-    preset.general.ask_template = g_strdup(GEM_PRESET_ASK_TEMPLATE);
-    set_domains(&preset.general, preset.router.n_domains);
-    *ret_preset = preset;
-    return TRUE;
   }
   g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-              "unknown preset '%s'; there are gem-mini, gem-80m and gem-tiny", name);
+              "--preset=%s: there are gem-mini, gem-80m and gem-tiny", name);
   return FALSE;
 }
 
@@ -106,22 +113,41 @@ static const Key keys[] = {
     {"router-ffn", offsetof(GemPreset, router.ffn), 32, 65536},
 };
 
+/* A number of --shape; the error names its key. */
+static gboolean
+parse_number(const char *key, const char *text, guint least, guint most, guint *ret_number, GError **error)
+{
+  guint64 number = 0;
+  if (!g_ascii_string_to_unsigned(text, 10, least, most, &number, NULL)) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--shape: %s=%s: %u to %u is allowed", key,
+                text, least, most);
+    return FALSE;
+  }
+  *ret_number = (guint)number;
+  return TRUE;
+}
+
+/* "16+8": the sets, largest first; "0": none. */
 static gboolean
 parse_clusters(GemModelShape *shape, const char *value, GError **error)
 {
+  shape->n_cluster_sets = 0;
+  if (strcmp(value, "0") == 0) {
+    return TRUE;
+  }
   g_auto(GStrv) parts = g_strsplit(value, "+", -1);
-  guint n = 0;
   for (guint i = 0; parts[i] != NULL; i++) {
-    guint64 k = 0;
-    if (i >= GEM_MAX_CLUSTER_SETS || !g_ascii_string_to_unsigned(parts[i], 10, 0, 256, &k, error)) {
-      g_prefix_error(error, "clusters=%s: ", value);
+    guint most = i == 0 ? 256 : shape->clusters[i - 1] - 1;
+    if (i >= GEM_MAX_CLUSTER_SETS) {
+      g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--shape: clusters=%s: at most %d sets",
+                  value, GEM_MAX_CLUSTER_SETS);
       return FALSE;
     }
-    if (k > 0) {
-      shape->clusters[n++] = (guint)k;
+    if (!parse_number("clusters", parts[i], 2, most, &shape->clusters[i], error)) {
+      return FALSE;
     }
+    shape->n_cluster_sets = i + 1;
   }
-  shape->n_cluster_sets = n;
   return TRUE;
 }
 
@@ -133,13 +159,8 @@ set_key(GemPreset *preset, const char *key, const char *value, GError **error)
   }
   for (gsize i = 0; i < G_N_ELEMENTS(keys); i++) {
     if (strcmp(keys[i].key, key) == 0) {
-      guint64 number = 0;
-      if (!g_ascii_string_to_unsigned(value, 10, keys[i].least, keys[i].most, &number, error)) {
-        g_prefix_error(error, "%s: ", key);
-        return FALSE;
-      }
-      *(guint *)(gpointer)((char *)preset + keys[i].offset) = (guint)number;
-      return TRUE;
+      guint *field = (guint *)(gpointer)((char *)preset + keys[i].offset);
+      return parse_number(key, value, keys[i].least, keys[i].most, field, error);
     }
   }
   g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--shape: unknown key '%s'", key);
@@ -193,4 +214,17 @@ gem_preset_apply_shape(GemPreset *preset, const char *text, GError **error)
   preset->router.context = general->context;
   preset->router.n_domains = general->n_domains;
   return check_fit(preset, error);
+}
+
+gboolean
+gem_preset_get_shaped(const char *name, const char *shape, GemPreset *ret_preset, GError **error)
+{
+  g_auto(GemPreset) preset = {0};
+  if (!gem_preset_get(name != NULL ? name : GEM_PRESET_DEFAULT, &preset, error) ||
+      (shape != NULL && !gem_preset_apply_shape(&preset, shape, error))) {
+    return FALSE;
+  }
+  *ret_preset = preset;
+  preset = (GemPreset){0}; /* the strings have moved */
+  return TRUE;
 }

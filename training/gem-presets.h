@@ -16,6 +16,9 @@ void
 gem_preset_clear(GemPreset *preset);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemPreset, gem_preset_clear)
 
+/* The default of every command. */
+#define GEM_PRESET_DEFAULT "gem-mini"
+
 /* "gem-mini", "gem-80m" or "gem-tiny" (for tests). An unknown name is an error that lists the known ones. */
 gboolean
 gem_preset_get(const char *name, GemPreset *ret_preset, GError **error);
@@ -26,3 +29,8 @@ gem_preset_get(const char *name, GemPreset *ret_preset, GError **error);
  * it. */
 gboolean
 gem_preset_apply_shape(GemPreset *preset, const char *text, GError **error);
+
+/* Both: the preset of that name (NULL: the default) with the changes of `shape` (NULL: none). Whatever is
+ * wrong is a G_OPTION_ERROR that names --preset or --shape. */
+gboolean
+gem_preset_get_shaped(const char *name, const char *shape, GemPreset *ret_preset, GError **error);

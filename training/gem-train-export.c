@@ -3,11 +3,24 @@
 
 #include "training/gem-checkpoint.h"
 #include "training/gem-model-export.h"
+#include "training/gem-train-options.h"
 #include "training/gem-train.h"
 
 typedef struct {
   char *backbone, *router, *tokenizer, *name, *output, *types;
 } ExportOptions;
+
+static void
+export_options_clear(ExportOptions *self)
+{
+  g_free(self->backbone);
+  g_free(self->router);
+  g_free(self->tokenizer);
+  g_free(self->name);
+  g_free(self->output);
+  g_free(self->types);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ExportOptions, export_options_clear)
 
 static gboolean
 parse_types(const char *text, GemExportTypes *types, GError **error)
@@ -31,72 +44,89 @@ parse_types(const char *text, GemExportTypes *types, GError **error)
   return TRUE;
 }
 
+/* The router that the model needs, if it has domains. */
+static gboolean
+load_router(const ExportOptions *options,
+            const GemModelShape *shape,
+            GemRouterCheckpoint **ret_router,
+            GError **error)
+{
+  if (shape->n_domains == 0) {
+    *ret_router = NULL;
+    return TRUE;
+  }
+  if (options->router == NULL) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s has domains: --router is needed",
+                options->backbone);
+    return FALSE;
+  }
+  g_autoptr(GemRouterCheckpoint) router = gem_router_checkpoint_load(options->router, 1, error);
+  if (router == NULL ||
+      !gem_router_checkpoint_check(router, options->router, shape, options->backbone, error)) {
+    return FALSE;
+  }
+  *ret_router = g_steal_pointer(&router);
+  return TRUE;
+}
+
 static gboolean
 export_model(const ExportOptions *options, GError **error)
 {
   GemExportTypes types = gem_export_types_default;
+  g_autoptr(GemRouterCheckpoint) router = NULL;
   if (options->types != NULL && !parse_types(options->types, &types, error)) {
     return FALSE;
   }
   g_autoptr(GemBackboneCheckpoint) backbone = gem_backbone_checkpoint_load(options->backbone, 1, error);
-  if (backbone == NULL) {
+  if (backbone == NULL || !load_router(options, &backbone->backbone->shape, &router, error)) {
     return FALSE;
-  }
-  g_autoptr(GemRouterCheckpoint) router = NULL;
-  if (backbone->backbone->shape.n_domains > 0) {
-    router = options->router != NULL ? gem_router_checkpoint_load(options->router, 1, error) : NULL;
-    if (router == NULL) {
-      if (options->router == NULL) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s has domains: --router is needed",
-                    options->backbone);
-      }
-      return FALSE;
-    }
   }
   g_autoptr(GemTokenizer) tokenizer = gem_checkpoint_open_tokenizer(options->tokenizer, error);
-  if (tokenizer == NULL) {
+  if (tokenizer == NULL ||
+      !gem_checkpoint_check_vocabulary(tokenizer, options->tokenizer, backbone->backbone->shape.vocab,
+                                       options->backbone, error)) {
     return FALSE;
   }
-  GemExport export = {.backbone = backbone->backbone,
-                      .values = backbone->values,
-                      .centroids = backbone->centroids,
-                      .router = router ? router->network : NULL,
-                      .router_values = router ? router->values : NULL,
-                      .tokenizer = tokenizer,
-                      .name = options->name};
+  const GemExport export = {.backbone = backbone->backbone,
+                            .values = backbone->values,
+                            .centroids = backbone->centroids,
+                            .router = router ? router->network : NULL,
+                            .router_values = router ? router->values : NULL,
+                            .tokenizer = tokenizer,
+                            .name = options->name};
   return gem_model_export(&export, &types, options->output, error);
+}
+
+static gboolean
+parse(ExportOptions *self, int argc, char **argv, GError **error)
+{
+  const GOptionEntry entries[] = {
+      {"backbone", 0, 0, G_OPTION_ARG_FILENAME, &self->backbone, "Checkpoint of pretrain", "FILE"},
+      {"router", 0, 0, G_OPTION_ARG_FILENAME, &self->router, "Checkpoint of router", "FILE"},
+      {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &self->tokenizer, "A .gguf or SentencePiece .model file",
+       "FILE"},
+      {"name", 0, 0, G_OPTION_ARG_STRING, &self->name, "The model's name", "NAME"},
+      {"output", 0, 0, G_OPTION_ARG_FILENAME, &self->output, "The folder to write", "DIR"},
+      {"types", 0, 0, G_OPTION_ARG_STRING, &self->types,
+       "general=Q8_0,attention=Q6_K,router=Q6_K,domain=Q4_0", "PART=TYPE,..."},
+      G_OPTION_ENTRY_NULL};
+  g_autoptr(GOptionContext) context =
+      g_option_context_new("--backbone FILE --router FILE --tokenizer FILE --name NAME --output DIR");
+  g_option_context_set_summary(
+      context, "Writes a model folder from checkpoints; each part in its own number of bits.");
+  gem_train_options_add(context, entries);
+  return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
+         gem_train_options_need("backbone", self->backbone, error) &&
+         gem_train_options_need("tokenizer", self->tokenizer, error) &&
+         gem_train_options_need("name", self->name, error) &&
+         gem_train_options_need("output", self->output, error);
 }
 
 int
 gem_train_export_command(int argc, char **argv)
 {
-  ExportOptions o = {0};
-  const GOptionEntry entries[] = {
-      {"backbone", 0, 0, G_OPTION_ARG_FILENAME, &o.backbone, "Checkpoint of pretrain", "FILE"},
-      {"router", 0, 0, G_OPTION_ARG_FILENAME, &o.router, "Checkpoint of router", "FILE"},
-      {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &o.tokenizer, "A .gguf or SentencePiece .model file",
-       "FILE"},
-      {"name", 0, 0, G_OPTION_ARG_STRING, &o.name, "The model's name", "NAME"},
-      {"output", 0, 0, G_OPTION_ARG_FILENAME, &o.output, "The folder to write", "DIR"},
-      {"types", 0, 0, G_OPTION_ARG_STRING, &o.types, "general=Q8_0,attention=Q6_K,router=Q6_K,domain=Q4_0",
-       "PART=TYPE,..."},
-      G_OPTION_ENTRY_NULL};
+  g_auto(ExportOptions) options = {0};
   g_autoptr(GError) error = NULL;
-  if (!gem_train_parse(&argc, &argv, entries,
-                       "--backbone FILE --router FILE --tokenizer FILE --name NAME --output DIR",
-                       "Writes a model folder from checkpoints; each part in its own number of bits.")) {
-    return 2;
-  }
-  if (o.backbone == NULL || o.tokenizer == NULL || o.name == NULL || o.output == NULL) {
-    g_printerr("gem-train export: --backbone, --tokenizer, --name and --output are needed; see --help\n");
-    return 2;
-  }
-  gboolean done = export_model(&o, &error);
-  g_free(o.backbone);
-  g_free(o.router);
-  g_free(o.tokenizer);
-  g_free(o.name);
-  g_free(o.output);
-  g_free(o.types);
+  gboolean done = parse(&options, argc, argv, &error) && export_model(&options, &error);
   return done ? 0 : gem_train_fail("export", error);
 }

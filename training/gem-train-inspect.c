@@ -5,6 +5,7 @@
 #include "format/gem-model-files.h"
 #include "training/gem-checkpoint.h"
 #include "training/gem-matmul.h"
+#include "training/gem-train-options.h"
 #include "training/gem-train.h"
 
 #define LONGEST_TEXT 2048
@@ -14,6 +15,13 @@ typedef struct {
   gint top, greedy;
   gboolean dense, no_bos;
 } InspectOptions;
+
+static void
+inspect_options_clear(InspectOptions *self)
+{
+  g_clear_pointer(&self->text, g_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(InspectOptions, inspect_options_clear)
 
 static void
 print_file(GemGguf *file)
@@ -94,90 +102,125 @@ next_logits(const GemBackboneCheckpoint *model,
   gem_backbone_last_logits(model->backbone, model->values, batch, pass, logits);
 }
 
-static gboolean
-run_text(const char *path, const InspectOptions *options, GError **error)
+static GemBackboneCheckpoint *
+load_model(const char *path, GError **error)
 {
-  if (!gem_matmul_select("fp32", error)) {
-    return FALSE;
-  }
   g_autoptr(GemBackboneCheckpoint) model = gem_backbone_checkpoint_load(path, LONGEST_TEXT, error);
   if (model == NULL) {
-    return FALSE;
+    return NULL;
   }
   if (model->tokenizer == NULL) {
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "%s: a checkpoint has no tokenizer; inspect a model", path);
-    return FALSE;
+                "--text: %s is a checkpoint and has no tokenizer; export it first", path);
+    return NULL;
   }
+  return g_steal_pointer(&model);
+}
+
+/* The text's tokens, if they and those that are to follow fit. */
+static GArray *
+encode_text(GemTokenizer *tokenizer, const InspectOptions *options, GError **error)
+{
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
-  guint32 bos = gem_tokenizer_bos(model->tokenizer), eos = gem_tokenizer_eos(model->tokenizer);
+  guint32 bos = gem_tokenizer_bos(tokenizer);
   if (!options->no_bos && bos != G_MAXUINT32) {
     g_array_append_val(tokens, bos);
   }
-  if (!gem_tokenizer_encode(model->tokenizer, options->text, -1, tokens, NULL, error)) {
-    return FALSE;
+  if (!gem_tokenizer_encode(tokenizer, options->text, -1, tokens, NULL, error)) {
+    g_prefix_error(error, "--text: ");
+    return NULL;
   }
   if (tokens->len == 0 || tokens->len + (guint)options->greedy > LONGEST_TEXT) {
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "the text has %u tokens and %d are to follow; 1 to %d fit", tokens->len, options->greedy,
+                "--text: %u tokens, and --greedy=%d are to follow; 1 to %d fit", tokens->len, options->greedy,
                 LONGEST_TEXT);
-    return FALSE;
+    return NULL;
   }
-  g_print("tokens:");
-  for (guint i = 0; i < tokens->len; i++) {
+  return g_steal_pointer(&tokens);
+}
+
+static void
+print_ids(const char *label, const GArray *tokens, guint first)
+{
+  g_print("%s:", label);
+  for (guint i = first; i < tokens->len; i++) {
     g_print(" %u", g_array_index(tokens, guint32, i));
   }
   g_print("\n");
-  guint vocab = model->backbone->shape.vocab, n_prompt = tokens->len;
+}
+
+/* Appends the likeliest token again and again, until the end of the text or of the number wanted. */
+static void
+run_greedy(const GemBackboneCheckpoint *model,
+           const InspectOptions *options,
+           GArray *tokens,
+           GemBackbonePass *pass,
+           float *logits)
+{
+  guint n_prompt = tokens->len;
+  guint32 next = G_MAXUINT32;
+  for (gint i = 0; i < options->greedy && next != gem_tokenizer_eos(model->tokenizer); i++) {
+    next_logits(model, options, tokens, pass, logits);
+    next = largest(logits, model->backbone->shape.vocab);
+    g_array_append_val(tokens, next);
+  }
+  print_ids("greedy", tokens, n_prompt);
+  g_autofree char *text = gem_tokenizer_decode(model->tokenizer, &g_array_index(tokens, guint32, n_prompt),
+                                               tokens->len - n_prompt);
+  g_print("greedy text: %s\n", text);
+}
+
+static gboolean
+run_text(const char *path, const InspectOptions *options, GError **error)
+{
+  g_autoptr(GemBackboneCheckpoint) model = gem_matmul_select("fp32", error) ? load_model(path, error) : NULL;
+  g_autoptr(GArray) tokens = model != NULL ? encode_text(model->tokenizer, options, error) : NULL;
+  if (tokens == NULL) {
+    return FALSE;
+  }
+  guint vocab = model->backbone->shape.vocab;
   g_autoptr(GemBackbonePass) pass = gem_backbone_pass_new(model->backbone);
   g_autofree float *logits = g_new(float, vocab);
+  print_ids("tokens", tokens, 0);
   if (options->top > 0) {
     next_logits(model, options, tokens, pass, logits);
     print_top(model->tokenizer, logits, vocab, options->top);
   }
-  for (gint i = 0; i < options->greedy; i++) {
-    next_logits(model, options, tokens, pass, logits);
-    guint32 next = largest(logits, vocab);
-    g_array_append_val(tokens, next);
-    if (next == eos) {
-      break;
-    }
-  }
   if (options->greedy > 0) {
-    g_autofree char *decoded = gem_tokenizer_decode(
-        model->tokenizer, &g_array_index(tokens, guint32, n_prompt), tokens->len - n_prompt);
-    g_print("greedy:");
-    for (guint i = n_prompt; i < tokens->len; i++) {
-      g_print(" %u", g_array_index(tokens, guint32, i));
-    }
-    g_print("\ngreedy text: %s\n", decoded);
+    run_greedy(model, options, tokens, pass, logits);
   }
   return TRUE;
+}
+
+static gboolean
+parse(InspectOptions *self, int argc, char **argv, GError **error)
+{
+  const GOptionEntry entries[] = {
+      {"text", 0, 0, G_OPTION_ARG_STRING, &self->text,
+       "Show what the model makes of this text (general pathway)", "TEXT"},
+      {"top", 0, 0, G_OPTION_ARG_INT, &self->top, "With --text: the N likeliest next tokens, with logits",
+       "N"},
+      {"greedy", 0, 0, G_OPTION_ARG_INT, &self->greedy, "With --text: N greedy tokens", "N"},
+      {"dense", 0, 0, G_OPTION_ARG_NONE, &self->dense, "Attention without SCAR's mask", NULL},
+      {"no-bos", 0, 0, G_OPTION_ARG_NONE, &self->no_bos, "No begin-of-text token before the text", NULL},
+      G_OPTION_ENTRY_NULL};
+  g_autoptr(GOptionContext) context = g_option_context_new("MODEL");
+  g_option_context_set_summary(context, "Shows a model folder, a GGUF file or a checkpoint.");
+  gem_train_options_add(context, entries);
+  return gem_train_options_parse(context, argc, argv, 1, "MODEL", error) &&
+         gem_train_options_check("top", self->top, 0, G_MAXINT, error) &&
+         gem_train_options_check("greedy", self->greedy, 0, LONGEST_TEXT, error);
 }
 
 int
 gem_train_inspect_command(int argc, char **argv)
 {
-  InspectOptions o = {.top = 5};
-  const GOptionEntry entries[] = {
-      {"text", 0, 0, G_OPTION_ARG_STRING, &o.text, "Show what the model makes of this text (general pathway)",
-       "TEXT"},
-      {"top", 0, 0, G_OPTION_ARG_INT, &o.top, "With --text: the N likeliest next tokens, with logits (5)",
-       "N"},
-      {"greedy", 0, 0, G_OPTION_ARG_INT, &o.greedy, "With --text: N greedy tokens (0)", "N"},
-      {"dense", 0, 0, G_OPTION_ARG_NONE, &o.dense, "Attention without SCAR's mask", NULL},
-      {"no-bos", 0, 0, G_OPTION_ARG_NONE, &o.no_bos, "No begin-of-text token before the text", NULL},
-      G_OPTION_ENTRY_NULL};
+  g_auto(InspectOptions) options = {.top = 5};
   g_autoptr(GError) error = NULL;
-  if (!gem_train_parse(&argc, &argv, entries, "MODEL",
-                       "Shows a model folder, a GGUF file or a checkpoint.")) {
-    return 2;
+  if (!parse(&options, argc, argv, &error)) {
+    return gem_train_fail("inspect", error);
   }
-  if (argc != 2 || o.top < 0 || o.greedy < 0) {
-    g_printerr("gem-train inspect: one MODEL is needed, and counts are not negative; see --help\n");
-    return 2;
-  }
-  gboolean done = o.text != NULL ? run_text(argv[1], &o, &error) : print_model(argv[1], &error);
-  g_free(o.text);
+  const char *path = argv[1];
+  gboolean done = options.text != NULL ? run_text(path, &options, &error) : print_model(path, &error);
   return done ? 0 : gem_train_fail("inspect", error);
 }

@@ -7,7 +7,7 @@
 #include "training/gem-corpus.h"
 #include "training/gem-lanes.h"
 #include "training/gem-matmul.h"
-#include "training/gem-presets.h"
+#include "training/gem-train-options.h"
 #include "training/gem-train.h"
 
 /* Tokens of a document that are looked at: of a data folder its beginning, as in training; of a text all of
@@ -23,6 +23,19 @@ typedef struct {
   gboolean tasks, dense;
 } PerplexityOptions;
 
+static void
+perplexity_options_clear(PerplexityOptions *self)
+{
+  g_free(self->model);
+  g_free(self->data);
+  g_free(self->text);
+  g_free(self->domain);
+  g_free(self->tokenizer);
+  g_free(self->router);
+  g_free(self->matmul);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PerplexityOptions, perplexity_options_clear)
+
 typedef struct {
   double loss[N_ROUTES];
   gsize tokens;
@@ -33,6 +46,7 @@ typedef struct {
   const GemBackboneCheckpoint *model;
   const GemRouterCheckpoint *router; /* may be NULL */
   const GemCorpus *corpus;
+  const char *const *domains; /* of the corpus: the model's, or all that there are for one without */
   GemLanes *lanes;
   guint longest;
   int cluster_set;
@@ -100,17 +114,22 @@ print_row(const char *name, const Sums *sums, gboolean with_domains, gboolean wi
   g_print("\n");
 }
 
+static void
+add_sums(Sums *total, const Sums *more)
+{
+  total->tokens += more->tokens;
+  for (guint r = 0; r < N_ROUTES; r++) {
+    total->loss[r] += more->loss[r];
+  }
+}
+
 /* What all lanes have of a source. */
 static Sums
-add_lanes(const Measurement *self, guint source)
+sums_of_source(const Measurement *self, guint source)
 {
   Sums sums = {0};
   for (guint lane = 0; lane < gem_lanes_count(self->lanes); lane++) {
-    const Sums *part = &self->sums[lane * self->corpus->sources->len + source];
-    sums.tokens += part->tokens;
-    for (guint r = 0; r < N_ROUTES; r++) {
-      sums.loss[r] += part->loss[r];
-    }
+    add_sums(&sums, &self->sums[lane * self->corpus->sources->len + source]);
   }
   return sums;
 }
@@ -127,7 +146,7 @@ print_text(const Measurement *self)
 {
   gboolean with_domain = self->options->domain != NULL,
            with_router = self->router != NULL && self->model->backbone->shape.n_domains > 0;
-  Sums sums = add_lanes(self, 0);
+  Sums sums = sums_of_source(self, 0);
   print_heading(with_domain, with_router);
   print_row(self->options->text, &sums, with_domain, with_router);
 }
@@ -141,18 +160,14 @@ print_table(const Measurement *self)
   print_heading(with_domains, with_router);
   for (guint s = 0; s < self->corpus->sources->len; s++) {
     const GemSource *source = self->corpus->sources->pdata[s];
-    Sums sums = add_lanes(self, s);
-    Sums *total = &totals[source->domain == GEM_ROUTE_GENERAL ? GEM_MAX_DOMAINS : source->domain];
-    total->tokens += sums.tokens;
-    for (guint r = 0; r < N_ROUTES; r++) {
-      total->loss[r] += sums.loss[r];
-    }
+    Sums sums = sums_of_source(self, s);
+    add_sums(&totals[source->domain == GEM_ROUTE_GENERAL ? GEM_MAX_DOMAINS : source->domain], &sums);
     if (self->options->tasks) {
       print_row(source->name, &sums, with_domains, with_router);
     }
   }
-  for (guint d = 0; gem_preset_domains[d] != NULL; d++) {
-    print_row(gem_preset_domains[d], &totals[d], with_domains, with_router);
+  for (guint d = 0; self->domains[d] != NULL; d++) {
+    print_row(self->domains[d], &totals[d], with_domains, with_router);
   }
   print_row(GEM_CORPUS_GENERAL, &totals[GEM_MAX_DOMAINS], with_domains, with_router);
 }
@@ -160,33 +175,56 @@ print_table(const Measurement *self)
 static gboolean
 find_cluster_set(const PerplexityOptions *options, const GemModelShape *shape, int *ret_set, GError **error)
 {
-  int set = shape->n_cluster_sets > 0 && !options->dense ? 0 : -1;
-  for (guint i = 0; set >= 0 && options->clusters != 0 && i < shape->n_cluster_sets; i++) {
+  if (options->dense || options->clusters == 0) {
+    *ret_set = shape->n_cluster_sets > 0 && !options->dense ? 0 : -1;
+    return TRUE;
+  }
+  for (guint i = 0; i < shape->n_cluster_sets; i++) {
     if (shape->clusters[i] == (guint)options->clusters) {
       *ret_set = (int)i;
       return TRUE;
     }
   }
-  if (set >= 0 && options->clusters != 0) {
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--clusters=%d: the model has no such set",
-                options->clusters);
-    return FALSE;
+  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--clusters=%d: the model has no such set",
+              options->clusters);
+  return FALSE;
+}
+
+/* The tokenizer of --tokenizer, or the model's own. */
+static GemTokenizer *
+open_tokenizer(const PerplexityOptions *options, const GemBackboneCheckpoint *model, GError **error)
+{
+  if (options->tokenizer == NULL && model->tokenizer == NULL) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is a checkpoint: --tokenizer is needed",
+                options->model);
+    return NULL;
   }
-  *ret_set = set;
-  return TRUE;
+  if (options->tokenizer == NULL) {
+    return gem_tokenizer_ref(model->tokenizer);
+  }
+  g_autoptr(GemTokenizer) tokenizer = gem_checkpoint_open_tokenizer(options->tokenizer, error);
+  if (tokenizer == NULL ||
+      !gem_checkpoint_check_vocabulary(tokenizer, options->tokenizer, model->backbone->shape.vocab,
+                                       options->model, error)) {
+    return NULL;
+  }
+  return g_steal_pointer(&tokenizer);
 }
 
 static GemCorpus *
-load_folder(const PerplexityOptions *options, GemTokenizer *tokenizer, GError **error)
+load_folder(const PerplexityOptions *options,
+            const char *const *domains,
+            GemTokenizer *tokenizer,
+            GError **error)
 {
-  GemCorpusOptions corpus_options = {.folder = options->data,
-                                     .split = GEM_SPLIT_HELD_OUT,
-                                     .corpus = TRUE,
-                                     .tasks = options->tasks,
-                                     .all_licences = TRUE,
-                                     .most_documents = (gsize)options->documents,
-                                     .ask_template = GEM_PRESET_ASK_TEMPLATE};
-  return gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
+  const GemCorpusOptions corpus_options = {.folder = options->data,
+                                           .split = GEM_SPLIT_HELD_OUT,
+                                           .corpus = TRUE,
+                                           .tasks = options->tasks,
+                                           .all_licences = TRUE,
+                                           .most_documents = (gsize)options->documents,
+                                           .ask_template = GEM_PRESET_ASK_TEMPLATE};
+  return gem_corpus_load(&corpus_options, domains, tokenizer, error);
 }
 
 static GemCorpus *
@@ -212,93 +250,138 @@ load_text(const PerplexityOptions *options,
   return corpus;
 }
 
+static GemCorpus *
+load_corpus(const Measurement *self, GemTokenizer *tokenizer, GError **error)
+{
+  return self->options->text != NULL
+             ? load_text(self->options, &self->model->backbone->shape, tokenizer, error)
+             : load_folder(self->options, self->domains, tokenizer, error);
+}
+
+/* NULL without --router. */
 static gboolean
-measure(const PerplexityOptions *options, GError **error)
+load_router(const PerplexityOptions *options,
+            const GemModelShape *shape,
+            guint longest,
+            GemRouterCheckpoint **ret_router,
+            GError **error)
+{
+  g_autoptr(GemRouterCheckpoint) router = NULL;
+  if (options->router != NULL) {
+    router = gem_router_checkpoint_load(options->router, longest, error);
+    if (router == NULL ||
+        !gem_router_checkpoint_check(router, options->router, shape, options->model, error)) {
+      return FALSE;
+    }
+  }
+  *ret_router = g_steal_pointer(&router);
+  return TRUE;
+}
+
+/* Over everything that was loaded. */
+static void
+measure(Measurement *self)
+{
+  g_autoptr(GemLanes) lanes = gem_lanes_new(g_get_num_processors());
+  g_autofree Sums *sums = g_new0(Sums, (gsize)gem_lanes_count(lanes) * self->corpus->sources->len);
+  self->lanes = lanes;
+  self->sums = sums;
+  gem_lanes_run(lanes, measure_lane, self);
+  if (self->options->text != NULL) {
+    print_text(self);
+  } else {
+    print_table(self);
+  }
+}
+
+static gboolean
+load_and_measure(const PerplexityOptions *options, GError **error)
 {
   guint longest = options->text != NULL ? LONGEST_TEXT : LONGEST;
-  g_autoptr(GemBackboneCheckpoint) model = gem_matmul_select(options->matmul, error)
-                                               ? gem_backbone_checkpoint_load(options->model, longest, error)
-                                               : NULL;
-  if (model == NULL) {
+  g_autoptr(GemBackboneCheckpoint) model =
+      gem_matmul_select(options->matmul != NULL ? options->matmul : "fp32", error)
+          ? gem_backbone_checkpoint_load(options->model, longest, error)
+          : NULL;
+  g_autoptr(GemRouterCheckpoint) router = NULL;
+  if (model == NULL || !load_router(options, &model->backbone->shape, longest, &router, error)) {
     return FALSE;
   }
-  g_autoptr(GemRouterCheckpoint) router =
-      options->router ? gem_router_checkpoint_load(options->router, longest, error) : NULL;
-  if (options->router != NULL && router == NULL) {
+  const GemModelShape *shape = &model->backbone->shape;
+  Measurement self = {.options = options,
+                      .model = model,
+                      .router = router,
+                      .longest = longest,
+                      .domains =
+                          shape->n_domains > 0 ? (const char *const *)shape->domains : gem_preset_domains};
+  g_autoptr(GemTokenizer) tokenizer = find_cluster_set(options, shape, &self.cluster_set, error)
+                                          ? open_tokenizer(options, model, error)
+                                          : NULL;
+  g_autoptr(GemCorpus) corpus = tokenizer != NULL ? load_corpus(&self, tokenizer, error) : NULL;
+  if (corpus == NULL) {
     return FALSE;
   }
-  g_autoptr(GemTokenizer) tokenizer = options->tokenizer
-                                          ? gem_checkpoint_open_tokenizer(options->tokenizer, error)
-                                      : model->tokenizer ? gem_tokenizer_ref(model->tokenizer)
-                                                         : NULL;
-  if (tokenizer == NULL) {
-    if (options->tokenizer == NULL) {
-      g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                  "%s is a checkpoint: --tokenizer is needed", options->model);
-    }
-    return FALSE;
-  }
-  g_autoptr(GemCorpus) corpus = options->text != NULL
-                                    ? load_text(options, &model->backbone->shape, tokenizer, error)
-                                    : load_folder(options, tokenizer, error);
-  Measurement self = {
-      .options = options, .model = model, .router = router, .corpus = corpus, .longest = longest};
-  if (corpus == NULL || !find_cluster_set(options, &model->backbone->shape, &self.cluster_set, error)) {
-    return FALSE;
-  }
-  g_autoptr(GemLanes) lanes = gem_lanes_new(g_get_num_processors());
-  self.lanes = lanes;
-  self.sums = g_new0(Sums, (gsize)gem_lanes_count(lanes) * corpus->sources->len);
-  gem_lanes_run(lanes, measure_lane, &self);
-  if (options->text != NULL) {
-    print_text(&self);
-  } else {
-    print_table(&self);
-  }
-  g_free(self.sums);
+  self.corpus = corpus;
+  measure(&self);
   return TRUE;
+}
+
+/* Either a folder, which may come from the environment, or a text. */
+static gboolean
+check_source(PerplexityOptions *self, GError **error)
+{
+  if (self->text == NULL) {
+    gem_train_options_default_data(&self->data);
+  }
+  if ((self->data == NULL) == (self->text == NULL)) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "either --data or --text is needed");
+    return FALSE;
+  }
+  if (self->domain != NULL && self->text == NULL) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--domain goes with --text");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+parse(PerplexityOptions *self, int argc, char **argv, GError **error)
+{
+  const GOptionEntry entries[] = {
+      {"model", 0, 0, G_OPTION_ARG_FILENAME, &self->model,
+       "A checkpoint, a model folder or a Llama-architecture GGUF", "PATH"},
+      {"data", 0, 0, G_OPTION_ARG_FILENAME, &self->data,
+       "Folder with corpus/, tasks/ and manifest.json ($GEM_DATA)", "DIR"},
+      {"text", 0, 0, G_OPTION_ARG_FILENAME, &self->text,
+       "In place of --data: a text, a blank line between its documents; as gem-bench perplexity FILE",
+       "FILE"},
+      {"domain", 0, 0, G_OPTION_ARG_STRING, &self->domain, "With --text: the pathway that is its own",
+       "NAME"},
+      {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &self->tokenizer, "For a checkpoint: a .gguf or .model file",
+       "FILE"},
+      {"router", 0, 0, G_OPTION_ARG_FILENAME, &self->router,
+       "A router's checkpoint or router.gguf: also with its routes", "FILE"},
+      {"documents", 0, 0, G_OPTION_ARG_INT, &self->documents,
+       "Of each source, at most 512 tokens each; 0: all", "N"},
+      {"clusters", 0, 0, G_OPTION_ARG_INT, &self->clusters, "SCAR's k; 0: the model's first set", "K"},
+      {"dense", 0, 0, G_OPTION_ARG_NONE, &self->dense, "Attention without SCAR's mask", NULL},
+      {"tasks", 0, 0, G_OPTION_ARG_NONE, &self->tasks, "Test lines of the tasks too, with a row a source",
+       NULL},
+      {"matmul", 0, 0, G_OPTION_ARG_STRING, &self->matmul, "fp32 (default), bf16 or auto", "NAME"},
+      G_OPTION_ENTRY_NULL};
+  g_autoptr(GOptionContext) context = g_option_context_new("--model PATH (--data DIR | --text FILE)");
+  g_option_context_set_summary(context, "Measures held-out perplexity by domain.");
+  gem_train_options_add(context, entries);
+  return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
+         gem_train_options_need("model", self->model, error) && check_source(self, error) &&
+         gem_train_options_check("documents", self->documents, 0, G_MAXINT, error) &&
+         gem_train_options_check("clusters", self->clusters, 0, 256, error);
 }
 
 int
 gem_train_perplexity_command(int argc, char **argv)
 {
-  PerplexityOptions o = {.documents = 200};
-  const GOptionEntry entries[] = {
-      {"model", 0, 0, G_OPTION_ARG_FILENAME, &o.model,
-       "A checkpoint, a model folder or a Llama-architecture GGUF", "PATH"},
-      {"data", 0, 0, G_OPTION_ARG_FILENAME, &o.data, "Folder with corpus/, tasks/ and manifest.json", "DIR"},
-      {"text", 0, 0, G_OPTION_ARG_FILENAME, &o.text,
-       "In place of --data: a text, a blank line between its documents; as gem-bench perplexity FILE",
-       "FILE"},
-      {"domain", 0, 0, G_OPTION_ARG_STRING, &o.domain, "With --text: the pathway that is its own", "NAME"},
-      {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &o.tokenizer, "For a checkpoint: a .gguf or .model file",
-       "FILE"},
-      {"router", 0, 0, G_OPTION_ARG_FILENAME, &o.router,
-       "A router's checkpoint or router.gguf: also with its routes", "FILE"},
-      {"documents", 0, 0, G_OPTION_ARG_INT, &o.documents,
-       "Of each source, at most 512 tokens each; 0: all (200)", "N"},
-      {"clusters", 0, 0, G_OPTION_ARG_INT, &o.clusters, "SCAR's k (the model's first set)", "K"},
-      {"dense", 0, 0, G_OPTION_ARG_NONE, &o.dense, "Attention without SCAR's mask", NULL},
-      {"tasks", 0, 0, G_OPTION_ARG_NONE, &o.tasks, "Test lines of the tasks too, with a row a source", NULL},
-      {"matmul", 0, 0, G_OPTION_ARG_STRING, &o.matmul, "fp32 (default), bf16 or auto", "NAME"},
-      G_OPTION_ENTRY_NULL};
+  g_auto(PerplexityOptions) options = {.documents = 200};
   g_autoptr(GError) error = NULL;
-  if (!gem_train_parse(&argc, &argv, entries, "--model PATH (--data DIR | --text FILE)",
-                       "Measures held-out perplexity by domain.")) {
-    return 2;
-  }
-  if (o.model == NULL || (o.data == NULL) == (o.text == NULL) || o.documents < 0) {
-    g_printerr("gem-train perplexity: --model and either --data or --text are needed; see --help\n");
-    return 2;
-  }
-  o.matmul = o.matmul ? o.matmul : g_strdup("fp32");
-  gboolean done = measure(&o, &error);
-  g_free(o.model);
-  g_free(o.data);
-  g_free(o.text);
-  g_free(o.domain);
-  g_free(o.tokenizer);
-  g_free(o.router);
-  g_free(o.matmul);
+  gboolean done = parse(&options, argc, argv, &error) && load_and_measure(&options, &error);
   return done ? 0 : gem_train_fail("perplexity", error);
 }

@@ -5,20 +5,24 @@
 #include "training/gem-centroids.h"
 #include "training/gem-checkpoint.h"
 #include "training/gem-corpus.h"
-#include "training/gem-matmul.h"
-#include "training/gem-presets.h"
-#include "training/gem-router-network.h"
+#include "training/gem-train-options.h"
 #include "training/gem-train.h"
-#include "training/gem-trainer.h"
 
 typedef struct {
-  char *data, *tokenizer, *preset, *shape, *checkpoint, *router, *matmul;
-  gint steps, warm_up, batch_tokens, sequence, accumulate, lanes;
-  gint64 seed;
-  double rate, decay_share, weight_decay, checkpoint_minutes, residual_dropout, general_share, task_share,
-      answer_weight, routed_share;
-  gboolean resume, general_only;
+  GemTrainingOptions training;
+  char *router;
+  gint sequence, accumulate;
+  double residual_dropout, answer_weight, routed_share;
+  gboolean general_only;
 } PretrainOptions;
+
+static void
+pretrain_options_clear(PretrainOptions *self)
+{
+  gem_training_options_clear(&self->training);
+  g_clear_pointer(&self->router, g_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PretrainOptions, pretrain_options_clear)
 
 /* What one lane works with. */
 typedef struct {
@@ -100,12 +104,12 @@ prepare(gpointer data, guint lane_index, guint index, guint64 step)
   Lane *lane = &self->lanes[lane_index];
   GemBatch *batch = lane->batches->pdata[index];
   guint64 stream = (step * self->n_lanes + lane_index) * (guint64)options->accumulate + index;
-  GemRandom random = gem_random_seeded((guint64)options->seed, stream);
+  GemRandom random = gem_random_seeded((guint64)options->training.seed, stream);
   gem_batch_clear(batch);
   while (gem_batch_room(batch) >= 16) {
     guint longest = (guint)MIN((gsize)options->sequence, gem_batch_room(batch)) - 1;
-    GemDraw draw =
-        gem_corpus_draw(self->corpus, &random, longest, options->general_share, options->task_share);
+    GemDraw draw = gem_corpus_draw(self->corpus, &random, longest, options->training.general_share,
+                                   options->training.task_share);
     append_draw(self, lane, batch, &draw, &random);
   }
   if (self->router != NULL && step >= self->routed_from) {
@@ -161,7 +165,7 @@ after_step(gpointer data, guint64 step)
   }
   const GemBatch *batch = first->batches->pdata[self->options->accumulate - 1];
   gem_centroids_update(self->centroids, first->sums, first->counts, first->pass, batch->n,
-                       (guint64)self->options->seed ^ step);
+                       (guint64)self->options->training.seed ^ step);
 }
 
 static gboolean
@@ -170,7 +174,7 @@ save(gpointer data, GemGgufWriter *writer, GError **error)
   Pretraining *self = data;
   gem_model_shape_write(&self->backbone->shape, writer);
   gem_gguf_writer_set_string(writer, "general.architecture", "gem");
-  gem_gguf_writer_set_string(writer, "train.tokenizer", self->options->tokenizer);
+  gem_gguf_writer_set_string(writer, "train.tokenizer", self->options->training.tokenizer);
   return gem_centroids_write(self->centroids, "scar:", writer, error);
 }
 
@@ -194,7 +198,7 @@ make_lanes(Pretraining *self)
     Lane *lane = &self->lanes[i];
     lane->batches = g_ptr_array_new_with_free_func((GDestroyNotify)gem_batch_free);
     for (gint index = 0; index < self->options->accumulate; index++) {
-      g_ptr_array_add(lane->batches, gem_batch_new((gsize)self->options->batch_tokens));
+      g_ptr_array_add(lane->batches, gem_batch_new((gsize)self->options->training.batch_tokens));
     }
     lane->pass = gem_backbone_pass_new(self->backbone);
     lane->router_pass = self->router != NULL ? gem_router_pass_new(self->router->network) : NULL;
@@ -227,27 +231,19 @@ train(const PretrainOptions *options,
       guint32 bos,
       GError **error)
 {
-  g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->lanes);
-  g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, (guint64)options->seed);
-  GemTrainerOptions trainer_options = {.steps = (guint64)options->steps,
-                                       .warm_up = (guint64)options->warm_up,
-                                       .peak_rate = options->rate,
-                                       .decay_share = options->decay_share,
-                                       .weight_decay = options->weight_decay,
-                                       .clip = 1.0,
-                                       .accumulate = (guint)options->accumulate,
-                                       .seed = (guint64)options->seed,
-                                       .checkpoint = options->checkpoint,
-                                       .checkpoint_seconds = 60.0 * options->checkpoint_minutes,
-                                       .title = "pretrain"};
+  g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->training.lanes);
+  g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, (guint64)options->training.seed);
+  const GemTrainerOptions trainer_options =
+      gem_training_options_get_trainer(&options->training, (guint)options->accumulate, "pretrain");
   g_autoptr(GemTrainer) trainer = gem_trainer_new(backbone->parameters, &trainer_options, threads);
-  if (options->resume) {
-    g_autoptr(GemGguf) file = gem_gguf_open(options->checkpoint, error);
+  if (options->training.resume) {
+    g_autoptr(GemGguf) file = gem_gguf_open(options->training.checkpoint, error);
     if (file == NULL || !gem_trainer_resume(trainer, file, error) ||
         !gem_centroids_read(centroids, "scar:", file, error)) {
       return FALSE;
     }
-    g_printerr("resuming %s at step %" G_GUINT64_FORMAT "\n", options->checkpoint, gem_trainer_step(trainer));
+    g_printerr("resuming %s at step %" G_GUINT64_FORMAT "\n", options->training.checkpoint,
+               gem_trainer_step(trainer));
   }
   Pretraining self = {.options = options,
                       .corpus = corpus,
@@ -255,8 +251,9 @@ train(const PretrainOptions *options,
                       .centroids = centroids,
                       .router = router,
                       .bos = bos,
-                      .routed_from = (guint64)((double)options->steps * (1.0 - options->routed_share)),
-                      .n_lanes = (guint)options->lanes};
+                      .routed_from =
+                          (guint64)((double)options->training.steps * (1.0 - options->routed_share)),
+                      .n_lanes = (guint)options->training.lanes};
   make_lanes(&self);
   GemTrainee trainee = {&self, prepare, run, after_step, save, describe};
   gboolean done = gem_trainer_run(trainer, &trainee, error);
@@ -270,128 +267,121 @@ report_source(const char *source, gpointer data)
   g_printerr("read %s\n", source);
 }
 
+static GemCorpus *
+load_corpus(const PretrainOptions *options, GemTokenizer *tokenizer, GError **error)
+{
+  const GemCorpusOptions corpus_options = {.folder = options->training.data,
+                                           .split = GEM_SPLIT_TRAIN,
+                                           .corpus = TRUE,
+                                           .tasks = TRUE,
+                                           .ask_template = GEM_PRESET_ASK_TEMPLATE,
+                                           .progress = report_source};
+  /* all domains, also for a model without: what has no pathway is general text to it */
+  g_autoptr(GemCorpus) corpus = gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
+  if (corpus == NULL || !gem_corpus_check_draw(corpus, options->training.general_share, 1, error)) {
+    return NULL;
+  }
+  g_printerr("%.1f M tokens of text\n", (double)gem_corpus_n_tokens(corpus) / 1e6);
+  return g_steal_pointer(&corpus);
+}
+
+/* NULL without an error when none is wanted. */
+static gboolean
+load_router(const PretrainOptions *options,
+            const GemModelShape *shape,
+            GemRouterCheckpoint **ret_router,
+            GError **error)
+{
+  if (options->router == NULL || options->general_only) {
+    *ret_router = NULL;
+    return TRUE;
+  }
+  g_autoptr(GemRouterCheckpoint) router =
+      gem_router_checkpoint_load(options->router, (gsize)options->sequence, error);
+  if (router == NULL || !gem_router_checkpoint_check(router, options->router, shape, "the model", error)) {
+    return FALSE;
+  }
+  *ret_router = g_steal_pointer(&router);
+  return TRUE;
+}
+
 static gboolean
 pretrain(const PretrainOptions *options, GError **error)
 {
   g_auto(GemPreset) preset = {0};
-  if (!gem_preset_get(options->preset, &preset, error) ||
-      (options->shape && !gem_preset_apply_shape(&preset, options->shape, error)) ||
-      (options->general_only && !gem_preset_apply_shape(&preset, "domains=0", error)) ||
-      !gem_matmul_select(options->matmul, error)) {
-    return FALSE;
-  }
-  g_autoptr(GemTokenizer) tokenizer = gem_checkpoint_open_tokenizer(options->tokenizer, error);
-  if (tokenizer == NULL) {
-    return FALSE;
-  }
-  if (gem_tokenizer_n_tokens(tokenizer) != preset.general.vocab) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has %u tokens, the model %u",
-                options->tokenizer, gem_tokenizer_n_tokens(tokenizer), preset.general.vocab);
-    return FALSE;
-  }
-  g_autofree char *speed = gem_matmul_describe();
-  g_printerr("%s\n", speed);
   g_autoptr(GemRouterCheckpoint) router = NULL;
-  if (options->router != NULL && !options->general_only) {
-    router = gem_router_checkpoint_load(options->router, (gsize)options->sequence, error);
-    if (router == NULL) {
-      return FALSE;
-    }
+  if (!gem_training_options_get_preset(&options->training, &preset, error) ||
+      (options->general_only && !gem_preset_apply_shape(&preset, "domains=0", error)) ||
+      !gem_training_options_select_matmul(&options->training, error)) {
+    return FALSE;
   }
-  GemCorpusOptions corpus_options = {.folder = options->data,
-                                     .split = GEM_SPLIT_TRAIN,
-                                     .corpus = TRUE,
-                                     .tasks = TRUE,
-                                     .ask_template = preset.general.ask_template,
-                                     .progress = report_source};
-  g_autoptr(GemCorpus) corpus = gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
+  g_autoptr(GemTokenizer) tokenizer = gem_checkpoint_open_tokenizer(options->training.tokenizer, error);
+  if (tokenizer == NULL ||
+      !gem_checkpoint_check_vocabulary(tokenizer, options->training.tokenizer, preset.general.vocab,
+                                       "the model", error) ||
+      !load_router(options, &preset.general, &router, error)) {
+    return FALSE;
+  }
+  g_autoptr(GemCorpus) corpus = load_corpus(options, tokenizer, error);
   if (corpus == NULL) {
     return FALSE;
   }
-  g_printerr("%.1f M tokens of text\n", (double)gem_corpus_n_tokens(corpus) / 1e6);
   g_autoptr(GemBackbone) backbone = gem_backbone_new(&preset.general, (gsize)options->sequence);
   return train(options, corpus, backbone, router, gem_tokenizer_bos(tokenizer), error);
+}
+
+static gboolean
+parse(PretrainOptions *self, int argc, char **argv, GError **error)
+{
+  const GOptionEntry entries[] = {
+      {"router", 0, 0, G_OPTION_ARG_FILENAME, &self->router,
+       "A router's checkpoint, for the routes of the last steps", "FILE"},
+      {"general-only", 0, 0, G_OPTION_ARG_NONE, &self->general_only, "No domains: the model to compare with",
+       NULL},
+      {"sequence", 0, 0, G_OPTION_ARG_INT, &self->sequence, "Longest sequence", "N"},
+      {"accumulate", 0, 0, G_OPTION_ARG_INT, &self->accumulate, "Batches a lane and step", "N"},
+      {"residual-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->residual_dropout,
+       "Share of documents run by general alone", "R"},
+      {"answer-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->answer_weight,
+       "Weight of an answer's tokens in the loss", "R"},
+      {"routed-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->routed_share,
+       "Last share of steps, with the router's routes and fixed centroids", "R"},
+      G_OPTION_ENTRY_NULL};
+  g_autoptr(GOptionContext) context = g_option_context_new("--data DIR --tokenizer FILE --checkpoint FILE");
+  g_option_context_set_summary(
+      context, "Trains the general part and the domain residuals together, documents routed by their label.");
+  gem_training_options_add(&self->training, context);
+  gem_train_options_add(context, entries);
+  return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
+         gem_training_options_check(&self->training, 32, error) &&
+         gem_train_options_need("checkpoint", self->training.checkpoint, error) &&
+         gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
+         gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
+         gem_train_options_check("residual-dropout", self->residual_dropout, 0.0, 1.0, error) &&
+         gem_train_options_check("answer-weight", self->answer_weight, 0.0, 1000.0, error) &&
+         gem_train_options_check("routed-share", self->routed_share, 0.0, 1.0, error);
 }
 
 int
 gem_train_pretrain_command(int argc, char **argv)
 {
-  PretrainOptions o = {.steps = 3600,
-                       .warm_up = 100,
-                       .batch_tokens = 4096,
-                       .sequence = 512,
-                       .accumulate = 1,
-                       .lanes = 2,
-                       .seed = 1,
-                       .rate = 2e-3,
-                       .decay_share = 0.5,
-                       .weight_decay = 0.05,
-                       .checkpoint_minutes = 10.0,
-                       .residual_dropout = 0.2,
-                       .general_share = 0.15,
-                       .task_share = 0.6,
-                       .answer_weight = 2.0,
-                       .routed_share = 0.1};
-  const GOptionEntry entries[] = {
-      {"data", 0, 0, G_OPTION_ARG_FILENAME, &o.data, "Folder with corpus/, tasks/ and manifest.json", "DIR"},
-      {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &o.tokenizer, "A .gguf or SentencePiece .model file",
-       "FILE"},
-      {"preset", 0, 0, G_OPTION_ARG_STRING, &o.preset, "gem-mini (default), gem-80m or gem-tiny", "NAME"},
-      {"shape", 0, 0, G_OPTION_ARG_STRING, &o.shape, "Changes to the preset: width=128,layers=2,...",
-       "KEY=N,..."},
-      {"checkpoint", 0, 0, G_OPTION_ARG_FILENAME, &o.checkpoint, "Where the state is kept", "FILE"},
-      {"resume", 0, 0, G_OPTION_ARG_NONE, &o.resume, "Go on from the checkpoint", NULL},
-      {"router", 0, 0, G_OPTION_ARG_FILENAME, &o.router,
-       "A router's checkpoint, for the routes of the last steps", "FILE"},
-      {"general-only", 0, 0, G_OPTION_ARG_NONE, &o.general_only, "No domains: the model to compare with",
-       NULL},
-      {"steps", 0, 0, G_OPTION_ARG_INT, &o.steps, "Optimizer steps (3600)", "N"},
-      {"warm-up", 0, 0, G_OPTION_ARG_INT, &o.warm_up, "Steps of rising rate (100)", "N"},
-      {"rate", 0, 0, G_OPTION_ARG_DOUBLE, &o.rate, "Peak learning rate (2e-3)", "R"},
-      {"decay-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.decay_share,
-       "Last share of the steps, in which the rate falls (0.5)", "R"},
-      {"weight-decay", 0, 0, G_OPTION_ARG_DOUBLE, &o.weight_decay, "Of matrices (0.05)", "R"},
-      {"batch-tokens", 0, 0, G_OPTION_ARG_INT, &o.batch_tokens, "Tokens of a batch, a lane (4096)", "N"},
-      {"sequence", 0, 0, G_OPTION_ARG_INT, &o.sequence, "Longest sequence (512)", "N"},
-      {"accumulate", 0, 0, G_OPTION_ARG_INT, &o.accumulate, "Batches a lane and step (1)", "N"},
-      {"lanes", 0, 0, G_OPTION_ARG_INT, &o.lanes, "Threads (2); part of the state", "N"},
-      {"seed", 0, 0, G_OPTION_ARG_INT64, &o.seed, "Of weights and sampling (1)", "N"},
-      {"checkpoint-minutes", 0, 0, G_OPTION_ARG_DOUBLE, &o.checkpoint_minutes, "Between two checkpoints (10)",
-       "M"},
-      {"residual-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &o.residual_dropout,
-       "Share of documents run by general alone (0.2)", "R"},
-      {"general-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.general_share, "Share of draws of no domain (0.15)",
-       "R"},
-      {"task-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.task_share, "Share of draws that are task lines (0.6)",
-       "R"},
-      {"answer-weight", 0, 0, G_OPTION_ARG_DOUBLE, &o.answer_weight,
-       "Weight of an answer's tokens in the loss (2)", "R"},
-      {"routed-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.routed_share,
-       "Last share of steps, with the router's routes and fixed centroids (0.1)", "R"},
-      {"matmul", 0, 0, G_OPTION_ARG_STRING, &o.matmul, "auto (default), fp32 or bf16", "NAME"},
-      G_OPTION_ENTRY_NULL};
+  g_auto(PretrainOptions) options = {.training = {.steps = 3600,
+                                                  .warm_up = 100,
+                                                  .batch_tokens = 4096,
+                                                  .lanes = 2,
+                                                  .seed = 1,
+                                                  .rate = 2e-3,
+                                                  .decay_share = 0.5,
+                                                  .weight_decay = 0.05,
+                                                  .checkpoint_minutes = 10.0,
+                                                  .general_share = 0.15,
+                                                  .task_share = 0.6},
+                                     .sequence = 512,
+                                     .accumulate = 1,
+                                     .residual_dropout = 0.2,
+                                     .answer_weight = 2.0,
+                                     .routed_share = 0.1};
   g_autoptr(GError) error = NULL;
-  if (!gem_train_parse(
-          &argc, &argv, entries, "--data DIR --tokenizer FILE --checkpoint FILE",
-          "Trains the general part and the domain residuals together, documents routed by their label.")) {
-    return 2;
-  }
-  if (o.data == NULL || o.tokenizer == NULL || o.checkpoint == NULL || o.steps < 1 || o.batch_tokens < 32 ||
-      o.sequence < 32 || o.sequence > o.batch_tokens || o.accumulate < 1 || o.lanes < 1 || o.lanes > 64 ||
-      o.warm_up < 0 || o.decay_share < 0.0 || o.decay_share > 1.0) {
-    g_printerr("gem-train pretrain: --data, --tokenizer and --checkpoint are needed; 32 <= sequence <= "
-               "batch-tokens; lanes 1 to 64; see --help\n");
-    return 2;
-  }
-  o.preset = o.preset ? o.preset : g_strdup("gem-mini");
-  o.matmul = o.matmul ? o.matmul : g_strdup("auto");
-  gboolean done = pretrain(&o, &error);
-  g_free(o.data);
-  g_free(o.tokenizer);
-  g_free(o.preset);
-  g_free(o.shape);
-  g_free(o.checkpoint);
-  g_free(o.router);
-  g_free(o.matmul);
+  gboolean done = parse(&options, argc, argv, &error) && pretrain(&options, &error);
   return done ? 0 : gem_train_fail("pretrain", error);
 }

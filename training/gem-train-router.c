@@ -4,21 +4,27 @@
 
 #include "training/gem-checkpoint.h"
 #include "training/gem-corpus.h"
-#include "training/gem-matmul.h"
-#include "training/gem-presets.h"
 #include "training/gem-router-evaluation.h"
+#include "training/gem-train-options.h"
 #include "training/gem-train.h"
-#include "training/gem-trainer.h"
 
-#define LONGEST_CROP 128
+#define SHORTEST_CROP 4
+#define LONGEST_CROP  128
 
 typedef struct {
-  char *data, *tokenizer, *preset, *shape, *checkpoint, *matmul, *evaluate;
-  gint steps, warm_up, batch_tokens, lanes, documents;
-  gint64 seed;
-  double rate, decay_share, weight_decay, checkpoint_minutes, general_share, task_share, threshold;
-  gboolean resume;
+  GemTrainingOptions training;
+  char *evaluate;
+  gint documents;
+  double threshold;
 } RouterOptions;
+
+static void
+router_options_clear(RouterOptions *self)
+{
+  gem_training_options_clear(&self->training);
+  g_clear_pointer(&self->evaluate, g_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RouterOptions, router_options_clear)
 
 typedef struct {
   GemBatch *batch;
@@ -92,7 +98,7 @@ append_crop(const RouterTraining *self, GemBatch *batch, const GemDraw *draw, Ge
   guint n = MIN(longest, draw->n);
   guint first = crop_start(self, draw, n, random);
   gboolean one_line = gem_random_uniform(random) < 0.4, in_template = gem_random_uniform(random) < 0.4;
-  for (guint i = 4; one_line && i < n; i++) {
+  for (guint i = SHORTEST_CROP; one_line && i < n; i++) {
     n = draw->tokens[first + i] == self->special.newline ? i : n;
   }
   g_autoptr(GArray) crop = g_array_new(FALSE, FALSE, sizeof(guint32));
@@ -120,13 +126,13 @@ prepare(gpointer data, guint lane_index, guint index, guint64 step)
 {
   RouterTraining *self = data;
   GemBatch *batch = self->lanes[lane_index].batch;
-  GemRandom random =
-      gem_random_seeded((guint64)self->options->seed, step * (guint64)self->options->lanes + lane_index);
+  GemRandom random = gem_random_seeded((guint64)self->options->training.seed,
+                                       step * (guint64)self->options->training.lanes + lane_index);
   gem_batch_clear(batch);
-  while (gem_batch_room(batch) >= 4) {
-    GemDraw draw =
-        gem_corpus_draw(self->corpus, &random, 512, self->options->general_share, self->options->task_share);
-    if (draw.n >= 4) {
+  while (gem_batch_room(batch) >= SHORTEST_CROP) {
+    GemDraw draw = gem_corpus_draw(self->corpus, &random, 512, self->options->training.general_share,
+                                   self->options->training.task_share);
+    if (draw.n >= SHORTEST_CROP) {
       append_crop(self, batch, &draw, &random);
     }
   }
@@ -163,21 +169,11 @@ train(const RouterOptions *options,
       GemRouterNetwork *network,
       GError **error)
 {
-  g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->lanes);
-  GemTrainerOptions trainer_options = {.steps = (guint64)options->steps,
-                                       .warm_up = (guint64)options->warm_up,
-                                       .peak_rate = options->rate,
-                                       .decay_share = options->decay_share,
-                                       .weight_decay = options->weight_decay,
-                                       .clip = 1.0,
-                                       .accumulate = 1,
-                                       .seed = (guint64)options->seed,
-                                       .checkpoint = options->checkpoint,
-                                       .checkpoint_seconds = 60.0 * options->checkpoint_minutes,
-                                       .title = "router"};
+  g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->training.lanes);
+  const GemTrainerOptions trainer_options = gem_training_options_get_trainer(&options->training, 1, "router");
   g_autoptr(GemTrainer) trainer = gem_trainer_new(network->parameters, &trainer_options, threads);
-  if (options->resume) {
-    g_autoptr(GemGguf) file = gem_gguf_open(options->checkpoint, error);
+  if (options->training.resume) {
+    g_autoptr(GemGguf) file = gem_gguf_open(options->training.checkpoint, error);
     if (file == NULL || !gem_trainer_resume(trainer, file, error)) {
       return FALSE;
     }
@@ -190,14 +186,14 @@ train(const RouterOptions *options,
                          .corpus = corpus,
                          .network = network,
                          .special = special,
-                         .lanes = g_new0(Lane, options->lanes)};
-  for (gint lane = 0; lane < options->lanes; lane++) {
-    self.lanes[lane].batch = gem_batch_new((gsize)options->batch_tokens);
+                         .lanes = g_new0(Lane, options->training.lanes)};
+  for (gint lane = 0; lane < options->training.lanes; lane++) {
+    self.lanes[lane].batch = gem_batch_new((gsize)options->training.batch_tokens);
     self.lanes[lane].pass = gem_router_pass_new(network);
   }
   GemTrainee trainee = {&self, prepare, run, NULL, save, NULL};
   gboolean done = gem_trainer_run(trainer, &trainee, error);
-  for (gint lane = 0; lane < options->lanes; lane++) {
+  for (gint lane = 0; lane < options->training.lanes; lane++) {
     gem_batch_free(self.lanes[lane].batch);
     gem_router_pass_free(self.lanes[lane].pass);
   }
@@ -205,127 +201,122 @@ train(const RouterOptions *options,
   return done;
 }
 
+/* Measuring reads all licences; training only what may be trained on. */
 static GemCorpus *
-load_corpus(
-    const RouterOptions *options, GemSplit split, gboolean corpus, GemTokenizer *tokenizer, GError **error)
+load_corpus(const RouterOptions *options, GemTokenizer *tokenizer, const char *const *domains, GError **error)
 {
-  /* measuring reads all licences; training only what may be trained on */
-  GemCorpusOptions corpus_options = {.folder = options->data,
-                                     .split = split,
-                                     .corpus = corpus,
-                                     .tasks = TRUE,
-                                     .all_licences = split == GEM_SPLIT_HELD_OUT,
-                                     .most_documents =
-                                         split == GEM_SPLIT_HELD_OUT ? (gsize)options->documents : 0,
-                                     .bare_too = split == GEM_SPLIT_TRAIN,
-                                     .ask_template = GEM_PRESET_ASK_TEMPLATE};
-  return gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
+  gboolean measuring = options->evaluate != NULL;
+  const GemCorpusOptions corpus_options = {.folder = options->training.data,
+                                           .split = measuring ? GEM_SPLIT_HELD_OUT : GEM_SPLIT_TRAIN,
+                                           .corpus = TRUE,
+                                           .tasks = TRUE,
+                                           .all_licences = measuring,
+                                           .most_documents = measuring ? (gsize)options->documents : 0,
+                                           .bare_too = !measuring,
+                                           .ask_template = GEM_PRESET_ASK_TEMPLATE};
+  GemCorpus *corpus = gem_corpus_load(&corpus_options, domains, tokenizer, error);
+  if (corpus != NULL) {
+    g_printerr("%.1f M tokens of text\n", (double)gem_corpus_n_tokens(corpus) / 1e6);
+  }
+  return corpus;
+}
+
+static gboolean
+evaluate(const RouterOptions *options, GemTokenizer *tokenizer, GError **error)
+{
+  g_autoptr(GemRouterCheckpoint) router =
+      gem_router_checkpoint_load(options->evaluate, GEM_ROUTER_EVALUATION_TOKENS, error);
+  if (router == NULL ||
+      !gem_checkpoint_check_vocabulary(tokenizer, options->training.tokenizer, router->network->shape.vocab,
+                                       options->evaluate, error)) {
+    return FALSE;
+  }
+  g_autoptr(GemCorpus) corpus =
+      load_corpus(options, tokenizer, (const char *const *)router->network->domains, error);
+  if (corpus == NULL) {
+    return FALSE;
+  }
+  gem_router_evaluate(router, corpus, (float)options->threshold);
+  return TRUE;
+}
+
+static gboolean
+train_new(const RouterOptions *options, GemTokenizer *tokenizer, GError **error)
+{
+  g_auto(GemPreset) preset = {0};
+  if (!gem_training_options_get_preset(&options->training, &preset, error) ||
+      !gem_checkpoint_check_vocabulary(tokenizer, options->training.tokenizer, preset.router.vocab,
+                                       "the router", error)) {
+    return FALSE;
+  }
+  if (preset.router.n_domains == 0) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--shape: a router needs domains");
+    return FALSE;
+  }
+  const char *const *domains = (const char *const *)preset.general.domains;
+  g_autoptr(GemCorpus) corpus = load_corpus(options, tokenizer, domains, error);
+  if (corpus == NULL ||
+      !gem_corpus_check_draw(corpus, options->training.general_share, SHORTEST_CROP, error)) {
+    return FALSE;
+  }
+  g_autoptr(GemRouterNetwork) network = gem_router_network_new(&preset.router, domains, LONGEST_CROP);
+  return train(options, corpus, tokenizer, network, error);
 }
 
 static gboolean
 run_router(const RouterOptions *options, GError **error)
 {
-  g_autoptr(GemTokenizer) tokenizer = gem_checkpoint_open_tokenizer(options->tokenizer, error);
-  if (tokenizer == NULL || !gem_matmul_select(options->matmul, error)) {
+  if (!gem_training_options_select_matmul(&options->training, error)) {
     return FALSE;
   }
-  g_autofree char *speed = gem_matmul_describe();
-  g_printerr("%s\n", speed);
-  g_autoptr(GemCorpus) corpus =
-      load_corpus(options, options->evaluate ? GEM_SPLIT_HELD_OUT : GEM_SPLIT_TRAIN, TRUE, tokenizer, error);
-  if (corpus == NULL) {
+  g_autoptr(GemTokenizer) tokenizer = gem_checkpoint_open_tokenizer(options->training.tokenizer, error);
+  if (tokenizer == NULL) {
     return FALSE;
   }
-  g_printerr("%.1f M tokens of text\n", (double)gem_corpus_n_tokens(corpus) / 1e6);
-  if (options->evaluate != NULL) {
-    g_autoptr(GemRouterCheckpoint) router =
-        gem_router_checkpoint_load(options->evaluate, GEM_ROUTER_EVALUATION_TOKENS, error);
-    if (router == NULL) {
-      return FALSE;
-    }
-    gem_router_evaluate(router, corpus, (float)options->threshold);
-    return TRUE;
-  }
-  g_auto(GemPreset) preset = {0};
-  if (!gem_preset_get(options->preset, &preset, error) ||
-      (options->shape && !gem_preset_apply_shape(&preset, options->shape, error))) {
-    return FALSE;
-  }
-  g_autoptr(GemRouterNetwork) network =
-      gem_router_network_new(&preset.router, gem_preset_domains, LONGEST_CROP);
-  return train(options, corpus, tokenizer, network, error);
+  return options->evaluate != NULL ? evaluate(options, tokenizer, error)
+                                   : train_new(options, tokenizer, error);
+}
+
+static gboolean
+parse(RouterOptions *self, int argc, char **argv, GError **error)
+{
+  const GOptionEntry entries[] = {
+      {"evaluate", 0, 0, G_OPTION_ARG_FILENAME, &self->evaluate,
+       "Measure this checkpoint or router.gguf on held-out text in place of training", "FILE"},
+      {"documents", 0, 0, G_OPTION_ARG_INT, &self->documents,
+       "With --evaluate: documents of each source, 0 for all", "N"},
+      {"threshold", 0, 0, G_OPTION_ARG_DOUBLE, &self->threshold, "With --evaluate: tau", "P"},
+      G_OPTION_ENTRY_NULL};
+  g_autoptr(GOptionContext) context =
+      g_option_context_new("--data DIR --tokenizer FILE --checkpoint FILE | --evaluate FILE");
+  g_option_context_set_summary(
+      context, "Trains the token router on crops of text labelled by their domain, or measures it.");
+  gem_training_options_add(&self->training, context);
+  gem_train_options_add(context, entries);
+  return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
+         gem_training_options_check(&self->training, LONGEST_CROP, error) &&
+         (self->evaluate != NULL || gem_train_options_need("checkpoint", self->training.checkpoint, error)) &&
+         gem_train_options_check("documents", self->documents, 0, G_MAXINT, error) &&
+         gem_train_options_check("threshold", self->threshold, 0.0, 1.0, error);
 }
 
 int
 gem_train_router_command(int argc, char **argv)
 {
-  RouterOptions o = {.steps = 1500,
-                     .warm_up = 100,
-                     .batch_tokens = 4096,
-                     .lanes = 2,
-                     .documents = 400,
-                     .seed = 1,
-                     .rate = 1e-3,
-                     .decay_share = 1.0,
-                     .weight_decay = 0.05,
-                     .checkpoint_minutes = 5.0,
-                     .general_share = 0.15,
-                     .task_share = 0.6,
-                     .threshold = 0.7};
-  const GOptionEntry entries[] = {
-      {"data", 0, 0, G_OPTION_ARG_FILENAME, &o.data, "Folder with corpus/, tasks/ and manifest.json", "DIR"},
-      {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &o.tokenizer, "A .gguf or SentencePiece .model file",
-       "FILE"},
-      {"preset", 0, 0, G_OPTION_ARG_STRING, &o.preset, "gem-mini (default), gem-80m or gem-tiny", "NAME"},
-      {"shape", 0, 0, G_OPTION_ARG_STRING, &o.shape, "Changes to the preset: router-layers=2,...",
-       "KEY=N,..."},
-      {"checkpoint", 0, 0, G_OPTION_ARG_FILENAME, &o.checkpoint, "Where the state is kept", "FILE"},
-      {"resume", 0, 0, G_OPTION_ARG_NONE, &o.resume, "Go on from the checkpoint", NULL},
-      {"evaluate", 0, 0, G_OPTION_ARG_FILENAME, &o.evaluate,
-       "Measure this checkpoint or router.gguf on held-out text in place of training", "FILE"},
-      {"documents", 0, 0, G_OPTION_ARG_INT, &o.documents,
-       "With --evaluate: documents of each source, 0 for all (400)", "N"},
-      {"threshold", 0, 0, G_OPTION_ARG_DOUBLE, &o.threshold, "With --evaluate: tau (0.7)", "P"},
-      {"steps", 0, 0, G_OPTION_ARG_INT, &o.steps, "Optimizer steps (1500)", "N"},
-      {"warm-up", 0, 0, G_OPTION_ARG_INT, &o.warm_up, "Steps of rising rate (100)", "N"},
-      {"rate", 0, 0, G_OPTION_ARG_DOUBLE, &o.rate, "Peak learning rate (1e-3)", "R"},
-      {"decay-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.decay_share,
-       "Last share of the steps, in which the rate falls (1.0)", "R"},
-      {"weight-decay", 0, 0, G_OPTION_ARG_DOUBLE, &o.weight_decay, "Of matrices (0.05)", "R"},
-      {"batch-tokens", 0, 0, G_OPTION_ARG_INT, &o.batch_tokens, "Tokens of a batch, a lane (4096)", "N"},
-      {"lanes", 0, 0, G_OPTION_ARG_INT, &o.lanes, "Threads (2); part of the state", "N"},
-      {"seed", 0, 0, G_OPTION_ARG_INT64, &o.seed, "Of weights and sampling (1)", "N"},
-      {"checkpoint-minutes", 0, 0, G_OPTION_ARG_DOUBLE, &o.checkpoint_minutes, "Between two checkpoints (5)",
-       "M"},
-      {"general-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.general_share, "Share of draws of no domain (0.15)",
-       "R"},
-      {"task-share", 0, 0, G_OPTION_ARG_DOUBLE, &o.task_share, "Share of draws that are task lines (0.6)",
-       "R"},
-      {"matmul", 0, 0, G_OPTION_ARG_STRING, &o.matmul, "auto (default), fp32 or bf16", "NAME"},
-      G_OPTION_ENTRY_NULL};
+  g_auto(RouterOptions) options = {.training = {.steps = 1500,
+                                                .warm_up = 100,
+                                                .batch_tokens = 4096,
+                                                .lanes = 2,
+                                                .seed = 1,
+                                                .rate = 1e-3,
+                                                .decay_share = 1.0,
+                                                .weight_decay = 0.05,
+                                                .checkpoint_minutes = 5.0,
+                                                .general_share = 0.15,
+                                                .task_share = 0.6},
+                                   .documents = 400,
+                                   .threshold = 0.7};
   g_autoptr(GError) error = NULL;
-  if (!gem_train_parse(
-          &argc, &argv, entries, "--data DIR --tokenizer FILE --checkpoint FILE | --evaluate FILE",
-          "Trains the token router on crops of text labelled by their domain, or measures it.")) {
-    return 2;
-  }
-  if (o.data == NULL || o.tokenizer == NULL || (o.checkpoint == NULL && o.evaluate == NULL) || o.steps < 1 ||
-      o.batch_tokens < LONGEST_CROP || o.lanes < 1 || o.lanes > 64 || o.warm_up < 0 || o.decay_share < 0.0 ||
-      o.decay_share > 1.0 || o.documents < 0) {
-    g_printerr("gem-train router: --data, --tokenizer and --checkpoint or --evaluate are needed; "
-               "batch-tokens at least %d; see --help\n",
-               LONGEST_CROP);
-    return 2;
-  }
-  o.preset = o.preset ? o.preset : g_strdup("gem-mini");
-  o.matmul = o.matmul ? o.matmul : g_strdup("auto");
-  gboolean done = run_router(&o, &error);
-  g_free(o.data);
-  g_free(o.tokenizer);
-  g_free(o.preset);
-  g_free(o.shape);
-  g_free(o.checkpoint);
-  g_free(o.matmul);
-  g_free(o.evaluate);
+  gboolean done = parse(&options, argc, argv, &error) && run_router(&options, &error);
   return done ? 0 : gem_train_fail("router", error);
 }

@@ -6,6 +6,7 @@
 
 #include "format/gem-tokenizer.h"
 #include "training/gem-tokenizer-sample.h"
+#include "training/gem-train-options.h"
 #include "training/gem-train.h"
 
 #define SPM_TRAIN "spm_train"
@@ -17,6 +18,14 @@ typedef struct {
   gint sample_mb;
   gint64 seed;
 } TokenizerOptions;
+
+static void
+tokenizer_options_clear(TokenizerOptions *self)
+{
+  g_free(self->data);
+  g_free(self->output);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TokenizerOptions, tokenizer_options_clear)
 
 /* A folder of its own for the sample and for what spm_train writes. */
 typedef struct {
@@ -55,25 +64,6 @@ workspace_make(Workspace *self, GError **error)
   self->model = g_strconcat(self->prefix, ".model", NULL);
   self->vocabulary = g_strconcat(self->prefix, ".vocab", NULL);
   return TRUE;
-}
-
-static gboolean
-check_options(const TokenizerOptions *options, GError **error)
-{
-  const char *wrong = NULL;
-
-  if (!options->data)
-    wrong = "--data DIR is needed (or GEM_DATA in the environment)";
-  else if (!options->output ||
-           (!g_str_has_suffix(options->output, ".gguf") && !g_str_has_suffix(options->output, ".model")))
-    wrong = "--output FILE is needed, and its name must end in .gguf or .model";
-  else if (options->vocab < 512 || options->vocab > 1 << 18)
-    wrong = "--vocab must be 512 to 262144";
-  else if (options->sample_mb < 1 || options->sample_mb > 4000)
-    wrong = "--sample-mb must be 1 to 4000";
-  if (wrong)
-    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, wrong);
-  return wrong == NULL;
 }
 
 /* Byte fallback and no normalization: every text comes back as it went in. Single digits, for arithmetic. No
@@ -193,37 +183,52 @@ run(const TokenizerOptions *options, GError **error)
   return TRUE;
 }
 
-int
-gem_train_tokenizer_command(int argc, char **argv)
+static gboolean
+check_output(const TokenizerOptions *self, GError **error)
 {
-  TokenizerOptions options = {
-      .data = g_strdup(g_getenv("GEM_DATA")), .vocab = 8192, .sample_mb = 72, .seed = 1};
+  if (!gem_train_options_need("output", self->output, error))
+    return FALSE;
+  if (!g_str_has_suffix(self->output, ".gguf") && !g_str_has_suffix(self->output, ".model")) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--output=%s: the name must end in .gguf or .model", self->output);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+parse(TokenizerOptions *self, int argc, char **argv, GError **error)
+{
   const GOptionEntry entries[] = {
-      {"data", 0, 0, G_OPTION_ARG_FILENAME, &options.data,
-       "Data folder: corpus/, tasks/ and manifest.json (default: $GEM_DATA)", "DIR"},
-      {"vocab", 0, 0, G_OPTION_ARG_INT, &options.vocab, "Number of pieces (default: 8192)", "N"},
-      {"sample-mb", 0, 0, G_OPTION_ARG_INT, &options.sample_mb, "Megabytes of text to train on (default: 72)",
-       "N"},
-      {"seed", 0, 0, G_OPTION_ARG_INT64, &options.seed, "Seed of the sample (default: 1)", "N"},
-      {"output", 0, 0, G_OPTION_ARG_FILENAME, &options.output,
+      {"data", 0, 0, G_OPTION_ARG_FILENAME, &self->data,
+       "Folder with corpus/, tasks/ and manifest.json ($GEM_DATA)", "DIR"},
+      {"vocab", 0, 0, G_OPTION_ARG_INT, &self->vocab, "Number of pieces", "N"},
+      {"sample-mb", 0, 0, G_OPTION_ARG_INT, &self->sample_mb, "Megabytes of text to train on", "N"},
+      {"seed", 0, 0, G_OPTION_ARG_INT64, &self->seed, "Of the sample", "N"},
+      {"output", 0, 0, G_OPTION_ARG_FILENAME, &self->output,
        "Where to write: .gguf metadata or a SentencePiece .model", "FILE"},
       G_OPTION_ENTRY_NULL,
   };
-  g_autoptr(GError) error = NULL;
-  int status = 0;
+  g_autoptr(GOptionContext) context = g_option_context_new("--data DIR --output FILE");
 
-  if (!gem_train_parse(&argc, &argv, entries, NULL,
-                       "Trains a SentencePiece BPE vocabulary with byte fallback.") ||
-      argc > 1 || !check_options(&options, &error)) {
-    if (error)
-      g_printerr("gem-train tokenizer: %s\n", error->message);
-    else if (argc > 1)
-      g_printerr("gem-train tokenizer: unexpected argument '%s'; see --help\n", argv[1]);
-    status = 2;
-  } else if (!run(&options, &error)) {
-    status = gem_train_fail("tokenizer", error);
-  }
-  g_free(options.data);
-  g_free(options.output);
-  return status;
+  g_option_context_set_summary(context, "Trains a SentencePiece BPE vocabulary with byte fallback.");
+  gem_train_options_add(context, entries);
+  if (!gem_train_options_parse(context, argc, argv, 0, NULL, error))
+    return FALSE;
+  gem_train_options_default_data(&self->data);
+  return gem_train_options_need("data", self->data, error) && check_output(self, error) &&
+         gem_train_options_check("vocab", self->vocab, 512, 1 << 18, error) &&
+         gem_train_options_check("sample-mb", self->sample_mb, 1, 4000, error) &&
+         gem_train_options_check("seed", (double)self->seed, 0, GEM_TRAIN_MOST_SEED, error);
+}
+
+int
+gem_train_tokenizer_command(int argc, char **argv)
+{
+  g_auto(TokenizerOptions) options = {.vocab = 8192, .sample_mb = 72, .seed = 1};
+  g_autoptr(GError) error = NULL;
+
+  if (!parse(&options, argc, argv, &error) || !run(&options, &error))
+    return gem_train_fail("tokenizer", error);
+  return 0;
 }

@@ -19,11 +19,6 @@ gem_train_perplexity_command(int argc, char **argv);
 int
 gem_train_inspect_command(int argc, char **argv);
 
-/* Parses the options of a command: TRUE, or FALSE after a message on stderr that names what is wrong. */
-gboolean
-gem_train_parse(
-    int *argc, char ***argv, const GOptionEntry *entries, const char *parameters, const char *summary);
-
-/* Prints "gem-train COMMAND: message" and returns 1. */
+/* Prints "gem-train COMMAND: message" and returns the exit status: 2 for a G_OPTION_ERROR, else 1. */
 int
 gem_train_fail(const char *command, const GError *error);

@@ -28,29 +28,15 @@ print_help(void)
   for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
     g_print("  %-12s %s\n", commands[i].name, commands[i].summary);
   }
-  g_print("\n'gem-train COMMAND --help' tells a command's options. docs/training.md has the whole recipe.\n");
-}
-
-gboolean
-gem_train_parse(
-    int *argc, char ***argv, const GOptionEntry *entries, const char *parameters, const char *summary)
-{
-  g_autoptr(GOptionContext) context = g_option_context_new(parameters);
-  g_autoptr(GError) error = NULL;
-  g_option_context_add_main_entries(context, entries, NULL);
-  g_option_context_set_summary(context, summary);
-  if (!g_option_context_parse(context, argc, argv, &error)) {
-    g_printerr("gem-train %s: %s; see --help\n", (*argv)[0], error->message);
-    return FALSE;
-  }
-  return TRUE;
+  g_print("\n'gem-train COMMAND --help' tells a command's options. gem-train(1) has more.\n");
 }
 
 int
 gem_train_fail(const char *command, const GError *error)
 {
-  g_printerr("gem-train %s: %s\n", command, error->message);
-  return 1;
+  gboolean usage = error->domain == G_OPTION_ERROR;
+  g_printerr("gem-train %s: %s%s\n", command, error->message, usage ? "; see --help" : "");
+  return usage ? 2 : 1;
 }
 
 int

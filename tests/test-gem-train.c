@@ -1,0 +1,452 @@
+/* gem-train as a process: a tiny model from text to measurement, what survives a kill, and what every command
+ * says of a wrong command line. */
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <glib/gstdio.h>
+
+#include "format/gem-model-files.h"
+#include "tests/gem-test-model.h"
+#include "tests/gem-test-training.h"
+
+#define SHAPE                                                                                                \
+  "--shape=width=64,heads=2,layers=1,ffn=64,domain-ffn=32,router-width=64,router-embedding=64,"              \
+  "router-heads=2,router-ffn=64"
+#define PRETRAIN                                                                                             \
+  "pretrain --preset gem-tiny " SHAPE                                                                        \
+  " --tokenizer start/general.gguf --data data --batch-tokens 256 --sequence 64 --warm-up 5 --matmul fp32 "
+#define ROUTER                                                                                               \
+  "router --preset gem-tiny " SHAPE                                                                          \
+  " --tokenizer start/general.gguf --data data --batch-tokens 256 --warm-up 5 --matmul fp32 "
+
+/* ---- processes ---- */
+
+typedef struct {
+  int status; /* exit status; -1: ended by a signal */
+  char *out, *err;
+} Run;
+
+static void
+run_clear(Run *self)
+{
+  g_clear_pointer(&self->out, g_free);
+  g_clear_pointer(&self->err, g_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
+
+/* The words of a command line, after the program's name. */
+static GStrv
+words_of(const char *command)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "training", "gem-train", NULL);
+  g_autofree char *line = g_strconcat(program, " ", command, NULL);
+  char **words = NULL;
+  g_shell_parse_argv(line, NULL, &words, &error);
+  g_assert_no_error(error);
+  return words;
+}
+
+static void
+run_in(const char *dir, const char *command, Run *ret_run)
+{
+  g_autoptr(GError) error = NULL;
+  g_auto(GStrv) words = words_of(command);
+  int status = 0;
+  run_clear(ret_run);
+  g_spawn_sync(dir, words, NULL, G_SPAWN_DEFAULT, NULL, NULL, &ret_run->out, &ret_run->err, &status, &error);
+  g_assert_no_error(error);
+  ret_run->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void
+assert_done(const char *dir, const char *command, Run *ret_run)
+{
+  run_in(dir, command, ret_run);
+  if (ret_run->status != 0) {
+    g_test_message("%s: status %d: %s", command, ret_run->status, ret_run->err);
+  }
+  g_assert_cmpint(ret_run->status, ==, 0);
+}
+
+static void
+assert_fails(const char *dir, const char *command, int status, const char *message)
+{
+  g_auto(Run) run = {0};
+  run_in(dir, command, &run);
+  if (run.status != status || strstr(run.err, message) == NULL) {
+    g_test_message("'%s': status %d for %d, and no '%s' in: %s", command, run.status, status, message,
+                   run.err);
+    g_test_fail();
+  }
+}
+
+static void
+assert_contains(const char *text, const char *part)
+{
+  if (strstr(text, part) == NULL) {
+    g_test_message("no '%s' in: %s", part, text);
+    g_test_fail();
+  }
+}
+
+/* ---- one folder for all tests: data/, a first model start/ with the tokenizer ---- */
+
+static char *folder;
+
+static void
+folder_make(void)
+{
+  g_auto(Run) run = {0};
+  folder = gem_test_folder_new();
+  char *data = gem_test_data_folder_new();
+  g_autofree char *into = g_build_filename(folder, "data", NULL);
+  g_assert_cmpint(g_rename(data, into), ==, 0);
+  g_free(data);
+  assert_done(folder, "init --preset gem-tiny " SHAPE " --output start", &run);
+}
+
+static char *
+in_folder(const char *name)
+{
+  return g_build_filename(folder, name, NULL);
+}
+
+static void
+assert_same_files(const char *a, const char *b)
+{
+  g_autofree char *left_path = in_folder(a), *right_path = in_folder(b), *left = NULL, *right = NULL;
+  gsize left_size = 0, right_size = 0;
+  g_assert_true(g_file_get_contents(left_path, &left, &left_size, NULL));
+  g_assert_true(g_file_get_contents(right_path, &right, &right_size, NULL));
+  g_assert_cmpuint(left_size, ==, right_size);
+  gem_test_assert_same_bytes(left, right, left_size, a);
+}
+
+/* The loss in the last line of progress. */
+static double
+last_loss(const char *progress)
+{
+  const char *at = g_strrstr(progress, "  loss ");
+  g_assert_nonnull(at);
+  return g_ascii_strtod(at + strlen("  loss "), NULL);
+}
+
+/* ---- from text to measurement ---- */
+
+static void
+check_measured(void)
+{
+  g_auto(Run) run = {0};
+  assert_done(folder, "perplexity --model model --data data --router model/router.gguf --documents 3 --tasks",
+              &run);
+  assert_contains(run.out, "own pathway");
+  assert_contains(run.out, "router");
+  assert_contains(run.out, "legal/clauses");
+  assert_contains(run.out, "finance/closed"); /* may be measured with, not trained on */
+  assert_done(folder,
+              "perplexity --model backbone.gguf --tokenizer start/general.gguf --data data --clusters 8 "
+              "--documents 2",
+              &run);
+  assert_contains(run.out, "own pathway");
+  assert_done(
+      folder,
+      "perplexity --model model --text data/corpus/legal.txt --domain legal --router model/router.gguf",
+      &run);
+  assert_contains(run.out, "data/corpus/legal.txt");
+  assert_contains(run.out, "own pathway");
+  assert_done(folder,
+              "router --evaluate model/router.gguf --tokenizer start/general.gguf --data data --documents 3",
+              &run);
+  assert_contains(run.out, "legal, corpus");
+}
+
+static void
+check_inspected(void)
+{
+  g_auto(Run) run = {0};
+  assert_done(folder, "inspect model", &run);
+  assert_contains(run.out, "general.gguf: ");
+  assert_contains(run.out, "pathway-legal.gguf: ");
+  assert_contains(run.out, "gem.scar.clusters");
+  assert_contains(run.out, "blk.0.scar_centroids_16.weight");
+  assert_done(folder, "inspect model --text 'ab c' --top 3 --greedy 4", &run);
+  assert_contains(run.out, "tokens: 1 102 103 261 104\n");
+  assert_contains(run.out, "top 1: ");
+  assert_contains(run.out, "top 3: ");
+  g_assert_null(strstr(run.out, "top 4: "));
+  assert_contains(run.out, "greedy text: ");
+  assert_done(folder, "inspect backbone.gguf", &run);
+  assert_contains(run.out, "train.step");
+  assert_fails(folder, "inspect backbone.gguf --text a", 2, "--text: backbone.gguf is a checkpoint");
+}
+
+static void
+test_pipeline(void)
+{
+  g_auto(Run) run = {0};
+  g_autoptr(GError) error = NULL;
+  assert_done(folder, ROUTER "--steps 10 --checkpoint router.gguf", &run);
+  assert_done(folder, PRETRAIN "--steps 3 --checkpoint backbone.gguf", &run);
+  double early = last_loss(run.err);
+  assert_done(folder, PRETRAIN "--steps 60 --rate 5e-3 --checkpoint backbone.gguf --router router.gguf",
+              &run);
+  g_assert_cmpfloat(last_loss(run.err), <, 0.9 * early);
+  assert_done(folder,
+              "export --backbone backbone.gguf --router router.gguf --tokenizer start/general.gguf "
+              "--name tiny --output model",
+              &run);
+  g_autofree char *path = in_folder("model");
+  g_autoptr(GemModelFiles) files = gem_model_files_open(path, &error);
+  g_assert_no_error(error);
+  g_assert_cmpstr(files->name, ==, "tiny");
+  check_measured();
+  check_inspected();
+}
+
+/* A Llama-architecture file of others, with shared keys and values, tied and not. */
+static void
+test_llama(void)
+{
+  for (int tied = 0; tied < 2; tied++) {
+    g_auto(GemModelShape) shape = {0};
+    g_auto(Run) run = {0};
+    g_autofree char *path = in_folder("llama.gguf");
+    gem_test_model_shape(&shape);
+    shape.kv_heads = 2;
+    shape.tied = tied;
+    gem_test_model_write_llama(path, &shape, GEM_TYPE_Q8_0, 4);
+    assert_done(folder, "inspect llama.gguf", &run);
+    assert_contains(run.out, "llama.attention.head_count_kv");
+    g_assert_true((strstr(run.out, "  output.weight") == NULL) == tied);
+    assert_done(folder, "inspect llama.gguf --text 'the end' --top 2 --greedy 3 --no-bos", &run);
+    assert_contains(run.out, "top 2: ");
+    assert_contains(run.out, "greedy: ");
+    g_assert_null(strstr(run.out, "tokens: 1 "));
+    assert_done(folder, "perplexity --model llama.gguf --data data --documents 2", &run);
+    g_assert_null(strstr(run.out, "own pathway"));
+    assert_contains(run.out, "legal");
+  }
+}
+
+/* ---- stopped and resumed ---- */
+
+/* Starts a run that keeps a checkpoint after every step, and sends it a signal after the first. Returns its
+ * wait status; `ret_err`: its messages. */
+static int
+stop_after_checkpoint(const char *command, const char *checkpoint, int signal_number, char **ret_err)
+{
+  g_autoptr(GError) error = NULL;
+  g_auto(GStrv) words = words_of(command);
+  g_autofree char *path = in_folder(checkpoint);
+  GPid pid = 0;
+  int status = 0, stderr_fd = -1;
+  g_spawn_async_with_pipes(folder, words, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, NULL, NULL,
+                           &stderr_fd, &error);
+  g_assert_no_error(error);
+  while (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+    g_assert_cmpint(waitpid(pid, &status, WNOHANG), ==, 0); /* it ended before its first checkpoint */
+    g_usleep(500);
+  }
+  g_assert_cmpint(kill(pid, signal_number), ==, 0);
+  g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+  g_autoptr(GIOChannel) channel = g_io_channel_unix_new(stderr_fd);
+  g_io_channel_set_encoding(channel, NULL, NULL);
+  g_io_channel_set_close_on_unref(channel, TRUE);
+  gsize length = 0;
+  g_assert_cmpint(g_io_channel_read_to_end(channel, ret_err, &length, NULL), ==, G_IO_STATUS_NORMAL);
+  return status;
+}
+
+/* Killed, then interrupted, then left alone: the same bytes as a run that was never stopped. Centroids move
+ * in half of the steps, and the router's routes are used in the others. */
+static void
+test_resume(void)
+{
+  g_auto(Run) run = {0};
+  g_autofree char *killed = NULL, *interrupted = NULL;
+  assert_done(folder, ROUTER "--steps 3 --seed 9 --checkpoint routes.gguf", &run);
+  const char *options = PRETRAIN "--steps 60 --routed-share 0.5 --router routes.gguf --checkpoint-minutes 0 ";
+  g_autofree char *whole = g_strconcat(options, "--checkpoint whole.gguf", NULL);
+  g_autofree char *stopped = g_strconcat(options, "--checkpoint stopped.gguf", NULL);
+  g_autofree char *resumed = g_strconcat(stopped, " --resume", NULL);
+  int status = stop_after_checkpoint(stopped, "stopped.gguf", SIGKILL, &killed);
+  g_assert_true(WIFSIGNALED(status));
+  status = stop_after_checkpoint(resumed, "stopped.gguf", SIGKILL, &interrupted);
+  g_assert_true(WIFSIGNALED(status));
+  assert_fails(folder, PRETRAIN "--steps 60 --seed 2 --checkpoint stopped.gguf --resume", 1, "train.seed");
+  assert_done(folder, resumed, &run);
+  assert_done(folder, whole, &run);
+  assert_same_files("whole.gguf", "stopped.gguf");
+}
+
+static void
+test_interrupt(void)
+{
+  g_autofree char *message = NULL;
+  int status = stop_after_checkpoint(PRETRAIN "--steps 5000 --checkpoint-minutes 0 --checkpoint long.gguf",
+                                     "long.gguf", SIGINT, &message);
+  g_assert_true(WIFEXITED(status));
+  g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+  assert_contains(message, "gem-train pretrain: stopped after step ");
+  assert_contains(message, " of 5000; the same command with --resume goes on from there");
+}
+
+/* ---- wrong command lines ---- */
+
+static const char *const usage_lines[][2] = {
+    {"", "Usage: gem-train COMMAND"},
+    {"fly", "unknown command 'fly'"},
+    {"init", "--output is needed"},
+    {"init --output x --preset huge", "--preset=huge"},
+    {"init --output x --shape width", "--shape: 'width'"},
+    {"init --output x --shape wings=2", "--shape: unknown key 'wings'"},
+    {"init --output x --shape layers=0", "--shape: layers=0"},
+    {"init --output x --shape clusters=8+16", "--shape: clusters=16"},
+    {"init --output x --shape heads=3", "--shape: width / heads"},
+    {"init --output x --type Q3", "--type=Q3"},
+    {"init --output x --seed -1", "--seed=-1"},
+    {"init --output x --seed many", "--seed"},
+    {"init --output x more", "unexpected argument 'more'"},
+    {"init --sizes", "--sizes"},
+    {"tokenizer --output x.gguf", "--data is needed"},
+    {"tokenizer --data data", "--output is needed"},
+    {"tokenizer --data data --output x.txt", "--output=x.txt"},
+    {"tokenizer --data data --output x.gguf --vocab 3", "--vocab=3"},
+    {"tokenizer --data data --output x.gguf --sample-mb 0", "--sample-mb=0"},
+    {"pretrain --tokenizer t --checkpoint c", "--data is needed"},
+    {"pretrain --data data --checkpoint c", "--tokenizer is needed"},
+    {"pretrain --data data --tokenizer t", "--checkpoint is needed"},
+    {PRETRAIN "--checkpoint c --steps 0", "--steps=0"},
+    {PRETRAIN "--checkpoint c --lanes 65", "--lanes=65"},
+    {PRETRAIN "--checkpoint c --rate nan", "--rate=nan"},
+    {PRETRAIN "--checkpoint c --decay-share 1.5", "--decay-share=1.5"},
+    {PRETRAIN "--checkpoint c --sequence 512", "--sequence=512"},
+    {PRETRAIN "--checkpoint c --accumulate 0", "--accumulate=0"},
+    {PRETRAIN "--checkpoint c --general-share -0.1", "--general-share=-0.1"},
+    {PRETRAIN "--checkpoint c --residual-dropout 2", "--residual-dropout=2"},
+    {PRETRAIN "--checkpoint c --matmul fp8", "--matmul=fp8"},
+    {"router --data data --tokenizer t", "--checkpoint is needed"},
+    {ROUTER "--checkpoint c --batch-tokens 127", "--batch-tokens=127"},
+    {ROUTER "--checkpoint c --threshold 1.1", "--threshold=1.1"},
+    {ROUTER "--checkpoint c --documents -1", "--documents=-1"},
+    {ROUTER "--checkpoint c --shape domains=0", "--shape: a router needs domains"},
+    {"export --router r --tokenizer t --name n --output o", "--backbone is needed"},
+    {"export --backbone b --name n --output o", "--tokenizer is needed"},
+    {"export --backbone b --tokenizer t --output o", "--name is needed"},
+    {"export --backbone b --tokenizer t --name n", "--output is needed"},
+    {"export --backbone b --tokenizer t --name n --output o --types wheels=F16", "--types: 'wheels=F16'"},
+    {"export --backbone start --tokenizer start/general.gguf --name n --output o", "--router is needed"},
+    {"perplexity --data data", "--model is needed"},
+    {"perplexity --model start", "either --data or --text"},
+    {"perplexity --model start --data data --text t", "either --data or --text"},
+    {"perplexity --model start --data data --domain legal", "--domain goes with --text"},
+    {"perplexity --model start --text data/corpus/legal.txt --domain moon", "--domain=moon"},
+    {"perplexity --model start --data data --documents -1", "--documents=-1"},
+    {"perplexity --model start --data data --clusters 5", "--clusters=5"},
+    {"perplexity --model start --data data --matmul x", "--matmul=x"},
+    {"inspect", "MODEL is needed"},
+    {"inspect start more", "unexpected argument 'more'"},
+    {"inspect start --greedy -1", "--greedy=-1"},
+    {"inspect start --top -1", "--top=-1"},
+    {"inspect start --text ''  --no-bos", "--text: 0 tokens"},
+};
+
+static void
+test_usage(void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS(usage_lines); i++) {
+    g_auto(Run) run = {0};
+    run_in(folder, usage_lines[i][0], &run);
+    const char *said = *usage_lines[i][0] == '\0' ? run.out : run.err;
+    if (run.status != 2 || strstr(said, usage_lines[i][1]) == NULL) {
+      g_test_message("'%s': status %d, and no '%s' in: %s", usage_lines[i][0], run.status, usage_lines[i][1],
+                     said);
+      g_test_fail();
+    }
+  }
+}
+
+/* The command line is right, the files are not. */
+static void
+test_files(void)
+{
+  g_auto(Run) run = {0};
+  assert_done(folder, "init --preset gem-tiny --shape vocab=300,domains=2 --output other", &run);
+  assert_done(folder, "inspect other --text a", &run); /* as many domains in the router as in the model */
+  const char *const lines[][2] = {
+      {"init --preset gem-tiny --output /dev/null/model", "/dev/null/model"},
+      {"init --output x --tokenizer none.gguf", "none.gguf"},
+      {"tokenizer --data nowhere --output x.gguf", "nowhere"},
+      {PRETRAIN "--steps 1 --checkpoint x --data nowhere", "nowhere"},
+      {PRETRAIN "--steps 1 --checkpoint x --tokenizer none.model", "none.model"},
+      {PRETRAIN "--steps 1 --checkpoint x --tokenizer other/general.gguf", "has 300 tokens"},
+      {PRETRAIN "--steps 1 --checkpoint x --router none.gguf", "none.gguf"},
+      {PRETRAIN "--steps 1 --checkpoint x --router other/router.gguf", "other/router.gguf has 300 tokens"},
+      {PRETRAIN "--steps 1 --checkpoint none.gguf --resume", "none.gguf"},
+      {PRETRAIN "--steps 1 --checkpoint start/general.gguf --resume", "train.step"},
+      {PRETRAIN "--steps 1 --checkpoint nowhere/x.gguf", "nowhere/x.gguf"},
+      {ROUTER "--steps 1 --checkpoint x --tokenizer other/general.gguf", "has 300 tokens"},
+      {ROUTER "--evaluate none.gguf", "none.gguf"},
+      {ROUTER "--evaluate other/router.gguf", "has 512 tokens, other/router.gguf 300"},
+      {"export --backbone none --tokenizer start/general.gguf --name n --output o", "none"},
+      {"export --backbone start --router other/router.gguf --tokenizer start/general.gguf --name n --output "
+       "o",
+       "other/router.gguf has 300 tokens"},
+      {"export --backbone start --router start/router.gguf --tokenizer other/general.gguf --name n --output "
+       "o",
+       "other/general.gguf has 300 tokens"},
+      {"export --backbone start --router start/router.gguf --tokenizer start/general.gguf --name ../n "
+       "--output o",
+       "../n"},
+      {"perplexity --model none --data data", "none"},
+      {"perplexity --model start --data nowhere", "nowhere"},
+      {"perplexity --model start --data data --router other/router.gguf", "other/router.gguf"},
+      {"perplexity --model start --text none.txt", "none.txt"},
+      {"inspect none", "none"},
+      {"inspect data/manifest.json", "data/manifest.json"},
+      {"inspect data --text a", "data"},
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+    assert_fails(folder, lines[i][0], 1, lines[i][1]);
+  }
+}
+
+static void
+test_help(void)
+{
+  const char *const commands[] = {"tokenizer", "init",       "pretrain", "router",
+                                  "export",    "perplexity", "inspect"};
+  g_auto(Run) run = {0};
+  assert_done(folder, "--version", &run);
+  assert_contains(run.out, "gem-train ");
+  assert_done(folder, "--help", &run);
+  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+    assert_contains(run.out, commands[i]);
+    g_auto(Run) own = {0};
+    g_autofree char *line = g_strconcat(commands[i], " --help", NULL),
+                    *usage = g_strconcat("gem-train ", commands[i], NULL);
+    assert_done(folder, line, &own);
+    assert_contains(own.out, usage);
+  }
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_unsetenv("GEM_DATA");
+  folder_make();
+  g_test_add_func("/gem-train/help", test_help);
+  g_test_add_func("/gem-train/usage", test_usage);
+  g_test_add_func("/gem-train/files", test_files);
+  g_test_add_func("/gem-train/pipeline", test_pipeline);
+  g_test_add_func("/gem-train/llama", test_llama);
+  g_test_add_func("/gem-train/resume", test_resume);
+  g_test_add_func("/gem-train/interrupt", test_interrupt);
+  int status = g_test_run();
+  gem_test_folder_remove(folder);
+  g_free(folder);
+  return status;
+}

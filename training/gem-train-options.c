@@ -1,0 +1,180 @@
+#include "training/gem-train-options.h"
+
+#include "training/gem-matmul.h"
+
+/* ---- parsing ---- */
+
+/* The value that an option has before parsing; NULL for one that has none. */
+static char *
+default_value(const GOptionEntry *entry)
+{
+  switch (entry->arg) {
+  case G_OPTION_ARG_INT:
+    return g_strdup_printf("%d", *(const gint *)entry->arg_data);
+  case G_OPTION_ARG_INT64:
+    return g_strdup_printf("%" G_GINT64_FORMAT, *(const gint64 *)entry->arg_data);
+  case G_OPTION_ARG_DOUBLE:
+    return g_strdup_printf("%g", *(const double *)entry->arg_data);
+  default:
+    return NULL;
+  }
+}
+
+void
+gem_train_options_add(GOptionContext *context, const GOptionEntry *entries)
+{
+  g_autoptr(GString) text = g_string_new(g_option_context_get_description(context));
+  for (const GOptionEntry *entry = entries; entry->long_name != NULL; entry++) {
+    g_autofree char *value = default_value(entry);
+    if (value != NULL) {
+      g_string_append_printf(text, "%s--%s=%s", text->len == 0 ? "Defaults: " : " ", entry->long_name, value);
+    }
+  }
+  g_option_context_set_description(context, text->str);
+  g_option_context_add_main_entries(context, entries, NULL);
+}
+
+gboolean
+gem_train_options_parse(
+    GOptionContext *context, int argc, char **argv, int n_arguments, const char *what, GError **error)
+{
+  g_autofree char *name = g_strconcat("gem-train ", argv[0], NULL);
+  g_set_prgname(name);
+  if (!g_option_context_parse(context, &argc, &argv, error)) {
+    return FALSE;
+  }
+  if (argc - 1 > n_arguments) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "unexpected argument '%s'",
+                argv[n_arguments + 1]);
+    return FALSE;
+  }
+  if (argc - 1 < n_arguments) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "%s is needed", what);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+gem_train_options_need(const char *option, const char *value, GError **error)
+{
+  if (value == NULL) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--%s is needed", option);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+gem_train_options_check(const char *option, double value, double least, double most, GError **error)
+{
+  if (!(value >= least && value <= most)) { /* not a number, too */
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--%s=%.15g: %.15g to %.15g is allowed",
+                option, value, least, most);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+void
+gem_train_options_default_data(char **data)
+{
+  if (*data == NULL) {
+    *data = g_strdup(g_getenv("GEM_DATA"));
+  }
+}
+
+/* ---- training ---- */
+
+void
+gem_training_options_add(GemTrainingOptions *self, GOptionContext *context)
+{
+  const GOptionEntry entries[] = {
+      {"data", 0, 0, G_OPTION_ARG_FILENAME, &self->data,
+       "Folder with corpus/, tasks/ and manifest.json ($GEM_DATA)", "DIR"},
+      {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &self->tokenizer, "A .gguf or SentencePiece .model file",
+       "FILE"},
+      {"preset", 0, 0, G_OPTION_ARG_STRING, &self->preset, "gem-mini (default), gem-80m or gem-tiny", "NAME"},
+      {"shape", 0, 0, G_OPTION_ARG_STRING, &self->shape, "Changes to the preset", "KEY=N,..."},
+      {"checkpoint", 0, 0, G_OPTION_ARG_FILENAME, &self->checkpoint, "Where the state is kept", "FILE"},
+      {"resume", 0, 0, G_OPTION_ARG_NONE, &self->resume, "Go on from the checkpoint", NULL},
+      {"steps", 0, 0, G_OPTION_ARG_INT, &self->steps, "Optimizer steps", "N"},
+      {"warm-up", 0, 0, G_OPTION_ARG_INT, &self->warm_up, "Steps of rising rate", "N"},
+      {"rate", 0, 0, G_OPTION_ARG_DOUBLE, &self->rate, "Peak learning rate", "R"},
+      {"decay-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->decay_share,
+       "Last share of the steps, in which the rate falls", "R"},
+      {"weight-decay", 0, 0, G_OPTION_ARG_DOUBLE, &self->weight_decay, "Of matrices", "R"},
+      {"batch-tokens", 0, 0, G_OPTION_ARG_INT, &self->batch_tokens, "Tokens of a batch, a lane", "N"},
+      {"lanes", 0, 0, G_OPTION_ARG_INT, &self->lanes, "Threads; part of the state", "N"},
+      {"seed", 0, 0, G_OPTION_ARG_INT64, &self->seed, "Of weights and sampling", "N"},
+      {"checkpoint-minutes", 0, 0, G_OPTION_ARG_DOUBLE, &self->checkpoint_minutes, "Between two checkpoints",
+       "M"},
+      {"general-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->general_share, "Share of draws of no domain", "R"},
+      {"task-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->task_share, "Share of draws that are task lines", "R"},
+      {"matmul", 0, 0, G_OPTION_ARG_STRING, &self->matmul, "auto (default), fp32 or bf16", "NAME"},
+      G_OPTION_ENTRY_NULL};
+  gem_train_options_add(context, entries);
+}
+
+gboolean
+gem_training_options_check(GemTrainingOptions *self, gint least_batch, GError **error)
+{
+  gem_train_options_default_data(&self->data);
+  return gem_train_options_need("data", self->data, error) &&
+         gem_train_options_need("tokenizer", self->tokenizer, error) &&
+         gem_train_options_check("steps", self->steps, 1, 1e9, error) &&
+         gem_train_options_check("warm-up", self->warm_up, 0, 1e9, error) &&
+         gem_train_options_check("rate", self->rate, 0.0, 1.0, error) &&
+         gem_train_options_check("decay-share", self->decay_share, 0.0, 1.0, error) &&
+         gem_train_options_check("weight-decay", self->weight_decay, 0.0, 1.0, error) &&
+         gem_train_options_check("batch-tokens", self->batch_tokens, least_batch, 1 << 20, error) &&
+         gem_train_options_check("lanes", self->lanes, 1, 64, error) &&
+         gem_train_options_check("seed", (double)self->seed, 0, GEM_TRAIN_MOST_SEED, error) &&
+         gem_train_options_check("checkpoint-minutes", self->checkpoint_minutes, 0.0, 1e6, error) &&
+         gem_train_options_check("general-share", self->general_share, 0.0, 1.0, error) &&
+         gem_train_options_check("task-share", self->task_share, 0.0, 1.0, error);
+}
+
+void
+gem_training_options_clear(GemTrainingOptions *self)
+{
+  g_clear_pointer(&self->data, g_free);
+  g_clear_pointer(&self->tokenizer, g_free);
+  g_clear_pointer(&self->preset, g_free);
+  g_clear_pointer(&self->shape, g_free);
+  g_clear_pointer(&self->checkpoint, g_free);
+  g_clear_pointer(&self->matmul, g_free);
+}
+
+gboolean
+gem_training_options_get_preset(const GemTrainingOptions *self, GemPreset *ret_preset, GError **error)
+{
+  return gem_preset_get_shaped(self->preset, self->shape, ret_preset, error);
+}
+
+gboolean
+gem_training_options_select_matmul(const GemTrainingOptions *self, GError **error)
+{
+  if (!gem_matmul_select(self->matmul != NULL ? self->matmul : "auto", error)) {
+    return FALSE;
+  }
+  g_autofree char *speed = gem_matmul_describe();
+  g_printerr("%s\n", speed);
+  return TRUE;
+}
+
+GemTrainerOptions
+gem_training_options_get_trainer(const GemTrainingOptions *self, guint accumulate, const char *title)
+{
+  return (GemTrainerOptions){.steps = (guint64)self->steps,
+                             .warm_up = (guint64)self->warm_up,
+                             .peak_rate = self->rate,
+                             .decay_share = self->decay_share,
+                             .weight_decay = self->weight_decay,
+                             .clip = 1.0,
+                             .accumulate = accumulate,
+                             .seed = (guint64)self->seed,
+                             .checkpoint = self->checkpoint,
+                             .checkpoint_seconds = 60.0 * self->checkpoint_minutes,
+                             .title = title};
+}
