@@ -1,7 +1,7 @@
 # bus COMMAND...: run a command with the daemon on a private bus in place of the system bus
 #
-# Everything that speaks to the system bus works as on an installed system; gem-client, gem-bench and gem-train of the
-# build are on PATH. The exit status is the command's. Bus and daemon end with it.
+# Everything that speaks to the system bus works as on an installed system; gem-client and gem-bench of the build are on
+# PATH (and gem-train, once it was built). The exit status is the command's. Bus and daemon end with it.
 #
 #   ./dev bus gem-client ask "Patient has high temperature today"
 #   ./dev bus busctl introspect org.gemd.Gem1 /org/gemd/Gem1

@@ -34,14 +34,14 @@ build_tree() {
   run_ninja "$1" || die "the build failed"
 }
 
-# build_service DIR: only what a running service needs: daemon, modules, clients, and gem-train where it is built.
+# build_service DIR: only what a running service needs: daemon, modules, clients.
 build_service() {
   local targets
   configure_build "$1"
   # A build file that is older than its meson.build files lists yesterday's targets.
   ninja -C "$1" build.ninja >/dev/null || die "meson could not set up $1"
   mapfile -t targets < <(ninja -C "$1" -t targets all |
-    sed -n 's,^\(plugins/.*\.so\|daemon/gemd\|clients/gem-[a-z]*/gem-[a-z]*\|training/gem-train\): .*,\1,p')
+    sed -n 's,^\(plugins/.*\.so\|daemon/gemd\|clients/gem-[a-z]*/gem-[a-z]*\): .*,\1,p')
   run_ninja "$1" "${targets[@]}" || die "the build failed"
 }
 
@@ -57,9 +57,9 @@ choose_model() {
   gem_model=$build/random-model
   gem_model_is_random=yes
   [ -f "$gem_model/manifest" ] && return 0
-  [ -x "$build/training/gem-train" ] ||
-    die "models/gem-mini is not there, and gem-train, which could make random weights, was not built"
   say "models/gem-mini is not there: making a model of random weights in $gem_model ..."
+  run_ninja "$build" training/gem-train ||
+    die "models/gem-mini is not there, and gem-train, which could make random weights, was not built"
   rm -rf "$gem_model.part"
   "$build/training/gem-train" init --preset gem-mini --output "$gem_model.part" >&2 ||
     die "gem-train could not make a model"
