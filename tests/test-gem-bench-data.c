@@ -341,6 +341,37 @@ test_result_other_labels(void)
   g_assert_false(gem_bench_result_beats(&result, 2)); /* three examples prove nothing */
 }
 
+/* 100 examples of two labels, as many of each: 0.5 and twice 0.05. */
+static void
+test_result_clearly(void)
+{
+  static const struct {
+    guint right;
+    gboolean clearly;
+  } cases[] = {{60, FALSE}, {61, TRUE}};
+  const char *labels[100];
+  gint targets[100];
+  guint chosen[100];
+  gsize i, j;
+
+  for (i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autoptr(GemBenchTask) task = NULL;
+    GemBenchResult result;
+
+    for (j = 0; j < 100; j++) {
+      labels[j] = "a b";
+      targets[j] = j % 2 == 1;
+      chosen[j] = (guint)targets[j] ^ (j >= cases[i].right);
+    }
+    task = make_task(labels, targets, chosen, 100);
+    gem_bench_task_judge(task, &result);
+    g_assert_cmpfloat(result.baseline, ==, 0.5);
+    g_assert_cmpfloat_with_epsilon(result.accuracy, cases[i].right / 100.0, 1e-12);
+    g_assert_true(gem_bench_result_beats(&result, 0));
+    g_assert_cmpint(gem_bench_result_beats(&result, 2), ==, cases[i].clearly);
+  }
+}
+
 static void
 test_result_skipped(void)
 {
@@ -391,6 +422,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-bench/result/same-labels", test_result_same_labels);
   g_test_add_func("/gem-bench/result/majority", test_result_majority);
   g_test_add_func("/gem-bench/result/other-labels", test_result_other_labels);
+  g_test_add_func("/gem-bench/result/clearly", test_result_clearly);
   g_test_add_func("/gem-bench/result/skipped", test_result_skipped);
   g_test_add_func("/gem-bench/result/empty", test_result_empty);
   return g_test_run();

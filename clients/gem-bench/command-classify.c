@@ -10,7 +10,7 @@
 #include "clients/gem-client/gem-client-run-options.h"
 #include "clients/gem-client/gem-client-table.h"
 
-/* A result clearly beats the baseline when it does so by this many standard errors. */
+/* A result clearly beats the baseline when it does so by this many of the baseline's standard errors. */
 #define CLEAR_ERRORS 2.0
 
 typedef struct {

@@ -115,7 +115,9 @@ gem_bench_task_judge(const GemBenchTask *self, GemBenchResult *ret_result)
 gboolean
 gem_bench_result_beats(const GemBenchResult *result, double errors)
 {
-  return result->accuracy > result->baseline + errors * result->standard_error; /* NAN: no */
+  double chance_error = gem_bench_standard_error(result->baseline, result->fates[GEM_BENCH_USED]);
+
+  return result->accuracy > result->baseline + errors * chance_error; /* NAN: no */
 }
 
 char *

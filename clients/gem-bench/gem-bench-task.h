@@ -47,7 +47,8 @@ gem_bench_task_is_labelled(const GPtrArray *lines);
 void
 gem_bench_task_judge(const GemBenchTask *self, GemBenchResult *ret_result);
 
-/* Better than the baseline, by more than `errors` standard errors. */
+/* Better than the baseline, by more than `errors` times the standard error that an accuracy as good as the
+ * baseline has in so many examples. */
 gboolean
 gem_bench_result_beats(const GemBenchResult *result, double errors);
 
