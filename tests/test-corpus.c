@@ -116,9 +116,9 @@ test_document(Fixture *self, gconstpointer data)
   GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
   g_autoptr(GemCorpus) corpus = load(self, &options);
   const GemSource *stem = find_source(corpus, "stem");
-  g_assert_cmpint(stem->domain, ==, 1);
+  g_assert_true(stem->domain == 1);
   g_assert_false(stem->is_task);
-  g_assert_cmpint(find_source(corpus, "general")->domain, ==, GEM_ROUTE_GENERAL);
+  g_assert_true(find_source(corpus, "general")->domain == GEM_ROUTE_GENERAL);
   gsize end = 0;
   for (guint i = 0; i < stem->documents->len; i++) {
     const GemDocument *document = &g_array_index(stem->documents, GemDocument, i);
@@ -139,7 +139,7 @@ test_task_line(Fixture *self, gconstpointer data)
   g_autoptr(GemCorpus) corpus = load(self, &options);
   const GemSource *task = find_source(corpus, "legal/clauses");
   g_assert_true(task->is_task);
-  g_assert_cmpint(task->domain, ==, 0);
+  g_assert_true(task->domain == 0);
   g_assert_cmpuint(task->documents->len, ==, 2);
   const GemDocument *second = &g_array_index(task->documents, GemDocument, 1);
   const guint32 *tokens = &g_array_index(task->tokens, guint32, second->first);
@@ -325,7 +325,7 @@ test_shares(Fixture *self, gconstpointer data)
     general += draw.domain == GEM_ROUTE_GENERAL;
     legal += draw.domain == 0;
     tasks += draw.is_task;
-    g_assert_cmpint(draw.domain, !=, 2); /* finance has a task that may not be trained on, and no corpus */
+    g_assert_true(draw.domain != 2); /* finance has a task that may not be trained on, and no corpus */
   }
   /* finance is drawn anew: general is 0.25 of 0.25 + 0.75 2/3, and legal as much as stem */
   g_assert_cmpfloat_with_epsilon(general / 3000.0, 1.0 / 3.0, 0.04);
@@ -375,7 +375,7 @@ test_text(Fixture *self, gconstpointer data)
   g_assert_cmpuint(left_out, ==, 1);
   const GemSource *source = corpus->sources->pdata[0];
   g_assert_cmpstr(source->name, ==, path);
-  g_assert_cmpint(source->domain, ==, 1);
+  g_assert_true(source->domain == 1);
   g_assert_cmpuint(source->documents->len, ==, 2);
   const char *texts[] = {"ab\ncd", "xyz"};
   for (guint i = 0; i < 2; i++) {

@@ -40,7 +40,7 @@ static float *
 new_operand(gsize rows, gsize cols, gsize ld, guint64 stream)
 {
   g_autofree float *values = gem_test_normal_new(rows * cols, stream);
-  float *stored = g_new(float, (rows - 1) * ld + cols);
+  float *stored = g_new0(float, (rows - 1) * ld + cols);
   for (gsize i = 0; i < (rows - 1) * ld + cols; i++) {
     stored[i] = i % ld < cols ? values[i / ld * cols + i % ld] : NAN;
   }

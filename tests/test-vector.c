@@ -110,7 +110,7 @@ test_rope(void)
         g_assert_cmpfloat(x[at], ==, before[at]); /* past the heads, and what a head does not rotate */
         continue;
       }
-      double angle = positions[i] * pow(10000.0, -(double)(in_head / 2 * 2) / ROTATED);
+      double angle = positions[i] * pow(10000.0, -(double)(in_head - in_head % 2) / ROTATED);
       double pair = (double)before[in_head % 2 == 0 ? at + 1 : at - 1];
       double expected = (double)before[at] * cos(angle) + (in_head % 2 == 0 ? -pair : pair) * sin(angle);
       assert_close((double)x[at], expected, 1e-6);
