@@ -9,6 +9,7 @@
 #if defined(__x86_64__) && defined(GEM_HAVE_AMX)
 
 #include <immintrin.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +27,10 @@
 
 typedef uint16_t Bf16;
 
-/* Packed operands, kept from call to call: one pair a thread. */
-typedef struct {
-  Bf16 *values;
-  size_t capacity;
-} Packed;
-
-static _Thread_local Packed packed_a;
-static _Thread_local Packed packed_b;
+/* Packed operands of A, then of B, kept from call to call: one block a thread, freed when it ends. */
+static _Thread_local Bf16 *packed;
+static pthread_key_t packed_key; /* frees it */
+static pthread_once_t packed_once = PTHREAD_ONCE_INIT;
 
 bool
 gem_matmul_amx_available(void)
@@ -50,18 +47,25 @@ gem_matmul_amx_available(void)
   return state == 1;
 }
 
-static Bf16 *
-packed_reserve(Packed *packed, size_t values)
+static void
+make_packed_key(void)
 {
-  if (packed->capacity < values) {
-    free(packed->values);
-    packed->values = aligned_alloc(64, (values * sizeof(Bf16) + 63) / 64 * 64);
-    if (packed->values == NULL) {
-      abort(); /* as g_malloc does */
-    }
-    packed->capacity = values;
+  if (pthread_key_create(&packed_key, free) != 0) {
+    abort(); /* as g_malloc does; below too */
   }
-  return packed->values;
+}
+
+static Bf16 *
+packed_of_thread(void)
+{
+  if (packed == NULL) {
+    pthread_once(&packed_once, make_packed_key);
+    packed = aligned_alloc(64, 2 * BLOCK_VALUES * sizeof(Bf16));
+    if (packed == NULL || pthread_setspecific(packed_key, packed) != 0) {
+      abort();
+    }
+  }
+  return packed;
 }
 
 static inline size_t
@@ -280,7 +284,7 @@ gem_matmul_amx(bool transpose_a,
 {
   size_t block_k = least(k, BLOCK_K), block_steps = (block_k + TILE_K - 1) / TILE_K;
   size_t block_outer = BLOCK_VALUES / (block_steps * TILE_K) / STRIPE * STRIPE;
-  Bf16 *tiles_a = packed_reserve(&packed_a, BLOCK_VALUES), *tiles_b = packed_reserve(&packed_b, BLOCK_VALUES);
+  Bf16 *tiles_a = packed_of_thread(), *tiles_b = tiles_a + BLOCK_VALUES;
   configure_tiles();
   for (size_t k0 = 0; k0 < k; k0 += block_k) {
     size_t depth = least(k - k0, block_k), steps = (depth + TILE_K - 1) / TILE_K;
