@@ -106,7 +106,7 @@ inspect(GemPager *self, guint index)
   }
   if (module == NULL) {
     refuse(self, entry, error, NULL);
-    g_message("pathway %s is absent: %s", entry->name, error->message);
+    g_debug("pathway %s is absent: %s", entry->name, error->message);
   }
 }
 
