@@ -18,13 +18,13 @@ typedef enum {
   GEM_ERROR_UNKNOWN_DOMAIN, /* .UnknownDomain */
   GEM_ERROR_CONTEXT_EXCEEDED, /* .ContextExceeded: tokens needed and tokens there are */
   GEM_ERROR_LIMIT_EXCEEDED,   /* .LimitExceeded: a quota; the message names it */
-  GEM_ERROR_BUSY,             /* .Busy: the session already generates */
-  GEM_ERROR_CANCELLED,        /* .Cancelled */
-  GEM_ERROR_NOT_AUTHORIZED,   /* .NotAuthorized: not the owner, or not allowed */
-  GEM_ERROR_NOT_READY,        /* .NotReady: the model is still loading, or could not be loaded */
-  GEM_ERROR_MODEL,            /* .Model: a file of the model is missing, cut short or altered */
-  GEM_ERROR_PATHWAY,          /* .Pathway: a pathway cannot be paged in or out */
-  GEM_ERROR_SHUTTING_DOWN,    /* .ShuttingDown */
+  GEM_ERROR_BUSY,           /* .Busy: the session already generates, or a call's turn did not come in time */
+  GEM_ERROR_CANCELLED,      /* .Cancelled */
+  GEM_ERROR_NOT_AUTHORIZED, /* .NotAuthorized: not the owner, or not allowed */
+  GEM_ERROR_NOT_READY,      /* .NotReady: the model is still loading, or could not be loaded */
+  GEM_ERROR_MODEL,          /* .Model: a file of the model is missing, cut short or altered */
+  GEM_ERROR_PATHWAY,        /* .Pathway: a pathway cannot be paged in or out */
+  GEM_ERROR_SHUTTING_DOWN,  /* .ShuttingDown */
 } GemError;
 
 /* "org.gemd.Gem1.Error.ContextExceeded" for a code; never NULL. */

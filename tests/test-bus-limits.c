@@ -4,6 +4,7 @@
  */
 #include "gem-test-bus.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #define NONE gem_test_options("{}")
@@ -110,6 +111,47 @@ test_ask_deadline(void)
   g_assert_cmpstr(reason, ==, "deadline");
 }
 
+/* More work for the engine than fits the time: what did not come to run is told so, and another connection
+ * comes before the rest of it. */
+static void
+test_late_calls(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("AskSeconds=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
+  GemTestAnswers answers = {0};
+  g_autoptr(GVariant) reply = NULL;
+
+  gem_test_call_many(client, 60, "Score", "slow", "{}", &answers);
+  gem_test_run_for(50);
+  reply = gem_test_manager(other, "Score", g_variant_new("(s@a{sv})", "slow", NONE));
+  g_assert_nonnull(reply);
+  gem_test_answers_wait(&answers, 60);
+  g_assert_cmpuint(answers.succeeded, >=, 4);
+  g_assert_cmpuint(answers.codes[GEM_ERROR_BUSY], >=, 20);
+  g_assert_cmpuint(answers.succeeded + answers.codes[GEM_ERROR_BUSY], ==, 60);
+}
+
+/* The bus goes away while calls of all kinds wait: the service ends, and says why. */
+static void
+test_bus_lost(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("ParallelAsks=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+
+  for (guint i = 0; i < 8; i++) {
+    g_dbus_connection_call(client, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE,
+                           i < 3 ? "Ask" : "Score",
+                           g_variant_new("(s@a{sv})", i < 3 ? "silent" : "slow", NONE), NULL,
+                           G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, NULL);
+  }
+  g_assert_true(g_dbus_connection_flush_sync(client, NULL, NULL));
+  gem_test_run_for(100);
+  g_dbus_connection_set_exit_on_close(client, FALSE);
+  g_subprocess_send_signal(bus->bus, SIGTERM);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 1);
+}
+
 /* A caller that leaves gives its turn to the next. */
 static void
 test_ask_caller_leaves(void)
@@ -166,6 +208,8 @@ main(int argc, char **argv)
   g_test_add_func("/bus/limits/total-sessions", test_total_sessions);
   g_test_add_func("/bus/limits/call-limits", test_call_limits);
   g_test_add_func("/bus/limits/ask-deadline", test_ask_deadline);
+  g_test_add_func("/bus/limits/late-calls", test_late_calls);
+  g_test_add_func("/bus/limits/bus-lost", test_bus_lost);
   g_test_add_func("/bus/limits/ask-caller-leaves", test_ask_caller_leaves);
   g_test_add_func("/bus/limits/flood", test_flood);
   return g_test_run();

@@ -10,6 +10,7 @@
 struct _GemAskQueue {
   GQueue waiting; /* of GemAsk, oldest first */
   guint running, parallel;
+  guint start; /* source: one may start */
 };
 
 typedef struct {
@@ -167,17 +168,36 @@ queue_pop(GemAskQueue *self)
   return ask;
 }
 
+static gboolean
+may_start(const GemAskQueue *self)
+{
+  return self->running < self->parallel && self->waiting.length > 0;
+}
+
+static gboolean
+on_start(gpointer data)
+{
+  GemAskQueue *self = data;
+  GemAsk *ask = may_start(self) ? queue_pop(self) : NULL;
+
+  if (ask != NULL && gem_call_get_caller(ask->call)->gone) {
+    ask_fail(ask, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus"));
+  } else if (ask != NULL) {
+    ask_start(ask);
+  }
+  if (may_start(self)) {
+    return G_SOURCE_CONTINUE;
+  }
+  self->start = 0;
+  return G_SOURCE_REMOVE;
+}
+
+/* One a turn of the main loop: its text is tokenized there, and may turn out to be too long. */
 static void
 queue_start(GemAskQueue *self)
 {
-  while (self->running < self->parallel && !g_queue_is_empty(&self->waiting)) {
-    GemAsk *ask = queue_pop(self);
-
-    if (gem_call_get_caller(ask->call)->gone) {
-      ask_fail(ask, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus"));
-    } else {
-      ask_start(ask);
-    }
+  if (self->start == 0 && may_start(self)) {
+    self->start = g_idle_add_full(G_PRIORITY_DEFAULT, on_start, self, NULL);
   }
 }
 
@@ -223,6 +243,7 @@ void
 gem_ask_queue_free(GemAskQueue *self)
 {
   g_assert(g_queue_is_empty(&self->waiting));
+  g_clear_handle_id(&self->start, g_source_remove);
   g_free(self);
 }
 

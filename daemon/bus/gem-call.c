@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "daemon/bus/gem-call-queue.h"
 #include "daemon/bus/gem-service.h"
 #include "dbus/gem-names.h"
 
@@ -12,6 +13,7 @@ struct _GemCall {
   gpointer target;
   GemCallRun run;
   gint64 arrival;
+  GemCallTicket ticket;
   gboolean counted_client, counted_user;
 };
 
@@ -53,6 +55,7 @@ gem_error_for_caller(GError *error)
 static void
 call_free(GemCall *self)
 {
+  gem_call_queue_leave(&self->ticket);
   if (self->counted_client) {
     self->caller->calls--;
   }
@@ -78,21 +81,52 @@ gem_call_fail(GemCall *self, GError *error)
   call_free(self);
 }
 
+/* Whether there is still somebody to work for, and somebody who works; else the call is answered. */
+static gboolean
+call_check(GemCall *self)
+{
+  if (gem_service_is_stopping(self->service)) {
+    gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
+    return FALSE;
+  }
+  if (self->caller->gone) {
+    gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus"));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+on_turn(gpointer data)
+{
+  GemCall *self = data;
+
+  if (call_check(self)) {
+    self->run(self);
+  }
+}
+
+static void
+on_late(gpointer data, guint seconds)
+{
+  gem_call_fail(data, g_error_new(GEM_ERROR, GEM_ERROR_BUSY,
+                                  "others call too: this call's turn did not come in %u s", seconds));
+}
+
 static void
 on_settled(gpointer data)
 {
   GemCall *self = data;
   const GError *error = gem_model_host_get_error(gem_service_get_model(self->service));
 
-  if (gem_service_is_stopping(self->service)) {
-    gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
-  } else if (self->caller->gone) {
-    gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus"));
-  } else if (error != NULL) {
-    gem_call_fail(self, g_error_copy(error));
-  } else {
-    self->run(self);
+  if (!call_check(self)) {
+    return;
   }
+  if (error != NULL) {
+    gem_call_fail(self, g_error_copy(error));
+    return;
+  }
+  gem_call_queue_join(gem_service_get_queue(self->service), &self->ticket);
 }
 
 static void
@@ -115,8 +149,8 @@ on_identified(GemCaller *caller, gpointer data)
   gem_model_host_when_settled(gem_service_get_model(self->service), on_settled, self);
 }
 
-void
-gem_call_begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run)
+static void
+begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run, gboolean heavy)
 {
   const GemConfig *config = gem_service_get_config(service);
   const char *sender = g_dbus_method_invocation_get_sender(invocation);
@@ -129,6 +163,7 @@ gem_call_begin(GemService *service, GDBusMethodInvocation *invocation, gpointer 
   self->target = target;
   self->run = run;
   self->arrival = g_get_monotonic_time();
+  self->ticket = (GemCallTicket){self->caller, heavy, on_turn, on_late, self};
   gem_service_begin_work(service);
   if (gem_service_is_stopping(service)) {
     gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
@@ -140,6 +175,18 @@ gem_call_begin(GemService *service, GDBusMethodInvocation *invocation, gpointer 
   }
   self->counted_client = TRUE;
   gem_caller_identify(self->caller, on_identified, self);
+}
+
+void
+gem_call_begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run)
+{
+  begin(service, invocation, target, run, FALSE);
+}
+
+void
+gem_call_begin_heavy(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run)
+{
+  begin(service, invocation, target, run, TRUE);
 }
 
 GemService *

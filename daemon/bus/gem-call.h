@@ -1,6 +1,7 @@
 /*
- * One method call on its way: the caller is identified, quotas are counted, the model waited for, then `run`
- * is called; the answer gives back what was taken. A call that fails on the way never reaches `run`.
+ * One method call on its way: the caller is identified, quotas are counted, the model and the call's turn
+ * waited for, then `run` is called; the answer gives back what was taken. A call that fails on the way never
+ * reaches `run`.
  */
 #pragma once
 
@@ -16,6 +17,10 @@ typedef void (*GemCallRun)(GemCall *call);
 /* Takes `invocation`. `target` goes to gem_call_get_target, and must live as long as the service. */
 void
 gem_call_begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run);
+/* The same for a call that works in the engine until its answer: a few of these run at a time, see
+ * gem-call-queue.h, and GEM_ERROR_BUSY when its turn did not come in time. */
+void
+gem_call_begin_heavy(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run);
 
 /* Inside `run` and until the answer. */
 GemService *

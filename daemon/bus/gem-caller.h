@@ -12,6 +12,7 @@ typedef struct {
   guint sessions; /* open */
   guint requests; /* turns that run */
   guint calls;    /* that wait for their answer */
+  guint running;  /* calls at work in the engine, see gem-call-queue.h */
 } GemUser;
 
 typedef struct _GemCallers GemCallers;
@@ -23,6 +24,7 @@ typedef struct {
   gboolean gone;     /* left the bus, or could not be identified */
   GCancellable *bye; /* cancelled when it leaves the bus */
   guint calls;       /* that wait for their answer */
+  guint running;     /* calls at work in the engine */
   guint asks;        /* that run */
 
   /*< private >*/

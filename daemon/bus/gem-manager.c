@@ -211,20 +211,46 @@ run_score(GemCall *call)
 
 /* ---- CountTokens ---- */
 
+/* On a thread of its own: the longest text takes tens of milliseconds. */
+static void
+count_tokens(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  GError *error = NULL;
+  guint64 *tokens = g_new0(guint64, 1);
+
+  if (gem_engine_count_tokens(GEM_ENGINE(source), data, tokens, &error)) {
+    g_task_return_pointer(task, tokens, g_free);
+  } else {
+    g_free(tokens);
+    g_task_return_error(task, error);
+  }
+}
+
+static void
+on_counted(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GemCall *call = data;
+  GError *error = NULL;
+  g_autofree guint64 *tokens = g_task_propagate_pointer(G_TASK(result), &error);
+
+  if (tokens == NULL) {
+    gem_call_fail(call, error);
+  } else {
+    gem_call_return(call, g_variant_new("(t)", *tokens));
+  }
+}
+
 static void
 run_count_tokens(GemCall *call)
 {
   const char *text = gem_call_read_text(call, 0);
-  GError *error = NULL;
-  guint64 tokens = 0;
+  g_autoptr(GTask) task = NULL;
 
-  if (text == NULL) {
-    return;
-  }
-  if (!gem_engine_count_tokens(gem_call_get_engine(call), text, &tokens, &error)) {
-    gem_call_fail(call, error);
-  } else {
-    gem_call_return(call, g_variant_new("(t)", tokens));
+  if (text != NULL) {
+    task = g_task_new(gem_call_get_engine(call), gem_call_get_cancellable(call), on_counted, call);
+    /* The call's arguments stay until its answer. */
+    g_task_set_task_data(task, (gpointer)text, NULL);
+    g_task_run_in_thread(task, count_tokens);
   }
 }
 
@@ -237,6 +263,14 @@ manager_begin(GemDBusManager *manager, GDBusMethodInvocation *invocation, GemCal
   return TRUE;
 }
 
+/* For what works in the engine until its answer. */
+static gboolean
+manager_begin_heavy(GemDBusManager *manager, GDBusMethodInvocation *invocation, GemCallRun run)
+{
+  gem_call_begin_heavy(GEM_MANAGER_OBJECT(manager)->service, invocation, manager, run);
+  return TRUE;
+}
+
 static gboolean
 handle_ask(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
 {
@@ -246,7 +280,7 @@ handle_ask(GemDBusManager *manager, GDBusMethodInvocation *invocation, const cha
 static gboolean
 handle_route(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
 {
-  return manager_begin(manager, invocation, run_route);
+  return manager_begin_heavy(manager, invocation, run_route);
 }
 
 static gboolean
@@ -256,25 +290,25 @@ handle_classify(GemDBusManager *manager,
                 const char *const *labels,
                 GVariant *options)
 {
-  return manager_begin(manager, invocation, run_classify);
+  return manager_begin_heavy(manager, invocation, run_classify);
 }
 
 static gboolean
 handle_embed(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
 {
-  return manager_begin(manager, invocation, run_embed);
+  return manager_begin_heavy(manager, invocation, run_embed);
 }
 
 static gboolean
 handle_score(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
 {
-  return manager_begin(manager, invocation, run_score);
+  return manager_begin_heavy(manager, invocation, run_score);
 }
 
 static gboolean
 handle_count_tokens(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text)
 {
-  return manager_begin(manager, invocation, run_count_tokens);
+  return manager_begin_heavy(manager, invocation, run_count_tokens);
 }
 
 static gboolean

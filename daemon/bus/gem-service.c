@@ -8,6 +8,8 @@
 
 /* How long readers have to take what is left when the service stops. */
 #define DRAIN_MILLISECONDS 1000u
+/* Calls that work in the engine at a time: as many as it runs side by side. */
+#define PARALLEL_CALLS 4u
 
 struct _GemService {
   GDBusConnection *connection;
@@ -18,6 +20,7 @@ struct _GemService {
   GemCallers *callers;
   GemModelHost *model;
   GemAskQueue *asks;
+  GemCallQueue *queue;
   GemRequests *requests;
   GemSessions *sessions;
   GemManagerObject *manager;
@@ -82,6 +85,7 @@ gem_service_stop(GemService *self)
   self->stopping = TRUE;
   self->drain = g_timeout_add(DRAIN_MILLISECONDS, on_drain_over, self);
   gem_service_begin_work(self);
+  gem_call_queue_run_all(self->queue);
   gem_ask_queue_stop(self->asks);
   gem_model_host_stop(self->model);
   gem_service_end_work(self);
@@ -248,6 +252,7 @@ gem_service_new(GDBusConnection *connection,
   self->data = data;
   self->callers = gem_callers_new(connection);
   self->asks = gem_ask_queue_new(config->parallel_asks);
+  self->queue = gem_call_queue_new(PARALLEL_CALLS, config->ask_seconds);
   if (!service_export_root(self, error)) {
     return NULL;
   }
@@ -268,11 +273,15 @@ gem_service_free(GemService *self)
   g_clear_handle_id(&self->drain, g_source_remove);
   g_clear_handle_id(&self->finish, g_source_remove);
   g_clear_signal_handler(&self->closed, self->connection);
+  /* When the bus was lost nobody stopped the service: calls may still wait. */
+  gem_call_queue_run_all(self->queue);
+  gem_ask_queue_stop(self->asks);
   g_clear_pointer(&self->model, gem_model_host_free);
   g_clear_pointer(&self->sessions, gem_sessions_free);
   g_clear_pointer(&self->callers, gem_callers_free);
   g_clear_pointer(&self->requests, gem_requests_free);
   g_clear_pointer(&self->asks, gem_ask_queue_free);
+  g_clear_pointer(&self->queue, gem_call_queue_free);
   g_clear_object(&self->objects);
   if (self->manager != NULL) {
     g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(self->manager));
@@ -325,6 +334,12 @@ GemAskQueue *
 gem_service_get_asks(GemService *self)
 {
   return self->asks;
+}
+
+GemCallQueue *
+gem_service_get_queue(GemService *self)
+{
+  return self->queue;
 }
 
 gboolean

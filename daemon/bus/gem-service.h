@@ -5,6 +5,7 @@
 #pragma once
 
 #include "daemon/bus/gem-ask.h"
+#include "daemon/bus/gem-call-queue.h"
 #include "daemon/bus/gem-caller.h"
 #include "daemon/bus/gem-model-host.h"
 #include "daemon/bus/gem-session.h"
@@ -49,6 +50,8 @@ GemSessions *
 gem_service_get_sessions(GemService *self);
 GemAskQueue *
 gem_service_get_asks(GemService *self);
+GemCallQueue *
+gem_service_get_queue(GemService *self);
 gboolean
 gem_service_is_stopping(GemService *self);
 

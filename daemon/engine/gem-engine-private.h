@@ -12,11 +12,12 @@
 struct _GemEngine {
   GObject parent_instance;
 
-  GMainContext *context; /* of gem_engine_new: where every callback runs */
-  GThread *thread;       /* NULL once stopped */
-  GAsyncQueue *commands; /* main loop to engine thread */
-  GemModelFiles *files;  /* outlives the runtime */
-  GPtrArray *backends;   /* of GemBackendInfo */
+  GMainContext *context;   /* of gem_engine_new: where every callback runs */
+  GThread *thread;         /* NULL once stopped */
+  GAsyncQueue *commands;   /* main loop to engine thread */
+  GemModelFiles *files;    /* outlives the runtime */
+  GemTokenizer *tokenizer; /* any thread */
+  GPtrArray *backends;     /* of GemBackendInfo */
   char *attention;
   double threshold;
   guint context_tokens;

@@ -192,6 +192,7 @@ engine_thread(gpointer data)
 static void
 keep_description(GemEngine *self, const GemEngineConfig *config)
 {
+  self->tokenizer = gem_tokenizer_ref(self->runtime->tokenizer);
   self->backends = gem_backend_set_list(self->runtime->backends);
   self->attention = g_strdup(gem_plugin_module_get(self->runtime->attention_module)->name);
   self->threshold = self->runtime->threshold;
@@ -259,6 +260,7 @@ gem_engine_finalize(GObject *object)
   GemEngine *self = GEM_ENGINE(object);
 
   g_async_queue_unref(self->commands);
+  g_clear_pointer(&self->tokenizer, gem_tokenizer_unref);
   g_clear_pointer(&self->backends, g_ptr_array_unref);
   g_clear_pointer(&self->files, gem_model_files_free);
   g_free(self->attention);

@@ -1,7 +1,8 @@
 /*
  * The engine: one thread that owns the model and runs steps over all live sequences. This header is what the
- * bus side sees of it. Every function here is called on the main loop; every callback runs there (the
- * thread-default main context of gem_engine_new). The engine thread never touches the bus.
+ * bus side sees of it. Every function here is called on the main loop, unless it says otherwise; every
+ * callback runs there (the thread-default main context of gem_engine_new). The engine thread never touches
+ * the bus.
  *
  * A caller's text lives in the sequence that it belongs to and is wiped with it.
  */
@@ -102,7 +103,8 @@ gem_engine_page_finish(GemEngine *self, GAsyncResult *result, GError **error);
 
 /* ---- one-shot work ---- */
 
-/* Tokens of `text` alone, without template. Errors: GEM_ERROR_INVALID_TEXT. */
+/* Tokens of `text` alone, without template. Any thread: the longest texts take tens of milliseconds. Errors:
+ * GEM_ERROR_INVALID_TEXT. */
 gboolean
 gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, GError **error);
 

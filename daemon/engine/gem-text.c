@@ -24,7 +24,7 @@ gem_engine_encode(GemEngine *self, const char *ask_template, const char *text, G
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text is empty");
     return NULL;
   }
-  if (!gem_tokenizer_encode_template(self->runtime->tokenizer, ask_template, text, tokens, &cause)) {
+  if (!gem_tokenizer_encode_template(self->tokenizer, ask_template, text, tokens, &cause)) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, cause->message);
     return NULL;
   }
@@ -42,7 +42,7 @@ gem_engine_encode_plain(GemEngine *self, const char *text, GArray *offsets, GErr
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text is empty");
     return NULL;
   }
-  if (!gem_tokenizer_encode(self->runtime->tokenizer, text, -1, tokens, offsets, &cause)) {
+  if (!gem_tokenizer_encode(self->tokenizer, text, -1, tokens, offsets, &cause)) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, cause->message);
     return NULL;
   }
@@ -65,9 +65,6 @@ gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, 
 {
   g_autoptr(GemTokenArray) tokens = NULL;
 
-  if (!gem_engine_check_running(self, error)) {
-    return FALSE;
-  }
   tokens = gem_engine_encode_plain(self, text, NULL, error);
   if (tokens == NULL) {
     return FALSE;

@@ -1,0 +1,42 @@
+/*
+ * The order in which calls run: one a turn of the main loop, so that a flood of them holds up nobody else's
+ * streams, and those that work in the engine only a few at a time, the next one of the user (and among equals
+ * the connection) with the fewest at work, the oldest first.
+ */
+#pragma once
+
+#include "daemon/bus/gem-caller.h"
+
+typedef struct _GemCallQueue GemCallQueue;
+
+/* A call's place, a part of it: zeroed but for the first block. */
+typedef struct {
+  GemCaller *caller;
+  gboolean heavy; /* works in the engine, from `run` to gem_call_queue_leave */
+  void (*run)(gpointer data);
+  void (*late)(gpointer data, guint seconds); /* a heavy one did not come to run for so long */
+  gpointer data;
+
+  /*< private >*/
+  GemCallQueue *queue; /* NULL: not in it */
+  gboolean running;
+  guint deadline; /* source */
+} GemCallTicket;
+
+/* `parallel` heavy calls at a time, each of which waits `seconds` at most. */
+GemCallQueue *
+gem_call_queue_new(guint parallel, guint seconds);
+/* None may be waiting. */
+void
+gem_call_queue_free(GemCallQueue *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemCallQueue, gem_call_queue_free)
+
+/* The caller must be identified. `run` or `late` is called once, never before this returns. */
+void
+gem_call_queue_join(GemCallQueue *self, GemCallTicket *ticket);
+/* The call is over. */
+void
+gem_call_queue_leave(GemCallTicket *ticket);
+/* Runs all that wait, now: when the service stops, so that they can say so. */
+void
+gem_call_queue_run_all(GemCallQueue *self);
