@@ -5,6 +5,7 @@
 #include "gem-test-bus.h"
 
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #define NONE gem_test_options("{}")
@@ -58,6 +59,28 @@ test_total_sessions(void)
 
   gem_test_manager_fails(client, "CreateSession", g_variant_new("(@a{sv})", NONE), GEM_ERROR_LIMIT_EXCEEDED,
                          "MaxSessions: 1 are in use, 1 are allowed");
+}
+
+/* The answer of a closed session that nobody reads takes no place of a session or an ask. */
+static void
+test_unread_answer(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("MaxSessions=1\nParallelAsks=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autofree char *closed = gem_test_create_session(client);
+  g_autofree char *open = NULL;
+  /* More than the pipe takes, less than what pauses the engine. */
+  int fd = gem_test_generate(client, closed, "flood", "{'max_tokens': <uint32 28>}", NULL);
+  g_autoptr(GVariant) reply = NULL;
+  g_autofree char *answer = NULL;
+
+  gem_test_run_for(500);
+  g_variant_unref(gem_test_call(client, closed, GEM_SESSION_INTERFACE, "Close", NULL, NULL));
+  open = gem_test_create_session(client);
+  reply = gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", "x", NONE));
+  g_assert_nonnull(reply);
+  answer = gem_test_read_all(fd);
+  g_assert_cmpuint(strlen(answer), ==, 28 * 4096);
 }
 
 static void
@@ -206,6 +229,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/bus/limits/session-limits", test_session_limits);
   g_test_add_func("/bus/limits/total-sessions", test_total_sessions);
+  g_test_add_func("/bus/limits/unread-answer", test_unread_answer);
   g_test_add_func("/bus/limits/call-limits", test_call_limits);
   g_test_add_func("/bus/limits/ask-deadline", test_ask_deadline);
   g_test_add_func("/bus/limits/late-calls", test_late_calls);

@@ -31,7 +31,7 @@ struct _GemRequest {
   gulong bye; /* handler: the caller left */
 
   GemStream *stream; /* NULL: dropped */
-  GemGeneration *generation;
+  GemGeneration *generation; /* NULL: the engine is done */
   gboolean paused;
 
   GPtrArray *rows; /* of GVariant: routes not told yet */
@@ -226,6 +226,9 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
   }
   self->reason = stats->reason;
   self->stats = request_stats(self, stats, error);
+  /* A reader may take its time: the sequence, with its cache, must not wait for it. */
+  self->paused = FALSE;
+  g_clear_object(&self->generation);
   request_flush_rows(self);
   if (self->stream != NULL) {
     gem_stream_finish(self->stream);
@@ -360,7 +363,9 @@ gem_request_get_path(GemRequest *self)
 void
 gem_request_cancel(GemRequest *self)
 {
-  gem_generation_cancel(self->generation);
+  if (self->generation != NULL) {
+    gem_generation_cancel(self->generation);
+  }
 }
 
 void

@@ -70,6 +70,14 @@ pipe_write(int fd, const void *bytes, gsize length)
   return written;
 }
 
+/* What moves up leaves a copy of the answer's end behind it: wiped, too. */
+static void
+queue_drop(GemStream *self, guint length)
+{
+  g_byte_array_remove_range(self->queue, 0, length);
+  explicit_bzero(self->queue->data + self->queue->len, length);
+}
+
 static gboolean
 on_writable(int fd, GIOCondition condition, gpointer data)
 {
@@ -82,7 +90,7 @@ on_writable(int fd, GIOCondition condition, gpointer data)
     stream_break(self);
     return G_SOURCE_REMOVE;
   }
-  g_byte_array_remove_range(self->queue, 0, (guint)written);
+  queue_drop(self, (guint)written);
   keep = self->queue->len > 0;
   if (!keep) {
     self->writable = 0;
