@@ -219,6 +219,7 @@ typedef struct GemRouterFunctions {
 
   GemRouterState *(*state_new)(GemRouter *self); /* NULL: out of memory */
   GemRouterState *(*state_copy)(GemRouter *self, const GemRouterState *state);
+  /* Wipes what it remembers of a caller's text before the memory goes back. */
   void (*state_free)(GemRouter *self, GemRouterState *state);
   size_t (*state_bytes)(const GemRouter *self);
 

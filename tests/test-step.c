@@ -404,6 +404,31 @@ test_missing_domain(void)
   gem_sequence_state_free(scene->runtime, sequence);
 }
 
+/* What slides out or moves up stays nowhere in the sequence's memory. */
+static void
+test_slide_wipes(void)
+{
+  g_autoptr(Scene) scene = scene_new(gem_test_engine_new());
+  g_autoptr(GRand) random = g_rand_new_with_seed(5);
+  GemRouting routing = {.forced = TRUE, .route = 1};
+  GemSequenceState *sequence = gem_sequence_state_new(scene->runtime, 0);
+  guint32 tokens[N];
+  guint kept;
+
+  for (guint i = 0; i < N; i++) {
+    tokens[i] = (guint32)g_rand_int_range(random, 1, (gint32)scene->runtime->vocab);
+  }
+  g_assert_true(gem_sequence_state_append(scene->runtime, sequence, tokens, N, &routing, NULL, NULL));
+  kept = N - gem_sequence_state_slide(sequence, tokens[0]);
+  g_assert_cmpuint(sequence->tokens->len, ==, kept);
+  g_assert_cmpuint(g_array_index(sequence->tokens, guint32, kept - 1), ==, tokens[N - 1]);
+  for (guint i = kept; i < N; i++) {
+    g_assert_cmpuint(((const guint32 *)(gpointer)sequence->tokens->data)[i], ==, 0);
+    g_assert_cmpuint(sequence->routes->data[i], ==, 0);
+  }
+  gem_sequence_state_free(scene->runtime, sequence);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -419,6 +444,7 @@ main(int argc, char **argv)
   g_test_add_func("/step/blocks", test_blocks);
   g_test_add_func("/step/together", test_together);
   g_test_add_func("/step/slide", test_slide);
+  g_test_add_func("/step/slide-wipes", test_slide_wipes);
   g_test_add_func("/step/missing-domain", test_missing_domain);
   return g_test_run();
 }

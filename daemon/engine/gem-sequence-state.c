@@ -183,6 +183,9 @@ gem_sequence_state_slide(GemSequenceState *self, guint32 bos)
   }
   g_array_remove_range(self->tokens, start, dropped);
   g_byte_array_remove_range(self->routes, start, dropped);
+  /* What moved up left a copy behind it. */
+  explicit_bzero(self->tokens->data + self->tokens->len * sizeof(guint32), dropped * sizeof(guint32));
+  explicit_bzero(self->routes->data + self->routes->len, dropped);
   self->cached = 0;
   self->counted -= MIN(dropped, self->counted);
   return dropped;

@@ -1,6 +1,7 @@
 #include "plugins/router/bert/gem-bert.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* One turn on its way through the encoder. */
 typedef struct {
@@ -211,6 +212,8 @@ gem_bert_route(GemRouter *self,
   for (size_t first = 0; first < n; first += GEM_BERT_BLOCK) {
     classify_block(&turn, first, probabilities);
   }
+  /* They tell of a caller's text. */
+  explicit_bzero(x, n * self->width * sizeof *x);
   free(x);
 
   state->rows += n;

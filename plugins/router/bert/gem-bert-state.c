@@ -29,6 +29,14 @@ move_rows(const GemRouterState *state, size_t keep, size_t target_capacity, floa
   }
 }
 
+/* Keys and values tell of a caller's text: wiped, not only freed. */
+static void
+free_data(GemRouterState *state)
+{
+  explicit_bzero(state->data, data_bytes(state, state->capacity));
+  free(state->data);
+}
+
 GemRouterState *
 gem_bert_state_new(GemRouter *self)
 {
@@ -66,7 +74,7 @@ gem_bert_state_copy(GemRouter *self, const GemRouterState *state)
 void
 gem_bert_state_free(GemRouter *self, GemRouterState *state)
 {
-  free(state->data);
+  free_data(state);
   free(state);
 }
 
@@ -86,7 +94,7 @@ resize(GemRouterState *state, size_t keep, size_t capacity)
     return false;
   }
   move_rows(state, keep, capacity, data);
-  free(state->data);
+  free_data(state);
   state->data = data;
   state->rows = keep;
   state->capacity = capacity;
