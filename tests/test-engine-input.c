@@ -180,7 +180,8 @@ test_text(void)
   g_autoptr(GemTestEngine) test = gem_test_engine_new();
   g_autoptr(GemSequence) sequence = NULL;
   GemGenerateOptions slide = {.slide = TRUE};
-  g_autofree char *too_long = g_strnfill(20000, 'q');
+  g_autofree char *too_long = g_strnfill(1000, 'q');
+  g_autofree char *far_too_long = g_strnfill(20000, 'q');
   guint64 count = 77;
   g_autofree char *expected = NULL;
   g_autoptr(GError) error = NULL;
@@ -195,6 +196,8 @@ test_text(void)
   check_turn_refused(sequence, too_long, NULL, GEM_ERROR_CONTEXT_EXCEEDED, expected);
   check_turn_refused(sequence, too_long, NULL, GEM_ERROR_CONTEXT_EXCEEDED, "256");
   check_turn_refused(sequence, too_long, &slide, GEM_ERROR_CONTEXT_EXCEEDED, "256");
+  /* Refused by its length alone: it is not tokenized. */
+  check_turn_refused(sequence, far_too_long, NULL, GEM_ERROR_CONTEXT_EXCEEDED, "20000 bytes needs at least");
 
   count = 77;
   g_assert_false(gem_engine_count_tokens(test->engine, CANARY "\xc3", &count, &error));

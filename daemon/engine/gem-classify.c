@@ -225,7 +225,7 @@ gem_engine_classify_async(GemEngine *self,
   if (task == NULL) {
     return;
   }
-  if (check_labels(labels, &error)) {
+  if (check_labels(labels, &error) && gem_engine_check_length(self, "the text", text, &error)) {
     tokens = gem_engine_encode(self, self->runtime->shape->ask_template, text, &error);
   }
   if (tokens != NULL && gem_engine_check_fits(self, "the text", tokens->len, &error)) {

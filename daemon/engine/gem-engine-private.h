@@ -17,6 +17,7 @@ struct _GemEngine {
   GAsyncQueue *commands;   /* main loop to engine thread */
   GemModelFiles *files;    /* outlives the runtime */
   GemTokenizer *tokenizer; /* any thread */
+  gsize longest_piece;     /* bytes of a text that one token stands for, at most */
   GPtrArray *backends;     /* of GemBackendInfo */
   char *attention;
   double threshold;
@@ -91,6 +92,10 @@ gem_wipe_array(GArray *array);
 typedef GArray GemTokenArray; /* of guint32, wiped when it goes */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTokenArray, gem_wipe_array)
 
+/* CONTEXT_EXCEEDED for a text that is too long for the context whatever its tokens are: found without
+ * tokenizing it, which the main loop has no time for. */
+gboolean
+gem_engine_check_length(GemEngine *self, const char *what, const char *text, GError **error);
 /* Ids of `text` in `ask_template` (NULL: BOS, if the model adds one, and the text). INVALID_TEXT when the
  * text is empty or no UTF-8. */
 GArray *

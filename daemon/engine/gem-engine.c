@@ -1,5 +1,7 @@
 #include "daemon/engine/gem-engine-private.h"
 
+#include <string.h>
+
 /* The longest time between two beats of an idle engine. */
 #define WAIT_MICROSECONDS     (G_USEC_PER_SEC / 2)
 #define DEFAULT_PREFILL_BLOCK 128u
@@ -188,11 +190,23 @@ engine_thread(gpointer data)
 
 /* ---- life ---- */
 
+static gsize
+find_longest_piece(GemTokenizer *tokenizer)
+{
+  gsize longest = 1;
+
+  for (guint i = 0; i < gem_tokenizer_n_tokens(tokenizer); i++) {
+    longest = MAX(longest, strlen(gem_tokenizer_token_piece(tokenizer, i)));
+  }
+  return longest;
+}
+
 /* What the main loop asks later without the engine thread. */
 static void
 keep_description(GemEngine *self, const GemEngineConfig *config)
 {
   self->tokenizer = gem_tokenizer_ref(self->runtime->tokenizer);
+  self->longest_piece = find_longest_piece(self->tokenizer);
   self->backends = gem_backend_set_list(self->runtime->backends);
   self->attention = g_strdup(gem_plugin_module_get(self->runtime->attention_module)->name);
   self->threshold = self->runtime->threshold;

@@ -82,6 +82,7 @@ drop_leading_bos(GemEngine *engine, GArray *tokens)
 
   if (tokens->len > 0 && bos != G_MAXUINT32 && g_array_index(tokens, guint32, 0) == bos) {
     g_array_remove_index(tokens, 0);
+    explicit_bzero(tokens->data + tokens->len * sizeof(guint32), sizeof(guint32)); /* the last one's copy */
   }
 }
 
@@ -128,8 +129,11 @@ static GArray *
 encode_prompt(GemSequence *sequence, const char *prompt, const GemGenerateOptions *options, GError **error)
 {
   const char *ask_template = options->raw ? NULL : sequence->engine->runtime->shape->ask_template;
-  GArray *tokens = gem_engine_encode(sequence->engine, ask_template, prompt, error);
+  GArray *tokens = NULL;
 
+  if (gem_engine_check_length(sequence->engine, "the prompt", prompt, error)) {
+    tokens = gem_engine_encode(sequence->engine, ask_template, prompt, error);
+  }
   if (tokens != NULL && sequence->tokens > 0) {
     drop_leading_bos(sequence->engine, tokens);
   }

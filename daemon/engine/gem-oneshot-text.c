@@ -73,7 +73,9 @@ gem_engine_route_async(
   if (task == NULL) {
     return;
   }
-  tokens = gem_engine_encode_plain(self, text, offsets, &error);
+  if (gem_engine_check_length(self, "the text", text, &error)) {
+    tokens = gem_engine_encode_plain(self, text, offsets, &error);
+  }
   if (tokens == NULL || !gem_engine_check_fits(self, "the text", tokens->len, &error)) {
     g_task_return_error(task, error);
     return;
@@ -194,9 +196,12 @@ start_sum(GTask *taken,
   g_autoptr(GTask) task = taken;
   GemEngine *engine = g_task_get_source_object(task);
   GError *error = NULL;
-  g_autoptr(GemTokenArray) tokens = gem_engine_encode(engine, NULL, text, &error);
+  g_autoptr(GemTokenArray) tokens = NULL;
   SumJob *job;
 
+  if (gem_engine_check_length(engine, "the text", text, &error)) {
+    tokens = gem_engine_encode(engine, NULL, text, &error);
+  }
   if (tokens == NULL || !gem_engine_check_fits(engine, "the text", tokens->len, &error)) {
     g_task_return_error(task, error);
     return;

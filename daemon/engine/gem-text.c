@@ -50,6 +50,22 @@ gem_engine_encode_plain(GemEngine *self, const char *text, GArray *offsets, GErr
 }
 
 gboolean
+gem_engine_check_length(GemEngine *self, const char *what, const char *text, GError **error)
+{
+  gsize length = strlen(text);
+  gsize fewest = length / self->longest_piece;
+
+  if (fewest > self->context_tokens) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_CONTEXT_EXCEEDED,
+                "%s of %" G_GSIZE_FORMAT " bytes needs at least %" G_GSIZE_FORMAT
+                " tokens, the context has %u",
+                what, length, fewest, self->context_tokens);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
 gem_engine_check_fits(GemEngine *self, const char *what, guint tokens, GError **error)
 {
   if (tokens > self->context_tokens) {
