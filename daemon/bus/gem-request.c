@@ -30,7 +30,7 @@ struct _GemRequest {
   gpointer data;
   gulong bye; /* handler: the caller left */
 
-  GemStream *stream; /* NULL: dropped */
+  GemStream *stream;         /* NULL: dropped */
   GemGeneration *generation; /* NULL: the engine is done */
   gboolean paused;
 
