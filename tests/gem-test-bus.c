@@ -68,7 +68,7 @@ gem_test_bus_new(void)
   text = g_strdup_printf(bus_config, self->dir, g_getenv("GEM_SOURCE_DIR"));
   config = write_file(self, "bus.conf", text);
   self->address = g_strdup_printf("unix:path=%s/bus", self->dir);
-  launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_SILENCE);
+  launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_SILENCE);
   self->bus = spawn(
       launcher, (const char *[]){"dbus-daemon", "--nofork", "--nopidfile", "--config-file", config, NULL});
   socket = g_build_filename(self->dir, "bus", NULL);
@@ -128,12 +128,15 @@ gem_test_bus_new_with_daemon(void)
 void
 gem_test_bus_spawn(GemTestBus *self, const char *model)
 {
-  g_autoptr(GSubprocessLauncher) launcher =
-      g_subprocess_launcher_new(self->pipe_errors ? G_SUBPROCESS_FLAGS_STDERR_PIPE : G_SUBPROCESS_FLAGS_NONE);
+  /* GLib writes informational lines to the standard output: they are no part of the test's report */
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
+      self->pipe_log ? G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_MERGE
+                     : G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
   g_autoptr(GPtrArray) arguments = g_ptr_array_new_with_free_func(g_free);
 
   g_assert_null(self->daemon);
   g_subprocess_launcher_setenv(launcher, "DBUS_SYSTEM_BUS_ADDRESS", self->address, TRUE);
+  g_subprocess_launcher_unsetenv(launcher, "G_MESSAGES_DEBUG"); /* g_test_init() asks for everything */
   for (gsize i = 0; self->daemon_environment != NULL && self->daemon_environment[i] != NULL; i++) {
     g_auto(GStrv) pair = g_strsplit(self->daemon_environment[i], "=", 2);
 

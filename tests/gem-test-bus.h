@@ -18,7 +18,7 @@ typedef struct {
   char *daemon_path;   /* NULL: fake-gemd */
   GStrv daemon_arguments;
   GStrv daemon_environment; /* NAME=value */
-  gboolean pipe_errors;     /* the daemon's standard error is a pipe */
+  gboolean pipe_log;        /* all that the daemon writes goes to its stdout pipe */
   gboolean guarded;         /* without --development: no debugger, no leak checker */
 } GemTestBus;
 

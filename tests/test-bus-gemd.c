@@ -440,7 +440,7 @@ test_canary(void)
   gsize length = 0;
 
   set_up(&fixture);
-  fixture.bus->pipe_errors = TRUE;
+  fixture.bus->pipe_log = TRUE;
   fixture.bus->daemon_environment = g_strsplit("G_MESSAGES_DEBUG=all", "\n", -1);
   start(&fixture, "ready");
   session = gem_test_create_session(fixture.client);
@@ -453,7 +453,7 @@ test_canary(void)
                          g_variant_new("(s@a{sv})", "canary", gem_test_options("{'domain': <'canary'>}")),
                          GEM_ERROR_UNKNOWN_DOMAIN, "*canary*");
   g_subprocess_send_signal(fixture.bus->daemon, SIGTERM);
-  g_assert_true(g_input_stream_read_all(g_subprocess_get_stderr_pipe(fixture.bus->daemon), text,
+  g_assert_true(g_input_stream_read_all(g_subprocess_get_stdout_pipe(fixture.bus->daemon), text,
                                         (1 << 20) - 1, &length, NULL, NULL));
   g_assert_cmpint(gem_test_bus_wait_exit(fixture.bus), ==, 0);
   g_assert_nonnull(strstr(text, "is loaded"));

@@ -81,15 +81,15 @@ test_unknown_model(void)
 
 /* ---- command line and configuration ---- */
 
-/* Everything that the daemon writes to standard error until it ends. */
+/* Everything that the daemon writes until it ends. */
 static char *
-read_errors(GemTestBus *bus)
+read_log(GemTestBus *bus)
 {
   char *text = g_malloc0(65536);
   gsize length = 0;
 
   g_assert_true(
-      g_input_stream_read_all(g_subprocess_get_stderr_pipe(bus->daemon), text, 65535, &length, NULL, NULL));
+      g_input_stream_read_all(g_subprocess_get_stdout_pipe(bus->daemon), text, 65535, &length, NULL, NULL));
   return text;
 }
 
@@ -98,9 +98,9 @@ check_exit(GemTestBus *bus, int status, const char *pattern)
 {
   g_autofree char *text = NULL;
 
-  bus->pipe_errors = TRUE;
+  bus->pipe_log = TRUE;
   gem_test_bus_spawn(bus, "/fake/ok");
-  text = read_errors(bus);
+  text = read_log(bus);
   g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, status);
   if (!g_pattern_match_simple(pattern, text)) {
     g_test_message("\"%s\" is not like \"%s\"", text, pattern);
@@ -388,7 +388,7 @@ test_canary(void)
   g_autofree char *text = NULL;
   g_autofree char *streamed = NULL;
 
-  bus->pipe_errors = TRUE;
+  bus->pipe_log = TRUE;
   bus->daemon_environment = g_strsplit("G_MESSAGES_DEBUG=all", "\n", -1);
   gem_test_bus_spawn(bus, "/fake/ok");
   state = gem_test_bus_wait_settled(bus);
@@ -403,7 +403,7 @@ test_canary(void)
                          g_variant_new("(s@a{sv})", "canary", gem_test_options("{'canary': <1>}")),
                          GEM_ERROR_INVALID_OPTION, "*canary*");
   g_subprocess_send_signal(bus->daemon, SIGTERM);
-  text = read_errors(bus);
+  text = read_log(bus);
   g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
   g_assert_nonnull(strstr(text, "model fake is loaded"));
   g_assert_null(strstr(text, "canary"));
