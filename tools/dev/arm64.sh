@@ -25,8 +25,22 @@ readonly enter_transparently='
   mount -t binfmt_misc none "$2/mnt" &&
   printf %s ":qemu-aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:$2/usr/bin/qemu-aarch64:F" >"$2/mnt/register" &&'
 
+# A user namespace with all users of a system in it, since some tests act as another one.
+open_namespace() {
+  local i
+  setsid setpriv --pdeathsig KILL unshare --user sleep infinity &
+  namespace_pid=$!
+  at_exit 'kill -KILL "$namespace_pid" 2>/dev/null'
+  for ((i = 0; i < 100; i++)); do
+    [ "$(readlink "/proc/$namespace_pid/ns/user")" = "$(readlink /proc/self/ns/user)" ] || break
+    sleep 0.05
+  done
+  { echo 0 0 65536 >"/proc/$namespace_pid/uid_map" && echo 0 0 65536 >"/proc/$namespace_pid/gid_map"; } 2>/dev/null
+}
+
 transparent_works() {
-  unshare --user --map-root-user --mount --pid --fork bash -c "$enter_transparently true" - - "$root" 2>/dev/null
+  open_namespace && nsenter --user --target "$namespace_pid" unshare --mount --pid --fork \
+    bash -c "$enter_transparently true" - - "$root" 2>/dev/null
 }
 
 write_cross_file() {
@@ -50,8 +64,8 @@ CROSS
 # run_inside COMMAND: in the root, with the sources bound read-only at /source.
 run_inside() {
   local namespace=() enter=
-  [ "$transparent" = no ] || namespace=(--user --map-root-user) enter=$enter_transparently
-  unshare ${namespace[@]+"${namespace[@]}"} --mount --pid --fork --kill-child bash -c "$enter"'
+  [ "$transparent" = no ] || namespace=(nsenter --user --target "$namespace_pid") enter=$enter_transparently
+  ${namespace[@]+"${namespace[@]}"} unshare --mount --pid --fork --kill-child bash -c "$enter"'
     mount --bind "$1" "$2/source" && mount -o remount,bind,ro "$2/source" &&
       exec chroot "$2" bash -c "mount -t proc proc /proc && cd /source && $3"' - \
     "$GEM_SOURCE_DIR" "$root" "$1"
