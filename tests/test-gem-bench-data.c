@@ -143,14 +143,18 @@ static GVariant *
 answer_part(const char *const *labels)
 {
   g_auto(GVariantBuilder) builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(sd)"));
-  double sum = 0;
-  guint i;
+  double mean_bytes = 0, sum = 0;
+  guint i, n = g_strv_length((GStrv)labels);
 
-  for (i = 0; labels[i] != NULL; i++) {
-    sum += exp(g_ascii_strtod(labels[i], NULL));
+  for (i = 0; i < n; i++) {
+    mean_bytes += (double)strlen(labels[i]) / n;
   }
-  for (i = 0; labels[i] != NULL; i++) {
-    g_variant_builder_add(&builder, "(sd)", labels[i], exp(g_ascii_strtod(labels[i], NULL)) / sum);
+  for (i = 0; i < n; i++) {
+    sum += exp(g_ascii_strtod(labels[i], NULL) * mean_bytes);
+  }
+  for (i = 0; i < n; i++) {
+    g_variant_builder_add(&builder, "(sd)", labels[i],
+                          exp(g_ascii_strtod(labels[i], NULL) * mean_bytes) / sum);
   }
   return g_variant_ref_sink(g_variant_builder_end(&builder));
 }

@@ -212,9 +212,9 @@ test_score(void)
 
 /* ---- classify ---- */
 
-/* Mean log-likelihood of the label after the text, everything run anew for each label. */
+/* Log-likelihood of the label after the text, for each of its bytes; everything run anew for each label. */
 static double
-expected_mean(const Scene *scene, const char *label)
+expected_by_byte(const Scene *scene, const char *label)
 {
   g_autoptr(GArray) tokens = encode(scene, scene->files->shape.ask_template, TEXT);
   guint prefix = tokens->len;
@@ -230,7 +230,7 @@ expected_mean(const Scene *scene, const char *label)
     sum +=
         reference_log_likelihood(logits + (gsize)(i - 1) * vocab, vocab, g_array_index(tokens, guint32, i));
   }
-  return sum / (tokens->len - prefix);
+  return sum / (double)strlen(label);
 }
 
 static GArray *
@@ -259,11 +259,15 @@ test_classify(void)
   g_autoptr(GArray) probabilities = classify(scene, labels);
   g_autoptr(GArray) again = classify(scene, turned);
   double expected[N];
+  double mean_bytes = 0;
   double sum = 0;
 
   g_assert_cmpuint(probabilities->len, ==, N);
   for (guint i = 0; i < N; i++) {
-    expected[i] = exp(expected_mean(scene, labels[i]));
+    mean_bytes += (double)strlen(labels[i]) / N;
+  }
+  for (guint i = 0; i < N; i++) {
+    expected[i] = exp(expected_by_byte(scene, labels[i]) * mean_bytes);
     sum += expected[i];
   }
   for (guint i = 0; i < N; i++) {

@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 /* Labels of a part beside the first. */
 #define OTHERS (GEM_BENCH_MOST_LABELS - 1)
@@ -49,15 +50,31 @@ log_probability(GVariant *answer, gsize index)
   return log(fmax(probability, DBL_MIN));
 }
 
+/* The service takes log-likelihoods to the labels' mean length: another one in each part. */
+static double
+mean_label_bytes(GVariant *answer)
+{
+  gsize i, n = g_variant_n_children(answer), bytes = 0;
+
+  for (i = 0; i < n; i++) {
+    const char *label;
+
+    g_variant_get_child(answer, i, "(&sd)", &label, NULL);
+    bytes += strlen(label);
+  }
+  return (double)bytes / (double)n;
+}
+
 void
 gem_bench_labels_take_part(GVariant *answer, guint part, double *scores)
 {
   double first = log_probability(answer, 0);
+  double mean_bytes = mean_label_bytes(answer);
   gsize i;
 
   scores[0] = 0;
   for (i = 1; i < g_variant_n_children(answer); i++) {
-    scores[part * OTHERS + i] = log_probability(answer, i) - first;
+    scores[part * OTHERS + i] = (log_probability(answer, i) - first) / mean_bytes;
   }
 }
 

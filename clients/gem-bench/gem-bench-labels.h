@@ -22,7 +22,8 @@ gem_bench_labels_count_parts(guint n);
 const char **
 gem_bench_labels_get_part(GStrv labels, guint part);
 
-/* Adds a part's answer, a(sd), to `scores` [labels]: s_i - s_first of each of the part's labels. */
+/* Adds a part's answer, a(sd), to `scores` [labels]: s_i - s_first of each of the part's labels,
+ * where s is a label's log-likelihood a byte. */
 void
 gem_bench_labels_take_part(GVariant *answer, guint part, double *scores);
 

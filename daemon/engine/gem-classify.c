@@ -13,12 +13,13 @@
 typedef struct {
   GemOneShot base;
   GPtrArray *labels;    /* of GArray of guint32 */
+  gsize *label_bytes;   /* [labels] of their text */
   guint prefix;         /* tokens before a label */
   float *prefix_logits; /* [vocab] of the prefix's last token */
   GemRouterState
       *router_after; /* what the router remembers of the prefix; NULL: nothing, or not yet copied */
   guint next;        /* the label that is run next */
-  double *means;     /* [labels] mean log-likelihood of a label's tokens */
+  double *sums;      /* [labels] log-likelihood of a label's tokens */
 } ClassifyJob;
 
 static GArray *
@@ -41,11 +42,12 @@ classify_output(GemJob *job, guint position, const float *logits)
     return;
   }
   label = label_at(self, self->next - 1);
-  self->means[self->next - 1] +=
-      gem_log_likelihood(logits, vocab, g_array_index(label, guint32, token)) / label->len;
+  self->sums[self->next - 1] += gem_log_likelihood(logits, vocab, g_array_index(label, guint32, token));
 }
 
-/* Softmax over the means. */
+/* Softmax over the log-likelihoods, each taken to the labels' mean length in bytes: labels of one length are
+ * compared by their plain likelihood. Tokens would be no measure of length: a word that the vocabulary
+ * happens to cut in two would pass for twice as long. */
 static GArray *
 make_probabilities(const ClassifyJob *self)
 {
@@ -53,17 +55,25 @@ make_probabilities(const ClassifyJob *self)
   GArray *probabilities = g_array_sized_new(FALSE, FALSE, sizeof(double), n);
   double largest = -INFINITY;
   double sum = 0;
+  double mean_bytes = 0;
 
   for (guint i = 0; i < n; i++) {
-    largest = fmax(largest, self->means[i]);
+    mean_bytes += (double)self->label_bytes[i] / n;
   }
   for (guint i = 0; i < n; i++) {
-    sum += exp(self->means[i] - largest);
-  }
-  for (guint i = 0; i < n; i++) {
-    double probability = exp(self->means[i] - largest) / sum;
+    double score = self->sums[i] * mean_bytes / (double)self->label_bytes[i];
 
-    g_array_append_val(probabilities, probability);
+    g_array_append_val(probabilities, score);
+    largest = fmax(largest, score);
+  }
+  for (guint i = 0; i < n; i++) {
+    double *value = &g_array_index(probabilities, double, i);
+
+    *value = exp(*value - largest);
+    sum += *value;
+  }
+  for (guint i = 0; i < n; i++) {
+    g_array_index(probabilities, double, i) /= sum;
   }
   return probabilities;
 }
@@ -99,9 +109,8 @@ start_label(ClassifyJob *self, GError **error)
   if (index > 0 && !wind_back(self, error)) {
     return FALSE;
   }
-  self->means[index] =
-      gem_log_likelihood(self->prefix_logits, job->runtime->shape->vocab, g_array_index(label, guint32, 0)) /
-      label->len;
+  self->sums[index] =
+      gem_log_likelihood(self->prefix_logits, job->runtime->shape->vocab, g_array_index(label, guint32, 0));
   return label->len == 1 ||
          gem_sequence_state_append(job->runtime, job->sequence, (const guint32 *)(gpointer)label->data,
                                    label->len - 1, &self->base.routing, NULL, error);
@@ -149,7 +158,8 @@ classify_end(GemJob *job, GError *error)
   }
   g_ptr_array_unref(self->labels);
   g_free(self->prefix_logits);
-  g_free(self->means);
+  g_free(self->label_bytes);
+  g_free(self->sums);
   gem_one_shot_end(job, error);
 }
 
@@ -236,7 +246,11 @@ gem_engine_classify_async(GemEngine *self,
     return;
   }
   job = g_new0(ClassifyJob, 1);
-  job->means = g_new0(double, encoded->len);
+  job->sums = g_new0(double, encoded->len);
+  job->label_bytes = g_new(gsize, encoded->len);
+  for (guint i = 0; i < encoded->len; i++) {
+    job->label_bytes[i] = strlen(labels[i]);
+  }
   job->labels = g_steal_pointer(&encoded);
   routing.causal = TRUE;
   gem_one_shot_submit(&job->base, &class, g_steal_pointer(&task), g_steal_pointer(&tokens), &routing,
