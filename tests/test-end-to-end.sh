@@ -4,10 +4,6 @@
 set -u
 
 source_dir=${GEM_SOURCE_DIR:?GEM_SOURCE_DIR is the folder of the sources}
-if [ -n "${MESON_EXE_WRAPPER:-}" ]; then
-  echo "1..0 # SKIP programs of another architecture cannot start each other"
-  exit 0
-fi
 if [ ! -f "$source_dir/models/gem-mini/manifest" ] && [ ! -x "${GEM_BUILD_DIR:-$source_dir/build}/training/gem-train" ]; then
   echo "1..0 # SKIP there is no model, and no gem-train that could make one"
   exit 0
