@@ -52,6 +52,21 @@ write_file(GemTestBus *self, const char *name, const char *text)
   return path;
 }
 
+/* The socket's file is there before anyone listens: only a connection tells. */
+static void
+wait_for_bus(const char *address)
+{
+  for (guint i = 0; i < PATIENCE_SECONDS * 100; i++) {
+    g_autoptr(GIOStream) stream = g_dbus_address_get_stream_sync(address, NULL, NULL, NULL);
+
+    if (stream != NULL) {
+      return;
+    }
+    g_usleep(10000);
+  }
+  g_error("the private bus does not listen");
+}
+
 GemTestBus *
 gem_test_bus_new(void)
 {
@@ -59,7 +74,6 @@ gem_test_bus_new(void)
   GemTestBus *self = g_new0(GemTestBus, 1);
   g_autofree char *text = NULL;
   g_autofree char *config = NULL;
-  g_autofree char *socket = NULL;
   g_autoptr(GError) error = NULL;
 
   self->dir = g_dir_make_tmp("gem-bus-XXXXXX", &error);
@@ -71,11 +85,7 @@ gem_test_bus_new(void)
   launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_SILENCE);
   self->bus = spawn(
       launcher, (const char *[]){"dbus-daemon", "--nofork", "--nopidfile", "--config-file", config, NULL});
-  socket = g_build_filename(self->dir, "bus", NULL);
-  for (guint i = 0; i < PATIENCE_SECONDS * 100 && !g_file_test(socket, G_FILE_TEST_EXISTS); i++) {
-    g_usleep(10000);
-  }
-  g_assert_true(g_file_test(socket, G_FILE_TEST_EXISTS));
+  wait_for_bus(self->address);
   return self;
 }
 

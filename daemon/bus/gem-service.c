@@ -167,11 +167,12 @@ static void
 on_settled(gpointer data)
 {
   GemService *self = data;
-  GemEngine *engine = gem_service_get_engine(self);
+  GemEngine *engine;
 
   if (self->stopping) {
     return;
   }
+  engine = gem_service_get_engine(self);
   if (engine != NULL) {
     service_export_model(self, engine);
     gem_log(LOG_NOTICE, GEM_LOG_MODEL_LOADED,
@@ -276,6 +277,10 @@ gem_service_free(GemService *self)
   /* When the bus was lost nobody stopped the service: calls may still wait. */
   gem_call_queue_run_all(self->queue);
   gem_ask_queue_stop(self->asks);
+  /* Who still waits for the model is told while it is there to be asked. */
+  if (self->model != NULL) {
+    gem_model_host_stop(self->model);
+  }
   g_clear_pointer(&self->model, gem_model_host_free);
   g_clear_pointer(&self->sessions, gem_sessions_free);
   g_clear_pointer(&self->callers, gem_callers_free);
