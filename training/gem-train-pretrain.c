@@ -12,7 +12,7 @@ typedef struct {
   GemTrainingOptions training;
   char *router;
   gint sequence, accumulate;
-  double residual_dropout, answer_weight, routed_share;
+  double residual_dropout, answer_weight, answer_least, routed_share;
   gboolean general_only;
 } PretrainOptions;
 
@@ -55,6 +55,14 @@ cluster_set_of_step(const Pretraining *self, guint64 step)
   return sets == 0 ? -1 : (sets > 1 && step % 4 == 3 ? (int)(1 + (step / 4) % (sets - 1)) : 0);
 }
 
+/* Of one of the `n` tokens of an answer: a short answer, which is a label as a rule, would else be lost among
+ * its input's tokens. */
+static float
+answer_token_weight(const PretrainOptions *options, gsize n)
+{
+  return (float)MAX(options->answer_weight, options->answer_least / (double)n);
+}
+
 static void
 append_draw(Pretraining *self, Lane *lane, GemBatch *batch, const GemDraw *draw, GemRandom *random)
 {
@@ -70,8 +78,10 @@ append_draw(Pretraining *self, Lane *lane, GemBatch *batch, const GemDraw *draw,
   gsize first = batch->n;
   gem_batch_append(batch, (const guint32 *)(gpointer)lane->window->data, lane->window->len,
                    dropped ? GEM_ROUTE_GENERAL : draw->domain, 1.0f);
-  for (gsize i = (gsize)draw->answer + shift; draw->is_task && i < lane->window->len; i++) {
-    batch->weight[first + i - 1] = (float)self->options->answer_weight; /* token i - 1 predicts token i */
+  gsize answer = (gsize)draw->answer + shift;
+  for (gsize i = answer; draw->is_task && i < lane->window->len; i++) {
+    /* token i - 1 predicts token i */
+    batch->weight[first + i - 1] = answer_token_weight(self->options, lane->window->len - answer);
   }
   /* the router reads the prompt both ways and what follows causally; a document, up to a point by chance */
   gsize n_sequences = gem_batch_n_sequences(batch);
@@ -343,7 +353,9 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
       {"residual-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->residual_dropout,
        "Share of documents run by general alone", "R"},
       {"answer-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->answer_weight,
-       "Weight of an answer's tokens in the loss", "R"},
+       "Weight of each of an answer's tokens in the loss", "R"},
+      {"answer-least", 0, 0, G_OPTION_ARG_DOUBLE, &self->answer_least,
+       "Weight that all tokens of an answer have together at least", "R"},
       {"routed-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->routed_share,
        "Last share of steps, with the router's routes and fixed centroids", "R"},
       G_OPTION_ENTRY_NULL};
@@ -359,6 +371,7 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
          gem_train_options_check("residual-dropout", self->residual_dropout, 0.0, 1.0, error) &&
          gem_train_options_check("answer-weight", self->answer_weight, 0.0, 1000.0, error) &&
+         gem_train_options_check("answer-least", self->answer_least, 0.0, 1000.0, error) &&
          gem_train_options_check("routed-share", self->routed_share, 0.0, 1.0, error);
 }
 
@@ -380,6 +393,7 @@ gem_train_pretrain_command(int argc, char **argv)
                                      .accumulate = 1,
                                      .residual_dropout = 0.2,
                                      .answer_weight = 2.0,
+                                     .answer_least = 0.0,
                                      .routed_share = 0.1};
   g_autoptr(GError) error = NULL;
   gboolean done = parse(&options, argc, argv, &error) && pretrain(&options, &error);
