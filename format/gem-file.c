@@ -28,8 +28,9 @@ open_regular(const char *path, struct stat *ret_status, GError **error)
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0 || fstat(fd, ret_status) < 0) {
     fail(error, errno, "open", path);
-    if (fd >= 0)
+    if (fd >= 0) {
       close(fd);
+    }
     return -1;
   }
   if (!S_ISREG(ret_status->st_mode)) {
@@ -45,8 +46,9 @@ gem_file_map(const char *path, GError **error)
 {
   struct stat status;
   int fd = open_regular(path, &status, error);
-  if (fd < 0)
+  if (fd < 0) {
     return NULL;
+  }
   g_autoptr(GError) cause = NULL;
   g_autoptr(GMappedFile) mapping = g_mapped_file_new_from_fd(fd, FALSE, &cause);
   close(fd);
@@ -65,12 +67,15 @@ read_all(int fd, guint8 *buffer, gsize size)
   gsize done = 0;
   while (done < size) {
     gssize got = read(fd, buffer + done, size - done);
-    if (got < 0 && errno == EINTR)
+    if (got < 0 && errno == EINTR) {
       continue;
-    if (got < 0)
+    }
+    if (got < 0) {
       return -1;
-    if (got == 0)
+    }
+    if (got == 0) {
       break;
+    }
     done += (gsize)got;
   }
   return (gssize)done;
@@ -81,8 +86,9 @@ gem_file_read(const char *path, gsize max, GError **error)
 {
   struct stat status;
   int fd = open_regular(path, &status, error);
-  if (fd < 0)
+  if (fd < 0) {
     return NULL;
+  }
   if (status.st_size < 0 || (guint64)status.st_size > max) {
     g_autofree char *name = g_filename_display_name(path);
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
@@ -108,8 +114,9 @@ gem_file_hash(const char *path, guint64 *ret_size, char **ret_sha256, GError **e
 {
   struct stat status;
   int fd = open_regular(path, &status, error);
-  if (fd < 0)
+  if (fd < 0) {
     return FALSE;
+  }
   g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
   g_autofree guint8 *chunk = g_malloc(HASH_CHUNK);
   guint64 size = 0;
@@ -120,8 +127,9 @@ gem_file_hash(const char *path, guint64 *ret_size, char **ret_sha256, GError **e
   }
   int number = errno;
   close(fd);
-  if (got < 0)
+  if (got < 0) {
     return fail(error, number, "read", path);
+  }
   *ret_size = size;
   *ret_sha256 = g_strdup(g_checksum_get_string(checksum));
   return TRUE;
@@ -136,10 +144,12 @@ write_parts(int fd, GPtrArray *parts)
     const guint8 *data = g_bytes_get_data(parts->pdata[i], &left);
     while (left > 0) {
       gssize written = write(fd, data, left);
-      if (written < 0 && errno == EINTR)
+      if (written < 0 && errno == EINTR) {
         continue;
-      if (written < 0)
+      }
+      if (written < 0) {
         return errno;
+      }
       data += written;
       left -= (gsize)written;
     }
@@ -158,8 +168,9 @@ create_beside(const char *path, char **ret_temporary)
       *ret_temporary = g_steal_pointer(&temporary);
       return fd;
     }
-    if (errno != EEXIST)
+    if (errno != EEXIST) {
       return -1;
+    }
   }
   errno = EEXIST;
   return -1;
@@ -182,16 +193,20 @@ gem_file_replace(const char *path, GPtrArray *parts, GError **error)
 {
   g_autofree char *temporary = NULL;
   int fd = create_beside(path, &temporary);
-  if (fd < 0)
+  if (fd < 0) {
     return fail(error, errno, "write", path);
+  }
 
   int number = write_parts(fd, parts);
-  if (number == 0 && fsync(fd) < 0)
+  if (number == 0 && fsync(fd) < 0) {
     number = errno;
-  if (close(fd) < 0 && number == 0)
+  }
+  if (close(fd) < 0 && number == 0) {
     number = errno;
-  if (number == 0 && rename(temporary, path) < 0)
+  }
+  if (number == 0 && rename(temporary, path) < 0) {
     number = errno;
+  }
   if (number != 0) {
     unlink(temporary);
     return fail(error, number, "write", path);

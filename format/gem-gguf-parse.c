@@ -42,8 +42,9 @@ static gboolean
 take_u32(Cursor *cursor, const char *field, guint32 *ret_value, GError **error)
 {
   const guint8 *data = NULL;
-  if (!take(cursor, 4, field, &data, error))
+  if (!take(cursor, 4, field, &data, error)) {
     return FALSE;
+  }
   *ret_value = gem_gguf_load_u32(data);
   return TRUE;
 }
@@ -52,8 +53,9 @@ static gboolean
 take_u64(Cursor *cursor, const char *field, guint64 *ret_value, GError **error)
 {
   const guint8 *data = NULL;
-  if (!take(cursor, 8, field, &data, error))
+  if (!take(cursor, 8, field, &data, error)) {
     return FALSE;
+  }
   *ret_value = gem_gguf_load_u64(data);
   return TRUE;
 }
@@ -64,8 +66,9 @@ take_string(Cursor *cursor, const char *field, const char **ret_string, gsize *r
 {
   guint64 length = 0;
   const guint8 *data = NULL;
-  if (!take_u64(cursor, field, &length, error) || !take(cursor, length, field, &data, error))
+  if (!take_u64(cursor, field, &length, error) || !take(cursor, length, field, &data, error)) {
     return FALSE;
+  }
   *ret_string = (const char *)data;
   *ret_length = (gsize)length;
   return TRUE;
@@ -77,8 +80,9 @@ take_name(Cursor *cursor, const char *field, gsize max, GError **error)
 {
   const char *string = NULL;
   gsize length = 0;
-  if (!take_string(cursor, field, &string, &length, error))
+  if (!take_string(cursor, field, &string, &length, error)) {
     return NULL;
+  }
   if (length == 0 || length > max) {
     gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                   "%" G_GSIZE_FORMAT " bytes long; 1 to %" G_GSIZE_FORMAT " are allowed", length, max);
@@ -99,23 +103,28 @@ skip_values(Cursor *cursor, GgufValueType type, guint64 count, const char *field
     for (guint64 i = 0; i < count; i++) {
       const char *string;
       gsize length;
-      if (!take_string(cursor, field, &string, &length, error))
+      if (!take_string(cursor, field, &string, &length, error)) {
         return FALSE;
+      }
     }
     return TRUE;
   }
 
   guint64 bytes;
   const guint8 *data = NULL;
-  if (!g_uint64_checked_mul(&bytes, count, gem_gguf_value_size(type)))
+  if (!g_uint64_checked_mul(&bytes, count, gem_gguf_value_size(type))) {
     return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                          "its %" G_GUINT64_FORMAT " elements overflow", count);
-  if (!take(cursor, bytes, field, &data, error))
+  }
+  if (!take(cursor, bytes, field, &data, error)) {
     return FALSE;
-  for (guint64 i = 0; type == GGUF_VALUE_BOOL && i < count; i++)
-    if (data[i] > 1)
+  }
+  for (guint64 i = 0; type == GGUF_VALUE_BOOL && i < count; i++) {
+    if (data[i] > 1) {
       return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                            "truth value %u; 0 and 1 are allowed", data[i]);
+    }
+  }
   return TRUE;
 }
 
@@ -123,21 +132,25 @@ static gboolean
 parse_value(Cursor *cursor, const char *field, GgufValue *value, GError **error)
 {
   guint32 type = 0;
-  if (!take_u32(cursor, field, &type, error))
+  if (!take_u32(cursor, field, &type, error)) {
     return FALSE;
+  }
   if (type == GGUF_VALUE_ARRAY) {
     value->is_array = TRUE;
-    if (!take_u32(cursor, field, &type, error) || !take_u64(cursor, field, &value->count, error))
+    if (!take_u32(cursor, field, &type, error) || !take_u64(cursor, field, &value->count, error)) {
       return FALSE;
-    if (type == GGUF_VALUE_ARRAY)
+    }
+    if (type == GGUF_VALUE_ARRAY) {
       return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_UNSUPPORTED, field, "an array of arrays");
+    }
   } else {
     value->is_array = FALSE;
     value->count = 1;
   }
-  if (type != GGUF_VALUE_STRING && gem_gguf_value_size(type) == 0)
+  if (type != GGUF_VALUE_STRING && gem_gguf_value_size(type) == 0) {
     return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field, "unknown value type %u",
                          type);
+  }
   value->type = (GgufValueType)type;
   value->data = cursor->data + cursor->offset;
   return skip_values(cursor, value->type, value->count, field, error);
@@ -149,15 +162,18 @@ parse_key(Cursor *cursor, guint64 index, GError **error)
   GemGguf *file = cursor->file;
   g_autofree char *name_field = g_strdup_printf("name of key %" G_GUINT64_FORMAT, index);
   g_autofree char *key = take_name(cursor, name_field, GGUF_MAX_KEY_BYTES, error);
-  if (key == NULL)
+  if (key == NULL) {
     return FALSE;
+  }
   g_autofree char *field = g_strdup_printf("key %s", key);
-  if (g_hash_table_contains(file->value_indices, key))
+  if (g_hash_table_contains(file->value_indices, key)) {
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, field, "given twice");
+  }
 
   GgufValue value = {0};
-  if (!parse_value(cursor, field, &value, error))
+  if (!parse_value(cursor, field, &value, error)) {
     return FALSE;
+  }
   value.key = g_steal_pointer(&key);
   g_hash_table_insert(file->value_indices, value.key, GUINT_TO_POINTER(file->values->len));
   g_array_append_val(file->values, value);
@@ -169,24 +185,30 @@ static gboolean
 parse_dimensions(Cursor *cursor, const char *field, GemTensor *tensor, GError **error)
 {
   guint32 n_dimensions = 0;
-  if (!take_u32(cursor, field, &n_dimensions, error))
+  if (!take_u32(cursor, field, &n_dimensions, error)) {
     return FALSE;
-  if (n_dimensions < 1 || n_dimensions > GGUF_MAX_DIMENSIONS)
+  }
+  if (n_dimensions < 1 || n_dimensions > GGUF_MAX_DIMENSIONS) {
     return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                          "%u dimensions; 1 to %d are allowed", n_dimensions, GGUF_MAX_DIMENSIONS);
+  }
   tensor->rows = 1;
   for (guint32 i = 0; i < n_dimensions; i++) {
     guint64 dimension = 0;
-    if (!take_u64(cursor, field, &dimension, error))
+    if (!take_u64(cursor, field, &dimension, error)) {
       return FALSE;
-    if (dimension == 0)
+    }
+    if (dimension == 0) {
       return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field, "dimension %u is 0", i);
+    }
     if (dimension > G_MAXSIZE ||
-        (i > 0 && !g_size_checked_mul(&tensor->rows, tensor->rows, (gsize)dimension)))
+        (i > 0 && !g_size_checked_mul(&tensor->rows, tensor->rows, (gsize)dimension))) {
       return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                            "the product of its dimensions overflows");
-    if (i == 0)
+    }
+    if (i == 0) {
       tensor->cols = (gsize)dimension;
+    }
   }
   return TRUE;
 }
@@ -196,21 +218,25 @@ static gboolean
 parse_type(Cursor *cursor, const char *field, GemTensor *tensor, GError **error)
 {
   guint32 type = 0;
-  if (!take_u32(cursor, field, &type, error))
+  if (!take_u32(cursor, field, &type, error)) {
     return FALSE;
-  if (!gem_type_is_known(type))
+  }
+  if (!gem_type_is_known(type)) {
     return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_UNSUPPORTED, field,
                          "type %u; F32, F16, Q4_0, Q8_0 and Q6_K are known here", type);
+  }
   tensor->type = (GemType)type;
-  if (tensor->cols % gem_type_block_cols(tensor->type) != 0)
+  if (tensor->cols % gem_type_block_cols(tensor->type) != 0) {
     return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                          "rows of %" G_GSIZE_FORMAT
                          " values are no multiple of %s's block of %" G_GSIZE_FORMAT,
                          tensor->cols, gem_type_name(type), gem_type_block_cols(tensor->type));
+  }
   gsize row_bytes = gem_type_row_bytes(tensor->type, tensor->cols);
-  if (row_bytes == 0 || !g_size_checked_mul(&tensor->bytes, tensor->rows, row_bytes))
+  if (row_bytes == 0 || !g_size_checked_mul(&tensor->bytes, tensor->rows, row_bytes)) {
     return gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                          "its size in bytes overflows");
+  }
   return TRUE;
 }
 
@@ -222,17 +248,20 @@ parse_tensor(Cursor *cursor, guint64 index, GArray *offsets, GError **error)
   GemGguf *file = cursor->file;
   g_autofree char *name_field = g_strdup_printf("name of tensor %" G_GUINT64_FORMAT, index);
   g_autofree char *name = take_name(cursor, name_field, GGUF_MAX_TENSOR_NAME, error);
-  if (name == NULL)
+  if (name == NULL) {
     return FALSE;
+  }
   g_autofree char *field = g_strdup_printf("tensor %s", name);
-  if (g_hash_table_contains(file->tensor_indices, name))
+  if (g_hash_table_contains(file->tensor_indices, name)) {
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, field, "given twice");
+  }
 
   GemTensor tensor = {0};
   guint64 offset = 0;
   if (!parse_dimensions(cursor, field, &tensor, error) || !parse_type(cursor, field, &tensor, error) ||
-      !take_u64(cursor, field, &offset, error))
+      !take_u64(cursor, field, &offset, error)) {
     return FALSE;
+  }
   tensor.name = g_steal_pointer(&name);
   g_hash_table_insert(file->tensor_indices, (gpointer)tensor.name, GUINT_TO_POINTER(file->tensors->len));
   g_array_append_val(file->tensors, tensor);
@@ -245,8 +274,9 @@ parse_alignment(GemGguf *file, guint64 *ret_alignment, GError **error)
 {
   const char *key = "general.alignment";
   guint64 alignment = GGUF_DEFAULT_ALIGNMENT;
-  if (gem_gguf_has_key(file, key) && !gem_gguf_get_uint(file, key, &alignment, error))
+  if (gem_gguf_has_key(file, key) && !gem_gguf_get_uint(file, key, &alignment, error)) {
     return FALSE;
+  }
   if (alignment == 0 || alignment > G_MAXUINT32 || (alignment & (alignment - 1)) != 0) {
     gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, "key general.alignment",
                   "%" G_GUINT64_FORMAT " is no power of two up to 2^31", alignment);
@@ -269,8 +299,9 @@ check_overlap(GemGguf *file, GError **error)
 {
   guint n = file->tensors->len;
   g_autoptr(GPtrArray) ordered = g_ptr_array_sized_new(n);
-  for (guint i = 0; i < n; i++)
+  for (guint i = 0; i < n; i++) {
     g_ptr_array_add(ordered, &g_array_index(file->tensors, GemTensor, i));
+  }
   g_ptr_array_sort(ordered, compare_by_data);
   for (guint i = 1; i < n; i++) {
     const GemTensor *before = ordered->pdata[i - 1];
@@ -291,8 +322,9 @@ place_tensors(Cursor *cursor, GArray *offsets, GError **error)
 {
   GemGguf *file = cursor->file;
   guint64 alignment = 0;
-  if (!parse_alignment(file, &alignment, error))
+  if (!parse_alignment(file, &alignment, error)) {
     return FALSE;
+  }
   guint64 start = ((guint64)cursor->offset + alignment - 1) / alignment * alignment;
   guint64 section = start < cursor->size ? cursor->size - start : 0;
 
@@ -300,15 +332,17 @@ place_tensors(Cursor *cursor, GArray *offsets, GError **error)
     GemTensor *tensor = &g_array_index(file->tensors, GemTensor, i);
     guint64 offset = g_array_index(offsets, guint64, i);
     g_autofree char *field = g_strdup_printf("tensor %s", tensor->name);
-    if (offset % alignment != 0)
+    if (offset % alignment != 0) {
       return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                            "offset %" G_GUINT64_FORMAT " is no multiple of the alignment %" G_GUINT64_FORMAT,
                            offset, alignment);
-    if (offset > section || tensor->bytes > section - offset)
+    }
+    if (offset > section || tensor->bytes > section - offset) {
       return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                            "%" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT
                            ", but the data section has only %" G_GUINT64_FORMAT,
                            tensor->bytes, offset, section);
+    }
     tensor->data = cursor->data + start + offset;
   }
   return check_overlap(file, error);
@@ -321,34 +355,44 @@ parse_header(Cursor *cursor, guint64 *ret_tensors, guint64 *ret_keys, GError **e
   GemGguf *file = cursor->file;
   const guint8 *magic = NULL;
   guint32 version = 0;
-  if (!take(cursor, 4, "magic", &magic, error))
+  if (!take(cursor, 4, "magic", &magic, error)) {
     return FALSE;
-  if (memcmp(magic, GGUF_MAGIC, 4) != 0)
+  }
+  if (memcmp(magic, GGUF_MAGIC, 4) != 0) {
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, "magic", "not a GGUF file");
-  if (!take_u32(cursor, "version", &version, error))
+  }
+  if (!take_u32(cursor, "version", &version, error)) {
     return FALSE;
-  if (version != 2 && version != 3)
+  }
+  if (version != 2 && version != 3) {
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_UNSUPPORTED, "version", "%u%s; 2 and 3 are known here",
                          version, version != 0 && (version & 0xffff) == 0 ? " (a big-endian file)" : "");
+  }
 
   guint64 n_tensors = 0, n_keys = 0;
-  if (!take_u64(cursor, "tensor count", &n_tensors, error) || !take_u64(cursor, "key count", &n_keys, error))
+  if (!take_u64(cursor, "tensor count", &n_tensors, error) ||
+      !take_u64(cursor, "key count", &n_keys, error)) {
     return FALSE;
+  }
   gsize left = cursor->size - cursor->offset;
-  if (n_keys > left / LEAST_KEY_BYTES)
+  if (n_keys > left / LEAST_KEY_BYTES) {
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, "key count",
                          "%" G_GUINT64_FORMAT " keys cannot stand in %" G_GSIZE_FORMAT " bytes", n_keys,
                          left);
-  if (n_tensors > left / LEAST_TENSOR_BYTES)
+  }
+  if (n_tensors > left / LEAST_TENSOR_BYTES) {
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, "tensor count",
                          "%" G_GUINT64_FORMAT " tensors cannot stand in %" G_GSIZE_FORMAT " bytes", n_tensors,
                          left);
-  if (n_keys > MAX_KEYS)
+  }
+  if (n_keys > MAX_KEYS) {
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_UNSUPPORTED, "key count",
                          "%" G_GUINT64_FORMAT "; at most %d are read", n_keys, MAX_KEYS);
-  if (n_tensors > MAX_TENSORS)
+  }
+  if (n_tensors > MAX_TENSORS) {
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_UNSUPPORTED, "tensor count",
                          "%" G_GUINT64_FORMAT "; at most %d are read", n_tensors, MAX_TENSORS);
+  }
   *ret_tensors = n_tensors;
   *ret_keys = n_keys;
   return TRUE;
@@ -361,14 +405,19 @@ gem_gguf_parse(GemGguf *self, GError **error)
   cursor.data = g_bytes_get_data(self->bytes, &cursor.size);
 
   guint64 n_tensors = 0, n_keys = 0;
-  if (!parse_header(&cursor, &n_tensors, &n_keys, error))
+  if (!parse_header(&cursor, &n_tensors, &n_keys, error)) {
     return FALSE;
-  for (guint64 i = 0; i < n_keys; i++)
-    if (!parse_key(&cursor, i, error))
+  }
+  for (guint64 i = 0; i < n_keys; i++) {
+    if (!parse_key(&cursor, i, error)) {
       return FALSE;
+    }
+  }
   g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint64));
-  for (guint64 i = 0; i < n_tensors; i++)
-    if (!parse_tensor(&cursor, i, offsets, error))
+  for (guint64 i = 0; i < n_tensors; i++) {
+    if (!parse_tensor(&cursor, i, offsets, error)) {
       return FALSE;
+    }
+  }
   return place_tensors(&cursor, offsets, error);
 }

@@ -116,8 +116,9 @@ static const GgufValue *
 find_value(GemGguf *self, const char *key)
 {
   gpointer index;
-  if (!g_hash_table_lookup_extended(self->value_indices, key, NULL, &index))
+  if (!g_hash_table_lookup_extended(self->value_indices, key, NULL, &index)) {
     return NULL;
+  }
   return &g_array_index(self->values, GgufValue, GPOINTER_TO_UINT(index));
 }
 
@@ -147,13 +148,16 @@ gboolean
 gem_gguf_get_uint(GemGguf *self, const char *key, guint64 *ret_value, GError **error)
 {
   const GgufValue *value = require_value(self, key, FALSE, error);
-  if (value == NULL)
+  if (value == NULL) {
     return FALSE;
-  if (!type_is_integer(value->type))
+  }
+  if (!type_is_integer(value->type)) {
     return fail_key(self, key, error, "not an integer");
+  }
   guint64 bits = load_integer(value->type, value->data);
-  if (type_is_signed(value->type) && (gint64)bits < 0)
+  if (type_is_signed(value->type) && (gint64)bits < 0) {
     return fail_key(self, key, error, "negative");
+  }
   *ret_value = bits;
   return TRUE;
 }
@@ -162,10 +166,12 @@ gboolean
 gem_gguf_get_float(GemGguf *self, const char *key, double *ret_value, GError **error)
 {
   const GgufValue *value = require_value(self, key, FALSE, error);
-  if (value == NULL)
+  if (value == NULL) {
     return FALSE;
-  if (!type_is_float(value->type) && !type_is_integer(value->type))
+  }
+  if (!type_is_float(value->type) && !type_is_integer(value->type)) {
     return fail_key(self, key, error, "not a number");
+  }
   *ret_value = load_number(value->type, value->data);
   return TRUE;
 }
@@ -174,10 +180,12 @@ gboolean
 gem_gguf_get_bool(GemGguf *self, const char *key, gboolean *ret_value, GError **error)
 {
   const GgufValue *value = require_value(self, key, FALSE, error);
-  if (value == NULL)
+  if (value == NULL) {
     return FALSE;
-  if (value->type != GGUF_VALUE_BOOL)
+  }
+  if (value->type != GGUF_VALUE_BOOL) {
     return fail_key(self, key, error, "not a truth value");
+  }
   *ret_value = value->data[0] != 0;
   return TRUE;
 }
@@ -186,8 +194,9 @@ char *
 gem_gguf_get_string(GemGguf *self, const char *key, GError **error)
 {
   const GgufValue *value = require_value(self, key, FALSE, error);
-  if (value == NULL)
+  if (value == NULL) {
     return NULL;
+  }
   if (value->type != GGUF_VALUE_STRING) {
     fail_key(self, key, error, "not a string");
     return NULL;
@@ -206,8 +215,9 @@ GArray *
 gem_gguf_get_uint_array(GemGguf *self, const char *key, GError **error)
 {
   const GgufValue *value = require_value(self, key, TRUE, error);
-  if (value == NULL)
+  if (value == NULL) {
     return NULL;
+  }
   if (!type_is_integer(value->type)) {
     fail_key(self, key, error, "not an array of integers");
     return NULL;
@@ -230,8 +240,9 @@ GArray *
 gem_gguf_get_float_array(GemGguf *self, const char *key, GError **error)
 {
   const GgufValue *value = require_value(self, key, TRUE, error);
-  if (value == NULL)
+  if (value == NULL) {
     return NULL;
+  }
   if (!type_is_float(value->type)) {
     fail_key(self, key, error, "not an array of floats");
     return NULL;
@@ -249,8 +260,9 @@ GPtrArray *
 gem_gguf_get_bytes_array(GemGguf *self, const char *key, GError **error)
 {
   const GgufValue *value = require_value(self, key, TRUE, error);
-  if (value == NULL)
+  if (value == NULL) {
     return NULL;
+  }
   if (value->type != GGUF_VALUE_STRING) {
     fail_key(self, key, error, "not an array of strings");
     return NULL;
@@ -269,8 +281,9 @@ GStrv
 gem_gguf_get_string_array(GemGguf *self, const char *key, GError **error)
 {
   g_autoptr(GPtrArray) strings = gem_gguf_get_bytes_array(self, key, error);
-  if (strings == NULL)
+  if (strings == NULL) {
     return NULL;
+  }
   g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
   for (guint i = 0; i < strings->len; i++) {
     gsize length;
@@ -294,16 +307,19 @@ append_string(GString *text, const char *string, gsize length)
   g_string_append_c(text, '"');
   for (const char *p = valid; *p != '\0'; p = g_utf8_next_char(p)) {
     gunichar character = g_utf8_get_char(p);
-    if (character == '"' || character == '\\')
+    if (character == '"' || character == '\\') {
       g_string_append_c(text, '\\');
-    if (g_unichar_isprint(character))
+    }
+    if (g_unichar_isprint(character)) {
       g_string_append_unichar(text, character);
-    else
+    } else {
       g_string_append_printf(text, "\\u%04x", character);
+    }
   }
   g_string_append_c(text, '"');
-  if (length > SHOWN_CHARACTERS)
+  if (length > SHOWN_CHARACTERS) {
     g_string_append_printf(text, "... (%" G_GSIZE_FORMAT " bytes)", length);
+  }
 }
 
 /* Appends the element at `data`; `next` is where the following one starts. */
@@ -345,13 +361,15 @@ gem_gguf_key_to_string(GemGguf *self, const char *key)
   }
   g_string_append_c(text, '[');
   for (guint64 i = 0; i < MIN(value->count, SHOWN_ELEMENTS); i++) {
-    if (i > 0)
+    if (i > 0) {
       g_string_append(text, ", ");
+    }
     append_element(text, value->type, next, &next);
   }
-  if (value->count > SHOWN_ELEMENTS)
+  if (value->count > SHOWN_ELEMENTS) {
     g_string_append_printf(text, ", ... (%" G_GUINT64_FORMAT " x %s)", value->count,
                            gem_gguf_value_type_name(value->type));
+  }
   g_string_append_c(text, ']');
   return g_string_free(text, FALSE);
 }

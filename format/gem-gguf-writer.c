@@ -55,8 +55,9 @@ gem_gguf_writer_new(void)
 void
 gem_gguf_writer_free(GemGgufWriter *self)
 {
-  if (self == NULL)
+  if (self == NULL) {
     return;
+  }
   g_array_unref(self->keys);
   g_array_unref(self->tensors);
   g_free(self);
@@ -90,8 +91,9 @@ static void
 put_string(GByteArray *bytes, const char *string, gsize length)
 {
   put_u64(bytes, length);
-  if (length > 0)
+  if (length > 0) {
     g_byte_array_append(bytes, (const guint8 *)string, (guint)length);
+  }
 }
 
 /* The place for a key's value, its type already written. A key that was set before gets a new value at its
@@ -154,24 +156,27 @@ void
 gem_gguf_writer_set_uint_array(GemGgufWriter *self, const char *key, const guint32 *values, gsize n)
 {
   GByteArray *bytes = start_array(self, key, GGUF_VALUE_UINT32, n);
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; i < n; i++) {
     put_u32(bytes, values[i]);
+  }
 }
 
 void
 gem_gguf_writer_set_int_array(GemGgufWriter *self, const char *key, const gint32 *values, gsize n)
 {
   GByteArray *bytes = start_array(self, key, GGUF_VALUE_INT32, n);
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; i < n; i++) {
     put_u32(bytes, (guint32)values[i]);
+  }
 }
 
 void
 gem_gguf_writer_set_float_array(GemGgufWriter *self, const char *key, const float *values, gsize n)
 {
   GByteArray *bytes = start_array(self, key, GGUF_VALUE_FLOAT32, n);
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; i < n; i++) {
     put_f32(bytes, values[i]);
+  }
 }
 
 void
@@ -190,8 +195,9 @@ gem_gguf_writer_set_string_array(GemGgufWriter *self, const char *key, const cha
 {
   gsize n = g_strv_length((GStrv)values);
   GByteArray *bytes = start_array(self, key, GGUF_VALUE_STRING, n);
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; i < n; i++) {
     put_string(bytes, values[i], strlen(values[i]));
+  }
 }
 
 /* ---- tensors ---- */
@@ -221,21 +227,27 @@ check_tensor(GemGgufWriter *self,
              GError **error)
 {
   gsize length = strlen(name);
-  if (length == 0 || length > GGUF_MAX_TENSOR_NAME)
+  if (length == 0 || length > GGUF_MAX_TENSOR_NAME) {
     return fail_tensor(error, name, "its name has %" G_GSIZE_FORMAT " bytes; 1 to %d are allowed", length,
                        GGUF_MAX_TENSOR_NAME);
-  for (guint i = 0; i < self->tensors->len; i++)
-    if (strcmp(g_array_index(self->tensors, WrittenTensor, i).name, name) == 0)
+  }
+  for (guint i = 0; i < self->tensors->len; i++) {
+    if (strcmp(g_array_index(self->tensors, WrittenTensor, i).name, name) == 0) {
       return fail_tensor(error, name, "added twice");
-  if (rows == 0 || cols == 0)
+    }
+  }
+  if (rows == 0 || cols == 0) {
     return fail_tensor(error, name, "%" G_GSIZE_FORMAT " x %" G_GSIZE_FORMAT " is empty", rows, cols);
+  }
   gsize row_bytes = gem_type_row_bytes(type, cols);
-  if (row_bytes == 0)
+  if (row_bytes == 0) {
     return fail_tensor(error, name,
                        "rows of %" G_GSIZE_FORMAT " values are no multiple of %s's block of %" G_GSIZE_FORMAT,
                        cols, gem_type_name(type), gem_type_block_cols(type));
-  if (!g_size_checked_mul(ret_bytes, rows, row_bytes))
+  }
+  if (!g_size_checked_mul(ret_bytes, rows, row_bytes)) {
     return fail_tensor(error, name, "its size in bytes overflows");
+  }
   return TRUE;
 }
 
@@ -263,19 +275,24 @@ gem_gguf_writer_add_tensor(GemGgufWriter *self,
                            GError **error)
 {
   gsize bytes;
-  if (!check_tensor(self, name, type, rows, cols, &bytes, error))
+  if (!check_tensor(self, name, type, rows, cols, &bytes, error)) {
     return FALSE;
-  for (gsize row = 0; row < rows; row++)
-    for (gsize col = 0; col < cols; col++)
-      if (!value_fits(values[row * cols + col], type))
+  }
+  for (gsize row = 0; row < rows; row++) {
+    for (gsize col = 0; col < cols; col++) {
+      if (!value_fits(values[row * cols + col], type)) {
         return fail_tensor(error, name,
                            "row %" G_GSIZE_FORMAT ", column %" G_GSIZE_FORMAT " is not finite in %s", row,
                            col, gem_type_name(type));
+      }
+    }
+  }
 
   gsize row_bytes = bytes / rows;
   guint8 *data = g_malloc(bytes);
-  for (gsize row = 0; row < rows; row++)
+  for (gsize row = 0; row < rows; row++) {
     gem_quantize_row(type, values + row * cols, data + row * row_bytes, cols);
+  }
   append_tensor(self, name, type, rows, cols, g_bytes_new_take(data, bytes));
   return TRUE;
 }
@@ -329,8 +346,9 @@ encode_head(GemGgufWriter *self)
     put_string(bytes, tensor->name, strlen(tensor->name));
     put_u32(bytes, tensor->rows == 1 ? 1 : 2);
     put_u64(bytes, tensor->cols);
-    if (tensor->rows != 1)
+    if (tensor->rows != 1) {
       put_u64(bytes, tensor->rows);
+    }
     put_u32(bytes, tensor->type);
     put_u64(bytes, offset);
     gsize size = g_bytes_get_size(tensor->data);
@@ -360,16 +378,18 @@ gem_gguf_writer_to_bytes(GemGgufWriter *self)
 {
   g_autoptr(GPtrArray) parts = encode_parts(self);
   gsize size = 0;
-  for (guint i = 0; i < parts->len; i++)
+  for (guint i = 0; i < parts->len; i++) {
     size += g_bytes_get_size(parts->pdata[i]);
+  }
 
   guint8 *file = g_malloc(size);
   guint8 *end = file;
   for (guint i = 0; i < parts->len; i++) {
     gsize length;
     const guint8 *data = g_bytes_get_data(parts->pdata[i], &length);
-    if (length > 0)
+    if (length > 0) {
       memcpy(end, data, length);
+    }
     end += length;
   }
   return g_bytes_new_take(file, size);

@@ -32,8 +32,9 @@ gem_gguf_new_from_bytes(GBytes *bytes, const char *name, GError **error)
   self->tensors = g_array_new(FALSE, FALSE, sizeof(GemTensor));
   g_array_set_clear_func(self->tensors, clear_tensor);
   self->tensor_indices = g_hash_table_new(g_str_hash, g_str_equal);
-  if (!gem_gguf_parse(self, error))
+  if (!gem_gguf_parse(self, error)) {
     return NULL;
+  }
   return g_steal_pointer(&self);
 }
 
@@ -43,8 +44,9 @@ gem_gguf_open(const char *path, GError **error)
   g_return_val_if_fail(path != NULL, NULL);
 
   g_autoptr(GBytes) bytes = gem_file_map(path, error);
-  if (bytes == NULL)
+  if (bytes == NULL) {
     return NULL;
+  }
   return gem_gguf_new_from_bytes(bytes, path, error);
 }
 
@@ -58,8 +60,9 @@ gem_gguf_ref(GemGguf *self)
 void
 gem_gguf_unref(GemGguf *self)
 {
-  if (self == NULL || !g_atomic_ref_count_dec(&self->references))
+  if (self == NULL || !g_atomic_ref_count_dec(&self->references)) {
     return;
+  }
   g_hash_table_unref(self->value_indices);
   g_hash_table_unref(self->tensor_indices);
   g_array_unref(self->values);
@@ -129,8 +132,9 @@ const GemTensor *
 gem_gguf_find_tensor(GemGguf *self, const char *name)
 {
   gpointer index;
-  if (!g_hash_table_lookup_extended(self->tensor_indices, name, NULL, &index))
+  if (!g_hash_table_lookup_extended(self->tensor_indices, name, NULL, &index)) {
     return NULL;
+  }
   return &g_array_index(self->tensors, GemTensor, GPOINTER_TO_UINT(index));
 }
 

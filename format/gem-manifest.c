@@ -35,8 +35,9 @@ manifest_entry_free(gpointer data)
 void
 gem_manifest_free(GemManifest *self)
 {
-  if (self == NULL)
+  if (self == NULL) {
     return;
+  }
   g_hash_table_unref(self->entries);
   g_strfreev(self->files);
   g_free(self->name);
@@ -112,8 +113,9 @@ static GKeyFile *
 load_key_file(GemManifest *self, const char *path, GError **error)
 {
   g_autoptr(GBytes) bytes = gem_file_read(path, MAX_MANIFEST_BYTES, error);
-  if (bytes == NULL)
+  if (bytes == NULL) {
     return NULL;
+  }
   g_autoptr(GKeyFile) key_file = g_key_file_new();
   g_autoptr(GError) cause = NULL;
   if (g_bytes_get_size(bytes) == 0) {
@@ -133,17 +135,21 @@ parse_model(GemManifest *self, GKeyFile *key_file, GError **error)
 {
   g_autofree char *format = g_key_file_get_string(key_file, MODEL_GROUP, "format", NULL);
   guint64 number = 0;
-  if (format == NULL || !g_ascii_string_to_unsigned(format, 10, 0, G_MAXUINT, &number, NULL))
+  if (format == NULL || !g_ascii_string_to_unsigned(format, 10, 0, G_MAXUINT, &number, NULL)) {
     return fail(self, error, GEM_FORMAT_ERROR_MALFORMED, "[%s] format: not a number", MODEL_GROUP);
-  if (number != MANIFEST_FORMAT)
+  }
+  if (number != MANIFEST_FORMAT) {
     return fail(self, error, GEM_FORMAT_ERROR_UNSUPPORTED,
                 "[%s] format: %" G_GUINT64_FORMAT "; %d is known here", MODEL_GROUP, number, MANIFEST_FORMAT);
+  }
   self->name = g_key_file_get_string(key_file, MODEL_GROUP, "name", NULL);
-  if (self->name == NULL || !name_is_plain(self->name))
+  if (self->name == NULL || !name_is_plain(self->name)) {
     return fail(self, error, GEM_FORMAT_ERROR_MALFORMED, "[%s] name: missing or not plain", MODEL_GROUP);
+  }
   self->files = g_key_file_get_string_list(key_file, MODEL_GROUP, "files", NULL, NULL);
-  if (self->files == NULL || self->files[0] == NULL)
+  if (self->files == NULL || self->files[0] == NULL) {
     return fail(self, error, GEM_FORMAT_ERROR_MALFORMED, "[%s] files: missing or empty", MODEL_GROUP);
+  }
   return TRUE;
 }
 
@@ -151,20 +157,24 @@ parse_model(GemManifest *self, GKeyFile *key_file, GError **error)
 static gboolean
 parse_entry(GemManifest *self, GKeyFile *key_file, const char *file, GError **error)
 {
-  if (!file_name_is_plain(file))
+  if (!file_name_is_plain(file)) {
     return fail(self, error, GEM_FORMAT_ERROR_MALFORMED, "[%s] files: a name that is not plain", MODEL_GROUP);
-  if (gem_manifest_has_file(self, file))
+  }
+  if (gem_manifest_has_file(self, file)) {
     return fail(self, error, GEM_FORMAT_ERROR_MALFORMED, "[%s] files: %s is named twice", MODEL_GROUP, file);
+  }
 
   g_autofree char *size = g_key_file_get_string(key_file, file, "size", NULL);
   guint64 bytes = 0;
-  if (size == NULL || !g_ascii_string_to_unsigned(size, 10, 0, G_MAXINT64, &bytes, NULL))
+  if (size == NULL || !g_ascii_string_to_unsigned(size, 10, 0, G_MAXINT64, &bytes, NULL)) {
     return fail(self, error, GEM_FORMAT_ERROR_MALFORMED, "[%s] size: not a number of bytes", file);
+  }
   g_autofree char *sha256 = g_key_file_get_string(key_file, file, "sha256", NULL);
   if (sha256 == NULL || strlen(sha256) != SHA256_DIGITS ||
-      strspn(sha256, "0123456789abcdef") != SHA256_DIGITS)
+      strspn(sha256, "0123456789abcdef") != SHA256_DIGITS) {
     return fail(self, error, GEM_FORMAT_ERROR_MALFORMED, "[%s] sha256: not %d digits 0-9 a-f", file,
                 SHA256_DIGITS);
+  }
 
   ManifestEntry *entry = g_new0(ManifestEntry, 1);
   entry->size = bytes;
@@ -183,11 +193,14 @@ gem_manifest_load(const char *dir, GError **error)
   self->entries = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, manifest_entry_free);
 
   g_autoptr(GKeyFile) key_file = load_key_file(self, path, error);
-  if (key_file == NULL || !parse_model(self, key_file, error))
+  if (key_file == NULL || !parse_model(self, key_file, error)) {
     return NULL;
-  for (guint i = 0; self->files[i] != NULL; i++)
-    if (!parse_entry(self, key_file, self->files[i], error))
+  }
+  for (guint i = 0; self->files[i] != NULL; i++) {
+    if (!parse_entry(self, key_file, self->files[i], error)) {
       return NULL;
+    }
+  }
   g_auto(GStrv) groups = g_key_file_get_groups(key_file, NULL);
   for (guint i = 0; groups[i] != NULL; i++) {
     if (strcmp(groups[i], MODEL_GROUP) != 0 && !gem_manifest_has_file(self, groups[i])) {
@@ -221,13 +234,15 @@ check_entry(GemManifest *self,
             const char *sha256,
             GError **error)
 {
-  if (size != entry->size)
+  if (size != entry->size) {
     return fail(self, error, GEM_FORMAT_ERROR_MISMATCH,
                 "%s has %" G_GUINT64_FORMAT " bytes, but %" G_GUINT64_FORMAT " are listed", file, size,
                 entry->size);
-  if (strcmp(sha256, entry->sha256) != 0)
+  }
+  if (strcmp(sha256, entry->sha256) != 0) {
     return fail(self, error, GEM_FORMAT_ERROR_MISMATCH, "%s has SHA-256 %s, but %s is listed", file, sha256,
                 entry->sha256);
+  }
   return TRUE;
 }
 
@@ -247,8 +262,9 @@ gem_manifest_read(GemManifest *self, const char *file, GError **error)
 {
   g_autofree char *path = NULL;
   const ManifestEntry *entry = find_entry(self, file, &path, error);
-  if (entry == NULL)
+  if (entry == NULL) {
     return NULL;
+  }
   g_autoptr(GError) cause = NULL;
   g_autoptr(GBytes) bytes = gem_file_read(path, entry->size, &cause);
   if (g_error_matches(cause, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED)) {
@@ -261,8 +277,9 @@ gem_manifest_read(GemManifest *self, const char *file, GError **error)
     return NULL;
   }
   g_autofree char *sha256 = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, bytes);
-  if (!check_entry(self, file, entry, g_bytes_get_size(bytes), sha256, error))
+  if (!check_entry(self, file, entry, g_bytes_get_size(bytes), sha256, error)) {
     return NULL;
+  }
   return g_steal_pointer(&bytes);
 }
 
@@ -279,8 +296,9 @@ add_entry(GKeyFile *key_file, const char *dir, const char *file, GError **error)
   g_autofree char *path = g_build_filename(dir, file, NULL);
   g_autofree char *sha256 = NULL;
   guint64 size = 0;
-  if (!gem_file_hash(path, &size, &sha256, error))
+  if (!gem_file_hash(path, &size, &sha256, error)) {
     return FALSE;
+  }
   g_key_file_set_uint64(key_file, file, "size", size);
   g_key_file_set_string(key_file, file, "sha256", sha256);
   return TRUE;
@@ -297,9 +315,11 @@ gem_manifest_write(const char *dir, const char *name, const char *const *files, 
   g_key_file_set_integer(key_file, MODEL_GROUP, "format", MANIFEST_FORMAT);
   g_key_file_set_string(key_file, MODEL_GROUP, "name", name);
   g_key_file_set_string_list(key_file, MODEL_GROUP, "files", files, g_strv_length((GStrv)files));
-  for (guint i = 0; files[i] != NULL; i++)
-    if (!add_entry(key_file, dir, files[i], error))
+  for (guint i = 0; files[i] != NULL; i++) {
+    if (!add_entry(key_file, dir, files[i], error)) {
       return FALSE;
+    }
+  }
 
   gsize length = 0;
   char *text = g_key_file_to_data(key_file, &length, NULL);

@@ -8,8 +8,9 @@
 void
 gem_model_files_free(GemModelFiles *self)
 {
-  if (self == NULL)
+  if (self == NULL) {
     return;
+  }
   gem_model_shape_clear(&self->shape);
   g_clear_pointer(&self->router, gem_gguf_unref);
   g_clear_pointer(&self->general, gem_gguf_unref);
@@ -29,8 +30,9 @@ static GemGguf *
 open_listed(GemManifest *manifest, const char *file, GError **error)
 {
   g_autoptr(GBytes) bytes = gem_manifest_read(manifest, file, error);
-  if (bytes == NULL)
+  if (bytes == NULL) {
     return NULL;
+  }
   g_autofree char *path = gem_manifest_get_path(manifest, file);
   return gem_gguf_new_from_bytes(bytes, path, error);
 }
@@ -53,11 +55,13 @@ check_router_fits(GemModelFiles *self, GError **error)
     return mismatch(self->router, error, what);
   }
   g_auto(GStrv) classes = gem_gguf_get_string_array(self->router, "gemrouter.domains", error);
-  if (classes == NULL)
+  if (classes == NULL) {
     return FALSE;
-  if (!g_strv_equal((const char *const *)classes, (const char *const *)self->shape.domains))
+  }
+  if (!g_strv_equal((const char *const *)classes, (const char *const *)self->shape.domains)) {
     return mismatch(self->router, error,
                     "key gemrouter.domains: not the model's domains in the model's order");
+  }
   return TRUE;
 }
 
@@ -74,8 +78,9 @@ static gboolean
 open_folder(GemModelFiles *self, const char *dir, GError **error)
 {
   self->manifest = gem_manifest_load(dir, error);
-  if (self->manifest == NULL)
+  if (self->manifest == NULL) {
     return FALSE;
+  }
   self->name = g_strdup(gem_manifest_get_name(self->manifest));
   self->general = open_listed(self->manifest, GENERAL_FILE, error);
   return self->general != NULL && gem_model_shape_read(self->general, &self->shape, error) &&
@@ -87,13 +92,16 @@ static gboolean
 open_lone_file(GemModelFiles *self, const char *path, GError **error)
 {
   self->name = g_path_get_basename(path);
-  if (g_str_has_suffix(self->name, ".gguf"))
+  if (g_str_has_suffix(self->name, ".gguf")) {
     self->name[strlen(self->name) - strlen(".gguf")] = '\0';
+  }
   self->general = gem_gguf_open(path, error);
-  if (self->general == NULL || !gem_model_shape_read(self->general, &self->shape, error))
+  if (self->general == NULL || !gem_model_shape_read(self->general, &self->shape, error)) {
     return FALSE;
-  if (self->shape.n_domains > 0)
+  }
+  if (self->shape.n_domains > 0) {
     return mismatch(self->general, error, "a part of a model with domains: open its folder");
+  }
   return gem_model_shape_check_tensors(&self->shape, self->general, error);
 }
 
@@ -118,7 +126,8 @@ gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **e
   }
   g_autofree char *file = gem_model_pathway_file(domain);
   g_autoptr(GemGguf) pathway = open_listed(self->manifest, file, error);
-  if (pathway == NULL || !gem_pathway_check(&self->shape, domain, pathway, error))
+  if (pathway == NULL || !gem_pathway_check(&self->shape, domain, pathway, error)) {
     return NULL;
+  }
   return g_steal_pointer(&pathway);
 }

@@ -37,11 +37,13 @@ gem_model_keys_uint(
 {
   g_autofree char *key = gem_model_keys_name(keys, name);
   guint64 value = 0;
-  if (!gem_gguf_get_uint(keys->file, key, &value, error))
+  if (!gem_gguf_get_uint(keys->file, key, &value, error)) {
     return FALSE;
-  if (value < least || value > most)
+  }
+  if (value < least || value > most) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MALFORMED, name,
                                "%" G_GUINT64_FORMAT "; %u to %u are allowed", value, least, most);
+  }
   *ret_value = (guint)value;
   return TRUE;
 }
@@ -55,8 +57,9 @@ gem_model_keys_uint_or(const GemModelKeys *keys,
                        guint *ret_value,
                        GError **error)
 {
-  if (gem_model_keys_has(keys, name))
+  if (gem_model_keys_has(keys, name)) {
     return gem_model_keys_uint(keys, name, least, most, ret_value, error);
+  }
   *ret_value = absent;
   return TRUE;
 }
@@ -67,11 +70,13 @@ gem_model_keys_float(
 {
   g_autofree char *key = gem_model_keys_name(keys, name);
   double value = 0.0;
-  if (!gem_gguf_get_float(keys->file, key, &value, error))
+  if (!gem_gguf_get_float(keys->file, key, &value, error)) {
     return FALSE;
-  if (!isfinite(value) || value < least || value > most)
+  }
+  if (!isfinite(value) || value < least || value > most) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MALFORMED, name, "%g; %g to %g are allowed",
                                value, least, most);
+  }
   *ret_value = (float)value;
   return TRUE;
 }
@@ -90,8 +95,9 @@ gem_model_keys_domains(const GemModelKeys *keys, GError **error)
 {
   g_autofree char *key = gem_model_keys_name(keys, "domains");
   g_auto(GStrv) domains = gem_gguf_get_string_array(keys->file, key, error);
-  if (domains == NULL)
+  if (domains == NULL) {
     return NULL;
+  }
   guint n = g_strv_length(domains);
   if (n > GEM_MAX_DOMAINS) {
     gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_UNSUPPORTED, "domains",
@@ -121,8 +127,9 @@ gboolean
 gem_model_check_architecture(GemGguf *file, const char *architecture, GError **error)
 {
   g_autofree char *found = gem_gguf_get_string(file, "general.architecture", error);
-  if (found == NULL)
+  if (found == NULL) {
     return FALSE;
+  }
   if (strcmp(found, architecture) != 0) {
     g_autofree char *shown = gem_gguf_key_to_string(file, "general.architecture");
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MISMATCH, "key general.architecture",

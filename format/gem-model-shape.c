@@ -9,8 +9,9 @@
 void
 gem_model_shape_clear(GemModelShape *shape)
 {
-  for (guint i = 0; i < GEM_MAX_DOMAINS; i++)
+  for (guint i = 0; i < GEM_MAX_DOMAINS; i++) {
     g_clear_pointer(&shape->domains[i], g_free);
+  }
   g_clear_pointer(&shape->ask_template, g_free);
 }
 
@@ -24,22 +25,26 @@ read_vocab(const GemModelKeys *keys, GemModelShape *shape, GError **error)
   guint tokens = 0;
   if (gem_gguf_has_key(keys->file, tokens_key)) {
     g_autoptr(GPtrArray) pieces = gem_gguf_get_bytes_array(keys->file, tokens_key, error);
-    if (pieces == NULL)
+    if (pieces == NULL) {
       return FALSE;
+    }
     tokens = pieces->len;
-    if (tokens == 0 || tokens > GEM_MAX_VOCAB)
+    if (tokens == 0 || tokens > GEM_MAX_VOCAB) {
       return gem_gguf_fail(keys->file, error, GEM_FORMAT_ERROR_MALFORMED, "key tokenizer.ggml.tokens",
                            "%u tokens; 1 to %u are allowed", tokens, GEM_MAX_VOCAB);
+    }
     if (!gem_model_keys_has(keys, "vocab_size")) {
       shape->vocab = tokens;
       return TRUE;
     }
   }
-  if (!gem_model_keys_uint(keys, "vocab_size", 1, GEM_MAX_VOCAB, &shape->vocab, error))
+  if (!gem_model_keys_uint(keys, "vocab_size", 1, GEM_MAX_VOCAB, &shape->vocab, error)) {
     return FALSE;
-  if (tokens != 0 && tokens != shape->vocab)
+  }
+  if (tokens != 0 && tokens != shape->vocab) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MISMATCH, "vocab_size",
                                "%u, but the tokenizer has %u tokens", shape->vocab, tokens);
+  }
   return TRUE;
 }
 
@@ -49,28 +54,35 @@ read_heads(const GemModelKeys *keys, GemModelShape *shape, GError **error)
 {
   if (!gem_model_keys_uint(keys, "attention.head_count", 1, GEM_MAX_HEADS, &shape->heads, error) ||
       !gem_model_keys_uint_or(keys, "attention.head_count_kv", 1, shape->heads, shape->heads,
-                              &shape->kv_heads, error))
+                              &shape->kv_heads, error)) {
     return FALSE;
-  if (shape->heads % shape->kv_heads != 0)
+  }
+  if (shape->heads % shape->kv_heads != 0) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MALFORMED, "attention.head_count_kv",
                                "%u does not divide %u heads", shape->kv_heads, shape->heads);
-  if (!gem_model_keys_has(keys, "attention.key_length") && shape->width % shape->heads != 0)
+  }
+  if (!gem_model_keys_has(keys, "attention.key_length") && shape->width % shape->heads != 0) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MALFORMED, "attention.head_count",
                                "%u does not divide the width %u, and there is no attention.key_length",
                                shape->heads, shape->width);
+  }
   if (!gem_model_keys_uint_or(keys, "attention.key_length", 1, GEM_MAX_HEAD_DIM, shape->width / shape->heads,
-                              &shape->head_dim, error))
+                              &shape->head_dim, error)) {
     return FALSE;
-  if (shape->head_dim < 2 || shape->head_dim % 2 != 0 || shape->head_dim > GEM_MAX_HEAD_DIM)
+  }
+  if (shape->head_dim < 2 || shape->head_dim % 2 != 0 || shape->head_dim > GEM_MAX_HEAD_DIM) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MALFORMED, "attention.key_length",
                                "%u values a head; an even number up to %u is needed", shape->head_dim,
                                GEM_MAX_HEAD_DIM);
+  }
   if (!gem_model_keys_uint_or(keys, "rope.dimension_count", 2, shape->head_dim, shape->head_dim,
-                              &shape->rope_dim, error))
+                              &shape->rope_dim, error)) {
     return FALSE;
-  if (shape->rope_dim % 2 != 0)
+  }
+  if (shape->rope_dim % 2 != 0) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MALFORMED, "rope.dimension_count", "%u is odd",
                                shape->rope_dim);
+  }
   return TRUE;
 }
 
@@ -96,23 +108,27 @@ read_common(const GemModelKeys *keys, GemModelShape *shape, GError **error)
 static gboolean
 read_scar(const GemModelKeys *keys, GemModelShape *shape, GError **error)
 {
-  if (!gem_model_keys_has(keys, "scar.clusters"))
+  if (!gem_model_keys_has(keys, "scar.clusters")) {
     return TRUE;
+  }
   g_autofree char *key = gem_model_keys_name(keys, "scar.clusters");
   g_autoptr(GArray) sets = gem_gguf_get_uint_array(keys->file, key, error);
-  if (sets == NULL)
+  if (sets == NULL) {
     return FALSE;
-  if (sets->len > GEM_MAX_CLUSTER_SETS)
+  }
+  if (sets->len > GEM_MAX_CLUSTER_SETS) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_UNSUPPORTED, "scar.clusters",
                                "%u sets; at most %d are allowed", sets->len, GEM_MAX_CLUSTER_SETS);
+  }
   for (guint i = 0; i < sets->len; i++) {
     guint64 clusters = g_array_index(sets, guint64, i);
     guint64 most = i == 0 ? MAX_CLUSTERS : g_array_index(sets, guint64, i - 1) - 1;
-    if (clusters < 2 || clusters > most)
+    if (clusters < 2 || clusters > most) {
       return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MALFORMED, "scar.clusters",
                                  "set %u has %" G_GUINT64_FORMAT
                                  " clusters; 2 to %u are allowed, the largest set first",
                                  i, clusters, MAX_CLUSTERS);
+    }
     shape->clusters[i] = (guint)clusters;
   }
   shape->n_cluster_sets = sets->len;
@@ -122,13 +138,16 @@ read_scar(const GemModelKeys *keys, GemModelShape *shape, GError **error)
 static gboolean
 read_domains(const GemModelKeys *keys, GemModelShape *shape, GError **error)
 {
-  if (!gem_model_keys_has(keys, "domains"))
+  if (!gem_model_keys_has(keys, "domains")) {
     return TRUE;
+  }
   g_autofree GStrv domains = gem_model_keys_domains(keys, error);
-  if (domains == NULL)
+  if (domains == NULL) {
     return FALSE;
-  for (shape->n_domains = 0; domains[shape->n_domains] != NULL; shape->n_domains++)
+  }
+  for (shape->n_domains = 0; domains[shape->n_domains] != NULL; shape->n_domains++) {
     shape->domains[shape->n_domains] = domains[shape->n_domains];
+  }
   return shape->n_domains == 0 ||
          (gem_model_keys_uint(keys, "domain_feed_forward_length", 1, GEM_MAX_FEED_FORWARD, &shape->domain_ffn,
                               error) &&
@@ -141,19 +160,23 @@ read_template(const GemModelKeys *keys, GemModelShape *shape, GError **error)
 {
   const char *name = "template.ask";
   const char *slot = "{text}";
-  if (!gem_model_keys_has(keys, name))
+  if (!gem_model_keys_has(keys, name)) {
     return TRUE;
+  }
   g_autofree char *key = gem_model_keys_name(keys, name);
   shape->ask_template = gem_gguf_get_string(keys->file, key, error);
-  if (shape->ask_template == NULL)
+  if (shape->ask_template == NULL) {
     return FALSE;
-  if (strlen(shape->ask_template) > MAX_TEMPLATE_BYTES)
+  }
+  if (strlen(shape->ask_template) > MAX_TEMPLATE_BYTES) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_UNSUPPORTED, name, "longer than %d bytes",
                                MAX_TEMPLATE_BYTES);
+  }
   const char *place = strstr(shape->ask_template, slot);
-  if (place == NULL || strstr(place + 1, slot) != NULL)
+  if (place == NULL || strstr(place + 1, slot) != NULL) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MALFORMED, name, "it must hold %s exactly once",
                                slot);
+  }
   return TRUE;
 }
 
@@ -165,30 +188,37 @@ refuse_unknown_llama(const GemModelKeys *keys, const GemModelShape *shape, GErro
   g_autofree char *scaling_key = gem_model_keys_name(keys, "rope.scaling.type");
   if (gem_gguf_has_key(keys->file, scaling_key)) {
     g_autofree char *scaling = gem_gguf_get_string(keys->file, scaling_key, error);
-    if (scaling == NULL)
+    if (scaling == NULL) {
       return FALSE;
-    if (strcmp(scaling, "none") != 0)
+    }
+    if (strcmp(scaling, "none") != 0) {
       return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_UNSUPPORTED, "rope.scaling.type",
                                  "scaled positions are not known here");
+    }
   }
   float scale = 1.0f;
   if (gem_model_keys_has(keys, "rope.scale_linear") &&
-      !gem_model_keys_float(keys, "rope.scale_linear", 0.0, 1e6, &scale, error))
+      !gem_model_keys_float(keys, "rope.scale_linear", 0.0, 1e6, &scale, error)) {
     return FALSE;
-  if (scale != 1.0f && scale != 0.0f)
+  }
+  if (scale != 1.0f && scale != 0.0f) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_UNSUPPORTED, "rope.scale_linear",
                                "scaled positions are not known here");
+  }
   guint experts = 0, value_length = 0;
   if (!gem_model_keys_uint_or(keys, "expert_count", 0, G_MAXUINT, 0, &experts, error) ||
       !gem_model_keys_uint_or(keys, "attention.value_length", 0, G_MAXUINT, shape->head_dim, &value_length,
-                              error))
+                              error)) {
     return FALSE;
-  if (experts != 0)
+  }
+  if (experts != 0) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_UNSUPPORTED, "expert_count",
                                "mixtures of experts are not known here");
-  if (value_length != shape->head_dim)
+  }
+  if (value_length != shape->head_dim) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_UNSUPPORTED, "attention.value_length",
                                "%u, but keys have %u values a head", value_length, shape->head_dim);
+  }
   return TRUE;
 }
 
@@ -196,8 +226,9 @@ gboolean
 gem_model_shape_read(GemGguf *file, GemModelShape *ret_shape, GError **error)
 {
   g_autofree char *architecture = gem_gguf_get_string(file, "general.architecture", error);
-  if (architecture == NULL)
+  if (architecture == NULL) {
     return FALSE;
+  }
   gboolean is_llama = strcmp(architecture, GEM_ARCHITECTURE_LLAMA) == 0;
   if (!is_llama && strcmp(architecture, GEM_ARCHITECTURE_MODEL) != 0) {
     g_autofree char *shown = gem_gguf_key_to_string(file, "general.architecture");
@@ -207,12 +238,14 @@ gem_model_shape_read(GemGguf *file, GemModelShape *ret_shape, GError **error)
 
   GemModelKeys keys = {.file = file, .architecture = architecture};
   g_auto(GemModelShape) shape = {0};
-  if (!read_common(&keys, &shape, error))
+  if (!read_common(&keys, &shape, error)) {
     return FALSE;
+  }
   if (is_llama ? !refuse_unknown_llama(&keys, &shape, error)
                : !read_scar(&keys, &shape, error) || !read_domains(&keys, &shape, error) ||
-                     !read_template(&keys, &shape, error))
+                     !read_template(&keys, &shape, error)) {
     return FALSE;
+  }
   *ret_shape = shape;
   shape = (GemModelShape){0}; /* the strings have moved */
   return TRUE;
@@ -244,6 +277,7 @@ gem_model_shape_write(const GemModelShape *shape, GemGgufWriter *writer)
     gem_gguf_writer_set_uint(writer, "gem.domain_feed_forward_length", shape->domain_ffn);
     gem_gguf_writer_set_float(writer, "gem.router.threshold", shape->router_threshold);
   }
-  if (shape->ask_template != NULL)
+  if (shape->ask_template != NULL) {
     gem_gguf_writer_set_string(writer, "gem.template.ask", shape->ask_template);
+  }
 }

@@ -61,19 +61,22 @@ static gboolean
 check_unit_rows(GemGguf *file, const GemTensor *tensor, GError **error)
 {
   g_autofree char *field = g_strdup_printf("tensor %s", tensor->name);
-  if (tensor->type != GEM_TYPE_F32)
+  if (tensor->type != GEM_TYPE_F32) {
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_UNSUPPORTED, field, "of type %s; centroids are F32",
                          gem_type_name(tensor->type));
+  }
   g_autofree float *values = g_new(float, tensor->cols);
   for (gsize row = 0; row < tensor->rows; row++) {
     gem_dequantize_row(GEM_TYPE_F32, (const guint8 *)tensor->data + row * tensor->cols * sizeof(float),
                        values, tensor->cols);
     double square = 0.0;
-    for (gsize col = 0; col < tensor->cols; col++)
+    for (gsize col = 0; col < tensor->cols; col++) {
       square += (double)values[col] * values[col];
-    if (!(fabs(sqrt(square) - 1.0) < 1e-3))
+    }
+    if (!(fabs(sqrt(square) - 1.0) < 1e-3)) {
       return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                            "row %" G_GSIZE_FORMAT " has length %g, not 1", row, sqrt(square));
+    }
   }
   return TRUE;
 }
@@ -84,8 +87,9 @@ check_centroids(TensorCheck *check, const GemModelShape *shape, guint layer, GEr
   for (guint i = 0; i < shape->n_cluster_sets; i++) {
     g_autofree char *name = g_strdup_printf("scar_centroids_%u", shape->clusters[i]);
     const GemTensor *centroids = need_of_layer(check, layer, name, shape->clusters[i], shape->width, error);
-    if (centroids == NULL || !check_unit_rows(check->file, centroids, error))
+    if (centroids == NULL || !check_unit_rows(check->file, centroids, error)) {
       return FALSE;
+    }
   }
   return TRUE;
 }
@@ -115,11 +119,14 @@ gem_model_shape_check_tensors(const GemModelShape *shape, GemGguf *file, GError 
   tensor_check_init(&check, file);
   if (!need(&check, "token_embd.weight", shape->vocab, shape->width, error) ||
       !need(&check, "output_norm.weight", 1, shape->width, error) ||
-      (!shape->tied && !need(&check, "output.weight", shape->vocab, shape->width, error)))
+      (!shape->tied && !need(&check, "output.weight", shape->vocab, shape->width, error))) {
     return FALSE;
-  for (guint layer = 0; layer < shape->layers; layer++)
-    if (!check_model_layer(&check, shape, layer, error))
+  }
+  for (guint layer = 0; layer < shape->layers; layer++) {
+    if (!check_model_layer(&check, shape, layer, error)) {
       return FALSE;
+    }
+  }
   return refuse_others(&check, error);
 }
 
@@ -146,11 +153,14 @@ gem_router_shape_check_tensors(const GemRouterShape *shape, GemGguf *file, GErro
       (shape->embedding != shape->width &&
        !need(&check, "embedding_projection.weight", shape->width, shape->embedding, error)) ||
       !need(&check, "output_norm.weight", 1, shape->width, error) ||
-      !need(&check, "classifier.weight", shape->n_domains, shape->width, error))
+      !need(&check, "classifier.weight", shape->n_domains, shape->width, error)) {
     return FALSE;
-  for (guint layer = 0; layer < shape->layers; layer++)
-    if (!check_router_layer(&check, shape, layer, error))
+  }
+  for (guint layer = 0; layer < shape->layers; layer++) {
+    if (!check_router_layer(&check, shape, layer, error)) {
       return FALSE;
+    }
+  }
   return refuse_others(&check, error);
 }
 
@@ -159,11 +169,13 @@ static gboolean
 check_pathway_key(const GemModelKeys *keys, const char *name, guint expected, GError **error)
 {
   guint found = 0;
-  if (!gem_model_keys_uint(keys, name, 0, G_MAXUINT, &found, error))
+  if (!gem_model_keys_uint(keys, name, 0, G_MAXUINT, &found, error)) {
     return FALSE;
-  if (found != expected)
+  }
+  if (found != expected) {
     return gem_model_keys_fail(keys, error, GEM_FORMAT_ERROR_MISMATCH, name, "%u, but the model has %u",
                                found, expected);
+  }
   return TRUE;
 }
 
@@ -171,11 +183,13 @@ gboolean
 gem_pathway_check(const GemModelShape *shape, const char *domain, GemGguf *file, GError **error)
 {
   GemModelKeys keys = {.file = file, .architecture = GEM_ARCHITECTURE_PATHWAY};
-  if (!gem_model_check_architecture(file, GEM_ARCHITECTURE_PATHWAY, error))
+  if (!gem_model_check_architecture(file, GEM_ARCHITECTURE_PATHWAY, error)) {
     return FALSE;
+  }
   g_autofree char *found = gem_gguf_get_string(file, "gempathway.domain", error);
-  if (found == NULL)
+  if (found == NULL) {
     return FALSE;
+  }
   if (strcmp(found, domain) != 0) {
     g_autofree char *shown = gem_gguf_key_to_string(file, "gempathway.domain");
     return gem_model_keys_fail(&keys, error, GEM_FORMAT_ERROR_MISMATCH, "domain", "%s, but \"%s\" is needed",
@@ -183,16 +197,19 @@ gem_pathway_check(const GemModelShape *shape, const char *domain, GemGguf *file,
   }
   if (!check_pathway_key(&keys, "embedding_length", shape->width, error) ||
       !check_pathway_key(&keys, "block_count", shape->layers, error) ||
-      !check_pathway_key(&keys, "feed_forward_length", shape->domain_ffn, error))
+      !check_pathway_key(&keys, "feed_forward_length", shape->domain_ffn, error)) {
     return FALSE;
+  }
 
   g_auto(TensorCheck) check;
   tensor_check_init(&check, file);
-  for (guint layer = 0; layer < shape->layers; layer++)
+  for (guint layer = 0; layer < shape->layers; layer++) {
     if (!need_of_layer(&check, layer, "ffn_gate", shape->domain_ffn, shape->width, error) ||
         !need_of_layer(&check, layer, "ffn_up", shape->domain_ffn, shape->width, error) ||
-        !need_of_layer(&check, layer, "ffn_down", shape->width, shape->domain_ffn, error))
+        !need_of_layer(&check, layer, "ffn_down", shape->width, shape->domain_ffn, error)) {
       return FALSE;
+    }
+  }
   return refuse_others(&check, error);
 }
 

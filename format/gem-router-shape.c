@@ -12,8 +12,9 @@ gem_router_shape_read_with(GemGguf *file,
                            GemRouterShape *ret_shape,
                            GError **error)
 {
-  if (!gem_model_check_architecture(file, GEM_ARCHITECTURE_ROUTER, error))
+  if (!gem_model_check_architecture(file, GEM_ARCHITECTURE_ROUTER, error)) {
     return FALSE;
+  }
   GemModelKeys keys = {.file = file, .architecture = GEM_ARCHITECTURE_ROUTER};
   GemRouterShape shape = {0};
   if (!gem_model_keys_uint(&keys, "context_length", 1, GEM_MAX_CONTEXT, &shape.context, error) ||
@@ -24,24 +25,29 @@ gem_router_shape_read_with(GemGguf *file,
       !gem_model_keys_uint(&keys, "attention.window", 1, GEM_MAX_CONTEXT, &shape.window, error) ||
       !gem_model_keys_float(&keys, "attention.layer_norm_rms_epsilon", 1e-12, 1.0, &shape.rms_epsilon,
                             error) ||
-      !gem_model_keys_float(&keys, "rope.freq_base", 1.0, 1e9, &shape.rope_base, error))
+      !gem_model_keys_float(&keys, "rope.freq_base", 1.0, 1e9, &shape.rope_base, error)) {
     return FALSE;
-  if (shape.width % (2 * shape.heads) != 0 || shape.width / shape.heads > GEM_MAX_HEAD_DIM)
+  }
+  if (shape.width % (2 * shape.heads) != 0 || shape.width / shape.heads > GEM_MAX_HEAD_DIM) {
     return gem_model_keys_fail(&keys, error, GEM_FORMAT_ERROR_MALFORMED, "attention.head_count",
                                "%u heads do not divide the width %u into even parts up to %u", shape.heads,
                                shape.width, GEM_MAX_HEAD_DIM);
+  }
 
   g_auto(GStrv) domains = gem_model_keys_domains(&keys, error);
-  if (domains == NULL)
+  if (domains == NULL) {
     return FALSE;
+  }
   shape.n_domains = g_strv_length(domains);
-  if (shape.n_domains == 0)
+  if (shape.n_domains == 0) {
     return gem_model_keys_fail(&keys, error, GEM_FORMAT_ERROR_MALFORMED, "domains", "none");
+  }
 
   const GemTensor *embedding = gem_gguf_find_tensor(file, embedding_name);
-  if (embedding == NULL || embedding->rows > GEM_MAX_VOCAB || embedding->cols > GEM_MAX_WIDTH)
+  if (embedding == NULL || embedding->rows > GEM_MAX_VOCAB || embedding->cols > GEM_MAX_WIDTH) {
     return gem_gguf_fail(file, error, embedding ? GEM_FORMAT_ERROR_UNSUPPORTED : GEM_FORMAT_ERROR_MISSING,
                          "the embedding", embedding ? "too large" : "missing");
+  }
   shape.vocab = (guint)embedding->rows;
   shape.embedding = (guint)embedding->cols;
   *ret_shape = shape;

@@ -20,10 +20,11 @@ append_bytes(GString *text, const GByteArray *bytes)
     const gboolean is_valid = character < 0x110000;
     const gsize n = is_valid ? (gsize)(g_utf8_next_char(p) - p) : 1;
 
-    if (is_valid)
+    if (is_valid) {
       g_string_append_len(text, p, (gssize)n);
-    else
+    } else {
       g_string_append(text, REPLACEMENT_CHARACTER);
+    }
     p += n;
     left -= n;
   }

@@ -80,10 +80,12 @@ candidate_pop(GArray *heap)
   guint i = 0;
 
   for (guint child = 1; child < n; child = 2 * i + 1) {
-    if (child + 1 < n && items[child + 1].key < items[child].key)
+    if (child + 1 < n && items[child + 1].key < items[child].key) {
       child++;
-    if (last.key <= items[child].key)
+    }
+    if (last.key <= items[child].key) {
       break;
+    }
     items[i] = items[child];
     i = child;
   }
@@ -98,8 +100,9 @@ static inline void
 append_token(Encoder *self, guint32 token, gsize offset)
 {
   g_array_append_val(self->tokens, token);
-  if (self->offsets)
+  if (self->offsets) {
     g_array_append_val(self->offsets, offset);
+  }
 }
 
 /* A character without a piece: a token for each byte. */
@@ -110,8 +113,9 @@ append_character_bytes(Encoder *self, guint32 symbol, gsize offset)
   const char *bytes = is_space ? GEM_TOKENIZER_SPACE : self->text + offset;
   const gsize n = (gsize)(g_utf8_next_char(bytes) - bytes);
 
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; i < n; i++) {
     append_token(self, self->tokenizer->byte_tokens[(guint8)bytes[i]], is_space ? offset : offset + i);
+  }
 }
 
 static guint32
@@ -131,8 +135,9 @@ append_symbol(Encoder *self, guint32 symbol, guint index)
     append_character_bytes(self, symbol, offset);
     return;
   }
-  if (self->splits)
+  if (self->splits) {
     split = &g_array_index(self->splits, Split, symbol);
+  }
   if (!split || split->left == GEM_NONE) {
     append_token(self, symbol, offset);
     return;
@@ -150,12 +155,14 @@ push_pair(Encoder *self, guint32 left, guint32 right, guint32 merged)
   const Symbol *symbols = &g_array_index(self->segment, Symbol, 0);
   const GemToken *token;
 
-  if (merged == GEM_NONE)
+  if (merged == GEM_NONE) {
     return;
+  }
   token = gem_tokenizer_token(self->tokenizer, merged);
   candidate_push(self->candidates, (Candidate){(guint64)token->rank << 32 | left, right, merged});
-  if (self->splits && token->type == GEM_PIECE_UNUSED)
+  if (self->splits && token->type == GEM_PIECE_UNUSED) {
     g_array_index(self->splits, Split, merged) = (Split){symbols[left].symbol, symbols[right].symbol};
+  }
 }
 
 static void
@@ -163,8 +170,9 @@ consider_pair(Encoder *self, guint32 left, guint32 right)
 {
   const Symbol *symbols = &g_array_index(self->segment, Symbol, 0);
 
-  if (left == GEM_NONE || right == GEM_NONE)
+  if (left == GEM_NONE || right == GEM_NONE) {
     return;
+  }
   push_pair(self, left, right,
             gem_pair_table_get(&self->tokenizer->merges, symbols[left].symbol, symbols[right].symbol));
 }
@@ -190,12 +198,14 @@ merge_candidates(Encoder *self)
     Symbol *left = &symbols[index];
     Symbol *right = &symbols[top.right];
 
-    if (!is_current(self, &top, left, right))
+    if (!is_current(self, &top, left, right)) {
       continue;
+    }
     left->symbol = top.merged;
     left->next = right->next;
-    if (right->next != GEM_NONE)
+    if (right->next != GEM_NONE) {
       symbols[right->next].previous = index;
+    }
     right->symbol = DEAD;
     consider_pair(self, left->previous, index);
     consider_pair(self, index, left->next);
@@ -206,11 +216,13 @@ merge_candidates(Encoder *self)
 static void
 flush_segment(Encoder *self)
 {
-  if (self->segment->len == 0)
+  if (self->segment->len == 0) {
     return;
+  }
   merge_candidates(self);
-  for (guint32 i = 0; i != GEM_NONE; i = g_array_index(self->segment, Symbol, i).next)
+  for (guint32 i = 0; i != GEM_NONE; i = g_array_index(self->segment, Symbol, i).next) {
     append_symbol(self, g_array_index(self->segment, Symbol, i).symbol, i);
+  }
   g_array_set_size(self->segment, 0);
 }
 
@@ -227,8 +239,9 @@ read_character(const Encoder *self, Cursor *cursor, guint32 *ret_symbol)
     *ret_symbol = self->tokenizer->space_symbol;
     return TRUE;
   }
-  if (cursor->position == self->length)
+  if (cursor->position == self->length) {
     return FALSE;
+  }
   *ret_symbol =
       gem_tokenizer_character_symbol(self->tokenizer, (guchar)*p < 128 ? (gunichar)*p : g_utf8_get_char(p));
   cursor->position += (gsize)(g_utf8_next_char(p) - p);
@@ -245,8 +258,9 @@ read_user_defined(const Encoder *self, Cursor *cursor)
 
   while (read_character(self, &ahead, &symbol)) {
     node = gem_pair_table_get(&self->tokenizer->user_edges, node, symbol);
-    if (node == GEM_NONE)
+    if (node == GEM_NONE) {
       break;
+    }
     if (g_array_index(self->tokenizer->user_tokens, guint32, node) != GEM_NONE) {
       found = g_array_index(self->tokenizer->user_tokens, guint32, node);
       *cursor = ahead;
@@ -276,8 +290,9 @@ find_border(const Encoder *self, guint32 symbol)
 {
   guint32 last;
 
-  if (self->segment->len == 0)
+  if (self->segment->len == 0) {
     return NULL;
+  }
   last = g_array_index(self->segment, Symbol, self->segment->len - 1).symbol;
   return last == GEM_NONE || symbol == GEM_NONE ? NULL
                                                 : gem_pair_table_find(&self->tokenizer->merges, last, symbol);
@@ -300,11 +315,13 @@ encode_text(Encoder *self)
       append_to_segment(self, symbol, offset, GEM_NONE);
       continue;
     }
-    if (!read_character(self, &cursor, &symbol))
+    if (!read_character(self, &cursor, &symbol)) {
       break;
+    }
     border = find_border(self, symbol);
-    if (!border)
+    if (!border) {
       flush_segment(self);
+    }
     append_to_segment(self, symbol, offset, border ? border->value : GEM_NONE);
   }
   flush_segment(self);
@@ -321,8 +338,9 @@ gem_tokenizer_check_text(const char *text, gsize length, GError **error)
                 length, DEAD - 1);
     return FALSE;
   }
-  if (g_utf8_validate_len(text, length, &end))
+  if (g_utf8_validate_len(text, length, &end)) {
     return TRUE;
+  }
   g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_INVALID,
               *end == '\0' ? "the text holds a NUL at byte %" G_GSIZE_FORMAT
                            : "the text is no valid UTF-8 at byte %" G_GSIZE_FORMAT,
@@ -346,8 +364,9 @@ gem_tokenizer_encode(
   g_auto(Encoder) encoder = {.tokenizer = self, .text = text, .tokens = tokens, .offsets = offsets};
 
   encoder.length = length < 0 ? strlen(text) : (gsize)length;
-  if (!gem_tokenizer_check_text(text, encoder.length, error))
+  if (!gem_tokenizer_check_text(text, encoder.length, error)) {
     return FALSE;
+  }
 
   encoder.segment = g_array_new(FALSE, FALSE, sizeof(Symbol));
   encoder.candidates = g_array_new(FALSE, FALSE, sizeof(Candidate));

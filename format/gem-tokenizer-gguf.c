@@ -19,10 +19,12 @@ get_optional_id(GemGguf *file, const char *key, guint32 *value, GError **error)
 {
   guint64 id;
 
-  if (!gem_gguf_has_key(file, key))
+  if (!gem_gguf_has_key(file, key)) {
     return TRUE;
-  if (!gem_gguf_get_uint(file, key, &id, error))
+  }
+  if (!gem_gguf_get_uint(file, key, &id, error)) {
     return FALSE;
+  }
   if (id >= GEM_NONE) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
                 "%s: %s: %" G_GUINT64_FORMAT " is no token", gem_gguf_get_name(file), key, id);
@@ -39,16 +41,18 @@ check_kind(GemGguf *file, GError **error)
   g_autofree char *model = gem_gguf_get_string(file, KEY("model"), error);
   gboolean remove_spaces = FALSE;
 
-  if (!model)
+  if (!model) {
     return FALSE;
+  }
   if (strcmp(model, "llama") != 0) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED,
                 "%s: " KEY("model") " is \"%s\"; only \"llama\" is supported", gem_gguf_get_name(file),
                 model);
     return FALSE;
   }
-  if (!get_optional_bool(file, KEY("remove_extra_whitespaces"), &remove_spaces, error))
+  if (!get_optional_bool(file, KEY("remove_extra_whitespaces"), &remove_spaces, error)) {
     return FALSE;
+  }
   if (remove_spaces || gem_gguf_has_key(file, KEY("precompiled_charsmap"))) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED, "%s: %s is not supported",
                 gem_gguf_get_name(file),
@@ -67,8 +71,9 @@ read_pieces(GemTokenizer *self, GemGguf *file, GError **error)
 
   if (!(pieces = gem_gguf_get_bytes_array(file, KEY("tokens"), error)) ||
       !(scores = gem_gguf_get_float_array(file, KEY("scores"), error)) ||
-      !(types = gem_gguf_get_uint_array(file, KEY("token_type"), error)))
+      !(types = gem_gguf_get_uint_array(file, KEY("token_type"), error))) {
     return FALSE;
+  }
   if (scores->len != pieces->len || types->len != pieces->len) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
                 "%s: " KEY("tokens") ", .scores and .token_type have %u, %u and %u entries",
@@ -100,8 +105,9 @@ gem_tokenizer_new_from_gguf(GemGguf *file, GError **error)
       !get_optional_id(file, KEY("eos_token_id"), &self->eos, error) ||
       !get_optional_id(file, KEY("unknown_token_id"), &self->unknown, error) ||
       !get_optional_bool(file, KEY("add_bos_token"), &add_bos, error) ||
-      !get_optional_bool(file, KEY("add_space_prefix"), &self->add_dummy_prefix, error))
+      !get_optional_bool(file, KEY("add_space_prefix"), &self->add_dummy_prefix, error)) {
     return NULL;
+  }
 
   self->add_bos = add_bos && self->bos != GEM_NONE;
   if (!gem_tokenizer_finish(self, error)) {
@@ -114,8 +120,9 @@ gem_tokenizer_new_from_gguf(GemGguf *file, GError **error)
 static void
 write_id(GemGgufWriter *writer, const char *key, guint32 id)
 {
-  if (id != GEM_NONE)
+  if (id != GEM_NONE) {
     gem_gguf_writer_set_uint(writer, key, id);
+  }
 }
 
 void

@@ -84,8 +84,9 @@ read_varint(Span *span, guint64 *ret_value, GError **error)
 static gboolean
 read_bytes(Span *span, guint64 n, Span *ret_bytes, GError **error)
 {
-  if (n > span->length)
+  if (n > span->length) {
     return set_malformed(error, "a field reaches past the end");
+  }
   *ret_bytes = (Span){span->data, (gsize)n};
   span->data += n;
   span->length -= (gsize)n;
@@ -99,10 +100,12 @@ read_fixed(Span *span, gsize n, guint64 *ret_value, GError **error)
   Span bytes;
   guint64 value = 0;
 
-  if (!read_bytes(span, n, &bytes, error))
+  if (!read_bytes(span, n, &bytes, error)) {
     return FALSE;
-  for (gsize i = 0; i < n; i++)
+  }
+  for (gsize i = 0; i < n; i++) {
     value |= (guint64)bytes.data[i] << (8 * i);
+  }
   *ret_value = value;
   return TRUE;
 }
@@ -113,26 +116,31 @@ read_field(Span *span, Field *ret_field, GError **error)
   Field field = {0};
   guint64 key, length;
 
-  if (!read_varint(span, &key, error))
+  if (!read_varint(span, &key, error)) {
     return FALSE;
+  }
   field.number = key >> 3;
   field.wire = key & 7;
   switch (field.wire) {
   case WIRE_VARINT:
-    if (!read_varint(span, &field.value, error))
+    if (!read_varint(span, &field.value, error)) {
       return FALSE;
+    }
     break;
   case WIRE_FIXED64:
-    if (!read_fixed(span, 8, &field.value, error))
+    if (!read_fixed(span, 8, &field.value, error)) {
       return FALSE;
+    }
     break;
   case WIRE_FIXED32:
-    if (!read_fixed(span, 4, &field.value, error))
+    if (!read_fixed(span, 4, &field.value, error)) {
       return FALSE;
+    }
     break;
   case WIRE_BYTES:
-    if (!read_varint(span, &length, error) || !read_bytes(span, length, &field.bytes, error))
+    if (!read_varint(span, &length, error) || !read_bytes(span, length, &field.bytes, error)) {
       return FALSE;
+    }
     break;
   default:
     return set_malformed(error, "a field is of no known wire type");
@@ -151,8 +159,9 @@ read_piece(GemTokenizer *tokenizer, Span span, GError **error)
   float score = 0;
 
   while (span.length > 0) {
-    if (!read_field(&span, &field, error))
+    if (!read_field(&span, &field, error)) {
       return FALSE;
+    }
     if (field.number == PIECE_TEXT && field.wire == WIRE_BYTES) {
       piece = field.bytes;
     } else if (field.number == PIECE_SCORE && field.wire == WIRE_FIXED32) {
@@ -171,22 +180,26 @@ read_trainer(Settings *settings, Span span, GError **error)
   Field field;
 
   while (span.length > 0) {
-    if (!read_field(&span, &field, error))
+    if (!read_field(&span, &field, error)) {
       return FALSE;
-    if (field.number == TRAINER_UNK_SURFACE && field.wire == WIRE_BYTES)
+    }
+    if (field.number == TRAINER_UNK_SURFACE && field.wire == WIRE_BYTES) {
       settings->unk_surface = field.bytes;
-    if (field.wire != WIRE_VARINT)
+    }
+    if (field.wire != WIRE_VARINT) {
       continue;
-    if (field.number == TRAINER_MODEL_TYPE)
+    }
+    if (field.number == TRAINER_MODEL_TYPE) {
       settings->model_type = field.value;
-    else if (field.number == TRAINER_WHITESPACE_SUFFIX)
+    } else if (field.number == TRAINER_WHITESPACE_SUFFIX) {
       settings->whitespace_suffix = field.value != 0;
-    else if (field.number == TRAINER_BYTE_FALLBACK)
+    } else if (field.number == TRAINER_BYTE_FALLBACK) {
       settings->byte_fallback = field.value != 0;
-    else if (field.number == TRAINER_BOS_ID)
+    } else if (field.number == TRAINER_BOS_ID) {
       settings->bos = (gint32)field.value;
-    else if (field.number == TRAINER_EOS_ID)
+    } else if (field.number == TRAINER_EOS_ID) {
       settings->eos = (gint32)field.value;
+    }
   }
   return TRUE;
 }
@@ -197,18 +210,22 @@ read_normalizer(Settings *settings, Span span, GError **error)
   Field field;
 
   while (span.length > 0) {
-    if (!read_field(&span, &field, error))
+    if (!read_field(&span, &field, error)) {
       return FALSE;
-    if (field.number == NORMALIZER_CHARSMAP && field.wire == WIRE_BYTES)
+    }
+    if (field.number == NORMALIZER_CHARSMAP && field.wire == WIRE_BYTES) {
       settings->charsmap = field.bytes;
-    if (field.wire != WIRE_VARINT)
+    }
+    if (field.wire != WIRE_VARINT) {
       continue;
-    if (field.number == NORMALIZER_DUMMY_PREFIX)
+    }
+    if (field.number == NORMALIZER_DUMMY_PREFIX) {
       settings->dummy_prefix = field.value != 0;
-    else if (field.number == NORMALIZER_REMOVE_SPACES)
+    } else if (field.number == NORMALIZER_REMOVE_SPACES) {
       settings->remove_spaces = field.value != 0;
-    else if (field.number == NORMALIZER_ESCAPE_SPACES)
+    } else if (field.number == NORMALIZER_ESCAPE_SPACES) {
       settings->escape_spaces = field.value != 0;
+    }
   }
   return TRUE;
 }
@@ -219,10 +236,12 @@ read_denormalizer(Settings *settings, Span span, GError **error)
 {
   Settings denormalizer = {0};
 
-  if (!read_normalizer(&denormalizer, span, error))
+  if (!read_normalizer(&denormalizer, span, error)) {
     return FALSE;
-  if (denormalizer.charsmap.length > 0)
+  }
+  if (denormalizer.charsmap.length > 0) {
     settings->denormalizer_charsmap = denormalizer.charsmap;
+  }
   return TRUE;
 }
 
@@ -232,25 +251,28 @@ check_settings(const Settings *settings, GError **error)
   const char *surface = GEM_TOKENIZER_UNKNOWN_TEXT;
   const char *what = NULL;
 
-  if (settings->model_type != MODEL_TYPE_BPE)
+  if (settings->model_type != MODEL_TYPE_BPE) {
     what = "the model type is not BPE";
-  else if (!settings->byte_fallback)
+  } else if (!settings->byte_fallback) {
     what = "byte_fallback is off";
-  else if (settings->whitespace_suffix)
+  } else if (settings->whitespace_suffix) {
     what = "treat_whitespace_as_suffix is on";
-  else if (settings->charsmap.length > 0 || settings->denormalizer_charsmap.length > 0)
+  } else if (settings->charsmap.length > 0 || settings->denormalizer_charsmap.length > 0) {
     what = "the normalization is not `identity`";
-  else if (settings->remove_spaces)
+  } else if (settings->remove_spaces) {
     what = "remove_extra_whitespaces is on";
-  else if (!settings->escape_spaces)
+  } else if (!settings->escape_spaces) {
     what = "escape_whitespaces is off";
-  else if (settings->unk_surface.data && (settings->unk_surface.length != strlen(surface) ||
-                                          memcmp(settings->unk_surface.data, surface, strlen(surface)) != 0))
+  } else if (settings->unk_surface.data &&
+             (settings->unk_surface.length != strlen(surface) ||
+              memcmp(settings->unk_surface.data, surface, strlen(surface)) != 0)) {
     what = "unk_surface is not the usual one";
+  }
 
-  if (what)
+  if (what) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED,
                 "SentencePiece model not supported: %s", what);
+  }
   return what == NULL;
 }
 
@@ -268,23 +290,28 @@ read_model(GemTokenizer *tokenizer, Span span, GError **error)
   while (span.length > 0) {
     gboolean ok = TRUE;
 
-    if (!read_field(&span, &field, error))
+    if (!read_field(&span, &field, error)) {
       return FALSE;
-    if (field.wire != WIRE_BYTES)
+    }
+    if (field.wire != WIRE_BYTES) {
       continue;
-    if (field.number == MODEL_PIECES)
+    }
+    if (field.number == MODEL_PIECES) {
       ok = read_piece(tokenizer, field.bytes, error);
-    else if (field.number == MODEL_TRAINER)
+    } else if (field.number == MODEL_TRAINER) {
       ok = read_trainer(&settings, field.bytes, error);
-    else if (field.number == MODEL_NORMALIZER)
+    } else if (field.number == MODEL_NORMALIZER) {
       ok = read_normalizer(&settings, field.bytes, error);
-    else if (field.number == MODEL_DENORMALIZER)
+    } else if (field.number == MODEL_DENORMALIZER) {
       ok = read_denormalizer(&settings, field.bytes, error);
-    if (!ok)
+    }
+    if (!ok) {
       return FALSE;
+    }
   }
-  if (!check_settings(&settings, error))
+  if (!check_settings(&settings, error)) {
     return FALSE;
+  }
 
   tokenizer->bos = settings.bos < 0 ? GEM_NONE : (guint32)settings.bos;
   tokenizer->eos = settings.eos < 0 ? GEM_NONE : (guint32)settings.eos;

@@ -30,8 +30,9 @@ slot_for(GemPairTable *self, guint64 key)
   const gsize mask = self->n_slots - 1;
   gsize i = (key * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) >> self->shift;
 
-  while (self->slots[i].key != key && self->slots[i].key != G_MAXUINT64)
+  while (self->slots[i].key != key && self->slots[i].key != G_MAXUINT64) {
     i = (i + 1) & mask;
+  }
   return &self->slots[i];
 }
 
@@ -45,8 +46,9 @@ grow(GemPairTable *self)
   self->shift--;
   self->slots = slots_new(self->n_slots);
   for (gsize i = 0; i < n_old; i++) {
-    if (old[i].key != G_MAXUINT64)
+    if (old[i].key != G_MAXUINT64) {
       *slot_for(self, old[i].key) = old[i];
+    }
   }
 }
 
@@ -58,10 +60,12 @@ gem_pair_table_set(GemPairTable *self, guint32 first, guint32 second, guint32 va
 
   g_return_if_fail(key != G_MAXUINT64);
 
-  if ((self->n_used + 1) * 2 > self->n_slots)
+  if ((self->n_used + 1) * 2 > self->n_slots) {
     grow(self);
+  }
   slot = slot_for(self, key);
-  if (slot->key == G_MAXUINT64)
+  if (slot->key == G_MAXUINT64) {
     self->n_used++;
+  }
   *slot = (GemPairSlot){.key = key, .value = value};
 }

@@ -38,8 +38,9 @@ gem_pair_table_find(const GemPairTable *self, guint32 first, guint32 second)
 
   /* The free slot is looked for first: two unknown characters make the reserved key. */
   for (; self->slots[i].key != G_MAXUINT64; i = (i + 1) & mask) {
-    if (self->slots[i].key == key)
+    if (self->slots[i].key == key) {
       return &self->slots[i];
+    }
   }
   return NULL;
 }

@@ -30,8 +30,9 @@ find_control_at(GemTokenizer *self, const char *p)
 static gboolean
 flush_run(GemTokenizer *self, GString *run, GArray *tokens, GError **error)
 {
-  if (!gem_tokenizer_encode(self, run->str, (gssize)run->len, tokens, NULL, error))
+  if (!gem_tokenizer_encode(self, run->str, (gssize)run->len, tokens, NULL, error)) {
     return FALSE;
+  }
   g_string_truncate(run, 0);
   return TRUE;
 }
@@ -64,8 +65,9 @@ encode_filled(GemTokenizer *self, const char *ask_template, const char *text, GA
     const guint32 control = find_control_at(self, p);
 
     if (control != GEM_NONE) {
-      if (!flush_run(self, run, tokens, error))
+      if (!flush_run(self, run, tokens, error)) {
         return FALSE;
+      }
       g_array_append_val(tokens, control);
       p += strlen(gem_tokenizer_token(self, control)->piece);
     } else if (g_str_has_prefix(p, TEXT_FIELD)) {
@@ -85,19 +87,23 @@ gem_tokenizer_encode_template(
   g_autoptr(GArray) filled = g_array_new(FALSE, FALSE, sizeof(guint32));
 
   /* The text alone first, so that the offset in an error is one in the caller's text. */
-  if (!gem_tokenizer_check_text(text, strlen(text), error))
+  if (!gem_tokenizer_check_text(text, strlen(text), error)) {
     return FALSE;
+  }
 
   if (!ask_template) {
-    if (self->add_bos)
+    if (self->add_bos) {
       g_array_append_val(filled, self->bos);
-    if (!gem_tokenizer_encode(self, text, -1, filled, NULL, error))
+    }
+    if (!gem_tokenizer_encode(self, text, -1, filled, NULL, error)) {
       return FALSE;
+    }
   } else if (!check_template(ask_template, error) ||
              !encode_filled(self, ask_template, text, filled, error)) {
     return FALSE;
   }
-  if (filled->len > 0)
+  if (filled->len > 0) {
     g_array_append_vals(tokens, filled->data, filled->len);
+  }
   return TRUE;
 }

@@ -20,12 +20,14 @@ gem_tokenizer_new_empty(void)
   self->tokens = g_array_new(FALSE, FALSE, sizeof(GemToken));
   self->by_piece = g_hash_table_new(g_str_hash, g_str_equal);
   self->controls = g_array_new(FALSE, FALSE, sizeof(guint32));
-  for (guint i = 0; i < G_N_ELEMENTS(self->byte_tokens); i++)
+  for (guint i = 0; i < G_N_ELEMENTS(self->byte_tokens); i++) {
     self->byte_tokens[i] = GEM_NONE;
+  }
   self->bos = self->eos = self->unknown = GEM_NONE;
   gem_pair_table_init(&self->characters);
-  for (guint i = 0; i < G_N_ELEMENTS(self->ascii_symbols); i++)
+  for (guint i = 0; i < G_N_ELEMENTS(self->ascii_symbols); i++) {
     self->ascii_symbols[i] = GEM_NONE;
+  }
   gem_pair_table_init(&self->merges);
   gem_pair_table_init(&self->user_edges);
   self->user_tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
@@ -36,11 +38,13 @@ gem_tokenizer_new_empty(void)
 static int
 byte_of_piece(const char *piece)
 {
-  if (strlen(piece) != 6 || !g_str_has_prefix(piece, "<0x") || piece[5] != '>')
+  if (strlen(piece) != 6 || !g_str_has_prefix(piece, "<0x") || piece[5] != '>') {
     return -1;
+  }
   for (guint i = 3; i < 5; i++) {
-    if (!g_ascii_isdigit(piece[i]) && !(piece[i] >= 'A' && piece[i] <= 'F'))
+    if (!g_ascii_isdigit(piece[i]) && !(piece[i] >= 'A' && piece[i] <= 'F')) {
       return -1;
+    }
   }
   return g_ascii_xdigit_value(piece[3]) << 4 | g_ascii_xdigit_value(piece[4]);
 }
@@ -125,8 +129,9 @@ index_token(GemTokenizer *self, guint id, const GemToken *token, GError **error)
     return FALSE;
   }
   g_hash_table_insert(self->by_piece, (gpointer)token->piece, GUINT_TO_POINTER(id));
-  if (token->type == GEM_PIECE_BYTE)
+  if (token->type == GEM_PIECE_BYTE) {
     self->byte_tokens[byte] = id;
+  }
   return TRUE;
 }
 
@@ -137,19 +142,23 @@ gem_tokenizer_add_piece(
   const guint32 id = self->tokens->len;
   GemToken token = {.score = score, .type = (GemPieceType)type};
 
-  if (!check_piece(self, piece, length, score, type, error))
+  if (!check_piece(self, piece, length, score, type, error)) {
     return FALSE;
+  }
 
   token.piece = g_string_chunk_insert_len(self->strings, piece, (gssize)length);
   token.n_characters = (guint32)g_utf8_strlen(token.piece, (gssize)length);
-  if (!index_token(self, id, &token, error))
+  if (!index_token(self, id, &token, error)) {
     return FALSE;
+  }
 
   set_token_bytes(self, &token);
-  if (token.type == GEM_PIECE_UNKNOWN && self->unknown == GEM_NONE)
+  if (token.type == GEM_PIECE_UNKNOWN && self->unknown == GEM_NONE) {
     self->unknown = id;
-  if (token.type == GEM_PIECE_CONTROL)
+  }
+  if (token.type == GEM_PIECE_CONTROL) {
     g_array_append_val(self->controls, id);
+  }
   self->has_unused |= token.type == GEM_PIECE_UNUSED;
   g_array_append_val(self->tokens, token);
   return TRUE;
@@ -164,8 +173,9 @@ find_mergeable(GemTokenizer *self, const char *piece)
   gpointer value;
   GemPieceType type;
 
-  if (!g_hash_table_lookup_extended(self->by_piece, piece, NULL, &value))
+  if (!g_hash_table_lookup_extended(self->by_piece, piece, NULL, &value)) {
     return GEM_NONE;
+  }
   type = gem_tokenizer_token(self, GPOINTER_TO_UINT(value))->type;
   return type == GEM_PIECE_NORMAL || type == GEM_PIECE_UNUSED ? GPOINTER_TO_UINT(value) : GEM_NONE;
 }
@@ -177,13 +187,15 @@ intern_character(GemTokenizer *self, gunichar character)
   char utf8[7] = "";
   guint32 symbol = gem_pair_table_get(&self->characters, 0, character);
 
-  if (symbol != GEM_NONE)
+  if (symbol != GEM_NONE) {
     return symbol;
+  }
 
   g_unichar_to_utf8(character, utf8);
   symbol = find_mergeable(self, utf8);
-  if (symbol == GEM_NONE)
+  if (symbol == GEM_NONE) {
     symbol = self->tokens->len + (guint32)self->characters.n_used;
+  }
   gem_pair_table_set(&self->characters, 0, character, symbol);
   return symbol;
 }
@@ -192,8 +204,9 @@ intern_character(GemTokenizer *self, gunichar character)
 static guint32
 symbol_of_part(GemTokenizer *self, const char *part)
 {
-  if (*g_utf8_next_char(part) == '\0')
+  if (*g_utf8_next_char(part) == '\0') {
     return intern_character(self, g_utf8_get_char(part));
+  }
   return find_mergeable(self, part);
 }
 
@@ -213,15 +226,17 @@ add_merges(GemTokenizer *self, guint32 id)
     const gsize n = (gsize)(cut - piece);
     guint32 left, right;
 
-    if (!gem_pair_table_find(&self->merges, last, first))
+    if (!gem_pair_table_find(&self->merges, last, first)) {
       gem_pair_table_set(&self->merges, last, first, GEM_NONE);
+    }
 
     head[n] = '\0';
     left = symbol_of_part(self, head);
     right = symbol_of_part(self, cut);
     head[n] = piece[n];
-    if (left != GEM_NONE && right != GEM_NONE)
+    if (left != GEM_NONE && right != GEM_NONE) {
       gem_pair_table_set(&self->merges, left, right, id);
+    }
     before = cut;
   }
 }
@@ -262,8 +277,9 @@ rank_tokens(GemTokenizer *self)
   const guint n = self->tokens->len;
   g_autofree guint32 *order = g_new(guint32, n);
 
-  for (guint i = 0; i < n; i++)
+  for (guint i = 0; i < n; i++) {
     order[i] = i;
+  }
   g_qsort_with_data(order, (int)n, sizeof(*order), compare_scores, self);
   for (guint i = 0; i < n; i++) {
     GemToken *token = &g_array_index(self->tokens, GemToken, order[i]);
@@ -276,8 +292,9 @@ rank_tokens(GemTokenizer *self)
 static void
 fill_ascii_symbols(GemTokenizer *self)
 {
-  for (guint i = 0; i < G_N_ELEMENTS(self->ascii_symbols); i++)
+  for (guint i = 0; i < G_N_ELEMENTS(self->ascii_symbols); i++) {
     self->ascii_symbols[i] = gem_pair_table_get(&self->characters, 0, i);
+  }
   /* The text's spaces are read as U+2581, so that a piece with a plain space in it is never met. */
   self->ascii_symbols[' '] = self->space_symbol;
 }
@@ -285,8 +302,9 @@ fill_ascii_symbols(GemTokenizer *self)
 static gboolean
 check_special(GemTokenizer *self, const char *name, guint32 id, GError **error)
 {
-  if (id == GEM_NONE || id < self->tokens->len)
+  if (id == GEM_NONE || id < self->tokens->len) {
     return TRUE;
+  }
   g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
               "the %s token is %u, but there are %u tokens", name, id, self->tokens->len);
   return FALSE;
@@ -299,8 +317,9 @@ gem_tokenizer_finish(GemTokenizer *self, GError **error)
 
   if (!check_special(self, "beginning-of-sequence", self->bos, error) ||
       !check_special(self, "end-of-sequence", self->eos, error) ||
-      !check_special(self, "unknown", self->unknown, error))
+      !check_special(self, "unknown", self->unknown, error)) {
     return FALSE;
+  }
   for (guint i = 0; i < G_N_ELEMENTS(self->byte_tokens); i++) {
     if (self->byte_tokens[i] == GEM_NONE) {
       g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED,
@@ -315,10 +334,11 @@ gem_tokenizer_finish(GemTokenizer *self, GError **error)
   for (guint32 id = 0; id < self->tokens->len; id++) {
     const GemPieceType type = gem_tokenizer_token(self, id)->type;
 
-    if (type == GEM_PIECE_NORMAL || type == GEM_PIECE_UNUSED)
+    if (type == GEM_PIECE_NORMAL || type == GEM_PIECE_UNUSED) {
       add_merges(self, id);
-    else if (type == GEM_PIECE_USER_DEFINED)
+    } else if (type == GEM_PIECE_USER_DEFINED) {
       add_user_defined(self, id);
+    }
   }
   fill_ascii_symbols(self);
   return TRUE;

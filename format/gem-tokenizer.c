@@ -10,8 +10,9 @@ gem_tokenizer_ref(GemTokenizer *self)
 void
 gem_tokenizer_unref(GemTokenizer *self)
 {
-  if (!g_atomic_ref_count_dec(&self->ref_count))
+  if (!g_atomic_ref_count_dec(&self->ref_count)) {
     return;
+  }
   gem_pair_table_clear(&self->characters);
   gem_pair_table_clear(&self->merges);
   gem_pair_table_clear(&self->user_edges);
@@ -52,8 +53,9 @@ gem_tokenizer_find_control(GemTokenizer *self, const char *piece)
 {
   gpointer value;
 
-  if (!g_hash_table_lookup_extended(self->by_piece, piece, NULL, &value))
+  if (!g_hash_table_lookup_extended(self->by_piece, piece, NULL, &value)) {
     return GEM_NONE;
+  }
   return gem_tokenizer_is_control(self, GPOINTER_TO_UINT(value)) ? GPOINTER_TO_UINT(value) : GEM_NONE;
 }
 

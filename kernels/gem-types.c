@@ -22,9 +22,11 @@ enum { N_TYPES = sizeof(type_infos) / sizeof(type_infos[0]) };
 static const TypeInfo *
 find_info(uint32_t id)
 {
-  for (size_t i = 0; i < N_TYPES; i++)
-    if ((uint32_t)type_infos[i].type == id)
+  for (size_t i = 0; i < N_TYPES; i++) {
+    if ((uint32_t)type_infos[i].type == id) {
       return &type_infos[i];
+    }
+  }
   return NULL;
 }
 
@@ -71,11 +73,13 @@ size_t
 gem_type_row_bytes(GemType type, size_t cols)
 {
   const TypeInfo *info = find_info(type);
-  if (info == NULL || cols % info->block_cols != 0)
+  if (info == NULL || cols % info->block_cols != 0) {
     return 0;
+  }
   size_t blocks = cols / info->block_cols;
-  if (blocks > SIZE_MAX / info->block_bytes)
+  if (blocks > SIZE_MAX / info->block_bytes) {
     return 0;
+  }
   return blocks * info->block_bytes;
 }
 
@@ -93,12 +97,15 @@ gem_float_to_half(float value)
   uint16_t sign = (uint16_t)((bits >> 16) & 0x8000u);
   uint32_t magnitude = bits & 0x7fffffffu;
 
-  if (magnitude > 0x7f800000u) /* NaN stays a quiet NaN, its top fraction bits kept */
+  if (magnitude > 0x7f800000u) { /* NaN stays a quiet NaN, its top fraction bits kept */
     return (uint16_t)(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu));
-  if (magnitude >= 0x477ff000u) /* 65520 and more round to infinity */
+  }
+  if (magnitude >= 0x477ff000u) { /* 65520 and more round to infinity */
     return (uint16_t)(sign | 0x7c00u);
-  if (magnitude < 0x33000000u) /* below 2^-25 nothing is left */
+  }
+  if (magnitude < 0x33000000u) { /* below 2^-25 nothing is left */
     return sign;
+  }
 
   uint32_t kept, lost, half_way;
   if (magnitude < 0x38800000u) {
@@ -113,7 +120,8 @@ gem_float_to_half(float value)
     lost = magnitude & 0x1fffu;
     half_way = 0x1000u;
   }
-  if (lost > half_way || (lost == half_way && (kept & 1u)))
+  if (lost > half_way || (lost == half_way && (kept & 1u))) {
     kept++; /* a carry into the exponent is the right next value */
+  }
   return (uint16_t)(sign | kept);
 }

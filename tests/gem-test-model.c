@@ -120,8 +120,9 @@ new_values(ModelWriter *self, const char *name, gsize n, double gain)
 {
   g_autoptr(GRand) random = g_rand_new_with_seed(g_str_hash(name) ^ self->seed);
   float *values = g_new(float, n);
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; i < n; i++) {
     values[i] = (float)(gain * g_rand_double_range(random, -1.0, 1.0));
+  }
   return values;
 }
 
@@ -153,8 +154,9 @@ static void
 add_norm(ModelWriter *self, const char *name, gsize width)
 {
   g_autofree float *values = new_values(self, name, width, 0.1);
-  for (gsize i = 0; i < width; i++)
+  for (gsize i = 0; i < width; i++) {
     values[i] += 1.0f;
+  }
   add(self, name, GEM_TYPE_F32, 1, width, values);
 }
 
@@ -172,10 +174,12 @@ add_centroids(ModelWriter *self, guint layer, guint clusters, gsize width)
   g_autofree float *values = new_values(self, name, clusters * width, 1.0);
   for (guint row = 0; row < clusters; row++) {
     double square = 0.0;
-    for (gsize i = 0; i < width; i++)
+    for (gsize i = 0; i < width; i++) {
       square += (double)values[row * width + i] * values[row * width + i];
-    for (gsize i = 0; i < width; i++)
+    }
+    for (gsize i = 0; i < width; i++) {
       values[row * width + i] /= (float)sqrt(square);
+    }
   }
   add(self, name, GEM_TYPE_F32, clusters, width, values);
 }
@@ -191,8 +195,9 @@ add_model_tensors(ModelWriter *self, const GemModelShape *shape)
   gsize key = (gsize)shape->kv_heads * shape->head_dim;
   add_matrix(self, "token_embd.weight", shape->vocab, width, 1.0);
   add_norm(self, "output_norm.weight", width);
-  if (!shape->tied)
+  if (!shape->tied) {
     add_matrix(self, "output.weight", shape->vocab, width, 1.0);
+  }
   for (guint layer = 0; layer < shape->layers; layer++) {
     add_layer_norm(self, layer, "attn_norm", width);
     add_layer_matrix(self, layer, "attn_q", query, width);
@@ -203,8 +208,9 @@ add_model_tensors(ModelWriter *self, const GemModelShape *shape)
     add_layer_matrix(self, layer, "ffn_gate", shape->ffn, width);
     add_layer_matrix(self, layer, "ffn_up", shape->ffn, width);
     add_layer_matrix(self, layer, "ffn_down", width, shape->ffn);
-    for (guint i = 0; i < shape->n_cluster_sets; i++)
+    for (guint i = 0; i < shape->n_cluster_sets; i++) {
       add_centroids(self, layer, shape->clusters[i], width);
+    }
   }
 }
 
@@ -269,10 +275,12 @@ gem_test_model_write(const char *dir, const GemModelShape *shape, GemType type, 
   add_model_tensors(&general, shape);
   model_writer_finish(&general, dir, "general.gguf");
 
-  if (shape->n_domains > 0)
+  if (shape->n_domains > 0) {
     write_router(dir, shape, type, seed);
-  for (guint i = 0; i < shape->n_domains; i++)
+  }
+  for (guint i = 0; i < shape->n_domains; i++) {
     write_pathway(dir, shape, shape->domains[i], type, seed);
+  }
   gem_test_model_write_manifest(dir, shape);
 }
 
@@ -281,13 +289,15 @@ gem_test_model_write_manifest(const char *dir, const GemModelShape *shape)
 {
   g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
   g_strv_builder_add(builder, "general.gguf");
-  if (shape->n_domains > 0)
+  if (shape->n_domains > 0) {
     g_strv_builder_add(builder, "router.gguf");
+  }
   for (guint i = 0; i < shape->n_domains; i++) {
     g_autofree char *file = gem_model_pathway_file(shape->domains[i]);
     g_autofree char *path = g_build_filename(dir, file, NULL);
-    if (g_file_test(path, G_FILE_TEST_EXISTS))
+    if (g_file_test(path, G_FILE_TEST_EXISTS)) {
       g_strv_builder_add(builder, file);
+    }
   }
   g_auto(GStrv) files = g_strv_builder_end(builder);
   g_autoptr(GError) error = NULL;

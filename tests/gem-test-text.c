@@ -24,12 +24,14 @@ test_text_random(GRand *random, guint n)
     const gunichar character =
         (gunichar)g_rand_int_range(random, (gint32)range->first, (gint32)range->last + 1);
 
-    if (character == '\n' || character == 0x2581)
+    if (character == '\n' || character == 0x2581) {
       continue;
+    }
     g_string_append_unichar(text, character);
     /* Characters come in runs, as they do in words and indents. */
-    while (g_rand_int_range(random, 0, 3) == 0)
+    while (g_rand_int_range(random, 0, 3) == 0) {
       g_string_append_unichar(text, character);
+    }
   }
   return g_string_free(text, FALSE);
 }

@@ -48,8 +48,9 @@ gboolean
 test_vocabulary_has(TestVocabulary *self, const char *piece)
 {
   for (guint i = 0; i < self->pieces->len; i++) {
-    if (strcmp(g_array_index(self->pieces, TestPiece, i).piece, piece) == 0)
+    if (strcmp(g_array_index(self->pieces, TestPiece, i).piece, piece) == 0) {
       return TRUE;
+    }
   }
   return FALSE;
 }

@@ -32,8 +32,9 @@ new_sample(void)
   gem_gguf_writer_set_bytes_array(writer, "pieces", pieces);
 
   float values[3 * 256];
-  for (guint i = 0; i < G_N_ELEMENTS(values); i++)
+  for (guint i = 0; i < G_N_ELEMENTS(values); i++) {
     values[i] = sinf((float)i);
+  }
   for (gsize t = 0; t < G_N_ELEMENTS(all_types); t++) {
     g_autoptr(GError) error = NULL;
     g_assert_true(gem_gguf_writer_add_tensor(writer, gem_type_name(all_types[t]), all_types[t], 3, 256,
@@ -94,8 +95,9 @@ check_sample_tensors(GemGguf *file)
     g_assert_cmpuint(tensor->bytes, ==, 3 * gem_type_row_bytes(tensor->type, 256));
     float row[256], expected[256];
     guint8 packed[1024];
-    for (int i = 0; i < 256; i++)
+    for (int i = 0; i < 256; i++) {
       expected[i] = sinf((float)(512 + i));
+    }
     gem_quantize_row(tensor->type, expected, packed, 256);
     gem_dequantize_row(tensor->type, packed, expected, 256);
     gem_dequantize_row(tensor->type, (const guint8 *)tensor->data + 2 * gem_type_row_bytes(tensor->type, 256),
@@ -129,8 +131,9 @@ count_entries(const char *folder)
 {
   g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
   guint n = 0;
-  while (g_dir_read_name(dir) != NULL)
+  while (g_dir_read_name(dir) != NULL) {
     n++;
+  }
   return n;
 }
 
@@ -235,12 +238,15 @@ test_open_errors(void)
   const GemFormatError codes[] = {GEM_FORMAT_ERROR_MISSING, GEM_FORMAT_ERROR_IO, GEM_FORMAT_ERROR_IO,
                                   GEM_FORMAT_ERROR_MALFORMED};
   for (gsize i = 0; i < G_N_ELEMENTS(codes); i++) {
-    if (i == 1)
+    if (i == 1) {
       g_assert_cmpint(g_mkdir(path, 0700), ==, 0);
-    if (i == 2)
+    }
+    if (i == 2) {
       g_assert_cmpint(mkfifo(path, 0600), ==, 0);
-    if (i == 3)
+    }
+    if (i == 3) {
       g_assert_true(g_file_set_contents(path, "", 0, NULL));
+    }
     g_autoptr(GError) error = NULL;
     g_assert_null(gem_gguf_open(path, &error));
     g_assert_error(error, GEM_FORMAT_ERROR, (gint)codes[i]);
@@ -316,9 +322,10 @@ test_flipped(void)
   for (guint i = 0; i < 20000; i++) {
     g_autofree guint8 *copy = g_memdup2(data, size);
     guint flips = (guint)g_test_rand_int_range(1, 4);
-    for (guint flip = 0; flip < flips; flip++)
+    for (guint flip = 0; flip < flips; flip++) {
       copy[g_test_rand_int_range(0, (gint32)(i % 8 == 0 ? size : head))] ^=
           (guint8)(1 << g_test_rand_int_range(0, 8));
+    }
     g_autoptr(GError) error = NULL;
     g_autoptr(GemGguf) file = read_exact(copy, size, &error);
     g_assert_true((file == NULL) == (error != NULL));

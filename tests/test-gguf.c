@@ -14,8 +14,9 @@ put_u8(GByteArray *bytes, guint8 value)
 static void
 put_u32(GByteArray *bytes, guint32 value)
 {
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < 4; i++) {
     put_u8(bytes, (guint8)(value >> (8 * i)));
+  }
 }
 
 static void
@@ -46,8 +47,9 @@ craft(guint32 version, guint64 n_tensors, guint64 n_keys)
 static void
 put_padding(GByteArray *bytes, guint to)
 {
-  while (bytes->len < to)
+  while (bytes->len < to) {
     put_u8(bytes, 0);
+  }
 }
 
 /* A tensor entry with one or two dimensions (rows 0: one). */
@@ -57,8 +59,9 @@ put_tensor(GByteArray *bytes, const char *name, guint64 cols, guint64 rows, guin
   put_string(bytes, name);
   put_u32(bytes, rows == 0 ? 1 : 2);
   put_u64(bytes, cols);
-  if (rows != 0)
+  if (rows != 0) {
     put_u64(bytes, rows);
+  }
   put_u32(bytes, type);
   put_u64(bytes, offset);
 }
@@ -79,8 +82,9 @@ assert_refused(GByteArray *bytes, GemFormatError code, const char *field)
   g_autoptr(GemGguf) file = read_bytes(owned, &error);
   g_assert_null(file);
   g_assert_error(error, GEM_FORMAT_ERROR, (gint)code);
-  if (strstr(error->message, "crafted.gguf: ") == NULL || strstr(error->message, field) == NULL)
+  if (strstr(error->message, "crafted.gguf: ") == NULL || strstr(error->message, field) == NULL) {
     g_error("'%s' does not name the file and '%s'", error->message, field);
+  }
 }
 
 /* ---- header ---- */
@@ -273,8 +277,9 @@ test_tensor_entries(void)
   put_string(bytes, "cube");
   put_u32(bytes, 4);
   put_u64(bytes, 4);
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < 3; i++) {
     put_u64(bytes, G_GUINT64_CONSTANT(1) << 22);
+  }
   put_padding(bytes, 200);
   assert_refused(bytes, GEM_FORMAT_ERROR_MALFORMED, "tensor cube: the product of its dimensions overflows");
 
@@ -338,13 +343,15 @@ read_typed(void)
   const guint8 widths[13] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
   g_autoptr(GByteArray) bytes = craft(2, 0, 14);
   for (guint32 type = 0; type < 13; type++) {
-    if (widths[type] == 0)
+    if (widths[type] == 0) {
       continue;
+    }
     g_autofree char *key = g_strdup_printf("minus.%u", type);
     put_string(bytes, key);
     put_u32(bytes, type);
-    for (guint8 i = 0; i < widths[type]; i++)
+    for (guint8 i = 0; i < widths[type]; i++) {
       put_u8(bytes, type == 7 ? 1 : type == 6 || type == 12 ? (i >= widths[type] - 2 ? 0x40 : 0) : 0xff);
+    }
   }
   put_string(bytes, "bytes");
   put_u32(bytes, 8);

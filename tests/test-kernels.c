@@ -13,8 +13,9 @@ static float *
 new_random(gsize n, double scale)
 {
   float *values = g_new(float, n);
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; i < n; i++) {
     values[i] = (float)(scale * g_test_rand_double_range(-1.0, 1.0));
+  }
   return values;
 }
 
@@ -53,8 +54,9 @@ test_linear(void)
       for (gsize i = 0; i < n; i++) {
         for (gsize row = 0; row < rows; row++) {
           double expected = 0.0;
-          for (gsize col = 0; col < cols; col++)
+          for (gsize col = 0; col < cols; col++) {
             expected += (double)decoded[row * cols + col] * x[i * cols + col];
+          }
           g_assert_cmpfloat_with_epsilon(y[i * rows + row], expected, 2e-5 * sqrt((double)cols));
         }
       }
@@ -74,8 +76,9 @@ test_linear_odd(void)
     gem_kernels_reference()->linear(GEM_TYPE_F32, weights, 2, cols, x, 1, y);
     for (gsize row = 0; row < 2; row++) {
       double expected = 0.0;
-      for (gsize col = 0; col < cols; col++)
+      for (gsize col = 0; col < cols; col++) {
         expected += (double)weights[row * cols + col] * x[col];
+      }
       g_assert_cmpfloat_with_epsilon(y[row], expected, 1e-5);
     }
   }
@@ -114,11 +117,13 @@ test_rms_norm(void)
   gem_kernels_reference()->rms_norm(x, weight, n, d, (float)eps, y);
   for (gsize row = 0; row < n; row++) {
     double mean_square = 0.0;
-    for (gsize i = 0; i < d; i++)
+    for (gsize i = 0; i < d; i++) {
       mean_square += (double)x[row * d + i] * x[row * d + i] / (double)d;
-    for (gsize i = 0; i < d; i++)
+    }
+    for (gsize i = 0; i < d; i++) {
       g_assert_cmpfloat_with_epsilon(y[row * d + i], x[row * d + i] / sqrt(mean_square + eps) * weight[i],
                                      1e-5);
+    }
   }
   gem_kernels_reference()->rms_norm(x, weight, n, d, (float)eps, x);
   g_assert_cmpmem(x, n * d * sizeof(float), y, n * d * sizeof(float));
@@ -166,8 +171,9 @@ test_rope_relative(void)
     gem_kernels_reference()->rope(q_turned, &q_position, 1, 1, head_dim, head_dim, 10000.0f);
     gem_kernels_reference()->rope(k_turned, &k_position, 1, 1, head_dim, head_dim, 10000.0f);
     products[i] = 0.0;
-    for (gsize j = 0; j < head_dim; j++)
+    for (gsize j = 0; j < head_dim; j++) {
       products[i] += (double)q_turned[j] * k_turned[j];
+    }
   }
   g_assert_cmpfloat_with_epsilon(products[0], products[1], 1e-5);
 }
@@ -196,11 +202,13 @@ test_swiglu(void)
   float gate[6] = {0.0f, 1.0f, -2.0f, 50.0f, -200.0f, 0.3f};
   const float up[6] = {3.0f, 2.0f, 1.5f, -1.0f, 5.0f, 0.0f};
   float out[6], expected[6];
-  for (int i = 0; i < 6; i++)
+  for (int i = 0; i < 6; i++) {
     expected[i] = (float)((double)gate[i] / (1.0 + exp(-(double)gate[i])) * up[i]);
+  }
   gem_kernels_reference()->swiglu(gate, up, 6, out);
-  for (int i = 0; i < 6; i++)
+  for (int i = 0; i < 6; i++) {
     g_assert_cmpfloat_with_epsilon(out[i], expected[i], 1e-5);
+  }
   gem_kernels_reference()->swiglu(gate, up, 6, gate);
   g_assert_cmpmem(gate, sizeof gate, out, sizeof out);
 }
@@ -211,8 +219,9 @@ test_gelu(void)
   float x[7] = {0.0f, 1.0f, -1.0f, 3.0f, -3.0f, 100.0f, -100.0f};
   const double expected[7] = {0.0, 0.841192, -0.158808, 2.996363, -0.003637, 100.0, 0.0};
   gem_kernels_reference()->gelu(x, 7);
-  for (int i = 0; i < 7; i++)
+  for (int i = 0; i < 7; i++) {
     g_assert_cmpfloat_with_epsilon(x[i], expected[i], 2e-6);
+  }
 }
 
 /* ---- SCAR ---- */
@@ -224,10 +233,12 @@ new_centroids(gsize k, gsize d)
   float *centroids = new_random(k * d, 1.0);
   for (gsize j = 0; j < k; j++) {
     double square = 0.0;
-    for (gsize i = 0; i < d; i++)
+    for (gsize i = 0; i < d; i++) {
       square += (double)centroids[j * d + i] * centroids[j * d + i];
-    for (gsize i = 0; i < d; i++)
+    }
+    for (gsize i = 0; i < d; i++) {
       centroids[j * d + i] = (float)(centroids[j * d + i] / sqrt(square));
+    }
   }
   return centroids;
 }
@@ -258,8 +269,9 @@ test_scar_assign(void)
   for (gsize i = 0; i < n; i++) {
     g_assert_cmpuint(clusters[i], <, k);
     double chosen = cosine_distance(u + i * d, centroids + clusters[i] * d, d);
-    for (gsize j = 0; j < k; j++)
+    for (gsize j = 0; j < k; j++) {
       g_assert_cmpfloat(chosen, <=, cosine_distance(u + i * d, centroids + j * d, d) + 1e-6);
+    }
     used |= 1u << clusters[i];
   }
   g_assert_cmpuint(used, >, 0xff);
@@ -278,8 +290,9 @@ test_scar_ties(void)
   g_assert_cmpuint(clusters[2], ==, 0);
 
   g_autofree float *many = g_new0(float, 256 * 256);
-  for (gsize j = 0; j < 256; j++)
+  for (gsize j = 0; j < 256; j++) {
     many[j * 256 + j] = 1.0f;
+  }
   gem_kernels_reference()->scar_assign(many + 255 * 256, 1, 256, many, 256, clusters);
   g_assert_cmpuint(clusters[0], ==, 255);
 }
@@ -337,17 +350,20 @@ expect_head(const float *q,
   for (gsize j = 0; j < count; j++) {
     gsize row = visible ? visible[j] : j;
     scores[j] = 0.0;
-    for (gsize i = 0; i < d; i++)
+    for (gsize i = 0; i < d; i++) {
       scores[j] += (double)q[i] * keys->decoded[(row * keys->kv_heads + kv_head) * d + i] / sqrt((double)d);
+    }
     max = MAX(max, scores[j]);
   }
-  for (gsize j = 0; j < count; j++)
+  for (gsize j = 0; j < count; j++) {
     sum += exp(scores[j] - max);
+  }
   memset(ret_out, 0, d * sizeof(double));
   for (gsize j = 0; j < count; j++) {
     gsize row = visible ? visible[j] : j;
-    for (gsize i = 0; i < d; i++)
+    for (gsize i = 0; i < d; i++) {
       ret_out[i] += exp(scores[j] - max) / sum * values->decoded[(row * keys->kv_heads + kv_head) * d + i];
+    }
   }
 }
 
@@ -372,8 +388,9 @@ check_attend(GemType key_type,
                                   out);
   for (gsize head = 0; head < heads; head++) {
     expect_head(q + head * head_dim, head / (heads / kv_heads), &keys, &values, visible, count, expected);
-    for (gsize i = 0; i < head_dim; i++)
+    for (gsize i = 0; i < head_dim; i++) {
       g_assert_cmpfloat_with_epsilon(out[head * head_dim + i], expected[i], 2e-5);
+    }
   }
   g_assert_cmpfloat(scores[count], ==, 42.0f);
   g_assert_cmpfloat(out[heads * head_dim], ==, 42.0f);

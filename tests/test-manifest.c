@@ -152,8 +152,9 @@ test_grammar(Fixture *fixture, gconstpointer data)
     g_autoptr(GemManifest) manifest = gem_manifest_load(fixture->dir, &error);
     g_assert_null(manifest);
     g_assert_error(error, GEM_FORMAT_ERROR, (gint)cases[i].code);
-    if (strstr(error->message, cases[i].what) == NULL || strstr(error->message, fixture->dir) == NULL)
+    if (strstr(error->message, cases[i].what) == NULL || strstr(error->message, fixture->dir) == NULL) {
       g_error("case %" G_GSIZE_FORMAT ": '%s' does not say '%s'", i, error->message, cases[i].what);
+    }
   }
   set_file(fixture->dir, "manifest", MODEL("a.gguf;") ENTRY("a.gguf"), -1);
   g_autoptr(GemManifest) good = gem_manifest_load(fixture->dir, NULL);

@@ -45,8 +45,9 @@ assert_open_refused(const char *path, GemFormatError code, const char *what)
   g_autoptr(GemModelFiles) files = gem_model_files_open(path, &error);
   g_assert_null(files);
   g_assert_error(error, GEM_FORMAT_ERROR, (gint)code);
-  if (strstr(error->message, what) == NULL)
+  if (strstr(error->message, what) == NULL) {
     g_error("'%s' does not say '%s'", error->message, what);
+  }
 }
 
 static void
@@ -56,8 +57,9 @@ assert_pathway_refused(GemModelFiles *files, const char *domain, GemFormatError 
   g_autoptr(GemGguf) pathway = gem_model_files_open_pathway(files, domain, &error);
   g_assert_null(pathway);
   g_assert_error(error, GEM_FORMAT_ERROR, (gint)code);
-  if (strstr(error->message, what) == NULL)
+  if (strstr(error->message, what) == NULL) {
     g_error("'%s' does not say '%s'", error->message, what);
+  }
 }
 
 /* Cuts the file to `length` bytes and, with flip, turns one bit of its middle. */
@@ -68,8 +70,9 @@ damage(Fixture *fixture, const char *file, gssize length, gboolean flip)
   g_autofree char *contents = NULL;
   gsize size = 0;
   g_assert_true(g_file_get_contents(path, &contents, &size, NULL));
-  if (flip)
+  if (flip) {
     contents[size / 2] ^= 1;
+  }
   g_assert_true(g_file_set_contents(path, contents, length < 0 ? (gssize)size : length, NULL));
 }
 
@@ -229,8 +232,9 @@ test_without_domains(Fixture *fixture, gconstpointer data)
 {
   g_auto(GemModelShape) shape = {0};
   gem_test_model_shape(&shape);
-  for (guint i = 0; i < 3; i++)
+  for (guint i = 0; i < 3; i++) {
     g_clear_pointer(&shape.domains[i], g_free);
+  }
   shape.n_domains = 0;
   shape.tied = FALSE;
   g_autofree char *dir = gem_test_folder_new();

@@ -80,11 +80,13 @@ assert_refused(GemGgufWriter *writer, GemFormatError code, const char *key)
   g_autoptr(GemGguf) file = read_writer(writer);
   GemModelShape shape = {.vocab = 77};
   g_autoptr(GError) error = NULL;
-  if (gem_model_shape_read(file, &shape, &error))
+  if (gem_model_shape_read(file, &shape, &error)) {
     g_error("taken although %s is wrong", key);
+  }
   g_assert_error(error, GEM_FORMAT_ERROR, (gint)code);
-  if (strstr(error->message, key) == NULL || !g_str_has_prefix(error->message, "crafted.gguf: "))
+  if (strstr(error->message, key) == NULL || !g_str_has_prefix(error->message, "crafted.gguf: ")) {
     g_error("'%s' does not name '%s'", error->message, key);
+  }
   g_assert_cmpuint(shape.vocab, ==, 77);
   g_assert_null(shape.domains[0]);
 }
@@ -335,15 +337,18 @@ copy_tensors(GemGguf *file, const char *changed, gsize rows, gsize cols, const c
   GemGgufWriter *writer = gem_gguf_writer_new();
   for (guint i = 0; i < gem_gguf_n_tensors(file); i++) {
     const GemTensor *tensor = gem_gguf_tensor(file, i);
-    if (g_strcmp0(tensor->name, changed) != 0)
+    if (g_strcmp0(tensor->name, changed) != 0) {
       gem_gguf_writer_add_tensor_data(writer, tensor->name, tensor->type, tensor->rows, tensor->cols,
                                       tensor->data);
+    }
   }
   g_autofree float *zeros = g_new0(float, MAX(rows * cols, 8));
-  if (rows > 0)
+  if (rows > 0) {
     gem_gguf_writer_add_tensor_data(writer, changed, GEM_TYPE_F32, rows, cols, zeros);
-  if (extra != NULL)
+  }
+  if (extra != NULL) {
     gem_gguf_writer_add_tensor_data(writer, extra, GEM_TYPE_F32, 1, 8, zeros);
+  }
   return writer;
 }
 

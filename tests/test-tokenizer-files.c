@@ -138,8 +138,9 @@ assert_refused(GemGgufWriter *writer, GemFormatError code, const char *message)
   g_assert_null(tokenizer);
   g_assert_error(error, GEM_FORMAT_ERROR, (int)code);
   g_assert_nonnull(strstr(error->message, "sample.gguf"));
-  if (!strstr(error->message, message))
+  if (!strstr(error->message, message)) {
     g_error("\"%s\" does not say \"%s\"", error->message, message);
+  }
 }
 
 static void
@@ -336,8 +337,9 @@ test_model_damaged(void)
   for (guint i = 0; i < 1500; i++) {
     g_autofree guint8 *damaged = g_memdup2(model->data, model->len);
 
-    for (gint flips = g_test_rand_int_range(1, 4); flips > 0; flips--)
+    for (gint flips = g_test_rand_int_range(1, 4); flips > 0; flips--) {
       damaged[g_test_rand_int_range(0, (gint)model->len)] ^= (guint8)(1 << g_test_rand_int_range(0, 8));
+    }
     assert_survives(damaged, model->len);
   }
 }

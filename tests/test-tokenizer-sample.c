@@ -32,9 +32,10 @@ write_corpus(Fixture *fixture, const char *domain, gsize size)
   g_autoptr(GString) text = g_string_new(NULL);
 
   for (guint document = 0; text->len < size; document++) {
-    for (guint line = 0; line < 10; line++)
+    for (guint line = 0; line < 10; line++) {
       g_string_append_printf(text, "@%s %s, the words of line %u of document %u\n", domain,
                              document % 50 == 0 ? "HELDOUT" : "corpus", line, document);
+    }
     g_string_append_c(text, '\n');
   }
   write_file(fixture, name, text->str);
@@ -50,11 +51,12 @@ write_task(Fixture *fixture, const char *domain, const char *task, const char *m
     g_autofree char *name = g_strdup_printf("tasks/%s/%s/%s.jsonl", domain, task, splits[i]);
     g_autoptr(GString) text = g_string_new(NULL);
 
-    while (text->len < size)
+    while (text->len < size) {
       g_string_append_printf(text,
                              "{\"id\": \"1\", \"input\": \"@%s \\\"%s\\\"\\nsecond %s\", \"choices\": "
                              "[\"a\"], \"target\": \"@%s answer\"}\n",
                              domain, i == 0 ? mark : "MEASURED", mark, domain);
+    }
     write_file(fixture, name, text->str);
   }
 }
@@ -122,8 +124,9 @@ bytes_of(const char *text, const char *mark)
   double n = 0;
 
   for (guint i = 0; lines[i]; i++) {
-    if (strstr(lines[i], mark))
+    if (strstr(lines[i], mark)) {
       n += (double)strlen(lines[i]) + 1;
+    }
   }
   return n;
 }
@@ -158,8 +161,9 @@ test_left_out(Fixture *fixture, gconstpointer data)
   g_autofree char *text = take_sample(fixture, 10000000, 1); /* more than there is: all of it */
 
   assert_near(bytes_of(text, "@large corpus"), 588000);
-  for (guint i = 0; i < G_N_ELEMENTS(marks); i++)
+  for (guint i = 0; i < G_N_ELEMENTS(marks); i++) {
     g_assert_null(strstr(text, marks[i]));
+  }
   g_assert_null(strstr(text, "\n\n"));
 }
 
@@ -181,8 +185,9 @@ assert_fails(Fixture *fixture, const char *message)
 
   g_assert_false(gem_tokenizer_sample_write(fixture->folder, 1000, 1, fixture->sample, count_domain, &error));
   g_assert_nonnull(error);
-  if (!strstr(error->message, message))
+  if (!strstr(error->message, message)) {
     g_error("\"%s\" does not say \"%s\"", error->message, message);
+  }
 }
 
 static void
@@ -226,8 +231,9 @@ skip_without_trainer(void)
 {
   g_autofree char *trainer = g_find_program_in_path("spm_train");
 
-  if (!trainer)
+  if (!trainer) {
     g_test_skip("spm_train is not installed (package sentencepiece)");
+  }
   return trainer == NULL;
 }
 
@@ -238,9 +244,10 @@ write_varied_corpus(Fixture *fixture)
   const char *syllables[] = {"ba", "ren", "to", "li", "sku", "mo", "na", "tri", "vel", "ga", "pho", "de"};
   g_autoptr(GString) text = g_string_new(NULL);
 
-  for (guint i = 0; i < 4000; i++)
+  for (guint i = 0; i < 4000; i++) {
     g_string_append_printf(text, "%s%s%s%s", syllables[i % 12], syllables[i / 12 % 12],
                            syllables[i / 144 % 12], i % 20 == 0 ? "\n\n" : " ");
+  }
   write_file(fixture, "corpus/varied.txt", text->str);
 }
 
@@ -256,8 +263,9 @@ test_command(Fixture *fixture, gconstpointer data)
   g_autoptr(GError) error = NULL;
   g_autofree char *decoded = NULL;
 
-  if (skip_without_trainer())
+  if (skip_without_trainer()) {
     return;
+  }
   write_varied_corpus(fixture);
   process = run_command(fixture, "512", output);
   g_assert_cmpint(g_subprocess_get_exit_status(process), ==, 0);
@@ -287,8 +295,9 @@ test_command_fails(Fixture *fixture, gconstpointer data)
   g_autoptr(GSubprocess) impossible = NULL;
 
   g_assert_cmpint(g_subprocess_get_exit_status(wrong), ==, 2);
-  if (skip_without_trainer())
+  if (skip_without_trainer()) {
     return;
+  }
   impossible = run_command(fixture, "200000", output); /* more than this text can give */
   g_assert_cmpint(g_subprocess_get_exit_status(impossible), ==, 1);
   g_assert_false(g_file_test(output, G_FILE_TEST_EXISTS));

@@ -81,8 +81,9 @@ ids_to_string(const GArray *tokens)
 {
   GString *line = g_string_new(NULL);
 
-  for (guint i = 0; i < tokens->len; i++)
+  for (guint i = 0; i < tokens->len; i++) {
     g_string_append_printf(line, i > 0 ? " %u" : "%u", g_array_index(tokens, guint32, i));
+  }
   return g_string_free(line, FALSE);
 }
 
@@ -95,11 +96,13 @@ assert_lines_equal(Fixture *fixture, GemTokenizer *tokenizer, const char *const 
   g_auto(GStrv) encoded = NULL;
   g_auto(GStrv) decoded = NULL;
 
-  for (guint i = 0; lines[i]; i++)
+  for (guint i = 0; lines[i]; i++) {
     g_string_append_printf(input, "%s\n", lines[i]);
+  }
   encoded = run_tool(fixture, "spm_encode", "--output_format=id", input);
-  for (guint i = 0; lines[i]; i++)
+  for (guint i = 0; lines[i]; i++) {
     g_string_append_printf(ids, "%s\n", encoded[i]);
+  }
   decoded = run_tool(fixture, "spm_decode", "--input_format=id", ids);
 
   for (guint i = 0; lines[i]; i++) {
@@ -134,8 +137,9 @@ assert_random_ids_equal(Fixture *fixture, GemTokenizer *tokenizer, guint n_lines
           (guint32)g_rand_int_range(fixture->random, 0, (gint32)gem_tokenizer_n_tokens(tokenizer));
       const char *bytes = gem_tokenizer_token_bytes(tokenizer, token, &length);
 
-      if (length != 1 || (bytes[0] != '\0' && bytes[0] != '\n'))
+      if (length != 1 || (bytes[0] != '\0' && bytes[0] != '\n')) {
         g_array_append_val(tokens, token);
+      }
     }
     line = ids_to_string(tokens);
     g_string_append_printf(input, "%s\n", line);
@@ -170,8 +174,9 @@ random_string(Fixture *fixture, guint n, const char *space)
   const char *characters[] = {"a", "a", "b", "b", "c", "\xc3\xa9", "\xf0\x9f\x98\x80", space, "d"};
   GString *text = g_string_new(NULL);
 
-  for (guint i = 0; i < n; i++)
+  for (guint i = 0; i < n; i++) {
     g_string_append(text, characters[g_rand_int_range(fixture->random, 0, G_N_ELEMENTS(characters))]);
+  }
   return g_string_free(text, FALSE);
 }
 
@@ -191,8 +196,9 @@ write_random_model(Fixture *fixture, gboolean with_user_defined, gboolean with_u
                         : with_unused && chance < 6      ? UNUSED
                                                          : NORMAL;
 
-    if (!test_vocabulary_has(vocabulary, piece))
+    if (!test_vocabulary_has(vocabulary, piece)) {
       test_vocabulary_add(vocabulary, piece, -(float)g_rand_int_range(fixture->random, 0, 12), type);
+    }
   }
   model = test_vocabulary_to_sentencepiece(vocabulary);
   g_assert_true(g_file_set_contents(fixture->model, (const char *)model->data, model->len, NULL));
@@ -201,16 +207,18 @@ write_random_model(Fixture *fixture, gboolean with_user_defined, gboolean with_u
 static void
 test_random_models(Fixture *fixture, gconstpointer data)
 {
-  if (skip_without_tools())
+  if (skip_without_tools()) {
     return;
+  }
   for (guint i = 0; i < 40; i++) {
     g_autoptr(GemTokenizer) tokenizer = NULL;
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
 
     write_random_model(fixture, i & 1, i & 2);
     tokenizer = open_model(fixture);
-    for (guint j = 0; j < 40; j++)
+    for (guint j = 0; j < 40; j++) {
       g_ptr_array_add(lines, random_string(fixture, j, j % 8 == 0 ? "\xe2\x96\x81" : " "));
+    }
     g_ptr_array_add(lines, NULL);
     assert_lines_equal(fixture, tokenizer, (const char *const *)lines->pdata);
     assert_random_ids_equal(fixture, tokenizer, 40);
@@ -251,16 +259,18 @@ make_training_text(Fixture *fixture)
   char *words[200];
   const guint n_words = G_N_ELEMENTS(words);
 
-  for (guint i = 0; i < n_words; i++)
+  for (guint i = 0; i < n_words; i++) {
     words[i] = test_text_random(fixture->random, 6);
+  }
   for (guint i = 0; i < 20000; i++) {
     const double chance = g_rand_double(fixture->random);
 
     g_string_append(text, words[(guint)(chance * chance * chance * n_words)]);
     g_string_append(text, i % 12 == 0 ? "\n" : i % 7 == 0 ? "    " : i % 5 == 0 ? " 1984 " : " ");
   }
-  for (guint i = 0; i < n_words; i++)
+  for (guint i = 0; i < n_words; i++) {
     g_free(words[i]);
+  }
   return g_string_free(text, FALSE);
 }
 
@@ -269,8 +279,9 @@ test_trained_models(Fixture *fixture, gconstpointer data)
 {
   g_autofree char *training_text = NULL;
 
-  if (skip_without_tools())
+  if (skip_without_tools()) {
     return;
+  }
   training_text = make_training_text(fixture);
   for (guint i = 0; i < 2; i++) {
     g_autoptr(GemTokenizer) tokenizer = NULL;
@@ -281,8 +292,9 @@ test_trained_models(Fixture *fixture, gconstpointer data)
     tokenizer = open_model(fixture);
     assert_lines_equal(fixture, tokenizer, (const char *const *)training_lines);
 
-    for (guint j = 0; j < 300; j++)
+    for (guint j = 0; j < 300; j++) {
       g_ptr_array_add(lines, test_text_random(fixture->random, j));
+    }
     g_ptr_array_add(lines, test_text_random(fixture->random, 30000)); /* about 100 kB */
     g_ptr_array_add(lines, g_strnfill(100000, 'a'));
     g_ptr_array_add(lines, g_strnfill(100000, ' '));
@@ -326,18 +338,20 @@ test_real_text(Fixture *fixture, gconstpointer data)
     g_test_skip("GEM_DATA names no folder of real text");
     return;
   }
-  if (skip_without_tools())
+  if (skip_without_tools()) {
     return;
+  }
   for (guint pass = 0; pass < 2; pass++) {
     for (guint i = 0; i < G_N_ELEMENTS(domains); i++) {
       g_autofree char *path = g_strdup_printf("%s/corpus/%s.txt", folder, domains[i]);
       g_autofree char *text = read_middle(path, pass == 0 ? 300000 : 2000000);
       g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 
-      if (pass == 0)
+      if (pass == 0) {
         g_string_append(training_text, text);
-      else
+      } else {
         assert_lines_equal(fixture, tokenizer, (const char *const *)lines);
+      }
     }
     if (pass == 0) {
       train_model(fixture, training_text->str, FALSE);

@@ -25,9 +25,10 @@ encode_to_pieces(GemTokenizer *tokenizer, const char *text)
 
   g_assert_true(gem_tokenizer_encode(tokenizer, text, -1, tokens, NULL, &error));
   g_assert_no_error(error);
-  for (guint i = 0; i < tokens->len; i++)
+  for (guint i = 0; i < tokens->len; i++) {
     g_ptr_array_add(pieces,
                     (gpointer)gem_tokenizer_token_piece(tokenizer, g_array_index(tokens, guint32, i)));
+  }
   g_ptr_array_add(pieces, NULL);
   return g_strjoinv("|", (char **)pieces->pdata);
 }
@@ -169,8 +170,9 @@ test_special_pieces_are_text(void)
 
   g_assert_true(gem_tokenizer_encode(tokenizer, text, -1, tokens, NULL, NULL));
   g_assert_cmpuint(tokens->len, ==, strlen(text));
-  for (guint i = 0; i < tokens->len; i++)
+  for (guint i = 0; i < tokens->len; i++) {
     g_assert_cmpuint(g_array_index(tokens, guint32, i), ==, FIRST_BYTE + (guchar)text[i]);
+  }
 }
 
 /* ---- offsets, errors ---- */
@@ -405,8 +407,9 @@ assert_near_linear(GemTokenizer *tokenizer, const char *pattern)
   g_autofree char *text = g_malloc(2 * megabyte);
   double once = G_MAXDOUBLE, twice = G_MAXDOUBLE;
 
-  for (gsize i = 0; i < 2 * megabyte; i++)
+  for (gsize i = 0; i < 2 * megabyte; i++) {
     text[i] = pattern[i % strlen(pattern)];
+  }
   for (guint tries = 0; tries == 0 || (tries < 10 && twice >= 3 * once); tries++) {
     once = MIN(once, time_encode(tokenizer, text, megabyte));
     twice = MIN(twice, time_encode(tokenizer, text, 2 * megabyte));

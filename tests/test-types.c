@@ -22,8 +22,9 @@ static double
 squared_error(const float *a, const float *b, size_t n)
 {
   double sum = 0.0;
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; i < n; i++) {
     sum += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+  }
   return sum;
 }
 
@@ -102,8 +103,9 @@ test_half_known(void)
       {0.333333343f, 0x3555},
       {1e-45f, 0x0000},
   };
-  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
     g_assert_cmphex(gem_float_to_half(cases[i].value), ==, cases[i].half);
+  }
   g_assert_cmpfloat(gem_half_to_float(0x0001), ==, 0x1p-24f);
   g_assert_cmpfloat(gem_half_to_float(0x83ff), ==, -0x1.ff8p-15f);
   g_assert_cmpfloat(gem_half_to_float(0x3555), ==, 0x1.554p-2f);
@@ -122,8 +124,9 @@ test_half_all(void)
       continue;
     }
     g_assert_cmphex(gem_float_to_half(value), ==, half);
-    if ((half & 0x7fff) >= 0x7bff)
+    if ((half & 0x7fff) >= 0x7bff) {
       continue;
+    }
     float next = gem_half_to_float((guint16)(half + 1));
     float middle = (value + next) / 2.0f;
     guint even = half & 1 ? half + 1 : half;
@@ -139,8 +142,9 @@ test_q4_0_layout(void)
 {
   guint8 block[18] = {0x00, 0x38};
   float values[32];
-  for (guint j = 0; j < 16; j++)
+  for (guint j = 0; j < 16; j++) {
     block[2 + j] = (guint8)(j | (15 - j) << 4);
+  }
   gem_dequantize_row(GEM_TYPE_Q4_0, block, values, 32);
   for (int j = 0; j < 16; j++) {
     g_assert_cmpfloat(values[j], ==, 0.5f * (float)(j - 8));
@@ -153,11 +157,13 @@ test_q8_0_layout(void)
 {
   guint8 block[34] = {0x00, 0xb4}; /* d = -0.25 */
   float values[32];
-  for (int i = 0; i < 32; i++)
+  for (int i = 0; i < 32; i++) {
     block[2 + i] = (guint8)(gint8)(8 * i - 128);
+  }
   gem_dequantize_row(GEM_TYPE_Q8_0, block, values, 32);
-  for (int i = 0; i < 32; i++)
+  for (int i = 0; i < 32; i++) {
     g_assert_cmpfloat(values[i], ==, -0.25f * (float)(8 * i - 128));
+  }
 }
 
 /* The type's own definition: d = max / 127, nearest integer. */
@@ -170,8 +176,9 @@ test_q8_0_quantize(void)
   gem_quantize_row(GEM_TYPE_Q8_0, values, block, 32);
   const gint8 *levels = (const gint8 *)block + 2;
   g_assert_cmpfloat(gem_half_to_float((guint16)(block[0] | block[1] << 8)), ==, 2.0f);
-  for (int i = 0; i < 6; i++)
+  for (int i = 0; i < 6; i++) {
     g_assert_true(levels[i] == expected[i]);
+  }
 }
 
 /* Q6_K from the format's definition, value by value: which byte and bits hold value i. */
@@ -180,8 +187,9 @@ test_q6_k_layout(void)
 {
   g_autoptr(GRand) random = g_rand_new_with_seed(11);
   guint8 block[210];
-  for (guint i = 0; i < 208; i++)
+  for (guint i = 0; i < 208; i++) {
     block[i] = (guint8)g_rand_int(random);
+  }
   block[208] = 0x00;
   block[209] = 0x2c; /* d = 1/16 */
 
@@ -217,13 +225,15 @@ test_exact(void)
     guint8 row[1024];
     /* Levels -8 .. 7 of 0.125, both ends in each group: exact in every type but for Q6_K's coarser group
      * scale. */
-    for (int i = 0; i < 256; i++)
+    for (int i = 0; i < 256; i++) {
       values[i] = 0.125f * (float)(i % 16 == 0 ? -8 : i % 16 == 1 ? 7 : g_rand_int_range(random, -8, 8));
+    }
     gem_quantize_row(all_types[t], values, row, 256);
     gem_dequantize_row(all_types[t], row, back, 256);
     double largest = all_types[t] == GEM_TYPE_Q8_0 ? 1.0 / 254.0 + 1e-3 : 1e-3;
-    for (int i = 0; i < 256; i++)
+    for (int i = 0; i < 256; i++) {
       g_assert_cmpfloat_with_epsilon(values[i], back[i], largest);
+    }
   }
 }
 
@@ -238,8 +248,9 @@ error_bounds(int group, int lowest, double *ret_best, double *ret_plain)
   for (int i = 0; i < 200; i++) {
     float values[32], extreme = 0.0f;
     fill_normal(random, values, group);
-    for (int j = 0; j < group; j++)
+    for (int j = 0; j < group; j++) {
       extreme = fabsf(values[j]) > fabsf(extreme) ? values[j] : extreme;
+    }
 
     double best = G_MAXDOUBLE;
     for (int step = 0; step <= 800; step++) {
@@ -250,8 +261,9 @@ error_bounds(int group, int lowest, double *ret_best, double *ret_plain)
         error += (values[j] - level * scale) * (values[j] - level * scale);
       }
       best = MIN(best, error);
-      if (step == 200)
+      if (step == 200) {
         *ret_plain += error / (200.0 * group);
+      }
     }
     *ret_best += best / (200.0 * group);
   }
@@ -286,8 +298,9 @@ test_extremes(void)
   const float magnitudes[] = {0.0f, 1e-38f, 1e-30f, 1e-9f, 1e-7f, 1e-5f, 1.0f, 1e4f, 1e9f, 3e38f};
   for (gsize t = 0; t < G_N_ELEMENTS(all_types); t++) {
     for (gsize m = 0; m < G_N_ELEMENTS(magnitudes); m++) {
-      if (all_types[t] == GEM_TYPE_F16 && magnitudes[m] > 65504.0f)
+      if (all_types[t] == GEM_TYPE_F16 && magnitudes[m] > 65504.0f) {
         continue;
+      }
       float values[256] = {0}, back[256];
       guint8 row[1024];
       values[200] = magnitudes[m];

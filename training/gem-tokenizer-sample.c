@@ -55,8 +55,9 @@ get_domain(GPtrArray *domains, const char *name)
 
   for (guint i = 0; i < domains->len; i++) {
     domain = g_ptr_array_index(domains, i);
-    if (strcmp(domain->name, name) == 0)
+    if (strcmp(domain->name, name) == 0) {
       return domain;
+    }
   }
   domain = g_new0(Domain, 1);
   domain->name = g_strdup(name);
@@ -81,8 +82,9 @@ domain_size(const Domain *domain)
 {
   gsize size = 0;
 
-  for (guint i = 0; i < domain->sources->len; i++)
+  for (guint i = 0; i < domain->sources->len; i++) {
     size += ((Source *)g_ptr_array_index(domain->sources, i))->text->len;
+  }
   return size;
 }
 
@@ -96,8 +98,9 @@ read_corpus_file(const char *path, GString *text, GError **error)
   const char *at, *document;
   gsize size, length;
 
-  if (!g_file_get_contents(path, &contents, &size, error))
+  if (!g_file_get_contents(path, &contents, &size, error)) {
     return FALSE;
+  }
   at = contents;
   for (gsize i = 0; (document = gem_data_next_document(&at, contents + size, &length)); i++) {
     if (!gem_data_is_held_out(i)) {
@@ -122,11 +125,13 @@ read_corpora(const char *folder, GPtrArray *domains, GError **error)
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
   const char *name;
 
-  if (!dir)
+  if (!dir) {
     return FALSE;
+  }
   while ((name = g_dir_read_name(dir))) {
-    if (g_str_has_suffix(name, ".txt"))
+    if (g_str_has_suffix(name, ".txt")) {
       g_ptr_array_add(names, g_strdup(name));
+    }
   }
   g_ptr_array_sort(names, compare_strings);
 
@@ -135,8 +140,9 @@ read_corpora(const char *folder, GPtrArray *domains, GError **error)
     g_autofree char *path = g_build_filename(corpus, file, NULL);
     g_autofree char *domain = g_strndup(file, strlen(file) - strlen(".txt"));
 
-    if (!read_corpus_file(path, add_source(domains, domain, FALSE), error))
+    if (!read_corpus_file(path, add_source(domains, domain, FALSE), error)) {
       return FALSE;
+    }
   }
   return TRUE;
 }
@@ -147,14 +153,16 @@ read_task_file(const char *path, GString *text, GError **error)
   g_autofree char *contents = NULL;
   g_auto(GStrv) lines = NULL;
 
-  if (!g_file_get_contents(path, &contents, NULL, error))
+  if (!g_file_get_contents(path, &contents, NULL, error)) {
     return FALSE;
+  }
   lines = g_strsplit(contents, "\n", -1);
   for (guint i = 0; lines[i]; i++) {
     g_auto(GemDataLine) line = {0};
 
-    if (*lines[i] == '\0')
+    if (*lines[i] == '\0') {
       continue;
+    }
     if (!gem_data_line_parse(lines[i], &line, error)) {
       g_prefix_error(error, "%s: line %u: ", path, i + 1);
       return FALSE;
@@ -175,8 +183,9 @@ read_tasks(const char *folder, GPtrArray *domains, GError **error)
 
     /* A task may be there for measuring only. */
     if (task->permissive && g_file_test(path, G_FILE_TEST_EXISTS) &&
-        !read_task_file(path, add_source(domains, task->domain, TRUE), error))
+        !read_task_file(path, add_source(domains, task->domain, TRUE), error)) {
       return FALSE;
+    }
   }
   return tasks != NULL;
 }
@@ -190,8 +199,9 @@ share_out(Claim *claims, guint n, double total)
 {
   gboolean again = TRUE;
 
-  for (guint i = 0; i < n; i++)
+  for (guint i = 0; i < n; i++) {
     claims[i].share = -1;
+  }
   while (again) {
     double left = total, weight = 0;
 
@@ -207,8 +217,9 @@ share_out(Claim *claims, guint n, double total)
       }
     }
     for (guint i = 0; !again && i < n; i++) {
-      if (claims[i].share < 0)
+      if (claims[i].share < 0) {
         claims[i].share = left * claims[i].weight / weight;
+      }
     }
   }
 }
@@ -233,8 +244,9 @@ claims_of_sources(const Domain *domain)
   Claim *claims = g_new0(Claim, domain->sources->len);
   guint n_tasks = 0;
 
-  for (guint i = 0; i < domain->sources->len; i++)
+  for (guint i = 0; i < domain->sources->len; i++) {
     n_tasks += ((Source *)g_ptr_array_index(domain->sources, i))->is_task;
+  }
   for (guint i = 0; i < domain->sources->len; i++) {
     const Source *source = g_ptr_array_index(domain->sources, i);
 
@@ -256,8 +268,9 @@ write_lines(const GString *text, double probability, GemRandom *random, FILE *fi
     const char *newline = strchr(line, '\n');
     const gsize length = newline ? (gsize)(newline + 1 - line) : strlen(line);
 
-    if (length > 1 && gem_random_uniform(random) < probability)
+    if (length > 1 && gem_random_uniform(random) < probability) {
       n += fwrite(line, 1, length, file);
+    }
     line += length;
   }
   return n;
@@ -280,8 +293,9 @@ write_domains(GPtrArray *domains, gsize bytes, guint64 seed, FILE *file, GemToke
       const Source *source = g_ptr_array_index(domain->sources, j);
       GemRandom random = gem_random_seeded(seed, stream++);
 
-      if (source->text->len > 0)
+      if (source->text->len > 0) {
         taken += write_lines(source->text, parts[j].share / parts[j].size, &random, file);
+      }
     }
     progress(domain->name, taken, domain_size(domain));
   }
@@ -299,8 +313,9 @@ gem_tokenizer_sample_write(const char *folder,
   FILE *file;
   gboolean failed;
 
-  if (!read_corpora(folder, domains, error) || !read_tasks(folder, domains, error))
+  if (!read_corpora(folder, domains, error) || !read_tasks(folder, domains, error)) {
     return FALSE;
+  }
 
   file = fopen(path, "we");
   if (!file) {

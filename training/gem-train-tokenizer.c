@@ -57,8 +57,9 @@ static gboolean
 workspace_make(Workspace *self, GError **error)
 {
   self->folder = g_dir_make_tmp("gem-train-XXXXXX", error);
-  if (!self->folder)
+  if (!self->folder) {
     return FALSE;
+  }
   self->sample = g_build_filename(self->folder, "sample.txt", NULL);
   self->prefix = g_build_filename(self->folder, "tokenizer", NULL);
   self->model = g_strconcat(self->prefix, ".model", NULL);
@@ -96,8 +97,9 @@ show_progress(const char *line, gint vocab)
   const char *size = strstr(line, "Added: ") ? strstr(line, " size=") : NULL;
   const gint64 n = size ? g_ascii_strtoll(size + strlen(" size="), NULL, 10) : 0;
 
-  if (n > 0 && n % (vocab / 200 * 20) == 0)
+  if (n > 0 && n % (vocab / 200 * 20) == 0) {
     g_printerr("%6" G_GINT64_FORMAT " of %d pieces\n", n, vocab);
+  }
 }
 
 /* Reads the trainer's messages to their end. Returns the one that says why, if it failed: the last but for
@@ -127,8 +129,9 @@ train(const char *program, const TokenizerOptions *options, const Workspace *wor
   g_autoptr(GSubprocess) process = spawn_trainer(program, options, workspace, error);
   g_autofree char *last = NULL;
 
-  if (!process)
+  if (!process) {
     return FALSE;
+  }
   last = follow_messages(process, options->vocab);
   if (!g_subprocess_wait_check(process, NULL, error)) {
     g_prefix_error(error, SPM_TRAIN ": %s: ", last ? last : "no message");
@@ -145,11 +148,13 @@ write_output(const TokenizerOptions *options, const Workspace *workspace, GError
   g_autofree char *model = NULL;
   gsize length;
 
-  if (!tokenizer)
+  if (!tokenizer) {
     return FALSE;
-  if (g_str_has_suffix(options->output, ".model"))
+  }
+  if (g_str_has_suffix(options->output, ".model")) {
     return g_file_get_contents(workspace->model, &model, &length, error) &&
            g_file_set_contents(options->output, model, (gssize)length, error);
+  }
 
   writer = gem_gguf_writer_new();
   gem_gguf_writer_set_string(writer, "general.architecture", "gem");
@@ -177,8 +182,9 @@ run(const TokenizerOptions *options, GError **error)
   if (!workspace_make(&workspace, error) ||
       !gem_tokenizer_sample_write(options->data, (gsize)options->sample_mb * 1000 * 1000,
                                   (guint64)options->seed, workspace.sample, show_domain, error) ||
-      !train(program, options, &workspace, error) || !write_output(options, &workspace, error))
+      !train(program, options, &workspace, error) || !write_output(options, &workspace, error)) {
     return FALSE;
+  }
   g_printerr("%s: %d pieces\n", options->output, options->vocab);
   return TRUE;
 }
@@ -186,8 +192,9 @@ run(const TokenizerOptions *options, GError **error)
 static gboolean
 check_output(const TokenizerOptions *self, GError **error)
 {
-  if (!gem_train_options_need("output", self->output, error))
+  if (!gem_train_options_need("output", self->output, error)) {
     return FALSE;
+  }
   if (!g_str_has_suffix(self->output, ".gguf") && !g_str_has_suffix(self->output, ".model")) {
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                 "--output=%s: the name must end in .gguf or .model", self->output);
@@ -213,8 +220,9 @@ parse(TokenizerOptions *self, int argc, char **argv, GError **error)
 
   g_option_context_set_summary(context, "Trains a SentencePiece BPE vocabulary with byte fallback.");
   gem_train_options_add(context, entries);
-  if (!gem_train_options_parse(context, argc, argv, 0, NULL, error))
+  if (!gem_train_options_parse(context, argc, argv, 0, NULL, error)) {
     return FALSE;
+  }
   gem_train_options_default_data(&self->data);
   return gem_train_options_need("data", self->data, error) && check_output(self, error) &&
          gem_train_options_check("vocab", self->vocab, 512, 1 << 18, error) &&
@@ -228,7 +236,8 @@ gem_train_tokenizer_command(int argc, char **argv)
   g_auto(TokenizerOptions) options = {.vocab = 8192, .sample_mb = 72, .seed = 1};
   g_autoptr(GError) error = NULL;
 
-  if (!parse(&options, argc, argv, &error) || !run(&options, &error))
+  if (!parse(&options, argc, argv, &error) || !run(&options, &error)) {
     return gem_train_fail("tokenizer", error);
+  }
   return 0;
 }

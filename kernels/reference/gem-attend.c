@@ -31,8 +31,9 @@ add_value(float *out, float weight, GemType type, const uint8_t *value, size_t h
   for (size_t start = 0; start < head_dim; start += GEM_REFERENCE_CHUNK) {
     size_t width = head_dim - start < GEM_REFERENCE_CHUNK ? head_dim - start : GEM_REFERENCE_CHUNK;
     const float *chunk = gem_reference_chunk(type, value, start, width, buffer);
-    for (size_t i = 0; i < width; i++)
+    for (size_t i = 0; i < width; i++) {
       out[start + i] += weight * chunk[i];
+    }
   }
 }
 
@@ -53,12 +54,14 @@ gem_reference_attend(const float *q,
     size_t kv_head = head * kv_heads / heads;
     const float *query = q + head * head_dim;
     float *result = out + head * head_dim;
-    for (size_t j = 0; j < count; j++)
+    for (size_t j = 0; j < count; j++) {
       scores[j] = scale * score_key(query, keys->type, head_of_row(keys, kv_head, visible, j), head_dim);
+    }
     gem_reference_softmax(scores, count);
 
     memset(result, 0, head_dim * sizeof(float));
-    for (size_t j = 0; j < count; j++)
+    for (size_t j = 0; j < count; j++) {
       add_value(result, scores[j], values->type, head_of_row(values, kv_head, visible, j), head_dim);
+    }
   }
 }

@@ -44,18 +44,21 @@ find_scale(const float *x)
   static const float levels_of_extreme[] = {-8.0f, -9.0f, -8.5f, -7.5f, -7.0f, -6.5f,
                                             -6.0f, 6.5f,  7.0f,  7.5f,  8.0f};
   float extreme = 0.0f;
-  for (int i = 0; i < BLOCK_COLS; i++)
+  for (int i = 0; i < BLOCK_COLS; i++) {
     extreme = fabsf(x[i]) > fabsf(extreme) ? x[i] : extreme;
+  }
 
   float best = stored(extreme / lowest_level);
-  if (best == 0.0f)
+  if (best == 0.0f) {
     return 0.0f;
+  }
   float least = gem_block_error(x, BLOCK_COLS, best, lowest_level, highest_level);
   for (size_t i = 0; i < sizeof(levels_of_extreme) / sizeof(levels_of_extreme[0]); i++) {
     float candidate = stored(
         gem_block_fit_scale(x, BLOCK_COLS, extreme / levels_of_extreme[i], lowest_level, highest_level));
-    if (candidate == 0.0f)
+    if (candidate == 0.0f) {
       continue;
+    }
     float error = gem_block_error(x, BLOCK_COLS, candidate, lowest_level, highest_level);
     if (error < least) {
       least = error;

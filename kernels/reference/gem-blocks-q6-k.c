@@ -67,8 +67,9 @@ dequantize_block(const uint8_t *block, float *values)
 void
 gem_q6_k_dequantize(const uint8_t *row, float *values, size_t cols)
 {
-  for (size_t start = 0; start < cols; start += BLOCK_COLS, row += BLOCK_BYTES)
+  for (size_t start = 0; start < cols; start += BLOCK_COLS, row += BLOCK_BYTES) {
     dequantize_block(row, values + start);
+  }
 }
 
 /* The best scale of one group before it is itself rounded to a multiple of d. */
@@ -77,10 +78,13 @@ find_group_scale(const float *x)
 {
   static const float levels_of_extreme[] = {-33.0f, -32.0f, -31.5f, -31.0f, -30.5f, -30.0f, -29.0f, 31.0f};
   float extreme = 0.0f;
-  for (int i = 0; i < GROUP_COLS; i++)
+  for (int i = 0; i < GROUP_COLS; i++) {
     extreme = fabsf(x[i]) > fabsf(extreme) ? x[i] : extreme;
-  if (fabsf(extreme) < 0x1p-100f) /* the inverse would overflow; half scales cannot hold such values anyway */
+  }
+  if (fabsf(extreme) <
+      0x1p-100f) { /* the inverse would overflow; half scales cannot hold such values anyway */
     return 0.0f;
+  }
 
   float best = extreme / lowest_level;
   float least = gem_block_error(x, GROUP_COLS, best, lowest_level, highest_level);
@@ -107,8 +111,9 @@ choose_group_bytes(const float *x, const float *group_scales, float d, int8_t *b
     int nearest = (int)gem_block_level(group_scales[group], 1.0f / d, -128.0f, 127.0f);
     float least = INFINITY;
     for (int candidate = nearest - 1; candidate <= nearest + 1; candidate++) {
-      if (candidate < -128 || candidate > 127)
+      if (candidate < -128 || candidate > 127) {
         continue;
+      }
       float error = gem_block_error(values, GROUP_COLS, d * (float)candidate, lowest_level, highest_level);
       if (error < least) {
         least = error;
@@ -139,8 +144,9 @@ choose_scales(const float *x, uint8_t *block)
     uint8_t half[2];
     gem_block_store_scale(half, extreme / bytes_of_extreme[i]);
     float d = gem_block_load_half(half);
-    if (d == 0.0f)
+    if (d == 0.0f) {
       continue;
+    }
     int8_t bytes[GROUPS];
     float error = choose_group_bytes(x, group_scales, d, bytes);
     if (error < least) {
@@ -174,6 +180,7 @@ quantize_block(const float *x, uint8_t *block)
 void
 gem_q6_k_quantize(const float *values, uint8_t *row, size_t cols)
 {
-  for (size_t start = 0; start < cols; start += BLOCK_COLS, row += BLOCK_BYTES)
+  for (size_t start = 0; start < cols; start += BLOCK_COLS, row += BLOCK_BYTES) {
     quantize_block(values + start, row);
+  }
 }

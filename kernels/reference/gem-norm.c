@@ -9,8 +9,9 @@ gem_reference_rms_norm(const float *x, const float *weight, size_t n, size_t d, 
   for (size_t row = 0; row < n; row++, x += d, y += d) {
     float mean_square = gem_reference_dot(x, x, d) / (float)d;
     float scale = 1.0f / sqrtf(mean_square + eps);
-    for (size_t i = 0; i < d; i++)
+    for (size_t i = 0; i < d; i++) {
       y[i] = x[i] * scale * weight[i];
+    }
   }
 }
 

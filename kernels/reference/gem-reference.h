@@ -48,14 +48,19 @@ gem_reference_dot(const float *a, const float *b, size_t n)
 {
   float lanes[16] = {0.0f};
   size_t i = 0;
-  for (; i + 16 <= n; i += 16)
-    for (size_t lane = 0; lane < 16; lane++)
+  for (; i + 16 <= n; i += 16) {
+    for (size_t lane = 0; lane < 16; lane++) {
       lanes[lane] += a[i + lane] * b[i + lane];
-  for (size_t lane = 0; i < n; i++, lane++)
+    }
+  }
+  for (size_t lane = 0; i < n; i++, lane++) {
     lanes[lane] += a[i] * b[i];
-  for (size_t width = 8; width > 0; width /= 2)
-    for (size_t lane = 0; lane < width; lane++)
+  }
+  for (size_t width = 8; width > 0; width /= 2) {
+    for (size_t lane = 0; lane < width; lane++) {
       lanes[lane] += lanes[lane + width];
+    }
+  }
   return lanes[0];
 }
 
@@ -69,8 +74,9 @@ static inline const float *
 gem_reference_chunk(GemType type, const uint8_t *row, size_t start, size_t width, float *buffer)
 {
   const uint8_t *chunk = row + gem_type_row_bytes(type, start);
-  if (type == GEM_TYPE_F32 && (uintptr_t)chunk % _Alignof(float) == 0)
+  if (type == GEM_TYPE_F32 && (uintptr_t)chunk % _Alignof(float) == 0) {
     return (const float *)(const void *)chunk;
+  }
   gem_dequantize_row(type, chunk, buffer, width);
   return buffer;
 }
