@@ -1,0 +1,31 @@
+/*
+ * An engine without a model, for the tests of the bus: its answers follow from the prompt, its errors and its
+ * slowness are asked for in it. A token is a byte. It runs on the main loop alone, and stands behind
+ * daemon/engine/gem-engine.h in the place of the real one; this header is what its parts share.
+ *
+ * Model paths: /fake/ok; /fake/slow loads for half a second; any other fails.
+ * Prompts of a generation: "flood" writes 4 KiB a token; "fail" fails after one token; "silent" writes
+ * nothing until it is cancelled; "stubborn" neither, and takes 300 ms to notice; "slow" takes 20 ms a token;
+ * anything else is echoed, token by token, again and again.
+ */
+#pragma once
+
+#include "daemon/engine/gem-engine.h"
+
+#define GEM_FAKE_CONTEXT 4096u
+
+struct _GemEngine {
+  GObject parent_instance;
+  gboolean stopped;
+  guint sequences, max_sequences;
+  gboolean paged_in[4]; /* by pathway */
+  GPtrArray *running;   /* of GemGeneration, borrowed */
+};
+
+/* The route of the byte at `offset`: `legal` for an l, else general. */
+GemRoutedToken *
+gem_fake_route_new(const char *text, gsize offset);
+
+/* Ends a generation, if it still runs, from the main loop. */
+void
+gem_fake_generation_shut_down(GemGeneration *generation);
