@@ -10,7 +10,7 @@
 #define GENERAL "general"
 /* The domain without a subject of its own: reported, not judged. */
 #define ADAPTIVE "adaptive"
-/* Every so manieth document of a corpus is kept out of training. */
+/* Every so manieth document of a corpus is kept out of training: training/gem-data-folder.c says the same. */
 #define HELD_OUT_EVERY 50
 
 typedef struct {
