@@ -2,6 +2,7 @@
  * made here. */
 #include <ftw.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -303,6 +304,67 @@ test_command_fails(Fixture *fixture, gconstpointer data)
   g_assert_false(g_file_test(output, G_FILE_TEST_EXISTS));
 }
 
+/* A trainer that never ends. It tells that it runs by a file beside itself. */
+static void
+write_endless_trainer(Fixture *fixture)
+{
+  g_autofree char *path = g_build_filename(fixture->folder, "bin", "spm_train", NULL);
+
+  write_file(fixture, "bin/spm_train", "#!/bin/sh\n: >\"$0.runs\"\nexec sleep 1000\n");
+  g_assert_cmpint(g_chmod(path, 0700), ==, 0);
+}
+
+static GSubprocess *
+spawn_interruptible(Fixture *fixture, const char *temporary, const char *output)
+{
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_PIPE);
+  g_autofree char *program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "training", "gem-train", NULL);
+  g_autofree char *search = g_strdup_printf("%s/bin:%s", fixture->folder, g_getenv("PATH"));
+  g_autoptr(GError) error = NULL;
+  GSubprocess *process;
+
+  g_subprocess_launcher_setenv(launcher, "PATH", search, TRUE);
+  g_subprocess_launcher_setenv(launcher, "TMPDIR", temporary, TRUE);
+  process = g_subprocess_launcher_spawn(launcher, &error, program, "tokenizer", "--data", fixture->folder,
+                                        "--sample-mb", "1", "--output", output, NULL);
+  g_assert_no_error(error);
+  return process;
+}
+
+/* Sent to gem-train alone, either signal ends its trainer, too, and nothing is left. */
+static void
+check_interrupted(Fixture *fixture, int number)
+{
+  g_autofree char *output = g_build_filename(fixture->folder, "tokenizer.gguf", NULL);
+  g_autofree char *temporary = g_build_filename(fixture->folder, "temporary", NULL);
+  g_autofree char *runs = g_build_filename(fixture->folder, "bin", "spm_train.runs", NULL);
+  g_autofree char *told = NULL;
+  g_autoptr(GSubprocess) process = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_cmpint(g_mkdir(temporary, 0700), ==, 0);
+  process = spawn_interruptible(fixture, temporary, output);
+  while (!g_file_test(runs, G_FILE_TEST_EXISTS)) {
+    g_usleep(1000);
+  }
+  g_subprocess_send_signal(process, number);
+  g_assert_true(g_subprocess_communicate_utf8(process, NULL, NULL, NULL, &told, &error));
+  g_assert_no_error(error);
+  g_assert_cmpint(g_subprocess_get_exit_status(process), ==, 1);
+  g_assert_nonnull(strstr(told, "interrupted"));
+  g_assert_false(g_file_test(output, G_FILE_TEST_EXISTS));
+  g_assert_cmpint(g_rmdir(temporary), ==, 0); /* it is empty */
+  g_assert_cmpint(g_unlink(runs), ==, 0);
+}
+
+static void
+test_interrupted(Fixture *fixture, gconstpointer data)
+{
+  write_endless_trainer(fixture);
+  check_interrupted(fixture, SIGINT);
+  check_interrupted(fixture, SIGTERM);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -315,5 +377,6 @@ main(int argc, char **argv)
   ADD("errors", test_errors);
   ADD("command", test_command);
   ADD("command-fails", test_command_fails);
+  ADD("interrupted", test_interrupted);
   return g_test_run();
 }

@@ -1,5 +1,6 @@
 /* `gem-train tokenizer`: samples the text of a data folder and lets SentencePiece's own trainer make a
  * vocabulary of it. */
+#include <signal.h>
 #include <string.h>
 
 #include <glib/gstdio.h>
@@ -52,6 +53,40 @@ workspace_clear(Workspace *self)
   g_free(self->vocabulary);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Workspace, workspace_clear)
+
+/* Ctrl-C and SIGTERM are a wish to end after what is being done, so that the workspace goes, too. The trainer
+ * is told at once: it takes minutes, and SIGTERM does not reach it by itself. */
+static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t trainer_pid; /* 0: it does not run */
+
+static void
+take_signal(int number)
+{
+  interrupted = 1;
+  if (trainer_pid > 0) {
+    kill(trainer_pid, SIGTERM);
+  }
+}
+
+static void
+take_signals(void)
+{
+  struct sigaction action = {.sa_handler = take_signal, .sa_flags = SA_RESTART};
+
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+}
+
+/* FALSE with G_IO_ERROR_CANCELLED once the process was asked to end. */
+static gboolean
+may_go_on(GError **error)
+{
+  if (interrupted) {
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "interrupted; nothing was written");
+    return FALSE;
+  }
+  return TRUE;
+}
 
 static gboolean
 workspace_make(Workspace *self, GError **error)
@@ -128,16 +163,29 @@ train(const char *program, const TokenizerOptions *options, const Workspace *wor
 {
   g_autoptr(GSubprocess) process = spawn_trainer(program, options, workspace, error);
   g_autofree char *last = NULL;
+  g_autoptr(GError) cause = NULL;
+  const char *identifier;
+  gboolean trained;
 
   if (!process) {
     return FALSE;
   }
+  identifier = g_subprocess_get_identifier(process); /* NULL: it has ended */
+  trainer_pid = identifier ? (sig_atomic_t)g_ascii_strtoll(identifier, NULL, 10) : 0;
+  if (interrupted) { /* before there was a trainer to tell */
+    g_subprocess_send_signal(process, SIGTERM);
+  }
   last = follow_messages(process, options->vocab);
-  if (!g_subprocess_wait_check(process, NULL, error)) {
-    g_prefix_error(error, SPM_TRAIN ": %s: ", last ? last : "no message");
+  trainer_pid = 0;
+  trained = g_subprocess_wait_check(process, NULL, &cause);
+  if (!may_go_on(error)) {
     return FALSE;
   }
-  return TRUE;
+  if (!trained) {
+    g_propagate_prefixed_error(error, g_steal_pointer(&cause),
+                               SPM_TRAIN ": %s: ", last ? last : "no message");
+  }
+  return trained;
 }
 
 static gboolean
@@ -179,10 +227,12 @@ run(const TokenizerOptions *options, GError **error)
                 SPM_TRAIN " is not installed: install the package `sentencepiece`");
     return FALSE;
   }
+  take_signals();
   if (!workspace_make(&workspace, error) ||
       !gem_tokenizer_sample_write(options->data, (gsize)options->sample_mb * 1000 * 1000,
                                   (guint64)options->seed, workspace.sample, show_domain, error) ||
-      !train(program, options, &workspace, error) || !write_output(options, &workspace, error)) {
+      !may_go_on(error) || !train(program, options, &workspace, error) ||
+      !write_output(options, &workspace, error)) {
     return FALSE;
   }
   g_printerr("%s: %d pieces\n", options->output, options->vocab);
