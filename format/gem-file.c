@@ -9,6 +9,7 @@
 #include "format/gem-gguf.h"
 
 #define HASH_CHUNK 262144 /* bytes */
+#define SETTLED_US (2 * G_USEC_PER_SEC)
 
 /* "cannot VERB PATH: strerror" as an error of our domain; always FALSE. */
 static gboolean
@@ -81,8 +82,50 @@ read_all(int fd, guint8 *buffer, gsize size)
   return (gssize)done;
 }
 
+/* ---- identity ---- */
+
+static gboolean
+same_time(struct timespec a, struct timespec b)
+{
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+gboolean
+gem_file_identity_equal(const GemFileIdentity *a, const GemFileIdentity *b)
+{
+  return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+         same_time(a->modified, b->modified) && same_time(a->changed, b->changed);
+}
+
+static GemFileIdentity
+identity_of(const struct stat *status)
+{
+  return (GemFileIdentity){
+      .device = status->st_dev,
+      .inode = status->st_ino,
+      .size = (guint64)status->st_size,
+      .modified = status->st_mtim,
+      .changed = status->st_ctim,
+  };
+}
+
+/* The identity of the file that was just read whole, with the status `before` the reading; zeros: not
+ * certain. */
+static GemFileIdentity
+settled_identity(int fd, const struct stat *before)
+{
+  struct stat after;
+  if (fstat(fd, &after) < 0) {
+    return (GemFileIdentity){0};
+  }
+  GemFileIdentity read = identity_of(before), left = identity_of(&after);
+  gint64 changed = (gint64)read.changed.tv_sec * G_USEC_PER_SEC + read.changed.tv_nsec / 1000;
+  gboolean certain = gem_file_identity_equal(&read, &left) && changed + SETTLED_US < g_get_real_time();
+  return certain ? read : (GemFileIdentity){0};
+}
+
 GBytes *
-gem_file_read(const char *path, gsize max, GError **error)
+gem_file_read(const char *path, gsize max, GemFileIdentity *ret_identity, GError **error)
 {
   struct stat status;
   int fd = open_regular(path, &status, error);
@@ -101,10 +144,17 @@ gem_file_read(const char *path, gsize max, GError **error)
   g_autofree guint8 *buffer = g_try_malloc(MAX(size, 1));
   gssize got = buffer ? read_all(fd, buffer, size) : -1;
   int number = buffer ? errno : ENOMEM;
+  GemFileIdentity identity = {0};
+  if (got == status.st_size) {
+    identity = settled_identity(fd, &status);
+  }
   close(fd);
   if (got < 0) {
     fail(error, number, "read", path);
     return NULL;
+  }
+  if (ret_identity != NULL) {
+    *ret_identity = identity;
   }
   return g_bytes_new_take(g_steal_pointer(&buffer), (gsize)got);
 }

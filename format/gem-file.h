@@ -2,15 +2,28 @@
 #pragma once
 
 #include <gio/gio.h>
+#include <time.h>
 
 /* Maps a regular file. MISSING when there is none, IO otherwise; the message names the path. A file cut short
  * while it is mapped kills the reader: for files that others may write, gem_file_read. */
 GBytes *
 gem_file_map(const char *path, GError **error);
 
-/* Reads a regular file of at most `max` bytes into memory. Errors as above; MALFORMED when it is longer. */
+/* Which file it is, in which state: bytes that are changed later give another identity. */
+typedef struct {
+  guint64 device, inode, size;
+  struct timespec modified, changed; /* contents; contents, names or rights */
+} GemFileIdentity;
+
+gboolean
+gem_file_identity_equal(const GemFileIdentity *a, const GemFileIdentity *b);
+
+/* Reads a regular file of at most `max` bytes into memory. Errors as above; MALFORMED when it is longer.
+ * `ret_identity` (may be NULL) is that of the bytes; all zeros, which no file has, when it is not certain
+ * that a later change would show: the file was changed while it was read, or not two seconds before, which is
+ * the coarsest clock of a file system. */
 GBytes *
-gem_file_read(const char *path, gsize max, GError **error);
+gem_file_read(const char *path, gsize max, GemFileIdentity *ret_identity, GError **error);
 
 /* Length and SHA-256 (lower-case hexadecimal; transfer full) of a regular file, read in chunks. Errors as
  * above. */

@@ -13,7 +13,8 @@
 
 typedef struct {
   guint64 size;
-  char *sha256; /* lower-case */
+  char *sha256;             /* lower-case */
+  GemFileIdentity verified; /* of the file when gem_manifest_read last found it right; zeros: never */
 } ManifestEntry;
 
 struct _GemManifest {
@@ -22,6 +23,8 @@ struct _GemManifest {
   char *name;
   GStrv files;
   GHashTable *entries; /* file (borrowed of files) -> ManifestEntry */
+  GMutex mutex;        /* guards what follows, and `verified` of the entries */
+  guint hashed;        /* times that gem_manifest_read hashed a file */
 };
 
 static void
@@ -38,6 +41,7 @@ gem_manifest_free(GemManifest *self)
   if (self == NULL) {
     return;
   }
+  g_mutex_clear(&self->mutex);
   g_hash_table_unref(self->entries);
   g_strfreev(self->files);
   g_free(self->name);
@@ -112,7 +116,7 @@ fail(GemManifest *self, GError **error, GemFormatError code, const char *format,
 static GKeyFile *
 load_key_file(GemManifest *self, const char *path, GError **error)
 {
-  g_autoptr(GBytes) bytes = gem_file_read(path, MAX_MANIFEST_BYTES, error);
+  g_autoptr(GBytes) bytes = gem_file_read(path, MAX_MANIFEST_BYTES, NULL, error);
   if (bytes == NULL) {
     return NULL;
   }
@@ -188,6 +192,7 @@ gem_manifest_load(const char *dir, GError **error)
 {
   g_autofree char *path = g_build_filename(dir, MANIFEST_FILE, NULL);
   g_autoptr(GemManifest) self = g_new0(GemManifest, 1);
+  g_mutex_init(&self->mutex);
   self->dir = g_strdup(dir);
   self->path = g_filename_display_name(path);
   self->entries = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, manifest_entry_free);
@@ -214,10 +219,10 @@ gem_manifest_load(const char *dir, GError **error)
 /* ---- verifying ---- */
 
 /* The entry of a file and, where it lies, its path; MISSING when the manifest does not list it. */
-static const ManifestEntry *
+static ManifestEntry *
 find_entry(GemManifest *self, const char *file, char **ret_path, GError **error)
 {
-  const ManifestEntry *entry = g_hash_table_lookup(self->entries, file);
+  ManifestEntry *entry = g_hash_table_lookup(self->entries, file);
   if (entry == NULL) {
     fail(self, error, GEM_FORMAT_ERROR_MISSING, "%s is not listed", file);
     return NULL;
@@ -257,16 +262,55 @@ gem_manifest_verify(GemManifest *self, const char *file, GError **error)
          check_entry(self, file, entry, size, sha256, error);
 }
 
+/* Whether the bytes of that identity were found right before. */
+static gboolean
+is_verified(GemManifest *self, const ManifestEntry *entry, const GemFileIdentity *identity)
+{
+  const GemFileIdentity none = {0};
+  g_mutex_lock(&self->mutex);
+  gboolean same = gem_file_identity_equal(&entry->verified, identity);
+  g_mutex_unlock(&self->mutex);
+  return same && !gem_file_identity_equal(identity, &none);
+}
+
+/* Hashes what was read of a file, and keeps its identity when it is right. */
+static gboolean
+verify_bytes(GemManifest *self,
+             const char *file,
+             ManifestEntry *entry,
+             GBytes *bytes,
+             const GemFileIdentity *identity,
+             GError **error)
+{
+  g_autofree char *sha256 = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, bytes);
+  gboolean right = check_entry(self, file, entry, g_bytes_get_size(bytes), sha256, error);
+  g_mutex_lock(&self->mutex);
+  self->hashed++;
+  entry->verified = right ? *identity : (GemFileIdentity){0};
+  g_mutex_unlock(&self->mutex);
+  return right;
+}
+
+guint
+gem_manifest_get_hashed(GemManifest *self)
+{
+  g_mutex_lock(&self->mutex);
+  guint hashed = self->hashed;
+  g_mutex_unlock(&self->mutex);
+  return hashed;
+}
+
 GBytes *
 gem_manifest_read(GemManifest *self, const char *file, GError **error)
 {
   g_autofree char *path = NULL;
-  const ManifestEntry *entry = find_entry(self, file, &path, error);
+  ManifestEntry *entry = find_entry(self, file, &path, error);
   if (entry == NULL) {
     return NULL;
   }
   g_autoptr(GError) cause = NULL;
-  g_autoptr(GBytes) bytes = gem_file_read(path, entry->size, &cause);
+  GemFileIdentity identity = {0};
+  g_autoptr(GBytes) bytes = gem_file_read(path, entry->size, &identity, &cause);
   if (g_error_matches(cause, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED)) {
     fail(self, error, GEM_FORMAT_ERROR_MISMATCH,
          "%s has more than the %" G_GUINT64_FORMAT " bytes that are listed", file, entry->size);
@@ -276,8 +320,7 @@ gem_manifest_read(GemManifest *self, const char *file, GError **error)
     g_propagate_error(error, g_steal_pointer(&cause));
     return NULL;
   }
-  g_autofree char *sha256 = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, bytes);
-  if (!check_entry(self, file, entry, g_bytes_get_size(bytes), sha256, error)) {
+  if (!is_verified(self, entry, &identity) && !verify_bytes(self, file, entry, bytes, &identity, error)) {
     return NULL;
   }
   return g_steal_pointer(&bytes);

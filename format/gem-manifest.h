@@ -18,7 +18,7 @@
 
 #include "format/gem-gguf.h"
 
-typedef struct _GemManifest GemManifest; /* immutable, usable from any thread */
+typedef struct _GemManifest GemManifest; /* usable from any thread; what it says never changes */
 
 /* Reads DIR/manifest. Checks its grammar, not the files: MISSING, IO, MALFORMED or, for another format,
  * UNSUPPORTED. */
@@ -46,9 +46,14 @@ gem_manifest_get_path(GemManifest *self, const char *file);
 gboolean
 gem_manifest_verify(GemManifest *self, const char *file, GError **error);
 /* The file's bytes in memory, verified as they are: what changes on disk later cannot hurt. Errors as above.
+ * A file that was read and found right before is hashed again only when its identity is another (see
+ * gem-file.h).
  */
 GBytes *
 gem_manifest_read(GemManifest *self, const char *file, GError **error);
+/* Times that gem_manifest_read has hashed a file. */
+guint
+gem_manifest_get_hashed(GemManifest *self);
 
 /* Hashes `files` in `dir` and writes DIR/manifest, whole or not at all. INVALID for a name that is not plain.
  */

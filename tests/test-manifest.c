@@ -1,5 +1,8 @@
 /* The manifest's grammar, field by field, and what verifying says of absent, cut and changed files. */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 
@@ -108,6 +111,66 @@ test_verify(Fixture *fixture, gconstpointer data)
   assert_refused(fixture, "a.gguf", GEM_FORMAT_ERROR_IO, "directory");
 }
 
+/* Longer than the coarsest clock of a file system: from then on a change shows in the file's identity. */
+static void
+let_settle(void)
+{
+  g_usleep(G_USEC_PER_SEC * 21 / 10);
+}
+
+static void
+read_right(GemManifest *manifest, const char *file)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GBytes) bytes = gem_manifest_read(manifest, file, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(g_bytes_get_size(bytes), ==, gem_manifest_get_size(manifest, file));
+}
+
+/* Another byte under the same size and the same time of modification. */
+static void
+alter_unseen(Fixture *fixture)
+{
+  g_autofree char *path = g_build_filename(fixture->dir, "a.gguf", NULL);
+  struct stat status;
+  g_assert_cmpint(stat(path, &status), ==, 0);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  g_assert_cmpint(write(fd, "abd", 3), ==, 3);
+  const struct timespec times[2] = {status.st_atim, status.st_mtim};
+  g_assert_cmpint(futimens(fd, times), ==, 0);
+  close(fd);
+}
+
+/* A file is hashed once as long as it stays what it is; changed, it is hashed again, and refused. */
+static void
+test_hashed_once(Fixture *fixture, gconstpointer data)
+{
+  write_manifest(fixture);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemManifest) manifest = gem_manifest_load(fixture->dir, &error);
+  g_assert_no_error(error);
+  read_right(manifest, "a.gguf"); /* too new to be trusted */
+  let_settle();
+  for (guint i = 0; i < 3; i++) {
+    read_right(manifest, "a.gguf");
+  }
+  g_assert_cmpuint(gem_manifest_get_hashed(manifest), ==, 2);
+  read_right(manifest, "b.gguf");
+  read_right(manifest, "b.gguf");
+  g_assert_cmpuint(gem_manifest_get_hashed(manifest), ==, 3);
+
+  alter_unseen(fixture);
+  for (guint i = 0; i < 2; i++) {
+    g_assert_null(gem_manifest_read(manifest, "a.gguf", &error));
+    g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH);
+    g_clear_error(&error);
+  }
+  g_assert_cmpuint(gem_manifest_get_hashed(manifest), ==, 5);
+  set_file(fixture->dir, "a.gguf", "abc", 3);
+  read_right(manifest, "a.gguf");
+  g_assert_cmpuint(gem_manifest_get_hashed(manifest), ==, 6);
+}
+
 #define MODEL(files) "[model]\nformat=1\nname=n\nfiles=" files "\n"
 #define ENTRY(file)  "[" file "]\nsize=3\nsha256=" ABC_SHA256 "\n"
 
@@ -206,6 +269,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add("/manifest/round-trip", Fixture, NULL, set_up, test_round_trip, tear_down);
   g_test_add("/manifest/verify", Fixture, NULL, set_up, test_verify, tear_down);
+  g_test_add("/manifest/hashed-once", Fixture, NULL, set_up, test_hashed_once, tear_down);
   g_test_add("/manifest/grammar", Fixture, NULL, set_up, test_grammar, tear_down);
   g_test_add("/manifest/absent", Fixture, NULL, set_up, test_absent, tear_down);
   g_test_add("/manifest/write-refuses", Fixture, NULL, set_up, test_write_refuses, tear_down);
