@@ -1,4 +1,4 @@
-#include "gem-test-bus.h"
+#include "tests/gem-test-bus.h"
 
 #include <errno.h>
 #include <gio/gunixfdlist.h>
@@ -8,7 +8,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "tests/gem-test-patience.h"
+
 #define PATIENCE_SECONDS 20
+#define CALL_SECONDS     25 /* as D-Bus has it */
 
 /* The rules of a system bus, then the service's own, then what lets the test's user be the service. */
 static const char bus_config[] =
@@ -56,7 +59,9 @@ write_file(GemTestBus *self, const char *name, const char *text)
 static void
 wait_for_bus(const char *address)
 {
-  for (guint i = 0; i < PATIENCE_SECONDS * 100; i++) {
+  gint64 end = gem_test_deadline(PATIENCE_SECONDS);
+
+  while (g_get_monotonic_time() < end) {
     g_autoptr(GIOStream) stream = g_dbus_address_get_stream_sync(address, NULL, NULL, NULL);
 
     if (stream != NULL) {
@@ -173,8 +178,9 @@ void
 gem_test_bus_wait_name(GemTestBus *self)
 {
   g_autoptr(GDBusConnection) connection = gem_test_bus_connect(self);
+  gint64 end = gem_test_deadline(PATIENCE_SECONDS);
 
-  for (guint i = 0; i < PATIENCE_SECONDS * 200; i++) {
+  while (g_get_monotonic_time() < end) {
     g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
         connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner",
         g_variant_new("(s)", GEM_BUS_NAME), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
@@ -193,8 +199,9 @@ char *
 gem_test_bus_wait_settled(GemTestBus *self)
 {
   g_autoptr(GDBusConnection) connection = gem_test_bus_connect(self);
+  gint64 end = gem_test_deadline(PATIENCE_SECONDS);
 
-  for (guint i = 0; i < PATIENCE_SECONDS * 100; i++) {
+  while (g_get_monotonic_time() < end) {
     g_autoptr(GVariant) reply =
         gem_test_call(connection, GEM_OBJECT_PATH, "org.freedesktop.DBus.Properties", "Get",
                       g_variant_new("(ss)", GEM_MANAGER_INTERFACE, "ModelState"), NULL);
@@ -233,6 +240,13 @@ gem_test_bus_connect(GemTestBus *self)
   return connection;
 }
 
+/* In ms. */
+static int
+call_timeout(void)
+{
+  return (int)(gem_test_patience(CALL_SECONDS) / 1000);
+}
+
 GVariant *
 gem_test_call(GDBusConnection *connection,
               const char *path,
@@ -245,7 +259,7 @@ gem_test_call(GDBusConnection *connection,
 
   (void)GEM_ERROR; /* registers the names */
   reply = g_dbus_connection_call_sync(connection, GEM_BUS_NAME, path, interface, method, parameters, NULL,
-                                      G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL, error);
+                                      G_DBUS_CALL_FLAGS_NO_AUTO_START, call_timeout(), NULL, error);
   if (reply == NULL && error != NULL) {
     g_dbus_error_strip_remote_error(*error);
   }
@@ -383,7 +397,7 @@ gem_test_ear_free(GemTestEar *self)
 void
 gem_test_ear_wait(GemTestEar *self, guint finished)
 {
-  gint64 end = g_get_monotonic_time() + (gint64)PATIENCE_SECONDS * G_USEC_PER_SEC;
+  gint64 end = gem_test_deadline(PATIENCE_SECONDS);
 
   while (self->finished < finished) {
     g_assert_cmpint(g_get_monotonic_time(), <, end);
@@ -422,7 +436,7 @@ generate(GDBusConnection *connection,
   GVariant *reply = g_dbus_connection_call_with_unix_fd_list_sync(
       connection, GEM_BUS_NAME, session, GEM_SESSION_INTERFACE, "Generate",
       g_variant_new("(s@a{sv})", prompt, gem_test_options(options)), G_VARIANT_TYPE("(oha{sv})"),
-      G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL, ret_fds, NULL, error);
+      G_DBUS_CALL_FLAGS_NO_AUTO_START, call_timeout(), NULL, ret_fds, NULL, error);
 
   if (reply == NULL) {
     g_dbus_error_strip_remote_error(*error);
@@ -482,56 +496,4 @@ gem_test_read_all(int fd)
   }
   close(fd);
   return g_string_free(text, FALSE);
-}
-
-/* ---- many calls ---- */
-
-static void
-on_answer(GObject *source, GAsyncResult *result, gpointer data)
-{
-  GemTestAnswers *answers = data;
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
-
-  answers->answered++;
-  if (reply != NULL) {
-    answers->succeeded++;
-    return;
-  }
-  g_assert_true(error->domain == GEM_ERROR);
-  answers->codes[error->code]++;
-  if (error->code == GEM_ERROR_LIMIT_EXCEEDED) {
-    g_dbus_error_strip_remote_error(error);
-    g_free(answers->message);
-    answers->message = g_strdup(error->message);
-  }
-}
-
-void
-gem_test_call_many(GDBusConnection *client,
-                   guint count,
-                   const char *method,
-                   const char *text,
-                   const char *options,
-                   GemTestAnswers *answers)
-{
-  (void)GEM_ERROR; /* registers the names */
-  for (guint i = 0; i < count; i++) {
-    g_dbus_connection_call(client, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method,
-                           g_variant_new("(s@a{sv})", text, gem_test_options(options)), NULL,
-                           G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_answer, answers);
-  }
-}
-
-void
-gem_test_answers_wait(const GemTestAnswers *answers, guint count)
-{
-  gint64 end = g_get_monotonic_time() + 40 * G_USEC_PER_SEC;
-
-  while (answers->answered < count) {
-    g_assert_cmpint(g_get_monotonic_time(), <, end);
-    if (!g_main_context_iteration(NULL, FALSE)) {
-      g_usleep(1000);
-    }
-  }
 }

@@ -100,7 +100,7 @@ gem_test_ear_new(GDBusConnection *connection);
 void
 gem_test_ear_free(GemTestEar *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTestEar, gem_test_ear_free)
-/* Runs the main loop until `finished` signals came in all; fails after 10 s. */
+/* Runs the main loop until `finished` signals came in all; fails after 20 s. */
 void
 gem_test_ear_wait(GemTestEar *self, guint finished);
 /* Runs the main loop for that long. */
@@ -125,24 +125,3 @@ gem_test_generate_fails(GDBusConnection *connection,
 /* Reads up to the end of file and closes. */
 char *
 gem_test_read_all(int fd);
-
-/* ---- many calls ---- */
-
-/* What came back of calls that do not block. */
-typedef struct {
-  guint answered, succeeded;
-  guint codes[GEM_ERROR_SHUTTING_DOWN + 1]; /* errors by code; any other error fails the test */
-  char *message;                            /* of the last LimitExceeded; the test's to free */
-} GemTestAnswers;
-
-/* Calls a method of Manager that takes a text and options, `count` times at once. */
-void
-gem_test_call_many(GDBusConnection *connection,
-                   guint count,
-                   const char *method,
-                   const char *text,
-                   const char *options,
-                   GemTestAnswers *answers);
-/* Runs the main loop until `count` answers are there; fails after 40 s. */
-void
-gem_test_answers_wait(const GemTestAnswers *answers, guint count);

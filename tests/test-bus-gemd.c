@@ -1,67 +1,15 @@
-/*
- * The whole service: gemd with its modules on a tiny random model, over a bus under the rules of a system
- * bus. What the answers are means nothing here; that they agree with each other does.
- */
-#include "gem-test-bus.h"
-
+/* The whole service on a tiny random model. What the answers are means nothing here; that they agree with
+ * each other does. */
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/gem-test-model.h"
+#include "tests/gem-test-calls.h"
+#include "tests/gem-test-gemd.h"
 
 #define NONE gem_test_options("{}")
 #define TEXT "the rain in the north and the rest"
-
-typedef struct {
-  GemTestBus *bus;
-  char *folder; /* of the model */
-  GemModelShape shape;
-  GDBusConnection *client;
-} Fixture;
-
-static void
-set_up(Fixture *fixture)
-{
-  g_autoptr(GStrvBuilder) arguments = g_strv_builder_new();
-  g_autofree char *plugins = NULL;
-
-  *fixture = (Fixture){.bus = gem_test_bus_new(), .folder = gem_test_folder_new()};
-  gem_test_model_shape(&fixture->shape);
-  fixture->shape.heads = 2;
-  fixture->shape.kv_heads = 2;
-  fixture->shape.head_dim = 32;
-  fixture->shape.rope_dim = 32;
-  gem_test_model_write(fixture->folder, &fixture->shape, GEM_TYPE_F16, 11);
-  fixture->client = gem_test_bus_connect(fixture->bus);
-  fixture->bus->daemon_path = g_build_filename(g_getenv("GEM_BUILD_DIR"), "daemon", "gemd", NULL);
-  plugins = g_build_filename(g_getenv("GEM_BUILD_DIR"), "plugins", NULL);
-  g_strv_builder_add_many(arguments, "--plugin-dir", plugins, NULL);
-  fixture->bus->daemon_arguments = g_strv_builder_end(arguments);
-  fixture->bus->config_text = g_strdup("[gemd]\nContextTokens=256\nPrefillBlock=8\n");
-}
-
-static void
-fixture_clear(Fixture *fixture)
-{
-  g_object_unref(fixture->client);
-  gem_test_bus_free(fixture->bus);
-  gem_model_shape_clear(&fixture->shape);
-  gem_test_folder_remove(fixture->folder);
-  g_free(fixture->folder);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fixture, fixture_clear)
-
-static void
-start(Fixture *fixture, const char *expected)
-{
-  g_autofree char *state = NULL;
-
-  gem_test_bus_spawn(fixture->bus, fixture->folder);
-  state = gem_test_bus_wait_settled(fixture->bus);
-  g_assert_cmpstr(state, ==, expected);
-}
 
 static guint64
 count_tokens(GDBusConnection *client, const char *text)
@@ -160,7 +108,7 @@ check_numbers(GDBusConnection *client)
 static void
 test_calls(void)
 {
-  g_auto(Fixture) fixture;
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
   g_autofree char *once = NULL;
   g_autofree char *again = NULL;
   g_autofree char *sampled = NULL;
@@ -168,23 +116,22 @@ test_calls(void)
   const char *seeded = "{'temperature': <1.0>, 'seed': <uint64 5>, 'max_tokens': <uint32 16>}";
   g_autofree char *long_text = g_strnfill(1000, 'q');
 
-  set_up(&fixture);
-  start(&fixture, "ready");
-  check_routes(fixture.client);
-  check_numbers(fixture.client);
-  once = ask(fixture.client, "{'max_tokens': <uint32 16>}");
-  again = ask(fixture.client, "{'max_tokens': <uint32 16>}");
+  gem_test_gemd_start(gemd, "ready");
+  check_routes(gemd->client);
+  check_numbers(gemd->client);
+  once = ask(gemd->client, "{'max_tokens': <uint32 16>}");
+  again = ask(gemd->client, "{'max_tokens': <uint32 16>}");
   g_assert_cmpstr(once, ==, again);
-  sampled = ask(fixture.client, seeded);
-  resampled = ask(fixture.client, seeded);
+  sampled = ask(gemd->client, seeded);
+  resampled = ask(gemd->client, seeded);
   g_assert_cmpstr(sampled, ==, resampled);
-  gem_test_manager_fails(fixture.client, "Ask", g_variant_new("(s@a{sv})", long_text, NONE),
+  gem_test_manager_fails(gemd->client, "Ask", g_variant_new("(s@a{sv})", long_text, NONE),
                          GEM_ERROR_CONTEXT_EXCEEDED, "*256*");
-  gem_test_manager_fails(fixture.client, "Ask",
+  gem_test_manager_fails(gemd->client, "Ask",
                          g_variant_new("(s@a{sv})", "x", gem_test_options("{'clusters': <uint32 7>}")),
                          GEM_ERROR_INVALID_OPTION, "*clusters*7*");
   g_free(again);
-  again = ask(fixture.client, "{'max_tokens': <uint32 16>, 'clusters': <uint32 4>}");
+  again = ask(gemd->client, "{'max_tokens': <uint32 16>, 'clusters': <uint32 4>}");
   g_assert_nonnull(again);
 }
 
@@ -192,32 +139,31 @@ test_calls(void)
 static void
 test_session_agrees_with_ask(void)
 {
-  g_auto(Fixture) fixture;
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
   g_autoptr(GemTestEar) ear = NULL;
   g_autofree char *session = NULL;
   g_autofree char *asked = NULL;
   g_autofree char *streamed = NULL;
   guint64 prompt = 0;
 
-  set_up(&fixture);
-  start(&fixture, "ready");
-  ear = gem_test_ear_new(fixture.client);
-  asked = ask(fixture.client, "{'max_tokens': <uint32 20>}");
-  session = gem_test_create_session(fixture.client);
-  streamed = gem_test_read_all(gem_test_generate(fixture.client, session, TEXT,
-                                                 "{'max_tokens': <uint32 20>, 'routes': <true>}", NULL));
+  gem_test_gemd_start(gemd, "ready");
+  ear = gem_test_ear_new(gemd->client);
+  asked = ask(gemd->client, "{'max_tokens': <uint32 20>}");
+  session = gem_test_create_session(gemd->client);
+  streamed = gem_test_read_all(
+      gem_test_generate(gemd->client, session, TEXT, "{'max_tokens': <uint32 20>, 'routes': <true>}", NULL));
   gem_test_ear_wait(ear, 1);
   g_assert_cmpstr(streamed, ==, asked);
   g_assert_true(g_utf8_validate(streamed, -1, NULL));
   /* The prompt's tokens in the template, and those of the answer. */
-  prompt = count_tokens(fixture.client, TEXT);
+  prompt = count_tokens(gemd->client, TEXT);
   g_assert_cmpuint(ear->routes->len, >, prompt);
 }
 
 static void
 test_two_streams(void)
 {
-  g_auto(Fixture) fixture;
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
   g_autoptr(GDBusConnection) other = NULL;
   g_autofree char *first = NULL;
   g_autofree char *second = NULL;
@@ -226,12 +172,11 @@ test_two_streams(void)
   const char *options = "{'max_tokens': <uint32 100>, 'temperature': <1.0>, 'seed': <uint64 9>}";
   int fds[2];
 
-  set_up(&fixture);
-  start(&fixture, "ready");
-  other = gem_test_bus_connect(fixture.bus);
-  first = gem_test_create_session(fixture.client);
+  gem_test_gemd_start(gemd, "ready");
+  other = gem_test_bus_connect(gemd->bus);
+  first = gem_test_create_session(gemd->client);
   second = gem_test_create_session(other);
-  fds[0] = gem_test_generate(fixture.client, first, TEXT, options, NULL);
+  fds[0] = gem_test_generate(gemd->client, first, TEXT, options, NULL);
   fds[1] = gem_test_generate(other, second, TEXT, options, NULL);
   two = gem_test_read_all(fds[1]);
   one = gem_test_read_all(fds[0]);
@@ -243,7 +188,7 @@ test_two_streams(void)
 static void
 test_full_context(void)
 {
-  g_auto(Fixture) fixture;
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
   g_autoptr(GemTestEar) ear = NULL;
   g_autofree char *session = NULL;
   g_autoptr(GVariant) held = NULL;
@@ -252,20 +197,19 @@ test_full_context(void)
   guint turns = 0;
   guint slides = 0;
 
-  set_up(&fixture);
-  start(&fixture, "ready");
-  ear = gem_test_ear_new(fixture.client);
-  session = gem_test_create_session(fixture.client);
-  needed = count_tokens(fixture.client, TEXT);
+  gem_test_gemd_start(gemd, "ready");
+  ear = gem_test_ear_new(gemd->client);
+  session = gem_test_create_session(gemd->client);
+  needed = count_tokens(gemd->client, TEXT);
   do {
-    close(gem_test_generate(fixture.client, session, TEXT, options, NULL));
+    close(gem_test_generate(gemd->client, session, TEXT, options, NULL));
     gem_test_ear_wait(ear, ++turns);
     g_clear_pointer(&held, g_variant_unref);
-    held = gem_test_get(fixture.client, session, GEM_SESSION_INTERFACE, "Tokens");
+    held = gem_test_get(gemd->client, session, GEM_SESSION_INTERFACE, "Tokens");
     g_assert_cmpuint(g_variant_get_uint32(held), <=, 256);
   } while (g_variant_get_uint32(held) + needed + 1 <= 256);
-  gem_test_generate_fails(fixture.client, session, TEXT, options, GEM_ERROR_CONTEXT_EXCEEDED, "*256*");
-  close(gem_test_generate(fixture.client, session, TEXT,
+  gem_test_generate_fails(gemd->client, session, TEXT, options, GEM_ERROR_CONTEXT_EXCEEDED, "*256*");
+  close(gem_test_generate(gemd->client, session, TEXT,
                           "{'max_tokens': <uint32 1>, 'raw': <true>, 'slide': <true>}", NULL));
   gem_test_ear_wait(ear, ++turns);
   g_assert_true(g_variant_lookup(ear->stats, "slides", "u", &slides));
@@ -276,9 +220,9 @@ test_full_context(void)
 
 static void
 check_property(
-    Fixture *fixture, const char *path, const char *interface, const char *name, const char *pattern)
+    GemTestGemd *gemd, const char *path, const char *interface, const char *name, const char *pattern)
 {
-  g_autoptr(GVariant) value = gem_test_get(fixture->client, path, interface, name);
+  g_autoptr(GVariant) value = gem_test_get(gemd->client, path, interface, name);
 
   if (!g_pattern_match_simple(pattern, g_variant_get_string(value, NULL))) {
     g_test_message("%s %s: \"%s\" is not like \"%s\"", path, name, g_variant_get_string(value, NULL),
@@ -288,11 +232,11 @@ check_property(
 }
 
 static void
-page(Fixture *fixture, const char *domain, const char *method, int code, const char *pattern)
+page(GemTestGemd *gemd, const char *domain, const char *method, int code, const char *pattern)
 {
   g_autofree char *path = g_strconcat(GEM_PATHWAY_PATH "/", domain, NULL);
   g_autoptr(GError) error = NULL;
-  g_autoptr(GVariant) reply = gem_test_call(fixture->client, path, GEM_PATHWAY_INTERFACE, method,
+  g_autoptr(GVariant) reply = gem_test_call(gemd->client, path, GEM_PATHWAY_INTERFACE, method,
                                             g_variant_new("(@a{sv})", NONE), &error);
 
   if (code < 0) {
@@ -303,18 +247,18 @@ page(Fixture *fixture, const char *domain, const char *method, int code, const c
 }
 
 static void
-remove_file(Fixture *fixture, const char *name)
+remove_file(GemTestGemd *gemd, const char *name)
 {
-  g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
+  g_autofree char *path = g_build_filename(gemd->folder, name, NULL);
 
   g_assert_cmpint(g_unlink(path), ==, 0);
 }
 
 /* One byte in the middle is another. */
 static void
-alter_file(Fixture *fixture, const char *name)
+alter_file(GemTestGemd *gemd, const char *name)
 {
-  g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
+  g_autofree char *path = g_build_filename(gemd->folder, name, NULL);
   g_autofree char *bytes = NULL;
   gsize length = 0;
 
@@ -324,9 +268,9 @@ alter_file(Fixture *fixture, const char *name)
 }
 
 static void
-cut_file(Fixture *fixture, const char *name)
+cut_file(GemTestGemd *gemd, const char *name)
 {
-  g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
+  g_autofree char *path = g_build_filename(gemd->folder, name, NULL);
 
   g_assert_cmpint(truncate(path, 1000), ==, 0);
 }
@@ -335,37 +279,34 @@ cut_file(Fixture *fixture, const char *name)
 static void
 test_broken_domains(void)
 {
-  g_auto(Fixture) fixture;
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
   g_autofree char *answer = NULL;
 
-  set_up(&fixture);
-  remove_file(&fixture, "pathway-legal.gguf");
-  alter_file(&fixture, "pathway-finance.gguf");
-  start(&fixture, "ready");
-  check_property(&fixture, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "State", "absent");
-  check_property(&fixture, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "Reason",
-                 "*pathway-legal.gguf*");
-  check_property(&fixture, GEM_PATHWAY_PATH "/finance", GEM_PATHWAY_INTERFACE, "State", "absent");
-  check_property(&fixture, GEM_PATHWAY_PATH "/finance", GEM_PATHWAY_INTERFACE, "Reason",
+  remove_file(gemd, "pathway-legal.gguf");
+  alter_file(gemd, "pathway-finance.gguf");
+  gem_test_gemd_start(gemd, "ready");
+  check_property(gemd, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "State", "absent");
+  check_property(gemd, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "Reason", "*pathway-legal.gguf*");
+  check_property(gemd, GEM_PATHWAY_PATH "/finance", GEM_PATHWAY_INTERFACE, "State", "absent");
+  check_property(gemd, GEM_PATHWAY_PATH "/finance", GEM_PATHWAY_INTERFACE, "Reason",
                  "*pathway-finance.gguf*");
-  check_property(&fixture, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "Reason", "");
-  page(&fixture, "stem", "PageIn", -1, NULL);
-  page(&fixture, "legal", "PageIn", GEM_ERROR_PATHWAY, "*pathway-legal.gguf*");
-  answer = ask(fixture.client, "{'max_tokens': <uint32 4>}");
+  check_property(gemd, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "Reason", "");
+  page(gemd, "stem", "PageIn", -1, NULL);
+  page(gemd, "legal", "PageIn", GEM_ERROR_PATHWAY, "*pathway-legal.gguf*");
+  answer = ask(gemd->client, "{'max_tokens': <uint32 4>}");
   g_assert_nonnull(answer);
 }
 
 static void
-check_failure(void (*damage)(Fixture *fixture, const char *name), const char *name)
+check_failure(void (*damage)(GemTestGemd *gemd, const char *name), const char *name)
 {
-  g_auto(Fixture) fixture;
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
   g_autofree char *pattern = g_strdup_printf("*%s*", name);
 
-  set_up(&fixture);
-  damage(&fixture, name);
-  start(&fixture, "failed");
-  check_property(&fixture, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "ModelReason", pattern);
-  gem_test_manager_fails(fixture.client, "CountTokens", g_variant_new("(s)", "x"), GEM_ERROR_NOT_READY,
+  damage(gemd, name);
+  gem_test_gemd_start(gemd, "failed");
+  check_property(gemd, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "ModelReason", pattern);
+  gem_test_manager_fails(gemd->client, "CountTokens", g_variant_new("(s)", "x"), GEM_ERROR_NOT_READY,
                          pattern);
 }
 
@@ -385,24 +326,23 @@ test_broken_model(void)
 static void
 test_paging(void)
 {
-  g_auto(Fixture) fixture;
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
   g_autofree char *with = NULL;
   g_autofree char *again = NULL;
   g_autoptr(GVariant) bytes = NULL;
   const char *forced = "{'max_tokens': <uint32 12>, 'domain': <'stem'>}";
 
-  set_up(&fixture);
-  start(&fixture, "ready");
-  with = ask(fixture.client, forced);
-  page(&fixture, "stem", "PageOut", -1, NULL);
-  check_property(&fixture, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "State", "absent");
-  bytes = gem_test_get(fixture.client, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "ResidentBytes");
+  gem_test_gemd_start(gemd, "ready");
+  with = ask(gemd->client, forced);
+  page(gemd, "stem", "PageOut", -1, NULL);
+  check_property(gemd, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "State", "absent");
+  bytes = gem_test_get(gemd->client, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "ResidentBytes");
   g_assert_cmpuint(g_variant_get_uint64(bytes), ==, 0);
-  page(&fixture, "stem", "PageIn", -1, NULL);
-  check_property(&fixture, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "State", "resident");
-  again = ask(fixture.client, forced);
+  page(gemd, "stem", "PageIn", -1, NULL);
+  check_property(gemd, GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "State", "resident");
+  again = ask(gemd->client, forced);
   g_assert_cmpstr(with, ==, again);
-  page(&fixture, "general", "PageOut", GEM_ERROR_PATHWAY, "*general*");
+  page(gemd, "general", "PageOut", GEM_ERROR_PATHWAY, "*general*");
 }
 
 /* ---- the end ---- */
@@ -411,51 +351,49 @@ test_paging(void)
 static void
 test_terminate(void)
 {
-  g_auto(Fixture) fixture;
-  GemTestAnswers answers = {0};
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
+  g_auto(GemTestAnswers) answers = {0};
 
-  set_up(&fixture);
-  start(&fixture, "ready");
-  gem_test_call_many(fixture.client, 60, "Ask", TEXT, "{'max_tokens': <uint32 200>, 'temperature': <1.0>}",
+  gem_test_gemd_start(gemd, "ready");
+  gem_test_call_many(gemd->client, 60, "Ask", TEXT, "{'max_tokens': <uint32 200>, 'temperature': <1.0>}",
                      &answers);
   while (answers.answered < 2) {
     g_main_context_iteration(NULL, TRUE);
   }
-  g_subprocess_send_signal(fixture.bus->daemon, SIGTERM);
+  g_subprocess_send_signal(gemd->bus->daemon, SIGTERM);
   gem_test_answers_wait(&answers, 60);
   g_assert_cmpuint(answers.codes[GEM_ERROR_SHUTTING_DOWN], >, 0);
   g_assert_cmpuint(answers.codes[GEM_ERROR_SHUTTING_DOWN] + answers.succeeded, ==, 60);
-  g_assert_cmpint(gem_test_bus_wait_exit(fixture.bus), ==, 0);
+  g_assert_cmpint(gem_test_bus_wait_exit(gemd->bus), ==, 0);
 }
 
 /* What callers say stands in no log, of the engine and its modules neither. */
 static void
 test_canary(void)
 {
-  g_auto(Fixture) fixture;
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
   g_autofree char *session = NULL;
   g_autofree char *text = g_malloc0(1 << 20);
   g_autofree char *streamed = NULL;
   g_autoptr(GVariant) reply = NULL;
   gsize length = 0;
 
-  set_up(&fixture);
-  fixture.bus->pipe_log = TRUE;
-  fixture.bus->daemon_environment = g_strsplit("G_MESSAGES_DEBUG=all", "\n", -1);
-  start(&fixture, "ready");
-  session = gem_test_create_session(fixture.client);
+  gemd->bus->pipe_log = TRUE;
+  gemd->bus->daemon_environment = g_strsplit("G_MESSAGES_DEBUG=all", "\n", -1);
+  gem_test_gemd_start(gemd, "ready");
+  session = gem_test_create_session(gemd->client);
   streamed = gem_test_read_all(
-      gem_test_generate(fixture.client, session, "canary", "{'max_tokens': <uint32 8>}", NULL));
+      gem_test_generate(gemd->client, session, "canary", "{'max_tokens': <uint32 8>}", NULL));
   g_assert_nonnull(streamed);
-  reply = gem_test_manager(fixture.client, "Route", g_variant_new("(s@a{sv})", "canary", NONE));
+  reply = gem_test_manager(gemd->client, "Route", g_variant_new("(s@a{sv})", "canary", NONE));
   g_assert_nonnull(reply);
-  gem_test_manager_fails(fixture.client, "Embed",
+  gem_test_manager_fails(gemd->client, "Embed",
                          g_variant_new("(s@a{sv})", "canary", gem_test_options("{'domain': <'canary'>}")),
                          GEM_ERROR_UNKNOWN_DOMAIN, "*canary*");
-  g_subprocess_send_signal(fixture.bus->daemon, SIGTERM);
-  g_assert_true(g_input_stream_read_all(g_subprocess_get_stdout_pipe(fixture.bus->daemon), text,
-                                        (1 << 20) - 1, &length, NULL, NULL));
-  g_assert_cmpint(gem_test_bus_wait_exit(fixture.bus), ==, 0);
+  g_subprocess_send_signal(gemd->bus->daemon, SIGTERM);
+  g_assert_true(g_input_stream_read_all(g_subprocess_get_stdout_pipe(gemd->bus->daemon), text, (1 << 20) - 1,
+                                        &length, NULL, NULL));
+  g_assert_cmpint(gem_test_bus_wait_exit(gemd->bus), ==, 0);
   g_assert_nonnull(strstr(text, "is loaded"));
   g_assert_null(strstr(text, "canary"));
 }

@@ -1,5 +1,5 @@
 /* Manager, Pathway and Backend over a real bus, on an engine without a model. */
-#include "gem-test-bus.h"
+#include "tests/gem-test-bus.h"
 
 #include <string.h>
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/gem-test-patience.h"
+
 typedef struct {
   guint drained, broken, closed;
 } Counts;
@@ -34,7 +36,7 @@ static const GemStreamEvents events = {on_drained, on_broken, on_closed};
 static void
 run_until(const guint *count)
 {
-  gint64 end = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+  gint64 end = gem_test_deadline(10);
 
   while (*count == 0) {
     g_assert_cmpint(g_get_monotonic_time(), <, end);
