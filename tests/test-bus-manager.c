@@ -129,19 +129,25 @@ static void
 test_classify_fails(void)
 {
   g_autofree char *long_label = text_of(1025);
-  const char *many[66] = {NULL};
+  const char *many[258] = {NULL};
+  const char *large[18] = {NULL};
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 
-  for (guint i = 0; i < 65; i++) {
+  for (guint i = 0; i < 257; i++) {
     g_ptr_array_add(names, g_strdup_printf("label %u", i));
     many[i] = g_ptr_array_index(names, i);
   }
-  classify_fails((const char *[]){NULL}, GEM_ERROR_INVALID_OPTION, "labels: there are 0, 2 to 64*");
+  for (guint i = 0; i < 17; i++) {
+    g_ptr_array_add(names, g_strdup_printf("%01000u", i));
+    large[i] = g_ptr_array_index(names, 257 + i);
+  }
+  classify_fails((const char *[]){NULL}, GEM_ERROR_INVALID_OPTION, "labels: there are 0, 2 to 256*");
   classify_fails((const char *[]){"a", NULL}, GEM_ERROR_INVALID_OPTION, "labels: there are 1, *");
-  classify_fails(many, GEM_ERROR_INVALID_OPTION, "labels: there are 65, *");
+  classify_fails(many, GEM_ERROR_INVALID_OPTION, "labels: there are 257, *");
   classify_fails((const char *[]){"a", "b", "a", NULL}, GEM_ERROR_INVALID_OPTION, "labels: label 3 *twice");
   classify_fails((const char *[]){"a", "", NULL}, GEM_ERROR_INVALID_TEXT, "label 2 has 0 bytes, 1 to 1024*");
   classify_fails((const char *[]){"a", long_label, NULL}, GEM_ERROR_INVALID_TEXT, "label 2 has 1025 bytes*");
+  classify_fails(large, GEM_ERROR_INVALID_OPTION, "labels: they have 17000 bytes together, at most 16384*");
 }
 
 static void

@@ -136,75 +136,27 @@ test_documents(void)
   gem_test_folder_remove(folder);
 }
 
-/* ---- labels in parts ---- */
+/* ---- labels ---- */
 
-/* The answer of Classify to one part: the softmax of what the labels are worth. */
-static GVariant *
-answer_part(const char *const *labels)
-{
-  g_auto(GVariantBuilder) builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(sd)"));
-  double mean_bytes = 0, sum = 0;
-  guint i, n = g_strv_length((GStrv)labels);
-
-  for (i = 0; i < n; i++) {
-    mean_bytes += (double)strlen(labels[i]) / n;
-  }
-  for (i = 0; i < n; i++) {
-    sum += exp(g_ascii_strtod(labels[i], NULL) * mean_bytes);
-  }
-  for (i = 0; i < n; i++) {
-    g_variant_builder_add(&builder, "(sd)", labels[i],
-                          exp(g_ascii_strtod(labels[i], NULL) * mean_bytes) / sum);
-  }
-  return g_variant_ref_sink(g_variant_builder_end(&builder));
-}
-
-/* Labels that are called what they are worth: every one comes out as its distance to the first. */
 static void
-test_label_parts(void)
+test_label_choice(void)
 {
   static const struct {
-    guint labels, parts;
-  } cases[] = {{2, 1}, {64, 1}, {65, 2}, {127, 2}, {128, 3}, {151, 3}};
+    const char *answer;
+    guint choice;
+  } cases[] = {
+      {"[('a', 0.0), ('b', 0.25), ('c', 0.75)]", 2},
+      {"[('a', 0.25), ('b', 0.5), ('c', 0.25)]", 1},
+      {"[('a', 0.2), ('b', 0.4), ('c', 0.4)]", 1},
+      {"[('a', 0.0), ('b', 0.0)]", 0},
+  };
   gsize i;
 
   for (i = 0; i < G_N_ELEMENTS(cases); i++) {
-    guint n = cases[i].labels, best = n - n / 3 - 1, j;
-    g_auto(GStrv) labels = g_new0(char *, n + 1);
-    g_autofree double *scores = g_new0(double, n);
+    g_autoptr(GVariant) answer = g_variant_ref_sink(g_variant_new_parsed(cases[i].answer));
 
-    for (j = 0; j < n; j++) {
-      labels[j] = g_strdup_printf("%.6f", j == best ? 1.5 : -1.0 - 7.0 * j / n);
-    }
-    g_assert_true(gem_bench_labels_are_valid(labels));
-    g_assert_cmpuint(gem_bench_labels_count_parts(n), ==, cases[i].parts);
-    for (j = 0; j < cases[i].parts; j++) {
-      g_autofree const char **part = gem_bench_labels_get_part(labels, j);
-      g_autoptr(GVariant) answer = answer_part(part);
-
-      g_assert_cmpuint(g_variant_n_children(answer), <=, GEM_BENCH_MOST_LABELS);
-      g_assert_cmpstr(part[0], ==, labels[0]);
-      gem_bench_labels_take_part(answer, j, scores);
-    }
-    for (j = 0; j < n; j++) {
-      g_assert_cmpfloat_with_epsilon(scores[j],
-                                     g_ascii_strtod(labels[j], NULL) - g_ascii_strtod(labels[0], NULL), 1e-9);
-    }
-    g_assert_cmpuint(gem_bench_labels_choose(scores, n), ==, best);
+    g_assert_cmpuint(gem_bench_labels_choose(answer), ==, cases[i].choice);
   }
-}
-
-/* A probability of 0 is very small, not a number that spoils the others. */
-static void
-test_label_parts_underflow(void)
-{
-  g_autoptr(GVariant) answer =
-      g_variant_ref_sink(g_variant_new_parsed("[('a', 0.0), ('b', 0.0), ('c', 1.0)]"));
-  double scores[3] = {0};
-
-  gem_bench_labels_take_part(answer, 0, scores);
-  g_assert_cmpfloat(scores[1], ==, 0);
-  g_assert_true(isfinite(scores[2]) && scores[2] > 700);
 }
 
 static void
@@ -286,7 +238,7 @@ make_task(const char *const *labels, const gint *targets, const guint *chosen, g
     GemBenchExample *example = &g_array_index(task->examples, GemBenchExample, i);
 
     if (example->fate == GEM_BENCH_USED) {
-      example->scores[chosen[i]] = 1;
+      example->choice = chosen[i];
     }
   }
   return task;
@@ -419,8 +371,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-bench/data/bad-lines", test_bad_lines);
   g_test_add_func("/gem-bench/data/draw", test_draw);
   g_test_add_func("/gem-bench/data/documents", test_documents);
-  g_test_add_func("/gem-bench/labels/parts", test_label_parts);
-  g_test_add_func("/gem-bench/labels/underflow", test_label_parts_underflow);
+  g_test_add_func("/gem-bench/labels/choice", test_label_choice);
   g_test_add_func("/gem-bench/labels/validity", test_label_validity);
   g_test_add_func("/gem-bench/routes", test_routes);
   g_test_add_func("/gem-bench/result/same-labels", test_result_same_labels);

@@ -212,25 +212,67 @@ test_score(void)
 
 /* ---- classify ---- */
 
-/* Log-likelihood of the label after the text, for each of its bytes; everything run anew for each label. */
-static double
-expected_by_byte(const Scene *scene, const char *label)
+/* The logits, in double, after the text and the first `depth` tokens of a label; everything run anew. */
+static double *
+logits_after(const Scene *scene, const GArray *label, guint depth)
 {
   g_autoptr(GArray) tokens = encode(scene, scene->files->shape.ask_template, TEXT);
-  guint prefix = tokens->len;
   guint vocab = scene->files->shape.vocab;
   g_autofree guint8 *routes = NULL;
   g_autofree double *logits = NULL;
-  double sum = 0;
 
-  g_assert_true(gem_tokenizer_encode(scene->tokenizer, label, -1, tokens, NULL, NULL));
+  g_array_append_vals(tokens, label->data, depth);
   routes = route_tokens(scene, tokens, TRUE);
   logits = forward(scene, tokens, routes, FALSE);
-  for (guint i = prefix; i < tokens->len; i++) {
-    sum +=
-        reference_log_likelihood(logits + (gsize)(i - 1) * vocab, vocab, g_array_index(tokens, guint32, i));
+  return g_memdup2(logits + (gsize)(tokens->len - 1) * vocab, vocab * sizeof(double));
+}
+
+static gboolean
+begin_alike(const GArray *a, const GArray *b, guint depth)
+{
+  return b->len > depth && memcmp(a->data, b->data, depth * sizeof(guint32)) == 0;
+}
+
+/* The product, over the label's tokens, of each one's likelihood among those with which labels that begin
+ * alike go on. */
+static double
+expected_probability(const Scene *scene, const GPtrArray *labels, const GArray *label)
+{
+  double probability = 1;
+
+  for (guint depth = 0; depth < label->len; depth++) {
+    g_autofree double *logits = logits_after(scene, label, depth);
+    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+    double own = logits[g_array_index(label, guint32, depth)];
+    double sum = 0;
+
+    for (guint i = 0; i < labels->len; i++) {
+      const GArray *other = labels->pdata[i];
+
+      if (begin_alike(label, other, depth) &&
+          g_hash_table_add(seen, GUINT_TO_POINTER(g_array_index(other, guint32, depth)))) {
+        sum += exp(logits[g_array_index(other, guint32, depth)] - own);
+      }
+    }
+    probability /= sum;
   }
-  return sum / (double)strlen(label);
+  return probability;
+}
+
+static GPtrArray *
+encode_labels(const Scene *scene, const char *const *labels)
+{
+  g_autoptr(GPtrArray) encoded = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+  guint32 end = gem_tokenizer_eos(scene->tokenizer);
+
+  for (guint i = 0; labels[i] != NULL; i++) {
+    GArray *tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+    g_assert_true(gem_tokenizer_encode(scene->tokenizer, labels[i], -1, tokens, NULL, NULL));
+    g_array_append_val(tokens, end);
+    g_ptr_array_add(encoded, tokens);
+  }
+  return g_steal_pointer(&encoded);
 }
 
 static GArray *
@@ -248,34 +290,39 @@ classify(const Scene *scene, const char *const *labels)
   return probabilities;
 }
 
-/* Labels of one and of many tokens, longer than a block of prefill; their order does not matter. */
+/* Labels that part at once, late (after more than a block of prefill), and by the end of the text alone;
+ * their order does not matter. */
 static void
 test_classify(void)
 {
-  static const char *const labels[] = {"yes", "no", "z", "perhaps another time, when it rains", NULL};
-  static const char *const turned[] = {"perhaps another time, when it rains", "z", "no", "yes", NULL};
+  static const char *const labels[] = {"yes",
+                                       "no",
+                                       "perhaps another time, when it rains",
+                                       "perhaps another time, when it snows",
+                                       "perhaps another time",
+                                       NULL};
   enum { N = G_N_ELEMENTS(labels) - 1 };
+  const char *turned[N + 1] = {NULL};
   g_autoptr(Scene) scene = scene_new();
+  g_autoptr(GPtrArray) encoded = encode_labels(scene, labels);
   g_autoptr(GArray) probabilities = classify(scene, labels);
-  g_autoptr(GArray) again = classify(scene, turned);
-  double expected[N];
-  double mean_bytes = 0;
+  g_autoptr(GArray) again = NULL;
   double sum = 0;
 
+  for (guint i = 0; i < N; i++) {
+    turned[i] = labels[N - 1 - i];
+  }
+  again = classify(scene, turned);
   g_assert_cmpuint(probabilities->len, ==, N);
-  for (guint i = 0; i < N; i++) {
-    mean_bytes += (double)strlen(labels[i]) / N;
-  }
-  for (guint i = 0; i < N; i++) {
-    expected[i] = exp(expected_by_byte(scene, labels[i]) * mean_bytes);
-    sum += expected[i];
-  }
   for (guint i = 0; i < N; i++) {
     double probability = g_array_index(probabilities, double, i);
 
-    g_assert_cmpfloat_with_epsilon(probability, expected[i] / sum, 2e-3);
+    g_assert_cmpfloat_with_epsilon(probability, expected_probability(scene, encoded, encoded->pdata[i]),
+                                   2e-3);
     g_assert_cmpfloat_with_epsilon(probability, g_array_index(again, double, N - 1 - i), 1e-12);
+    sum += probability;
   }
+  g_assert_cmpfloat_with_epsilon(sum, 1.0, 1e-9);
 }
 
 /* Many calls at once, some of them cancelled: each ends, each with its own answer. */

@@ -20,10 +20,10 @@ typedef struct {
   gint limit, seed;
 } ClassifyOptions;
 
-/* One call: a part of the labels of one example. */
+/* One call: one example. */
 typedef struct {
   GemBenchTask *task;
-  guint example, part;
+  guint example;
 } LabelCall;
 
 typedef struct {
@@ -139,19 +139,14 @@ read_tasks(const ClassifyOptions *options, GStrv names, GPtrArray *tasks, GError
 static void
 plan_calls(GPtrArray *tasks, GArray *calls)
 {
-  guint i, j, part;
+  guint i, j;
 
   for (i = 0; i < tasks->len; i++) {
     GemBenchTask *task = tasks->pdata[i];
 
     for (j = 0; j < task->examples->len; j++) {
-      const GemBenchExample *example = &g_array_index(task->examples, GemBenchExample, j);
-      guint parts = example->fate == GEM_BENCH_USED
-                        ? gem_bench_labels_count_parts(g_strv_length(example->line->labels))
-                        : 0;
-
-      for (part = 0; part < parts; part++) {
-        LabelCall call = {.task = task, .example = j, .part = part};
+      if (g_array_index(task->examples, GemBenchExample, j).fate == GEM_BENCH_USED) {
+        LabelCall call = {.task = task, .example = j};
 
         g_array_append_val(calls, call);
       }
@@ -173,9 +168,8 @@ make_arguments(guint index, gpointer data)
   const Measurement *self = data;
   const LabelCall *call = &g_array_index(self->calls, LabelCall, index);
   const GemBenchLine *line = example_of_call(call)->line;
-  g_autofree const char **labels = gem_bench_labels_get_part(line->labels, call->part);
 
-  return g_variant_new("(s^as@a{sv})", line->input, labels, self->run);
+  return g_variant_new("(s^as@a{sv})", line->input, line->labels, self->run);
 }
 
 static void
@@ -190,7 +184,7 @@ take_answer(guint index, GVariant *reply, const GError *refusal, gpointer data)
   } else {
     g_autoptr(GVariant) scores = g_variant_get_child_value(reply, 0);
 
-    gem_bench_labels_take_part(scores, call->part, example->scores);
+    example->choice = gem_bench_labels_choose(scores);
   }
 }
 

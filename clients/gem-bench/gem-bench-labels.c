@@ -1,12 +1,5 @@
 #include "clients/gem-bench/gem-bench-labels.h"
 
-#include <float.h>
-#include <math.h>
-#include <string.h>
-
-/* Labels of a part beside the first. */
-#define OTHERS (GEM_BENCH_MOST_LABELS - 1)
-
 gboolean
 gem_bench_labels_are_valid(GStrv labels)
 {
@@ -22,69 +15,19 @@ gem_bench_labels_are_valid(GStrv labels)
 }
 
 guint
-gem_bench_labels_count_parts(guint n)
+gem_bench_labels_choose(GVariant *answer)
 {
-  return (n - 1 + OTHERS - 1) / OTHERS;
-}
+  double highest = -1;
+  guint i, choice = 0;
 
-const char **
-gem_bench_labels_get_part(GStrv labels, guint part)
-{
-  const char **labels_of_part = g_new0(const char *, GEM_BENCH_MOST_LABELS + 1);
-  guint i, first = 1 + part * OTHERS;
+  for (i = 0; i < g_variant_n_children(answer); i++) {
+    double probability;
 
-  labels_of_part[0] = labels[0];
-  for (i = 0; i < OTHERS && labels[first + i] != NULL; i++) {
-    labels_of_part[1 + i] = labels[first + i];
+    g_variant_get_child(answer, i, "(&sd)", NULL, &probability);
+    if (probability > highest) {
+      highest = probability;
+      choice = i;
+    }
   }
-  return labels_of_part;
-}
-
-/* A probability too small for a double counts as the smallest one. */
-static double
-log_probability(GVariant *answer, gsize index)
-{
-  double probability;
-
-  g_variant_get_child(answer, index, "(&sd)", NULL, &probability);
-  return log(fmax(probability, DBL_MIN));
-}
-
-/* The service takes log-likelihoods to the labels' mean length: another one in each part. */
-static double
-mean_label_bytes(GVariant *answer)
-{
-  gsize i, n = g_variant_n_children(answer), bytes = 0;
-
-  for (i = 0; i < n; i++) {
-    const char *label;
-
-    g_variant_get_child(answer, i, "(&sd)", &label, NULL);
-    bytes += strlen(label);
-  }
-  return (double)bytes / (double)n;
-}
-
-void
-gem_bench_labels_take_part(GVariant *answer, guint part, double *scores)
-{
-  double first = log_probability(answer, 0);
-  double mean_bytes = mean_label_bytes(answer);
-  gsize i;
-
-  scores[0] = 0;
-  for (i = 1; i < g_variant_n_children(answer); i++) {
-    scores[part * OTHERS + i] = (log_probability(answer, i) - first) / mean_bytes;
-  }
-}
-
-guint
-gem_bench_labels_choose(const double *scores, guint n)
-{
-  guint i, best = 0;
-
-  for (i = 1; i < n; i++) {
-    best = scores[i] > scores[best] ? i : best;
-  }
-  return best;
+  return choice;
 }

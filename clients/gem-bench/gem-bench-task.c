@@ -6,12 +6,6 @@
 #include "clients/gem-bench/gem-bench-statistics.h"
 #include "dbus/gem-error.h"
 
-static void
-example_clear(gpointer data)
-{
-  g_free(((GemBenchExample *)data)->scores);
-}
-
 GemBenchTask *
 gem_bench_task_new(const char *name, GPtrArray *lines)
 {
@@ -21,14 +15,11 @@ gem_bench_task_new(const char *name, GPtrArray *lines)
   self->name = g_strdup(name);
   self->lines = lines;
   self->examples = g_array_new(FALSE, FALSE, sizeof(GemBenchExample));
-  g_array_set_clear_func(self->examples, example_clear);
   for (i = 0; i < lines->len; i++) {
     GemBenchExample example = {.line = lines->pdata[i]};
     GStrv labels = example.line->labels;
 
-    if (labels != NULL && example.line->target >= 0 && gem_bench_labels_are_valid(labels)) {
-      example.scores = g_new0(double, g_strv_length(labels));
-    } else {
+    if (labels == NULL || example.line->target < 0 || !gem_bench_labels_are_valid(labels)) {
       example.fate = GEM_BENCH_SKIPPED_LABELS;
     }
     g_array_append_val(self->examples, example);
@@ -70,7 +61,7 @@ collect(const GemBenchTask *self, GArray *targets, GArray *chosen, GemBenchResul
   for (i = 0; i < self->examples->len; i++) {
     const GemBenchExample *example = &g_array_index(self->examples, GemBenchExample, i);
     GStrv labels = example->line->labels;
-    guint n, target, choice;
+    guint n, target;
 
     result->fates[example->fate]++;
     if (example->fate != GEM_BENCH_USED) {
@@ -78,9 +69,8 @@ collect(const GemBenchTask *self, GArray *targets, GArray *chosen, GemBenchResul
     }
     n = g_strv_length(labels);
     target = (guint)example->line->target;
-    choice = gem_bench_labels_choose(example->scores, n);
     g_array_append_val(targets, target);
-    g_array_append_val(chosen, choice);
+    g_array_append_val(chosen, example->choice);
     chance += 1.0 / n;
     result->fewest_labels = first == NULL ? n : MIN(result->fewest_labels, n);
     result->most_labels = MAX(result->most_labels, n);

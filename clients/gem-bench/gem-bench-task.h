@@ -13,7 +13,7 @@ typedef enum {
 
 typedef struct {
   GemBenchLine *line; /* owned by the task */
-  double *scores;     /* [labels], see gem-bench-labels.h; NULL when skipped for its labels */
+  guint choice;       /* index into line->labels, once it is answered */
   GemBenchFate fate;
 } GemBenchExample;
 

@@ -7,8 +7,9 @@
 #include "daemon/gem-version.h"
 
 #define FEWEST_LABELS    2u
-#define MOST_LABELS      64u
+#define MOST_LABELS      256u
 #define MOST_LABEL_BYTES 1024u
+#define MOST_ALL_BYTES   16384u /* of all labels: what one call may make the engine run */
 /* Rows of Route: they are some 250 bytes each, and made on the main loop. */
 #define MOST_ROWS 16384u
 
@@ -104,6 +105,7 @@ static gboolean
 check_labels(const char *const *labels, gsize count, GError **error)
 {
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+  gsize all_bytes = 0;
 
   if (count < FEWEST_LABELS || count > MOST_LABELS) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
@@ -125,6 +127,13 @@ check_labels(const char *const *labels, gsize count, GError **error)
                   "labels: label %" G_GSIZE_FORMAT " stands there twice", i + 1);
       return FALSE;
     }
+    all_bytes += length;
+  }
+  if (all_bytes > MOST_ALL_BYTES) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                "labels: they have %" G_GSIZE_FORMAT " bytes together, at most %u are taken", all_bytes,
+                MOST_ALL_BYTES);
+    return FALSE;
   }
   return TRUE;
 }

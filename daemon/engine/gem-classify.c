@@ -1,81 +1,36 @@
 /*
- * Classify: the text is prefilled once in the ask template; each label is then run after it, with cache and
- * router wound back in between.
+ * Classify: the text is prefilled once in the ask template; then the model is asked at each fork of the tree
+ * of labels, with cache and router wound back in between.
  */
+#include "daemon/engine/gem-label-tree.h"
 #include "daemon/engine/gem-oneshot.h"
-
-#include <math.h>
-#include <string.h>
 
 #define MIN_LABELS 2u
 #define MAX_LABELS 256u
 
 typedef struct {
   GemOneShot base;
-  GPtrArray *labels;    /* of GArray of guint32 */
-  gsize *label_bytes;   /* [labels] of their text */
-  guint prefix;         /* tokens before a label */
-  float *prefix_logits; /* [vocab] of the prefix's last token */
+  GemLabelTree *tree;
+  guint prefix; /* tokens before a label */
   GemRouterState
       *router_after; /* what the router remembers of the prefix; NULL: nothing, or not yet copied */
-  guint next;        /* the label that is run next */
-  double *sums;      /* [labels] log-likelihood of a label's tokens */
+  guint next;        /* the fork that is looked at next */
+  guint fork;        /* the fork whose logits job.outputs_from will bring */
+  gboolean longer;   /* there are tokens after the prefix */
 } ClassifyJob;
 
-static GArray *
-label_at(const ClassifyJob *self, guint index)
-{
-  return self->labels->pdata[index];
-}
-
-/* The prefix's last row predicts each label's first token; a row of the current label, its next one. */
 static void
 classify_output(GemJob *job, guint position, const float *logits)
 {
   ClassifyJob *self = (ClassifyJob *)job;
-  guint vocab = job->runtime->shape->vocab;
-  guint token = position + 1 - self->prefix;
-  const GArray *label;
+  guint depth;
 
-  if (position + 1 == self->prefix) {
-    memcpy(self->prefix_logits, logits, vocab * sizeof(float));
-    return;
+  if (self->fork < gem_label_tree_n_forks(self->tree)) {
+    gem_label_tree_get_path(self->tree, self->fork, &depth);
+    if (position + 1 == self->prefix + depth) {
+      gem_label_tree_take_logits(self->tree, self->fork, logits);
+    }
   }
-  label = label_at(self, self->next - 1);
-  self->sums[self->next - 1] += gem_log_likelihood(logits, vocab, g_array_index(label, guint32, token));
-}
-
-/* Softmax over the log-likelihoods, each taken to the labels' mean length in bytes: labels of one length are
- * compared by their plain likelihood. Tokens would be no measure of length: a word that the vocabulary
- * happens to cut in two would pass for twice as long. */
-static GArray *
-make_probabilities(const ClassifyJob *self)
-{
-  guint n = self->labels->len;
-  GArray *probabilities = g_array_sized_new(FALSE, FALSE, sizeof(double), n);
-  double largest = -INFINITY;
-  double sum = 0;
-  double mean_bytes = 0;
-
-  for (guint i = 0; i < n; i++) {
-    mean_bytes += (double)self->label_bytes[i] / n;
-  }
-  for (guint i = 0; i < n; i++) {
-    double score = self->sums[i] * mean_bytes / (double)self->label_bytes[i];
-
-    g_array_append_val(probabilities, score);
-    largest = fmax(largest, score);
-  }
-  for (guint i = 0; i < n; i++) {
-    double *value = &g_array_index(probabilities, double, i);
-
-    *value = exp(*value - largest);
-    sum += *value;
-  }
-  for (guint i = 0; i < n; i++) {
-    g_array_index(probabilities, double, i) /= sum;
-  }
-  return probabilities;
 }
 
 /* Back to the end of the prefix, with the router as it was there. */
@@ -98,22 +53,21 @@ wind_back(ClassifyJob *self, GError **error)
   return TRUE;
 }
 
-/* Scores the first token of the next label and appends all but its last, which predicts nothing. */
-static gboolean
-start_label(ClassifyJob *self, GError **error)
+/* The fork where labels part at once: the prefix's last row answers it. As many as there are: none. */
+static guint
+find_first_fork(const GemLabelTree *tree)
 {
-  GemJob *job = &self->base.job;
-  guint index = self->next++;
-  const GArray *label = label_at(self, index);
+  guint n = gem_label_tree_n_forks(tree);
 
-  if (index > 0 && !wind_back(self, error)) {
-    return FALSE;
+  for (guint i = 0; i < n; i++) {
+    guint depth;
+
+    gem_label_tree_get_path(tree, i, &depth);
+    if (depth == 0) {
+      return i;
+    }
   }
-  self->sums[index] =
-      gem_log_likelihood(self->prefix_logits, job->runtime->shape->vocab, g_array_index(label, guint32, 0));
-  return label->len == 1 ||
-         gem_sequence_state_append(job->runtime, job->sequence, (const guint32 *)(gpointer)label->data,
-                                   label->len - 1, &self->base.routing, NULL, error);
+  return n;
 }
 
 static gboolean
@@ -122,9 +76,24 @@ classify_prepare(GemJob *job, GError **error)
   ClassifyJob *self = (ClassifyJob *)job;
 
   self->prefix = self->base.tokens->len;
-  self->prefix_logits = g_new(float, job->runtime->shape->vocab);
+  self->fork = find_first_fork(self->tree);
   job->outputs_from = self->prefix - 1;
   return gem_one_shot_prepare(job, error);
+}
+
+/* Appends the tokens that lead to a fork. */
+static gboolean
+start_fork(ClassifyJob *self, const guint32 *path, guint depth, GError **error)
+{
+  GemJob *job = &self->base.job;
+
+  if (self->longer && !wind_back(self, error)) {
+    return FALSE;
+  }
+  self->longer = TRUE;
+  job->outputs_from = self->prefix + depth - 1;
+  return gem_sequence_state_append(job->runtime, job->sequence, path, depth, &self->base.routing, NULL,
+                                   error);
 }
 
 static gboolean
@@ -132,17 +101,23 @@ classify_advance(GemJob *job, GError **error)
 {
   ClassifyJob *self = (ClassifyJob *)job;
 
-  if (self->next == 0) {
+  if (!self->longer && self->router_after == NULL) {
     self->router_after = gem_sequence_state_copy_router(job->runtime, job->sequence);
     if (self->router_after == NULL && job->sequence->router_state != NULL) {
       g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
       return FALSE;
     }
   }
-  if (self->next < self->labels->len) {
-    return start_label(self, error);
+  while (self->next < gem_label_tree_n_forks(self->tree)) {
+    guint depth;
+    const guint32 *path = gem_label_tree_get_path(self->tree, self->next, &depth);
+
+    self->fork = self->next++;
+    if (depth > 0) {
+      return start_fork(self, path, depth, error);
+    }
   }
-  self->base.result = make_probabilities(self);
+  self->base.result = gem_label_tree_get_probabilities(self->tree);
   self->base.destroy = (GDestroyNotify)g_array_unref;
   job->done = TRUE;
   return TRUE;
@@ -156,10 +131,7 @@ classify_end(GemJob *job, GError *error)
   if (self->router_after != NULL) {
     job->runtime->router_functions->state_free(job->runtime->router, self->router_after);
   }
-  g_ptr_array_unref(self->labels);
-  g_free(self->prefix_logits);
-  g_free(self->label_bytes);
-  g_free(self->sums);
+  gem_label_tree_free(self->tree);
   gem_one_shot_end(job, error);
 }
 
@@ -189,12 +161,33 @@ check_labels(const char *const *labels, GError **error)
   return TRUE;
 }
 
-/* Tokens of every label, each of which has to fit after `prefix` tokens. */
-static GPtrArray *
-encode_labels(GemEngine *engine, const char *const *labels, guint prefix, GError **error)
+/* A label that begins another one is only told from it by the end of the text. */
+static gboolean
+check_nested(const char *const *labels, GError **error)
+{
+  for (guint i = 0; labels[i] != NULL; i++) {
+    for (guint j = 0; labels[j] != NULL; j++) {
+      if (i != j && g_str_has_prefix(labels[j], labels[i])) {
+        g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                    "labels: label %u begins label %u, and the model has no token for the end of a text",
+                    i + 1, j + 1);
+        return FALSE;
+      }
+    }
+  }
+  return TRUE;
+}
+
+/* The labels' tokens, each ended by the end of a text; every label has to fit after `prefix` tokens. */
+static GemLabelTree *
+make_tree(GemEngine *engine, const char *const *labels, guint prefix, GError **error)
 {
   g_autoptr(GPtrArray) encoded = g_ptr_array_new_with_free_func((GDestroyNotify)gem_wipe_array);
+  guint32 end = gem_tokenizer_eos(engine->runtime->tokenizer);
 
+  if (end == G_MAXUINT32 && !check_nested(labels, error)) {
+    return NULL;
+  }
   for (guint i = 0; labels[i] != NULL; i++) {
     GArray *tokens = gem_engine_encode_plain(engine, labels[i], NULL, error);
 
@@ -206,8 +199,9 @@ encode_labels(GemEngine *engine, const char *const *labels, guint prefix, GError
     if (!gem_engine_check_fits(engine, "the text with its longest label", prefix + tokens->len, error)) {
       return NULL;
     }
+    g_array_append_val(tokens, end);
   }
-  return g_steal_pointer(&encoded);
+  return gem_label_tree_new(g_steal_pointer(&encoded));
 }
 
 void
@@ -224,7 +218,7 @@ gem_engine_classify_async(GemEngine *self,
                                     .advance = classify_advance,
                                     .end = classify_end};
   g_autoptr(GemTokenArray) tokens = NULL;
-  g_autoptr(GPtrArray) encoded = NULL;
+  g_autoptr(GemLabelTree) tree = NULL;
   GemRouting routing;
   guint cluster_set;
   g_autoptr(GTask) task = gem_one_shot_begin(self, options, cancellable, callback, data,
@@ -239,19 +233,14 @@ gem_engine_classify_async(GemEngine *self,
     tokens = gem_engine_encode(self, self->runtime->shape->ask_template, text, &error);
   }
   if (tokens != NULL && gem_engine_check_fits(self, "the text", tokens->len, &error)) {
-    encoded = encode_labels(self, labels, tokens->len, &error);
+    tree = make_tree(self, labels, tokens->len, &error);
   }
-  if (encoded == NULL) {
+  if (tree == NULL) {
     g_task_return_error(task, error);
     return;
   }
   job = g_new0(ClassifyJob, 1);
-  job->sums = g_new0(double, encoded->len);
-  job->label_bytes = g_new(gsize, encoded->len);
-  for (guint i = 0; i < encoded->len; i++) {
-    job->label_bytes[i] = strlen(labels[i]);
-  }
-  job->labels = g_steal_pointer(&encoded);
+  job->tree = g_steal_pointer(&tree);
   routing.causal = TRUE;
   gem_one_shot_submit(&job->base, &class, g_steal_pointer(&task), g_steal_pointer(&tokens), &routing,
                       cluster_set);

@@ -140,9 +140,9 @@ gem_engine_route_async(GemEngine *self,
 GPtrArray *
 gem_engine_route_finish(GemEngine *self, GAsyncResult *result, GError **error);
 
-/* P(label | text): softmax over labels of log-likelihood * mean bytes of the labels / bytes of the label,
- * after the text in the model's ask template; routes under the causal mask; the text's prefill is run once. 2
- * to 256 labels, different and not empty, or INVALID_OPTION. Result: array of double, one per label. */
+/* P(label | text, the answer is one of the labels), after the text in the model's ask template; see
+ * gem-label-tree.h; routes under the causal mask; the text's prefill is run once. 2 to 256 labels, different
+ * and not empty, or INVALID_OPTION. Result: array of double, one per label. */
 void
 gem_engine_classify_async(GemEngine *self,
                           const char *text,
