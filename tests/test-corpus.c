@@ -269,7 +269,8 @@ test_windows(Fixture *self, gconstpointer data)
   GemRandom random = gem_random_seeded(1, 1);
   guint seen[3] = {0};
   for (guint i = 0; i < 300; i++) {
-    GemDraw draw = gem_corpus_draw(corpus, &random, 10, 0.0, 0.5); /* <s>, 25 letters and </s> */
+    GemDraw draw =
+        gem_corpus_draw(corpus, &random, 10, &(GemDrawShares){.task = 0.5}); /* <s>, 25 letters and </s> */
     gsize at = (gsize)(draw.tokens - tokens);
     g_assert_cmpuint(at % 10, ==, 0);
     g_assert_cmpuint(draw.n, ==, at < 20 ? 10 : 7);
@@ -292,7 +293,7 @@ test_long_task(Fixture *self, gconstpointer data)
   GemRandom random = gem_random_seeded(1, 2);
   guint beginnings = 0, ends = 0;
   for (guint i = 0; i < 200; i++) {
-    GemDraw draw = gem_corpus_draw(corpus, &random, 12, 0.0, 1.0);
+    GemDraw draw = gem_corpus_draw(corpus, &random, 12, &(GemDrawShares){.task = 1.0});
     g_assert_true(draw.is_task);
     g_assert_cmpuint(draw.n, ==, 12);
     g_assert_cmpint(draw.tokens[0] == GEM_TEST_BOS, ==, draw.at_start);
@@ -316,10 +317,11 @@ test_shares(Fixture *self, gconstpointer data)
   GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
   g_autoptr(GemCorpus) corpus = load(self, &options);
   GemRandom random = gem_random_seeded(1, 3), again = gem_random_seeded(1, 3);
+  const GemDrawShares shares = {.general = 0.25, .task = 0.6};
   guint general = 0, legal = 0, tasks = 0;
   for (guint i = 0; i < 3000; i++) {
-    GemDraw draw = gem_corpus_draw(corpus, &random, 64, 0.25, 0.6);
-    GemDraw same = gem_corpus_draw(corpus, &again, 64, 0.25, 0.6);
+    GemDraw draw = gem_corpus_draw(corpus, &random, 64, &shares);
+    GemDraw same = gem_corpus_draw(corpus, &again, 64, &shares);
     g_assert_true(draw.tokens == same.tokens);
     g_assert_cmpuint(draw.n, ==, same.n);
     general += draw.domain == GEM_ROUTE_GENERAL;
@@ -334,6 +336,71 @@ test_shares(Fixture *self, gconstpointer data)
 }
 
 /* A draw that could never end is refused before. */
+/* A task whose answers recur is one of labels; such tasks alone are drawn when asked for. */
+static void
+test_labelled(Fixture *self, gconstpointer data)
+{
+  g_autoptr(GString) labels = g_string_new(NULL), answers = g_string_new(NULL);
+  for (guint i = 0; i < 40; i++) {
+    g_string_append_printf(labels, "{\"input\": \"%u\", \"target\": \"%s\"}\n", i, i % 2 ? "yes" : "no");
+    g_string_append_printf(answers, "{\"input\": \"%u\", \"target\": \"%u\"}\n", i, i / 2);
+  }
+  gem_test_write_text(self->folder, "tasks/legal/clauses/train.jsonl", labels->str);
+  gem_test_write_text(self->folder, "tasks/legal/numbers/train.jsonl", answers->str);
+  gem_test_write_text(self->folder, "manifest.json",
+                      "{\"tasks\": ["
+                      "{\"domain\": \"legal\", \"name\": \"clauses\", \"permissive\": true},"
+                      "{\"domain\": \"legal\", \"name\": \"numbers\", \"permissive\": true}]}\n");
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  const GemSource *clauses = find_source(corpus, "legal/clauses");
+  g_assert_true(clauses->labelled);
+  g_assert_false(find_source(corpus, "legal/numbers")->labelled);
+  g_assert_false(find_source(corpus, "legal")->labelled);
+
+  const guint32 *tokens = (const guint32 *)(gpointer)clauses->tokens->data;
+  const GemDrawShares shares = {.task = 0.5, .labelled = 1.0};
+  GemRandom random = gem_random_seeded(1, 4);
+  guint tasks = 0, legal = 0;
+  for (guint i = 0; i < 1000; i++) {
+    GemDraw draw = gem_corpus_draw(corpus, &random, 64, &shares);
+    g_assert_true(!draw.is_task || (draw.tokens >= tokens && draw.tokens < tokens + clauses->tokens->len));
+    tasks += draw.is_task;
+    legal += draw.domain == 0;
+  }
+  g_assert_cmpfloat_with_epsilon((double)tasks / legal, 0.5, 0.08);
+}
+
+/* Domains by a power of their tokens: a fourth of them, a half as often. */
+static void
+test_domain_power(Fixture *self, gconstpointer data)
+{
+  g_autoptr(GString) legal = g_string_new("held out\n\n"), stem = g_string_new("held out\n\n");
+  for (guint i = 0; i < 40; i++) {
+    g_string_append(i < 10 ? legal : stem, i % 2 ? "abcdefgh\n\n" : "ijklmnop\n\n");
+  }
+  for (guint i = 0; i < 10; i++) {
+    g_string_append(stem, "qrstuvwx\n\n");
+  }
+  gem_test_write_text(self->folder, "corpus/legal.txt", legal->str);
+  gem_test_write_text(self->folder, "corpus/stem.txt", stem->str);
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  options.tasks = FALSE;
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  g_assert_cmpuint(find_source(corpus, "stem")->tokens->len, ==,
+                   4 * find_source(corpus, "legal")->tokens->len);
+
+  const GemDrawShares shares = {.domain_power = 0.5};
+  GemRandom random = gem_random_seeded(1, 5);
+  guint legal_draws = 0;
+  for (guint i = 0; i < 3000; i++) {
+    GemDraw draw = gem_corpus_draw(corpus, &random, 64, &shares);
+    g_assert_true(draw.domain == 0 || draw.domain == 1);
+    legal_draws += draw.domain == 0;
+  }
+  g_assert_cmpfloat_with_epsilon(legal_draws / 3000.0, 1.0 / 3.0, 0.04);
+}
+
 static void
 test_check_draw(Fixture *self, gconstpointer data)
 {
@@ -407,6 +474,8 @@ main(int argc, char **argv)
   g_test_add("/corpus/draw/windows", Fixture, NULL, set_up, test_windows, tear_down);
   g_test_add("/corpus/draw/long-task", Fixture, NULL, set_up, test_long_task, tear_down);
   g_test_add("/corpus/draw/shares", Fixture, NULL, set_up, test_shares, tear_down);
+  g_test_add("/corpus/draw/labelled", Fixture, NULL, set_up, test_labelled, tear_down);
+  g_test_add("/corpus/draw/domain-power", Fixture, NULL, set_up, test_domain_power, tear_down);
   g_test_add("/corpus/draw/check", Fixture, NULL, set_up, test_check_draw, tear_down);
   return g_test_run();
 }

@@ -336,6 +336,24 @@ resume_and_compare(const char *dir, const char *stopped)
   network_clear(&network);
 }
 
+/* A run that is told to end early is no failure, and what it leaves goes on like a killed one. */
+static void
+test_until(void)
+{
+  Network network;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *dir = gem_test_folder_new();
+  g_autofree char *stopped = g_build_filename(dir, "stopped.gguf", NULL);
+  GemTrainerOptions options = options_for(stopped, 6);
+  network_init(&network);
+  options.until = 3;
+  g_assert_true(train(&network, &options, FALSE, &error));
+  g_assert_no_error(error);
+  network_clear(&network);
+  resume_and_compare(dir, stopped);
+  gem_test_folder_remove(dir);
+}
+
 static void
 test_killed_process(void)
 {
@@ -466,6 +484,7 @@ main(int argc, char **argv)
   g_test_add_func("/trainer/adamw", test_adamw);
   g_test_add_func("/trainer/loss-falls", test_loss_falls);
   g_test_add_func("/trainer/not-finite", test_not_finite);
+  g_test_add_func("/trainer/until", test_until);
   g_test_add_func("/trainer/killed", test_killed);
   g_test_add_func("/trainer/killed/subprocess", test_killed_process);
   g_test_add_func("/trainer/interrupted", test_interrupted);

@@ -1,6 +1,5 @@
 #include "training/gem-corpus.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "training/gem-data-folder.h"
@@ -234,6 +233,22 @@ read_task_line(const Loading *loading, GemSource *source, const char *text, GArr
   return append_bare(loading, source, line.input, strlen(line.input), tokens, error);
 }
 
+/* Whether the answers of the source's lines recur: LINES_A_LABEL lines or more for each that there is. */
+static gboolean
+answers_recur(const GemSource *source)
+{
+  enum { LINES_A_LABEL = 20 };
+  g_autoptr(GHashTable) answers = g_hash_table_new_full((GHashFunc)g_bytes_hash, (GEqualFunc)g_bytes_equal,
+                                                        (GDestroyNotify)g_bytes_unref, NULL);
+  for (guint i = 0; i < source->documents->len; i++) {
+    const GemDocument *document = &g_array_index(source->documents, GemDocument, i);
+    const guint32 *tokens = &g_array_index(source->tokens, guint32, document->first);
+    g_hash_table_add(answers, g_bytes_new(tokens + document->answer,
+                                          (document->length - document->answer) * sizeof(guint32)));
+  }
+  return source->documents->len >= LINES_A_LABEL * g_hash_table_size(answers);
+}
+
 static gboolean
 read_task(const Loading *loading, GemSource *source, const char *text, GError **error)
 {
@@ -247,6 +262,7 @@ read_task(const Loading *loading, GemSource *source, const char *text, GError **
       return FALSE;
     }
   }
+  source->labelled = source->documents->len > 0 && answers_recur(source);
   return TRUE;
 }
 
@@ -421,115 +437,4 @@ gem_corpus_n_tokens(const GemCorpus *self)
     total += ((GemSource *)self->sources->pdata[i])->tokens->len;
   }
   return total;
-}
-
-static gboolean
-has_document_of(const GemSource *source, guint least_tokens)
-{
-  for (guint i = 0; i < source->documents->len; i++) {
-    if (g_array_index(source->documents, GemDocument, i).length >= least_tokens) {
-      return TRUE;
-    }
-  }
-  return FALSE;
-}
-
-gboolean
-gem_corpus_check_draw(const GemCorpus *self, double general_share, guint least_tokens, GError **error)
-{
-  gboolean has_general = FALSE, has_domains = FALSE;
-  for (guint i = 0; i < self->sources->len; i++) {
-    const GemSource *source = self->sources->pdata[i];
-    gboolean has = has_document_of(source, least_tokens);
-    has_general |= has && source->domain == GEM_ROUTE_GENERAL;
-    has_domains |= has && source->domain != GEM_ROUTE_GENERAL;
-  }
-  gboolean asks_general = general_share > 0.0 || self->n_domains == 0;
-  gboolean asks_domains = general_share < 1.0 && self->n_domains > 0;
-  if ((asks_general && has_general) || (asks_domains && has_domains)) {
-    return TRUE;
-  }
-  g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING,
-              "with a share of general text of %g nothing can be drawn: there is %s", general_share,
-              has_general ? "general text alone" : (has_domains ? "no general text" : "no text"));
-  return FALSE;
-}
-
-/* A source of that domain and kind by chance: tasks by the square root of their size, so that none drowns;
- * NULL: there is none. */
-static const GemSource *
-draw_source(const GemCorpus *self, GemRandom *random, gint8 domain, gboolean is_task)
-{
-  double total = 0.0;
-  for (int round = 0; round < 2; round++) {
-    double at = round == 0 ? -1.0 : gem_random_uniform(random) * total;
-    for (guint i = 0; i < self->sources->len; i++) {
-      const GemSource *source = self->sources->pdata[i];
-      if (source->domain != domain || source->is_task != is_task || source->documents->len == 0) {
-        continue;
-      }
-      double share = sqrt((double)source->documents->len);
-      total += round == 0 ? share : 0.0;
-      at -= share;
-      if (round == 1 && at <= 0.0) {
-        return source;
-      }
-    }
-    if (total == 0.0) {
-      return NULL;
-    }
-  }
-  return NULL;
-}
-
-/* The document that holds a token chosen by chance, so that long documents come up as often as their text. */
-static const GemDocument *
-draw_document_by_tokens(const GemSource *source, gsize token)
-{
-  guint low = 0, high = source->documents->len - 1;
-  while (low < high) {
-    guint middle = (low + high + 1) / 2;
-    if (g_array_index(source->documents, GemDocument, middle).first <= token) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return &g_array_index(source->documents, GemDocument, low);
-}
-
-GemDraw
-gem_corpus_draw(
-    const GemCorpus *self, GemRandom *random, guint longest, double general_share, double task_share)
-{
-  const GemSource *source = NULL;
-  while (source == NULL) {
-    gboolean general = gem_random_uniform(random) < general_share || self->n_domains == 0;
-    gint8 domain = general ? GEM_ROUTE_GENERAL : (gint8)gem_random_below(random, self->n_domains);
-    gboolean is_task = gem_random_uniform(random) < task_share;
-    source = draw_source(self, random, domain, is_task);
-    source = source != NULL ? source : draw_source(self, random, domain, !is_task);
-  }
-  const guint32 *tokens = (const guint32 *)(gpointer)source->tokens->data;
-  GemDraw draw = {.domain = source->domain, .is_task = source->is_task, .at_start = TRUE};
-  if (source->is_task) {
-    const GemDocument *document =
-        &g_array_index(source->documents, GemDocument, gem_random_below(random, source->documents->len));
-    gboolean fits = document->length <= longest;
-    /* a long input: its beginning, or its end with the answer */
-    guint skipped = fits || gem_random_uniform(random) < 0.3 ? 0 : document->length - longest;
-    draw.tokens = tokens + document->first + skipped;
-    draw.n = MIN(document->length - skipped, longest);
-    draw.answer = document->answer >= skipped ? MIN(document->answer - skipped, draw.n) : draw.n;
-    draw.at_start = skipped == 0;
-    return draw;
-  }
-  gsize chosen = gem_random_below(random, source->tokens->len);
-  const GemDocument *document = draw_document_by_tokens(source, chosen);
-  guint within = (guint)(chosen - document->first), window = within / longest * longest;
-  draw.tokens = tokens + document->first + window;
-  draw.n = MIN(document->length - window, longest);
-  draw.answer = draw.n;
-  draw.at_start = window == 0;
-  return draw;
 }

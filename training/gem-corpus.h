@@ -27,6 +27,7 @@ typedef struct {
   char *name;   /* "legal" for a corpus, "legal/cuad_clause_type" for a task */
   gint8 domain; /* index, or GEM_ROUTE_GENERAL */
   gboolean is_task;
+  gboolean labelled; /* a task whose answers are few and recur: a choice among fixed labels */
   GArray *tokens;    /* guint32 */
   GArray *documents; /* GemDocument */
 } GemSource;
@@ -88,8 +89,15 @@ typedef struct {
   gboolean is_task;
 } GemDraw;
 
-/* A window of at most `longest` tokens: general text with its share, else any domain with the same chance;
- * then kind, source and document by chance. Never returns for a share that gem_corpus_check_draw refuses. */
+/* What is drawn how often; shares are 0 to 1. */
+typedef struct {
+  double general;      /* of draws: text of no domain */
+  double task;         /* of draws: lines of tasks; the rest are windows of the corpus */
+  double labelled;     /* of lines of tasks: drawn from the labelled tasks alone; the rest from all */
+  double domain_power; /* a domain's chance goes with its tokens to this power; 0: all have the same */
+} GemDrawShares;
+
+/* A window of at most `longest` tokens: general text with its share, else a domain; then kind, source and
+ * document by chance. Never returns for a share of general text that gem_corpus_check_draw refuses. */
 GemDraw
-gem_corpus_draw(
-    const GemCorpus *self, GemRandom *random, guint longest, double general_share, double task_share);
+gem_corpus_draw(const GemCorpus *self, GemRandom *random, guint longest, const GemDrawShares *shares);

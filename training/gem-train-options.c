@@ -99,6 +99,8 @@ gem_training_options_add(GemTrainingOptions *self, GOptionContext *context)
       {"checkpoint", 0, 0, G_OPTION_ARG_FILENAME, &self->checkpoint, "Where the state is kept", "FILE"},
       {"resume", 0, 0, G_OPTION_ARG_NONE, &self->resume, "Go on from the checkpoint", NULL},
       {"steps", 0, 0, G_OPTION_ARG_INT, &self->steps, "Optimizer steps", "N"},
+      {"until", 0, 0, G_OPTION_ARG_INT, &self->until,
+       "End after this step, to go on with --resume; 0: the last", "STEP"},
       {"warm-up", 0, 0, G_OPTION_ARG_INT, &self->warm_up, "Steps of rising rate", "N"},
       {"rate", 0, 0, G_OPTION_ARG_DOUBLE, &self->rate, "Peak learning rate", "R"},
       {"decay-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->decay_share,
@@ -109,8 +111,13 @@ gem_training_options_add(GemTrainingOptions *self, GOptionContext *context)
       {"seed", 0, 0, G_OPTION_ARG_INT64, &self->seed, "Of weights and sampling", "N"},
       {"checkpoint-minutes", 0, 0, G_OPTION_ARG_DOUBLE, &self->checkpoint_minutes, "Between two checkpoints",
        "M"},
-      {"general-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->general_share, "Share of draws of no domain", "R"},
-      {"task-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->task_share, "Share of draws that are task lines", "R"},
+      {"general-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->shares.general, "Share of draws of no domain", "R"},
+      {"task-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->shares.task, "Share of draws that are task lines",
+       "R"},
+      {"labelled-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->shares.labelled,
+       "Share of task lines that come from tasks with fixed labels alone", "R"},
+      {"domain-power", 0, 0, G_OPTION_ARG_DOUBLE, &self->shares.domain_power,
+       "Draw domains by their tokens to this power; 0: evenly", "R"},
       {"matmul", 0, 0, G_OPTION_ARG_STRING, &self->matmul, "auto (default), fp32 or bf16", "NAME"},
       G_OPTION_ENTRY_NULL};
   gem_train_options_add(context, entries);
@@ -123,6 +130,7 @@ gem_training_options_check(GemTrainingOptions *self, gint least_batch, GError **
   return gem_train_options_need("data", self->data, error) &&
          gem_train_options_need("tokenizer", self->tokenizer, error) &&
          gem_train_options_check("steps", self->steps, 1, 1e9, error) &&
+         gem_train_options_check("until", self->until, 0, 1e9, error) &&
          gem_train_options_check("warm-up", self->warm_up, 0, 1e9, error) &&
          gem_train_options_check("rate", self->rate, 0.0, 1.0, error) &&
          gem_train_options_check("decay-share", self->decay_share, 0.0, 1.0, error) &&
@@ -131,8 +139,10 @@ gem_training_options_check(GemTrainingOptions *self, gint least_batch, GError **
          gem_train_options_check("lanes", self->lanes, 1, 64, error) &&
          gem_train_options_check("seed", (double)self->seed, 0, GEM_TRAIN_MOST_SEED, error) &&
          gem_train_options_check("checkpoint-minutes", self->checkpoint_minutes, 0.0, 1e6, error) &&
-         gem_train_options_check("general-share", self->general_share, 0.0, 1.0, error) &&
-         gem_train_options_check("task-share", self->task_share, 0.0, 1.0, error);
+         gem_train_options_check("general-share", self->shares.general, 0.0, 1.0, error) &&
+         gem_train_options_check("task-share", self->shares.task, 0.0, 1.0, error) &&
+         gem_train_options_check("labelled-share", self->shares.labelled, 0.0, 1.0, error) &&
+         gem_train_options_check("domain-power", self->shares.domain_power, 0.0, 1.0, error);
 }
 
 void
@@ -167,6 +177,7 @@ GemTrainerOptions
 gem_training_options_get_trainer(const GemTrainingOptions *self, guint accumulate, const char *title)
 {
   return (GemTrainerOptions){.steps = (guint64)self->steps,
+                             .until = (guint64)self->until,
                              .warm_up = (guint64)self->warm_up,
                              .peak_rate = self->rate,
                              .decay_share = self->decay_share,

@@ -6,6 +6,7 @@
 
 #include <gio/gio.h>
 
+#include "training/gem-corpus.h"
 #include "training/gem-presets.h"
 #include "training/gem-trainer.h"
 
@@ -36,9 +37,10 @@ gem_train_options_default_data(char **data);
  * from GEM_DATA in the environment. */
 typedef struct {
   char *data, *tokenizer, *preset, *shape, *checkpoint, *matmul;
-  gint steps, warm_up, batch_tokens, lanes;
+  gint steps, until, warm_up, batch_tokens, lanes;
   gint64 seed;
-  double rate, decay_share, weight_decay, checkpoint_minutes, general_share, task_share;
+  double rate, decay_share, weight_decay, checkpoint_minutes;
+  GemDrawShares shares;
   gboolean resume;
 } GemTrainingOptions;
 

@@ -118,8 +118,7 @@ prepare(gpointer data, guint lane_index, guint index, guint64 step)
   gem_batch_clear(batch);
   while (gem_batch_room(batch) >= 16) {
     guint longest = (guint)MIN((gsize)options->sequence, gem_batch_room(batch)) - 1;
-    GemDraw draw = gem_corpus_draw(self->corpus, &random, longest, options->training.general_share,
-                                   options->training.task_share);
+    GemDraw draw = gem_corpus_draw(self->corpus, &random, longest, &options->training.shares);
     append_draw(self, lane, batch, &draw, &random);
   }
   if (self->router != NULL && step >= self->routed_from) {
@@ -288,7 +287,7 @@ load_corpus(const PretrainOptions *options, GemTokenizer *tokenizer, GError **er
                                            .progress = report_source};
   /* all domains, also for a model without: what has no pathway is general text to it */
   g_autoptr(GemCorpus) corpus = gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
-  if (corpus == NULL || !gem_corpus_check_draw(corpus, options->training.general_share, 1, error)) {
+  if (corpus == NULL || !gem_corpus_check_draw(corpus, options->training.shares.general, 1, error)) {
     return NULL;
   }
   g_printerr("%.1f M tokens of text\n", (double)gem_corpus_n_tokens(corpus) / 1e6);
@@ -387,8 +386,7 @@ gem_train_pretrain_command(int argc, char **argv)
                                                   .decay_share = 0.5,
                                                   .weight_decay = 0.05,
                                                   .checkpoint_minutes = 10.0,
-                                                  .general_share = 0.15,
-                                                  .task_share = 0.6},
+                                                  .shares = {.general = 0.15, .task = 0.6}},
                                      .sequence = 512,
                                      .accumulate = 1,
                                      .residual_dropout = 0.2,

@@ -130,8 +130,7 @@ prepare(gpointer data, guint lane_index, guint index, guint64 step)
                                        step * (guint64)self->options->training.lanes + lane_index);
   gem_batch_clear(batch);
   while (gem_batch_room(batch) >= SHORTEST_CROP) {
-    GemDraw draw = gem_corpus_draw(self->corpus, &random, 512, self->options->training.general_share,
-                                   self->options->training.task_share);
+    GemDraw draw = gem_corpus_draw(self->corpus, &random, 512, &self->options->training.shares);
     if (draw.n >= SHORTEST_CROP) {
       append_crop(self, batch, &draw, &random);
     }
@@ -256,7 +255,7 @@ train_new(const RouterOptions *options, GemTokenizer *tokenizer, GError **error)
   const char *const *domains = (const char *const *)preset.general.domains;
   g_autoptr(GemCorpus) corpus = load_corpus(options, tokenizer, domains, error);
   if (corpus == NULL ||
-      !gem_corpus_check_draw(corpus, options->training.general_share, SHORTEST_CROP, error)) {
+      !gem_corpus_check_draw(corpus, options->training.shares.general, SHORTEST_CROP, error)) {
     return FALSE;
   }
   g_autoptr(GemRouterNetwork) network = gem_router_network_new(&preset.router, domains, LONGEST_CROP);
@@ -312,8 +311,7 @@ gem_train_router_command(int argc, char **argv)
                                                 .decay_share = 1.0,
                                                 .weight_decay = 0.05,
                                                 .checkpoint_minutes = 5.0,
-                                                .general_share = 0.15,
-                                                .task_share = 0.6},
+                                                .shares = {.general = 0.15, .task = 0.6}},
                                    .documents = 400,
                                    .threshold = 0.7};
   g_autoptr(GError) error = NULL;

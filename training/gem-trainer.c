@@ -254,8 +254,9 @@ gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error)
 {
   self->trainee = trainee;
   g_autoptr(GemProgress) progress = gem_progress_new(self->options.title, self->step, self->options.steps);
+  guint64 end = self->options.until > 0 ? MIN(self->options.until, self->options.steps) : self->options.steps;
   gint64 last_checkpoint = g_get_monotonic_time();
-  while (self->step < self->options.steps && !gem_progress_interrupted()) {
+  while (self->step < end && !gem_progress_interrupted()) {
     GemTrainerTally tally = take_step(self);
     if (!isfinite(tally.loss)) {
       g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
@@ -276,7 +277,7 @@ gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error)
   if (!write_checkpoint(self, error)) {
     return FALSE;
   }
-  if (self->step < self->options.steps) {
+  if (self->step < end) {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
                 "stopped after step %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT "; %s", self->step,
                 self->options.steps,

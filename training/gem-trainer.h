@@ -11,6 +11,7 @@
 
 typedef struct {
   guint64 steps;       /* optimizer steps in all */
+  guint64 until;       /* the run ends after this step, to be resumed with other options; 0: after all */
   guint64 warm_up;     /* steps of linear rise */
   double peak_rate;    /* learning rate at the end of warm-up */
   double decay_share;  /* the last share of the steps after warm-up, in which the rate falls by a cosine to a
