@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/gem-test-patience.h"
+#include "tests/gem-test-program.h"
 
 #define PATIENCE_SECONDS 20
 #define CALL_SECONDS     25 /* as D-Bus has it */
@@ -122,7 +123,6 @@ gem_test_bus_free(GemTestBus *self)
   g_free(self->dir);
   g_free(self->address);
   g_free(self->config_text);
-  g_free(self->daemon_path);
   g_strfreev(self->daemon_arguments);
   g_strfreev(self->daemon_environment);
   g_free(self);
@@ -147,7 +147,8 @@ gem_test_bus_spawn(GemTestBus *self, const char *model)
   g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
       self->pipe_log ? G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_MERGE
                      : G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
-  g_autoptr(GPtrArray) arguments = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GPtrArray) arguments =
+      self->real ? gem_test_program_words("daemon", "gemd") : gem_test_program_words("tests", "fake-gemd");
 
   g_assert_null(self->daemon);
   g_subprocess_launcher_setenv(launcher, "DBUS_SYSTEM_BUS_ADDRESS", self->address, TRUE);
@@ -157,9 +158,6 @@ gem_test_bus_spawn(GemTestBus *self, const char *model)
 
     g_subprocess_launcher_setenv(launcher, pair[0], pair[1], TRUE);
   }
-  g_ptr_array_add(arguments, self->daemon_path != NULL
-                                 ? g_strdup(self->daemon_path)
-                                 : g_build_filename(g_getenv("GEM_BUILD_DIR"), "tests", "fake-gemd", NULL));
   g_ptr_array_add(arguments, g_strdup_printf("--model=%s", model));
   g_ptr_array_add(arguments, g_strdup("--config"));
   g_ptr_array_add(arguments,

@@ -15,7 +15,7 @@ typedef struct {
   GSubprocess *bus;
   GSubprocess *daemon; /* NULL: not started */
   char *config_text;   /* of gemd.conf; NULL: none */
-  char *daemon_path;   /* NULL: fake-gemd */
+  gboolean real;       /* the daemon is gemd, not fake-gemd */
   GStrv daemon_arguments;
   GStrv daemon_environment; /* NAME=value */
   gboolean pipe_log;        /* all that the daemon writes goes to its stdout pipe */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "tests/gem-test-program.h"
+
 void
 gem_test_run_clear(GemTestRun *run)
 {
@@ -18,8 +20,8 @@ gem_test_program_start(GemTestService *self,
   GSubprocessFlags flags = G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE |
                            (with_input ? G_SUBPROCESS_FLAGS_STDIN_PIPE : G_SUBPROCESS_FLAGS_NONE);
   g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(flags);
-  g_autoptr(GPtrArray) argv = g_ptr_array_new();
-  g_autofree char *program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "clients", name, name, NULL);
+  g_autofree char *folder = g_build_filename("clients", name, NULL);
+  g_autoptr(GPtrArray) argv = gem_test_program_words(folder, name);
   g_autoptr(GError) error = NULL;
   GSubprocess *client;
   guint i;
@@ -27,13 +29,8 @@ gem_test_program_start(GemTestService *self,
   g_subprocess_launcher_setenv(launcher, "DBUS_SYSTEM_BUS_ADDRESS", gem_test_service_get_address(self), TRUE);
   g_subprocess_launcher_unsetenv(launcher, "DBUS_SESSION_BUS_ADDRESS");
   g_subprocess_launcher_setenv(launcher, "LC_ALL", "C", TRUE);
-  /* Where the tests run in an emulator, what they start needs it too. */
-  if (g_getenv("MESON_EXE_WRAPPER") != NULL) {
-    g_ptr_array_add(argv, (gpointer)g_getenv("MESON_EXE_WRAPPER"));
-  }
-  g_ptr_array_add(argv, program);
   for (i = 0; arguments[i] != NULL; i++) {
-    g_ptr_array_add(argv, (gpointer)arguments[i]);
+    g_ptr_array_add(argv, g_strdup(arguments[i]));
   }
   g_ptr_array_add(argv, NULL);
   client = g_subprocess_launcher_spawnv(launcher, (const char *const *)argv->pdata, &error);

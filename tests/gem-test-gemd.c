@@ -16,7 +16,7 @@ gem_test_gemd_new(void)
   self->shape.rope_dim = 32;
   gem_test_model_write(self->folder, &self->shape, GEM_TYPE_F16, 11);
   self->client = gem_test_bus_connect(self->bus);
-  self->bus->daemon_path = g_build_filename(g_getenv("GEM_BUILD_DIR"), "daemon", "gemd", NULL);
+  self->bus->real = TRUE;
   g_strv_builder_add_many(arguments, "--plugin-dir", plugins, NULL);
   self->bus->daemon_arguments = g_strv_builder_end(arguments);
   self->bus->config_text = g_strdup("[gemd]\nContextTokens=256\nPrefillBlock=8\n");

@@ -77,6 +77,7 @@ test_unread_answer(void)
   gem_test_run_for(500);
   g_variant_unref(gem_test_call(client, closed, GEM_SESSION_INTERFACE, "Close", NULL, NULL));
   open = gem_test_create_session(client);
+  g_assert_nonnull(open);
   reply = gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", "x", NONE));
   g_assert_nonnull(reply);
   answer = gem_test_read_all(fd);

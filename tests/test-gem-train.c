@@ -8,6 +8,7 @@
 
 #include "format/gem-model-files.h"
 #include "tests/gem-test-model.h"
+#include "tests/gem-test-program.h"
 #include "tests/gem-test-training.h"
 
 #define SHAPE                                                                                                \
@@ -35,17 +36,21 @@ run_clear(Run *self)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
 
-/* The words of a command line, after the program's name. */
+/* A command line of gem-train: `command` says what follows the program's name. */
 static GStrv
 words_of(const char *command)
 {
   g_autoptr(GError) error = NULL;
-  g_autofree char *program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "training", "gem-train", NULL);
-  g_autofree char *line = g_strconcat(program, " ", command, NULL);
-  char **words = NULL;
-  g_shell_parse_argv(line, NULL, &words, &error);
+  g_autoptr(GPtrArray) words = gem_test_program_words("training", "gem-train");
+  g_autofree char *line = g_strconcat("gem-train ", command, NULL);
+  g_auto(GStrv) parsed = NULL;
+  g_shell_parse_argv(line, NULL, &parsed, &error);
   g_assert_no_error(error);
-  return words;
+  for (gsize i = 1; parsed[i] != NULL; i++) {
+    g_ptr_array_add(words, g_strdup(parsed[i]));
+  }
+  g_ptr_array_add(words, NULL);
+  return (GStrv)g_ptr_array_steal(words, NULL);
 }
 
 static void

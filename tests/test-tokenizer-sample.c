@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format/gem-tokenizer.h"
+#include "tests/gem-test-program.h"
 #include "training/gem-tokenizer-sample.h"
 
 typedef struct {
@@ -212,16 +213,32 @@ test_errors(Fixture *fixture, gconstpointer data)
 
 /* ---- the command ---- */
 
+/* gem-train tokenizer over the fixture's folder. */
+static GSubprocess *
+start_command(Fixture *fixture, GSubprocessLauncher *launcher, const char *vocabulary, const char *output)
+{
+  const char *const arguments[] = {"tokenizer", "--data",   fixture->folder, "--sample-mb", "1",
+                                   "--vocab",   vocabulary, "--output",      output};
+  g_autoptr(GPtrArray) words = gem_test_program_words("training", "gem-train");
+  g_autoptr(GError) error = NULL;
+  GSubprocess *process;
+
+  for (guint i = 0; i < G_N_ELEMENTS(arguments); i++) {
+    g_ptr_array_add(words, g_strdup(arguments[i]));
+  }
+  g_ptr_array_add(words, NULL);
+  process = g_subprocess_launcher_spawnv(launcher, (const char *const *)words->pdata, &error);
+  g_assert_no_error(error);
+  return process;
+}
+
 static GSubprocess *
 run_command(Fixture *fixture, const char *vocabulary, const char *output)
 {
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_SILENCE);
   g_autoptr(GError) error = NULL;
-  g_autofree char *program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "training", "gem-train", NULL);
-  GSubprocess *process =
-      g_subprocess_new(G_SUBPROCESS_FLAGS_STDERR_SILENCE, &error, program, "tokenizer", "--data",
-                       fixture->folder, "--sample-mb", "1", "--vocab", vocabulary, "--output", output, NULL);
+  GSubprocess *process = start_command(fixture, launcher, vocabulary, output);
 
-  g_assert_no_error(error);
   g_assert_true(g_subprocess_wait(process, NULL, &error));
   g_assert_no_error(error);
   return process;
@@ -318,17 +335,11 @@ static GSubprocess *
 spawn_interruptible(Fixture *fixture, const char *temporary, const char *output)
 {
   g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_PIPE);
-  g_autofree char *program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "training", "gem-train", NULL);
   g_autofree char *search = g_strdup_printf("%s/bin:%s", fixture->folder, g_getenv("PATH"));
-  g_autoptr(GError) error = NULL;
-  GSubprocess *process;
 
   g_subprocess_launcher_setenv(launcher, "PATH", search, TRUE);
   g_subprocess_launcher_setenv(launcher, "TMPDIR", temporary, TRUE);
-  process = g_subprocess_launcher_spawn(launcher, &error, program, "tokenizer", "--data", fixture->folder,
-                                        "--sample-mb", "1", "--output", output, NULL);
-  g_assert_no_error(error);
-  return process;
+  return start_command(fixture, launcher, "512", output);
 }
 
 /* Sent to gem-train alone, either signal ends its trainer, too, and nothing is left. */
