@@ -80,7 +80,7 @@ run_inside 'meson setup /build --cross-file /arm64.ini $([ ! -f /build/build.nin
 say "== Tests under qemu-user"
 rm -f "$root"/build/meson-logs/testlog*.json
 status=0
-run_inside 'GEM_TEST_PATIENCE=10 meson test -C /build --no-rebuild --print-errorlogs --timeout-multiplier 10' >&2 || status=$?
+run_inside 'GEM_TEST_PATIENCE=30 meson test -C /build --no-rebuild --print-errorlogs --timeout-multiplier 30' >&2 || status=$?
 log=$(compgen -G "$root/build/meson-logs/testlog*.json") || die "meson test left no log"
 add_counts "$log" "$status"
 report_results
