@@ -16,10 +16,10 @@
   "router-heads=2,router-ffn=64"
 #define PRETRAIN                                                                                             \
   "pretrain --preset gem-tiny " SHAPE                                                                        \
-  " --tokenizer start/general.gguf --data data --batch-tokens 256 --sequence 64 --warm-up 5 --matmul fp32 "
+  " --tokenizer start/general.gguf --data data --batch-tokens 64 --sequence 64 --warm-up 5 --matmul fp32 "
 #define ROUTER                                                                                               \
   "router --preset gem-tiny " SHAPE                                                                          \
-  " --tokenizer start/general.gguf --data data --batch-tokens 256 --warm-up 5 --matmul fp32 "
+  " --tokenizer start/general.gguf --data data --batch-tokens 128 --warm-up 5 --matmul fp32 "
 
 /* ---- processes ---- */
 
