@@ -288,7 +288,7 @@ gem_gguf_writer_add_tensor(GemGgufWriter *self,
     }
   }
 
-  gsize row_bytes = bytes / rows;
+  gsize row_bytes = gem_type_row_bytes(type, cols);
   guint8 *data = g_malloc(bytes);
   for (gsize row = 0; row < rows; row++) {
     gem_quantize_row(type, values + row * cols, data + row * row_bytes, cols);
@@ -301,7 +301,7 @@ void
 gem_gguf_writer_add_tensor_data(
     GemGgufWriter *self, const char *name, GemType type, size_t rows, size_t cols, const void *data)
 {
-  gsize bytes;
+  gsize bytes = 0;
   g_autoptr(GError) error = NULL;
   if (!check_tensor(self, name, type, rows, cols, &bytes, &error)) {
     g_critical("%s", error->message);
