@@ -1,15 +1,10 @@
 /* `gem-train router`: trains the token router on crops of text labelled by their domain, with the masks of
  * run time (model.md, "Training", 2). */
-#include <string.h>
-
 #include "training/gem-checkpoint.h"
-#include "training/gem-corpus.h"
+#include "training/gem-router-crops.h"
 #include "training/gem-router-evaluation.h"
 #include "training/gem-train-options.h"
 #include "training/gem-train.h"
-
-#define SHORTEST_CROP 4
-#define LONGEST_CROP  128
 
 typedef struct {
   GemTrainingOptions training;
@@ -31,95 +26,13 @@ typedef struct {
   GemRouterPass *pass;
 } Lane;
 
-/* Tokens that crops are made with. */
-typedef struct {
-  guint32 newline;     /* the end of a line */
-  GArray *head, *tail; /* guint32: what the ask template puts before and after a text */
-} SpecialTokens;
-
-static void
-special_tokens_clear(SpecialTokens *self)
-{
-  g_clear_pointer(&self->head, g_array_unref);
-  g_clear_pointer(&self->tail, g_array_unref);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SpecialTokens, special_tokens_clear)
-
-static gboolean
-special_tokens_find(GemTokenizer *tokenizer, SpecialTokens *self, GError **error)
-{
-  const char *marker = strstr(GEM_PRESET_ASK_TEMPLATE, "{text}");
-  g_autofree char *head =
-      g_strndup(GEM_PRESET_ASK_TEMPLATE, (gsize)(marker - GEM_PRESET_ASK_TEMPLATE) + strlen("{text}"));
-  g_autoptr(GArray) newline = g_array_new(FALSE, FALSE, sizeof(guint32));
-  self->head = g_array_new(FALSE, FALSE, sizeof(guint32));
-  self->tail = g_array_new(FALSE, FALSE, sizeof(guint32));
-  if (!gem_tokenizer_encode_template(tokenizer, head, "", self->head, error) ||
-      !gem_tokenizer_encode_template(tokenizer, marker, "", self->tail, error) ||
-      !gem_tokenizer_encode(tokenizer, "\n", 1, newline, NULL, error)) {
-    return FALSE;
-  }
-  self->newline = g_array_index(newline, guint32, newline->len - 1);
-  return TRUE;
-}
-
 typedef struct {
   const RouterOptions *options;
   const GemCorpus *corpus;
   GemRouterNetwork *network;
-  SpecialTokens special;
+  const GemRouterCrops *crops;
   Lane *lanes;
 } RouterTraining;
-
-/* Where a crop of n tokens begins: at the document's start, at a line's, or anywhere. */
-static guint
-crop_start(const RouterTraining *self, const GemDraw *draw, guint n, GemRandom *random)
-{
-  double chance = gem_random_uniform(random);
-  guint start = (guint)gem_random_below(random, draw->n - n + 1);
-  if (chance < 0.4) {
-    return 0;
-  }
-  for (guint i = start; chance < 0.7 && i > 0; i--) {
-    if (draw->tokens[i - 1] == self->special.newline) {
-      return i;
-    }
-  }
-  return chance < 0.7 ? 0 : start;
-}
-
-/* A crop of 4 to 128 tokens (short ones as often as long), bidirectional up to a point by chance and causal
- * after. Two of five stand in the ask template, whatever they were taken from, so that the template says
- * nothing about the domain. */
-static void
-append_crop(const RouterTraining *self, GemBatch *batch, const GemDraw *draw, GemRandom *random)
-{
-  guint longest = (guint)(4.0 * pow(LONGEST_CROP / 4.0, gem_random_uniform(random)) + 0.5);
-  guint n = MIN(longest, draw->n);
-  guint first = crop_start(self, draw, n, random);
-  gboolean one_line = gem_random_uniform(random) < 0.4, in_template = gem_random_uniform(random) < 0.4;
-  for (guint i = SHORTEST_CROP; one_line && i < n; i++) {
-    n = draw->tokens[first + i] == self->special.newline ? i : n;
-  }
-  g_autoptr(GArray) crop = g_array_new(FALSE, FALSE, sizeof(guint32));
-  if (in_template) {
-    g_array_append_vals(crop, self->special.head->data, self->special.head->len);
-  }
-  g_array_append_vals(crop, draw->tokens + first, n);
-  if (in_template) {
-    g_array_append_vals(crop, self->special.tail->data, self->special.tail->len);
-  }
-  guint length = (guint)MIN(MIN((gsize)crop->len, LONGEST_CROP), gem_batch_room(batch));
-  gsize at = batch->n;
-  gem_batch_append(batch, (const guint32 *)(gpointer)crop->data, length, GEM_ROUTE_GENERAL, 1.0f);
-  gint32 class = draw->domain == GEM_ROUTE_GENERAL ? GEM_ROUTER_UNIFORM : draw->domain;
-  for (gsize i = at; i < batch->n; i++) {
-    batch->target[i] = class;
-    batch->weight[i] = 1.0f;
-  }
-  guint prefix = gem_random_uniform(random) < 0.5 ? length : (guint)gem_random_below(random, length + 1);
-  batch->prefix[gem_batch_n_sequences(batch) - 1] = prefix;
-}
 
 static double
 prepare(gpointer data, guint lane_index, guint index, guint64 step)
@@ -129,10 +42,10 @@ prepare(gpointer data, guint lane_index, guint index, guint64 step)
   GemRandom random = gem_random_seeded((guint64)self->options->training.seed,
                                        step * (guint64)self->options->training.lanes + lane_index);
   gem_batch_clear(batch);
-  while (gem_batch_room(batch) >= SHORTEST_CROP) {
+  while (gem_batch_room(batch) >= GEM_ROUTER_SHORTEST_CROP) {
     GemDraw draw = gem_corpus_draw(self->corpus, &random, 512, &self->options->training.shares);
-    if (draw.n >= SHORTEST_CROP) {
-      append_crop(self, batch, &draw, &random);
+    if (draw.n >= GEM_ROUTER_SHORTEST_CROP) {
+      gem_router_crops_append(self->crops, batch, &draw, &random);
     }
   }
   return gem_batch_total_weight(batch);
@@ -177,14 +90,14 @@ train(const RouterOptions *options,
       return FALSE;
     }
   }
-  g_auto(SpecialTokens) special = {0};
-  if (!special_tokens_find(tokenizer, &special, error)) {
+  g_autoptr(GemRouterCrops) crops = gem_router_crops_new(tokenizer, GEM_PRESET_ASK_TEMPLATE, error);
+  if (crops == NULL) {
     return FALSE;
   }
   RouterTraining self = {.options = options,
                          .corpus = corpus,
                          .network = network,
-                         .special = special,
+                         .crops = crops,
                          .lanes = g_new0(Lane, options->training.lanes)};
   for (gint lane = 0; lane < options->training.lanes; lane++) {
     self.lanes[lane].batch = gem_batch_new((gsize)options->training.batch_tokens);
@@ -255,10 +168,11 @@ train_new(const RouterOptions *options, GemTokenizer *tokenizer, GError **error)
   const char *const *domains = (const char *const *)preset.general.domains;
   g_autoptr(GemCorpus) corpus = load_corpus(options, tokenizer, domains, error);
   if (corpus == NULL ||
-      !gem_corpus_check_draw(corpus, options->training.shares.general, SHORTEST_CROP, error)) {
+      !gem_corpus_check_draw(corpus, options->training.shares.general, GEM_ROUTER_SHORTEST_CROP, error)) {
     return FALSE;
   }
-  g_autoptr(GemRouterNetwork) network = gem_router_network_new(&preset.router, domains, LONGEST_CROP);
+  g_autoptr(GemRouterNetwork) network =
+      gem_router_network_new(&preset.router, domains, GEM_ROUTER_LONGEST_CROP);
   return train(options, corpus, tokenizer, network, error);
 }
 
@@ -293,7 +207,7 @@ parse(RouterOptions *self, int argc, char **argv, GError **error)
   gem_training_options_add(&self->training, context);
   gem_train_options_add(context, entries);
   return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
-         gem_training_options_check(&self->training, LONGEST_CROP, error) &&
+         gem_training_options_check(&self->training, GEM_ROUTER_LONGEST_CROP, error) &&
          (self->evaluate != NULL || gem_train_options_need("checkpoint", self->training.checkpoint, error)) &&
          gem_train_options_check("documents", self->documents, 0, G_MAXINT, error) &&
          gem_train_options_check("threshold", self->threshold, 0.0, 1.0, error);
