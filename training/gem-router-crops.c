@@ -5,7 +5,8 @@
 
 #include "training/gem-router-network.h"
 
-/* Shares of the crops. A single sentence is what callers often ask about. */
+/* Shares of the crops. A single sentence is what callers often ask about, and about something as a rule: so
+ * sentences are cut from the domains' text alone. */
 #define SENTENCES   0.35
 #define ONE_LINE    0.4 /* of the others: cut at the first end of a line */
 #define IN_TEMPLATE 0.4
@@ -146,7 +147,8 @@ append_span(const GemRouterCrops *self, const GemDraw *draw, Span span, gboolean
 void
 gem_router_crops_append(const GemRouterCrops *self, GemBatch *batch, const GemDraw *draw, GemRandom *random)
 {
-  gboolean wants_sentence = gem_random_uniform(random) < SENTENCES;
+  gboolean general = draw->domain == GEM_ROUTE_GENERAL;
+  gboolean wants_sentence = gem_random_uniform(random) < SENTENCES && !general;
   Span sentence = wants_sentence ? cut_sentence(self, draw, random) : (Span){0, 0};
   Span span = sentence.n > 0 ? sentence : cut_anywhere(self, draw, random);
   /* whatever a crop is taken from, so that the template says nothing about the domain */
@@ -162,7 +164,7 @@ gem_router_crops_append(const GemRouterCrops *self, GemBatch *batch, const GemDr
   guint length = (guint)MIN(MIN((gsize)crop->len, GEM_ROUTER_LONGEST_CROP), gem_batch_room(batch));
   gsize at = batch->n;
   gem_batch_append(batch, (const guint32 *)(gpointer)crop->data, length, GEM_ROUTE_GENERAL, 1.0f);
-  gint32 class = draw->domain == GEM_ROUTE_GENERAL ? GEM_ROUTER_UNIFORM : draw->domain;
+  gint32 class = general ? GEM_ROUTER_UNIFORM : draw->domain;
   for (gsize i = at; i < batch->n; i++) {
     batch->target[i] = class;
     batch->weight[i] = 1.0f;
