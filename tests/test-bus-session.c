@@ -337,7 +337,8 @@ test_third_party_hears_nothing(void)
       g_variant_new("(s)", "eavesdrop=true,interface='" GEM_REQUEST_INTERFACE "'"), NULL,
       G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
 
-  close(gem_test_generate(client, session, "abc", "{'routes': <true>, 'max_tokens': <uint32 1>}", NULL));
+  g_free(gem_test_read_all(
+      gem_test_generate(client, session, "abc", "{'routes': <true>, 'max_tokens': <uint32 1>}", NULL)));
   gem_test_ear_wait(ear, 1);
   g_assert_cmpuint(ear->routes->len, ==, 3);
   gem_test_run_for(100);
