@@ -10,24 +10,26 @@
 /* How long the service may take to say Finished after a cancel, or after the end of the text. */
 #define FINISH_SECONDS 5
 
-typedef struct {
+struct _GemTurn {
   GemRemote *remote;
-  GMainLoop *loop;
   GCancellable *reading;
   char *request; /* NULL until Generate answered */
   GInputStream *stream;
   GemTurnText text;
+  GemTurnEnded ended;
   gpointer data;
+  guint subscription, watch;
   GVariantBuilder routes;
   GemTurnResult result;
   GError *error;
   gboolean at_end;   /* of the pipe */
   gboolean finished; /* the signal came */
+  gboolean over;     /* `ended` was called */
   guint deadline;
-} Turn;
+};
 
 static void
-read_more(Turn *turn);
+read_more(GemTurn *turn);
 
 void
 gem_turn_result_clear(GemTurnResult *result)
@@ -37,32 +39,42 @@ gem_turn_result_clear(GemTurnResult *result)
 }
 
 static void
-quit_when_complete(Turn *turn)
+end(GemTurn *turn)
 {
-  if (turn->finished && turn->at_end) {
-    g_main_loop_quit(turn->loop);
+  if (!turn->over) {
+    turn->over = TRUE;
+    g_clear_handle_id(&turn->deadline, g_source_remove);
+    turn->ended(turn->data);
   }
 }
 
 static void
-fail(Turn *turn, GError *error)
+end_when_complete(GemTurn *turn)
+{
+  if (turn->finished && turn->at_end) {
+    end(turn);
+  }
+}
+
+static void
+fail(GemTurn *turn, GError *error)
 {
   if (turn->error == NULL) {
     turn->error = error;
   } else {
     g_error_free(error);
   }
-  g_main_loop_quit(turn->loop);
+  end(turn);
 }
 
 static gboolean
 on_deadline(gpointer data)
 {
-  Turn *turn = data;
+  GemTurn *turn = data;
 
-  turn->deadline = 0;
+  turn->deadline = 0; /* it is gone once this returns */
   if (turn->result.interrupted) {
-    g_main_loop_quit(turn->loop);
+    end(turn);
   } else {
     fail(turn, g_error_new_literal(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                                    "the text ended, but the service did not say why"));
@@ -71,7 +83,7 @@ on_deadline(gpointer data)
 }
 
 static void
-set_deadline(Turn *turn)
+set_deadline(GemTurn *turn)
 {
   if (turn->deadline == 0) {
     turn->deadline = g_timeout_add_seconds(FINISH_SECONDS, on_deadline, turn);
@@ -80,26 +92,11 @@ set_deadline(Turn *turn)
 
 /* Nothing waits for the reply: Finished comes. */
 static void
-cancel_request(Turn *turn)
+cancel_request(GemTurn *turn)
 {
   g_dbus_connection_call(turn->remote->bus, turn->remote->owner, turn->request, GEM_REQUEST_INTERFACE,
                          "Cancel", NULL, NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, NULL);
   set_deadline(turn);
-}
-
-/* The first Ctrl-C cancels, the second does not wait. */
-static gboolean
-on_interrupt(gpointer data)
-{
-  Turn *turn = data;
-
-  if (turn->result.interrupted) {
-    g_main_loop_quit(turn->loop);
-  } else {
-    turn->result.interrupted = TRUE;
-    cancel_request(turn);
-  }
-  return G_SOURCE_CONTINUE;
 }
 
 static void
@@ -107,7 +104,7 @@ on_read(GObject *source, GAsyncResult *result, gpointer data)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(GBytes) bytes = g_input_stream_read_bytes_finish(G_INPUT_STREAM(source), result, &error);
-  Turn *turn;
+  GemTurn *turn;
   gsize length;
   const char *text;
 
@@ -123,26 +120,26 @@ on_read(GObject *source, GAsyncResult *result, gpointer data)
   if (length == 0) {
     turn->at_end = TRUE;
     set_deadline(turn);
-    quit_when_complete(turn);
+    end_when_complete(turn);
     return;
   }
   if (!turn->text(text, length, turn->data)) {
     cancel_request(turn);
     turn->at_end = TRUE;
-    quit_when_complete(turn);
+    end_when_complete(turn);
     return;
   }
   read_more(turn);
 }
 
 static void
-read_more(Turn *turn)
+read_more(GemTurn *turn)
 {
   g_input_stream_read_bytes_async(turn->stream, 4096, G_PRIORITY_DEFAULT, turn->reading, on_read, turn);
 }
 
 static void
-take_routes(Turn *turn, GVariant *parameters)
+take_routes(GemTurn *turn, GVariant *parameters)
 {
   g_autoptr(GVariant) tokens = NULL;
   gsize i;
@@ -169,7 +166,7 @@ on_signal(GDBusConnection *bus,
           GVariant *parameters,
           gpointer data)
 {
-  Turn *turn = data;
+  GemTurn *turn = data;
 
   if (g_strcmp0(path, turn->request) != 0) {
     return;
@@ -180,14 +177,14 @@ on_signal(GDBusConnection *bus,
              g_variant_is_of_type(parameters, G_VARIANT_TYPE("(ua{sv})"))) {
     turn->finished = TRUE;
     g_variant_get(parameters, "(u@a{sv})", &turn->result.reason, &turn->result.stats);
-    quit_when_complete(turn);
+    end_when_complete(turn);
   }
 }
 
 static void
 on_vanished(GDBusConnection *bus, const char *name, gpointer data)
 {
-  Turn *turn = data;
+  GemTurn *turn = data;
 
   if (!turn->finished) {
     fail(turn, g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CLOSED, "the service went away in mid-answer"));
@@ -195,7 +192,7 @@ on_vanished(GDBusConnection *bus, const char *name, gpointer data)
 }
 
 static gboolean
-start(Turn *turn, const char *session, const char *prompt, GVariant *options, GError **error)
+generate(GemTurn *turn, const char *session, const char *prompt, GVariant *options, GError **error)
 {
   g_autoptr(GUnixFDList) descriptors = NULL;
   g_autoptr(GVariant) reply = g_dbus_connection_call_with_unix_fd_list_sync(
@@ -221,33 +218,105 @@ start(Turn *turn, const char *session, const char *prompt, GVariant *options, GE
   return TRUE;
 }
 
-static void
-run_loop(Turn *turn)
-{
-  guint interrupt = g_unix_signal_add(SIGINT, on_interrupt, turn);
-  guint watch = g_bus_watch_name_on_connection(turn->remote->bus, turn->remote->owner,
-                                               G_BUS_NAME_WATCHER_FLAGS_NONE, NULL, on_vanished, turn, NULL);
+/* ---- one turn among several ---- */
 
-  read_more(turn);
-  g_main_loop_run(turn->loop);
-  g_bus_unwatch_name(watch);
-  g_source_remove(interrupt);
-  g_clear_handle_id(&turn->deadline, g_source_remove);
+void
+gem_turn_free(GemTurn *turn)
+{
   g_cancellable_cancel(turn->reading);
-}
-
-static void
-turn_clear(Turn *turn)
-{
+  g_clear_handle_id(&turn->watch, g_bus_unwatch_name);
+  g_clear_handle_id(&turn->deadline, g_source_remove);
+  g_dbus_connection_signal_unsubscribe(turn->remote->bus, turn->subscription);
   g_clear_object(&turn->stream);
   g_clear_object(&turn->reading);
-  g_clear_pointer(&turn->loop, g_main_loop_unref);
   g_clear_pointer(&turn->request, g_free);
   g_clear_error(&turn->error);
   gem_turn_result_clear(&turn->result);
   g_variant_builder_clear(&turn->routes);
+  g_free(turn);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Turn, turn_clear)
+
+GemTurn *
+gem_turn_start(GemRemote *remote,
+               const char *session,
+               const char *prompt,
+               GVariant *options,
+               GemTurnText text,
+               GemTurnEnded ended,
+               gpointer data,
+               GError **error)
+{
+  g_autoptr(GemTurn) turn = g_new0(GemTurn, 1);
+
+  turn->remote = remote;
+  turn->reading = g_cancellable_new();
+  turn->text = text;
+  turn->ended = ended;
+  turn->data = data;
+  g_variant_builder_init(&turn->routes, G_VARIANT_TYPE("a(sttsa{sd})"));
+  /* Before the call: the first signals may be here before its reply is looked at. */
+  turn->subscription =
+      g_dbus_connection_signal_subscribe(remote->bus, remote->owner, GEM_REQUEST_INTERFACE, NULL, NULL, NULL,
+                                         G_DBUS_SIGNAL_FLAGS_NONE, on_signal, turn, NULL);
+  if (!generate(turn, session, prompt, options, error)) {
+    return NULL;
+  }
+  turn->watch = g_bus_watch_name_on_connection(remote->bus, remote->owner, G_BUS_NAME_WATCHER_FLAGS_NONE,
+                                               NULL, on_vanished, turn, NULL);
+  read_more(turn);
+  return g_steal_pointer(&turn);
+}
+
+gboolean
+gem_turn_finish(GemTurn *turn, GemTurnResult *ret_result, GError **error)
+{
+  if (turn->error != NULL && !turn->result.interrupted) {
+    g_propagate_error(error, g_steal_pointer(&turn->error));
+    return FALSE;
+  }
+  turn->result.routes = g_variant_ref_sink(g_variant_builder_end(&turn->routes));
+  *ret_result = turn->result;
+  turn->result = (GemTurnResult){0};
+  return TRUE;
+}
+
+/* ---- the only turn ---- */
+
+/* What `text` and `ended` of the only turn get. */
+typedef struct {
+  GMainLoop *loop;
+  GemTurnText text;
+  gpointer data;
+} Only;
+
+static gboolean
+pass_text(const char *bytes, gsize length, gpointer data)
+{
+  const Only *only = data;
+
+  return only->text(bytes, length, only->data);
+}
+
+static void
+quit_loop(gpointer data)
+{
+  g_main_loop_quit(((Only *)data)->loop);
+}
+
+/* The first Ctrl-C cancels, the second does not wait. */
+static gboolean
+on_interrupt(gpointer data)
+{
+  GemTurn *turn = data;
+
+  if (turn->result.interrupted) {
+    end(turn);
+  } else {
+    turn->result.interrupted = TRUE;
+    cancel_request(turn);
+  }
+  return G_SOURCE_CONTINUE;
+}
 
 gboolean
 gem_turn_run(GemRemote *remote,
@@ -259,35 +328,17 @@ gem_turn_run(GemRemote *remote,
              GemTurnResult *ret_result,
              GError **error)
 {
-  g_auto(Turn) turn = {
-      .remote = remote,
-      .loop = g_main_loop_new(NULL, FALSE),
-      .reading = g_cancellable_new(),
-      .text = text,
-      .data = data,
-  };
-  gboolean started;
-  guint subscription;
+  g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+  Only only = {.loop = loop, .text = text, .data = data};
+  g_autoptr(GemTurn) turn =
+      gem_turn_start(remote, session, prompt, options, pass_text, quit_loop, &only, error);
+  guint interrupt;
 
-  g_variant_builder_init(&turn.routes, G_VARIANT_TYPE("a(sttsa{sd})"));
-  /* Before the call: the first signals may be here before its reply is looked at. */
-  subscription =
-      g_dbus_connection_signal_subscribe(remote->bus, remote->owner, GEM_REQUEST_INTERFACE, NULL, NULL, NULL,
-                                         G_DBUS_SIGNAL_FLAGS_NONE, on_signal, &turn, NULL);
-  started = start(&turn, session, prompt, options, error);
-  if (started) {
-    run_loop(&turn);
-  }
-  g_dbus_connection_signal_unsubscribe(remote->bus, subscription);
-  if (!started) {
+  if (turn == NULL) {
     return FALSE;
   }
-  if (turn.error != NULL && !turn.result.interrupted) {
-    g_propagate_error(error, g_steal_pointer(&turn.error));
-    return FALSE;
-  }
-  turn.result.routes = g_variant_ref_sink(g_variant_builder_end(&turn.routes));
-  *ret_result = turn.result;
-  turn.result = (GemTurnResult){0};
-  return TRUE;
+  interrupt = g_unix_signal_add(SIGINT, on_interrupt, turn);
+  g_main_loop_run(loop);
+  g_source_remove(interrupt);
+  return gem_turn_finish(turn, ret_result, error);
 }

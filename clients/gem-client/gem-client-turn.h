@@ -1,5 +1,4 @@
-/* One turn of a session: the prompt goes in, text comes back through a pipe, and Ctrl-C cancels it on the
- * service. */
+/* Turns of a session: the prompt goes in, text comes back through a pipe. */
 #pragma once
 
 #include <gio/gio.h>
@@ -31,8 +30,32 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemTurnResult, gem_turn_result_clear)
 /* Text as it comes: bytes, which may end inside a character. FALSE: nobody reads it any more, cancel. */
 typedef gboolean (*GemTurnText)(const char *bytes, gsize length, gpointer data);
 
-/* Runs the turn to its end. `options` (a{sv}) are those of Session.Generate, floating or not. Errors: of the
- * service, and G_IO_ERROR_CLOSED when it goes away in the middle. */
+/* A turn that runs. */
+typedef struct _GemTurn GemTurn;
+
+/* The turn is over, well or not: called once, from the main loop. */
+typedef void (*GemTurnEnded)(gpointer data);
+
+/* Starts a turn and comes back; the main loop then calls `text` as text comes, and `ended`. `options` (a{sv})
+ * are those of Session.Generate, floating or not; `remote` outlives the turn. Errors: of the service. */
+GemTurn *
+gem_turn_start(GemRemote *remote,
+               const char *session,
+               const char *prompt,
+               GVariant *options,
+               GemTurnText text,
+               GemTurnEnded ended,
+               gpointer data,
+               GError **error);
+/* What came of a turn that has ended. G_IO_ERROR_CLOSED when the service went away in the middle. */
+gboolean
+gem_turn_finish(GemTurn *turn, GemTurnResult *ret_result, GError **error);
+/* Nothing is called back any more; a turn that still runs goes on until its session is closed. */
+void
+gem_turn_free(GemTurn *turn);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTurn, gem_turn_free)
+
+/* Both, waiting in between; Ctrl-C cancels the turn on the service. */
 gboolean
 gem_turn_run(GemRemote *remote,
              const char *session,
