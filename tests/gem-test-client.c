@@ -13,6 +13,7 @@ gem_test_run_clear(GemTestRun *run)
 
 GSubprocess *
 gem_test_program_start(GemTestService *self,
+                       const char *folder,
                        const char *name,
                        const char *const *arguments,
                        gboolean with_input)
@@ -20,13 +21,15 @@ gem_test_program_start(GemTestService *self,
   GSubprocessFlags flags = G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE |
                            (with_input ? G_SUBPROCESS_FLAGS_STDIN_PIPE : G_SUBPROCESS_FLAGS_NONE);
   g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(flags);
-  g_autofree char *folder = g_build_filename("clients", name, NULL);
   g_autoptr(GPtrArray) argv = gem_test_program_words(folder, name);
   g_autoptr(GError) error = NULL;
   GSubprocess *client;
   guint i;
 
-  g_subprocess_launcher_setenv(launcher, "DBUS_SYSTEM_BUS_ADDRESS", gem_test_service_get_address(self), TRUE);
+  if (self != NULL) {
+    g_subprocess_launcher_setenv(launcher, "DBUS_SYSTEM_BUS_ADDRESS", gem_test_service_get_address(self),
+                                 TRUE);
+  }
   g_subprocess_launcher_unsetenv(launcher, "DBUS_SESSION_BUS_ADDRESS");
   g_subprocess_launcher_setenv(launcher, "LC_ALL", "C", TRUE);
   for (i = 0; arguments[i] != NULL; i++) {
@@ -41,7 +44,7 @@ gem_test_program_start(GemTestService *self,
 GSubprocess *
 gem_test_client_start(GemTestService *self, const char *const *arguments, gboolean with_input)
 {
-  return gem_test_program_start(self, "gem-client", arguments, with_input);
+  return gem_test_program_start(self, "clients/gem-client", "gem-client", arguments, with_input);
 }
 
 static void

@@ -1,4 +1,4 @@
-/* Runs gem-client and gem-bench, as built, against a service that stands in for gemd. */
+/* Runs gem-client and gem-bench, as built, against a service that stands in for gemd or against none. */
 #pragma once
 
 #include "tests/gem-test-service.h"
@@ -12,10 +12,11 @@ void
 gem_test_run_clear(GemTestRun *run);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemTestRun, gem_test_run_clear)
 
-/* Starts a program of clients/ with the arguments, this bus in the place of the system bus, and a pipe
- * (otherwise /dev/null) as standard input. */
+/* Starts a program of the build tree, FOLDER/NAME, with the arguments, the bus of `self` (NULL: none)
+ * in the place of the system bus, and a pipe (otherwise /dev/null) as standard input. */
 GSubprocess *
 gem_test_program_start(GemTestService *self,
+                       const char *folder,
                        const char *name,
                        const char *const *arguments,
                        gboolean with_input);

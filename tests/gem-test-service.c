@@ -23,6 +23,7 @@ struct _GemTestService {
   GVariant *options;
   guint cancels;
   guint n_turns;
+  guint sessions, most_sessions; /* open ones; most_sessions 0: any number */
 };
 
 typedef struct {
@@ -76,6 +77,7 @@ make_stats(guint generated)
   g_variant_dict_insert(&stats, "prompt_tokens", "u", 12u);
   g_variant_dict_insert(&stats, "generated_tokens", "u", generated);
   g_variant_dict_insert(&stats, "prefill_seconds", "d", 0.25);
+  g_variant_dict_insert(&stats, "decode_seconds", "d", generated / 40.0);
   g_variant_dict_insert(&stats, "tokens_per_second", "d", 35.25);
   g_variant_dict_insert(&stats, "resident_bytes", "t", (guint64)13700000);
   g_variant_dict_insert(&stats, "seed", "t", G_MAXUINT64);
@@ -212,6 +214,9 @@ on_generate(GemDBusSession *session,
 static gboolean
 on_close(GemDBusSession *session, GDBusMethodInvocation *invocation, gpointer data)
 {
+  GemTestService *self = data;
+
+  self->sessions--;
   gem_dbus_session_complete_close(session, invocation);
   return TRUE;
 }
@@ -295,13 +300,19 @@ on_create_session(GemDBusManager *manager,
                   GVariant *options,
                   gpointer data)
 {
+  GemTestService *self = data;
   const char *domain = NULL;
 
   g_variant_lookup(options, "domain", "&s", &domain);
   if (g_strcmp0(domain, "cooking") == 0) {
     g_dbus_method_invocation_return_dbus_error(invocation, gem_error_name(GEM_ERROR_UNKNOWN_DOMAIN),
                                                "no domain 'cooking'");
+  } else if (self->most_sessions > 0 && self->sessions >= self->most_sessions) {
+    g_autofree char *message = g_strdup_printf("no more than %u sessions", self->most_sessions);
+
+    g_dbus_method_invocation_return_dbus_error(invocation, gem_error_name(GEM_ERROR_LIMIT_EXCEEDED), message);
   } else {
+    self->sessions++;
     gem_dbus_manager_complete_create_session(manager, invocation, GEM_SESSION_PATH "/test");
   }
   return TRUE;
@@ -473,6 +484,12 @@ guint
 gem_test_service_count_cancels(GemTestService *self)
 {
   return self->cancels;
+}
+
+void
+gem_test_service_limit_sessions(GemTestService *self, guint most)
+{
+  self->most_sessions = most;
 }
 
 void

@@ -30,6 +30,10 @@ gem_test_service_get_options(GemTestService *self); /* a{sv} */
 guint
 gem_test_service_count_cancels(GemTestService *self);
 
+/* Refuses sessions above so many at once, with LimitExceeded. */
+void
+gem_test_service_limit_sessions(GemTestService *self, guint most);
+
 /* Changes what the pathway "legal" is. */
 void
 gem_test_service_set_legal_state(GemTestService *self, const char *state);

@@ -65,6 +65,12 @@ check "score" 0 gem-client score "a contract"
 says "score has a perplexity" 'perplexity [0-9.]+$'
 check "score in a domain" 0 gem-client score --domain legal "a contract"
 
+check "clients at once" 0 gem-bench clients --streams 1,2 -p 8 -n 3 -r 1 --chart "$scratch/clients.svg"
+says "clients has a row for two streams" '^ +2 +[0-9]+ +[1-3] +'
+report "clients drew a chart" grep -q "^</svg>$" "$scratch/clients.svg"
+check "speed of a model" 0 gem-bench speed "$GEM_MODEL" -p 8 -n 3 -r 1 --route
+says "speed has a row for decoding" '^decode 3 +tokens/s '
+
 check "page-in" 0 gem-client pathways page-in legal
 says "page-in makes it resident" '^legal +resident'
 check "page-out" 0 gem-client pathways page-out legal

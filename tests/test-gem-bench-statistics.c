@@ -1,8 +1,8 @@
 /* The figures of gem-bench against values worked out by hand. */
 #include <math.h>
 
-#include "clients/gem-bench/gem-bench-progress.h"
-#include "clients/gem-bench/gem-bench-statistics.h"
+#include "bench/gem-bench-progress.h"
+#include "bench/gem-bench-statistics.h"
 
 static void
 test_accuracy(void)
@@ -65,6 +65,34 @@ test_median(void)
 }
 
 static void
+test_quantile(void)
+{
+  const double values[] = {5, 1, 4, 2, 3};
+
+  g_assert_cmpfloat(gem_bench_quantile(values, 5, 0), ==, 1);
+  g_assert_cmpfloat(gem_bench_quantile(values, 5, 0.5), ==, 3);
+  g_assert_cmpfloat(gem_bench_quantile(values, 5, 0.8), ==, 4);
+  g_assert_cmpfloat(gem_bench_quantile(values, 5, 0.81), ==, 5);
+  g_assert_cmpfloat(gem_bench_quantile(values, 5, 1), ==, 5);
+  g_assert_true(isnan(gem_bench_quantile(values, 0, 0.5)));
+}
+
+static void
+test_spread(void)
+{
+  const double measured[] = {4, NAN, 1, INFINITY, 3};
+  g_autoptr(GArray) values = g_array_new(FALSE, FALSE, sizeof(double));
+  GemBenchSpread none = gem_bench_spread(values), spread;
+
+  g_array_append_vals(values, measured, G_N_ELEMENTS(measured));
+  spread = gem_bench_spread(values);
+  g_assert_true(isnan(none.min) && isnan(none.median) && isnan(none.max));
+  g_assert_cmpfloat(spread.min, ==, 1);
+  g_assert_cmpfloat(spread.median, ==, 3);
+  g_assert_cmpfloat(spread.max, ==, 4);
+}
+
+static void
 test_time_left(void)
 {
   static const struct {
@@ -90,6 +118,8 @@ main(int argc, char **argv)
   g_test_add_func("/gem-bench/statistics/majority", test_majority);
   g_test_add_func("/gem-bench/statistics/standard-error", test_standard_error);
   g_test_add_func("/gem-bench/statistics/median", test_median);
+  g_test_add_func("/gem-bench/statistics/quantile", test_quantile);
+  g_test_add_func("/gem-bench/statistics/spread", test_spread);
   g_test_add_func("/gem-bench/statistics/time-left", test_time_left);
   return g_test_run();
 }

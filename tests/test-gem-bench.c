@@ -1,5 +1,6 @@
 /* gem-bench against a service that stands in for gemd: what it prints, writes, skips and exits with. */
 #include <json-glib/json-glib.h>
+#include <math.h>
 #include <string.h>
 
 #include "clients/gem-client/gem-client-exit.h"
@@ -37,7 +38,8 @@ path_of(const Scene *self, const char *name)
 static void
 bench(const Scene *self, const char *const *arguments, GemTestRun *ret_run)
 {
-  g_autoptr(GSubprocess) program = gem_test_program_start(self->service, "gem-bench", arguments, FALSE);
+  g_autoptr(GSubprocess) program =
+      gem_test_program_start(self->service, "bench", "gem-bench", arguments, FALSE);
 
   gem_test_client_finish(program, NULL, ret_run);
 }
@@ -54,6 +56,18 @@ read_json(const Scene *self, const char *name, JsonNode **ret_node)
   *ret_node = json_from_string(text, &error);
   g_assert_no_error(error);
   return json_node_get_object(*ret_node);
+}
+
+/* The median of a member that has so many values; NAN when there is none. */
+static double
+median_member(JsonObject *object, const char *name, guint values)
+{
+  JsonObject *member = json_object_get_object_member(object, name);
+
+  g_assert_nonnull(member);
+  g_assert_cmpuint(json_array_get_length(json_object_get_array_member(member, "values")), ==, values);
+  return json_object_get_null_member(member, "median") ? NAN
+                                                       : json_object_get_double_member(member, "median");
 }
 
 /* Two labelled tasks and one without labels. The stand-in chooses the last label. */
@@ -324,28 +338,93 @@ test_routing_data(Scene *self, gconstpointer data)
 }
 
 static void
-test_speed(Scene *self, gconstpointer data)
+test_clients(Scene *self, gconstpointer data)
 {
   g_auto(GemTestRun) run = {0};
   g_autofree char *json = path_of(self, "out.json");
+  g_autofree char *chart = path_of(self, "out.svg");
+  g_autofree char *svg = NULL;
   g_autoptr(JsonNode) node = NULL;
   g_autoptr(GVariant) limit = NULL;
-  JsonObject *medians;
+  JsonArray *results;
+  JsonObject *one, *three;
 
-  bench(self, ARGUMENTS("speed", "--prompt-tokens", "40", "--tokens", "5", "--rounds", "3", "--json", json),
+  bench(self,
+        ARGUMENTS("clients", "--streams", "1,3", "-p", "40", "-n", "5", "-r", "2", "--json", json, "--chart",
+                  chart),
         &run);
   g_assert_cmpstr(run.err, ==, "");
   g_assert_cmpint(run.status, ==, GEM_EXIT_OK);
-  g_assert_nonnull(
-      strstr(run.out, "\nmedian             12               5              48.0             35.2"));
+  g_assert_true(g_str_has_prefix(run.out, "gem-test, gemd 9.9; medians of 2 rounds\nstreams  read  written"));
   /* The stand-in's tokens are bytes: as many words as 40 of them hold. */
   g_assert_cmpstr(gem_test_service_get_text(self->service), ==, "The ship left the harbour at dawn and");
   limit = g_variant_lookup_value(gem_test_service_get_options(self->service), "max_tokens", NULL);
   g_assert_cmpuint(g_variant_get_uint32(limit), ==, 5);
-  medians = json_object_get_object_member(read_json(self, "out.json", &node), "medians");
-  g_assert_cmpfloat(json_object_get_double_member(medians, "decode_tokens_per_second"), ==, 35.25);
-  g_assert_cmpfloat(json_object_get_double_member(medians, "resident_bytes"), ==, 13700000);
-  g_assert_cmpfloat(json_object_get_double_member(medians, "first_byte_seconds"), >, 0);
+  results = json_object_get_array_member(read_json(self, "out.json", &node), "results");
+  g_assert_cmpuint(json_array_get_length(results), ==, 2);
+  one = json_array_get_object_element(results, 0);
+  g_assert_cmpint(json_object_get_int_member(one, "streams"), ==, 1);
+  g_assert_cmpfloat(median_member(one, "prompt_tokens", 2), ==, 12);
+  g_assert_cmpfloat(median_member(one, "written_tokens", 2), ==, 5);
+  g_assert_cmpfloat(median_member(one, "engine_prefill_tokens_per_second", 2), ==, 48);
+  g_assert_cmpfloat(median_member(one, "engine_decode_tokens_per_second", 2), ==, 40);
+  g_assert_cmpfloat(median_member(one, "resident_bytes", 2), ==, 13700000);
+  g_assert_cmpfloat(median_member(one, "process_bytes", 2), >, 0);
+  g_assert_true(json_object_has_member(one, "first_byte_ms_p95"));
+  median_member(one, "bus_us_per_token", 2);
+  three = json_array_get_object_element(results, 1);
+  g_assert_cmpint(json_object_get_int_member(three, "streams"), ==, 3);
+  g_assert_cmpfloat(median_member(three, "first_byte_ms", 6), >, 0);
+  g_assert_cmpfloat(median_member(three, "stream_tokens_per_second", 6), >, 0);
+  g_assert_cmpfloat(median_member(three, "total_tokens_per_second", 2), >, 0);
+  g_assert_true(isnan(median_member(three, "bus_us_per_token", 0)));
+  g_file_get_contents(chart, &svg, NULL, NULL);
+  g_assert_nonnull(strstr(svg, "gem-test, gemd 9.9"));
+}
+
+/* Three sessions and no more: what a quota leaves is measured, and what it does not is said. */
+static void
+test_clients_refused(Scene *self, gconstpointer data)
+{
+  g_auto(GemTestRun) some = {0};
+  g_auto(GemTestRun) none = {0};
+
+  gem_test_service_limit_sessions(self->service, 3);
+  bench(self, ARGUMENTS("clients", "--streams", "2,4", "-p", "5", "-r", "1"), &some);
+  g_assert_cmpint(some.status, ==, GEM_EXIT_OK);
+  g_assert_nonnull(strstr(some.out, "\n      2 "));
+  g_assert_true(
+      g_str_has_suffix(some.out, "\n4 streams are more than the service takes: no more than 3 sessions\n"));
+  bench(self, ARGUMENTS("clients", "--streams", "4", "-p", "5", "-r", "1"), &none);
+  g_assert_cmpint(none.status, ==, GEM_EXIT_LIMIT);
+  g_assert_cmpstr(none.err, ==, "gem-bench: no more than 3 sessions\n");
+  g_assert_cmpstr(none.out, ==, "");
+}
+
+static void
+test_clients_fail(Scene *self, gconstpointer data)
+{
+  static const struct {
+    const char *option, *value, *says;
+  } cases[] = {
+      {"--streams", "4,2", "--streams: 2 does not follow on 4"},
+      {"--streams", "0", "--streams: '0' is no number within 1 to 4096"},
+      {"--streams", "2,many", "--streams: 'many' is no number"},
+      {"--streams", "", "--streams: a number is wanted"},
+      {"-n", "0", "--tokens: 0 is not within 1"},
+      {"-r", "0", "--rounds: 0 is not within 1"},
+      {"--clusters", "many", "--clusters"},
+  };
+  gsize i;
+
+  for (i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_auto(GemTestRun) run = {0};
+
+    bench(self, ARGUMENTS("clients", cases[i].option, cases[i].value), &run);
+    g_assert_nonnull(strstr(run.err, cases[i].says));
+    g_assert_cmpint(run.status, ==, GEM_EXIT_USAGE);
+    g_assert_cmpstr(run.out, ==, "");
+  }
 }
 
 static void
@@ -355,17 +434,18 @@ test_no_service(Scene *self, gconstpointer data)
   g_auto(GemTestRun) no_bus = {0};
 
   gem_test_service_leave(self->service);
-  bench(self, ARGUMENTS("speed"), &absent);
+  bench(self, ARGUMENTS("clients"), &absent);
   g_assert_cmpint(absent.status, ==, GEM_EXIT_UNREACHABLE);
   g_assert_nonnull(strstr(absent.err, "gem-bench: the service is not there"));
-  bench(self, ARGUMENTS("speed", "--address", "unix:path=/nonexistent/bus"), &no_bus);
+  bench(self, ARGUMENTS("clients", "--address", "unix:path=/nonexistent/bus"), &no_bus);
   g_assert_cmpint(no_bus.status, ==, GEM_EXIT_UNREACHABLE);
 }
 
 static void
 test_usage(Scene *self, gconstpointer data)
 {
-  static const char *const commands[] = {"classify", "perplexity", "routing", "speed"};
+  static const char *const commands[] = {"classify", "clients", "paging", "perplexity",
+                                         "routing",  "scar",    "speed"};
   g_auto(GemTestRun) help = {0};
   g_auto(GemTestRun) unknown = {0};
   g_auto(GemTestRun) neither = {0};
@@ -387,7 +467,7 @@ test_usage(Scene *self, gconstpointer data)
   g_assert_cmpstr(unknown.err, ==, "gem-bench: no command 'measure'; gem-bench --help lists them\n");
   bench(self, ARGUMENTS("routing"), &neither);
   g_assert_cmpint(neither.status, ==, GEM_EXIT_USAGE);
-  bench(self, ARGUMENTS("speed", "fast"), &extra);
+  bench(self, ARGUMENTS("clients", "many"), &extra);
   g_assert_cmpint(extra.status, ==, GEM_EXIT_USAGE);
 }
 
@@ -409,7 +489,9 @@ main(int argc, char **argv)
       {"/gem-bench/routing/sentences", test_routing_sentences},
       {"/gem-bench/routing/bad-sentences", test_routing_bad_sentences},
       {"/gem-bench/routing/data", test_routing_data},
-      {"/gem-bench/speed", test_speed},
+      {"/gem-bench/clients/figures", test_clients},
+      {"/gem-bench/clients/refused", test_clients_refused},
+      {"/gem-bench/clients/fails", test_clients_fail},
       {"/gem-bench/no-service", test_no_service},
       {"/gem-bench/usage", test_usage},
   };

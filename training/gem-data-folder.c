@@ -5,7 +5,7 @@
 
 #include "format/gem-gguf.h"
 
-/* gem-bench measures on the same documents: clients/gem-bench/gem-bench-routing-documents.c. */
+/* gem-bench measures on the same documents: bench/bus/gem-bench-routing-documents.c. */
 #define HELD_OUT_EVERY 50
 
 static void

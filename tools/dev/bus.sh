@@ -7,7 +7,8 @@
 #   ./dev bus busctl introspect org.gemd.Gem1 /org/gemd/Gem1
 #   ./dev bus gdbus call --system -d org.gemd.Gem1 -o /org/gemd/Gem1 -m org.gemd.Gem1.Manager.CountTokens hello
 #
-# GEM_MODEL names another model folder, GEM_DAEMON_LOG a file (absolute path) that keeps the daemon's log.
+# GEM_MODEL names another model folder, GEM_CONFIG a configuration, GEM_DAEMON_LOG a file (absolute path) that keeps the
+# daemon's log.
 
 [ $# -gt 0 ] || die_usage "bus: what command? See ./dev bus --help"
 . "$GEM_VERB_DIR/lib/bus.sh"

@@ -59,7 +59,7 @@ start_daemon() {
   build=$(build_dir)
   gem_daemon_log=${GEM_DAEMON_LOG:-$gem_bus_dir/gemd.log}
   start_apart "$build/daemon/gemd" --development --model "$1" --plugin-dir "$build/plugins" \
-    </dev/null >"$gem_daemon_log" 2>&1 &
+    ${GEM_CONFIG:+--config "$GEM_CONFIG"} </dev/null >"$gem_daemon_log" 2>&1 &
   gem_daemon_pid=$!
   at_exit 'end_process "$gem_daemon_pid"'
   "$build/clients/gem-client/gem-client" status --wait 60 >/dev/null 2>"$gem_bus_dir/wait.log" && return 0
@@ -67,7 +67,8 @@ start_daemon() {
   die "the daemon did not get ready: $(cat "$gem_bus_dir/wait.log")"
 }
 
-# with_daemon: builds, chooses the model, starts bus and daemon, and puts the build's programs on PATH.
+# with_daemon: builds, chooses the model, starts bus and daemon, puts the build's programs on PATH, and
+# names their modules in GEMD_PLUGIN_DIR and the model in GEM_MODEL.
 with_daemon() {
   local build
   build=$(build_dir)
@@ -76,5 +77,7 @@ with_daemon() {
   choose_model
   start_private_bus
   start_daemon "$gem_model"
-  export PATH=$build/clients/gem-client:$build/clients/gem-bench:$build/training:$PATH
+  export PATH=$build/clients/gem-client:$build/bench:$build/training:$PATH
+  export GEMD_PLUGIN_DIR=$build/plugins GEM_MODEL
+  GEM_MODEL=$(realpath -- "$gem_model") || die "no model $gem_model"
 }

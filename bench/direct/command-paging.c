@@ -1,0 +1,330 @@
+/* gem-bench paging: how long a pathway takes to come and go. */
+#include <math.h>
+
+#include "bench/direct/gem-bench-file-cache.h"
+#include "bench/direct/gem-bench-model.h"
+#include "bench/gem-bench-chart.h"
+#include "bench/gem-bench-progress.h"
+#include "clients/gem-client/gem-client-output.h"
+#include "clients/gem-client/gem-client-table.h"
+
+#define MOST_ROUNDS 100000
+
+typedef struct {
+  GemBenchOptions common;
+  GemBenchModelOptions model;
+  gint rounds;
+} PagingOptions;
+
+typedef enum {
+  WARM_IN, /* the file is in the system's cache */
+  COLD_IN, /* it is not */
+  OUT,
+  N_KINDS,
+} Kind;
+
+static const char *const kind_names[N_KINDS] = {
+    [WARM_IN] = "page_in_warm_us",
+    [COLD_IN] = "page_in_cold_us",
+    [OUT] = "page_out_us",
+};
+
+/* Of one pathway. */
+typedef struct {
+  const char *domain;
+  guint64 file_bytes, resident_bytes;
+  GArray *us[N_KINDS]; /* double: microseconds */
+  guint64 left;        /* the most bytes that stayed in the cache when it was to be dropped */
+} Figures;
+
+static void
+paging_options_clear(PagingOptions *options)
+{
+  gem_bench_options_clear(&options->common);
+  gem_bench_model_options_clear(&options->model);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PagingOptions, paging_options_clear)
+
+static void
+figures_clear(gpointer data)
+{
+  Figures *figures = data;
+  guint kind;
+
+  for (kind = 0; kind < N_KINDS; kind++) {
+    g_array_unref(figures->us[kind]);
+  }
+}
+
+/* Appends a pathway without figures. */
+static Figures *
+add_pathway(GArray *all, const char *domain)
+{
+  Figures figures = {.domain = domain};
+  guint kind;
+
+  for (kind = 0; kind < N_KINDS; kind++) {
+    figures.us[kind] = g_array_new(FALSE, FALSE, sizeof(double));
+  }
+  g_array_append_val(all, figures);
+  return &g_array_index(all, Figures, all->len - 1);
+}
+
+/* ---- a measurement ---- */
+
+static gboolean
+page_in(GemPager *pager, guint domain, Figures *figures, Kind kind, GError **error)
+{
+  gint64 started = g_get_monotonic_time();
+  double us;
+
+  if (!gem_pager_page_in(pager, domain, error)) {
+    return FALSE;
+  }
+  us = (double)(g_get_monotonic_time() - started);
+  g_array_append_val(figures->us[kind], us);
+  return TRUE;
+}
+
+static gboolean
+page_out(GemPager *pager, guint domain, Figures *figures, GError **error)
+{
+  gint64 started = g_get_monotonic_time();
+  double us;
+
+  if (!gem_pager_page_out(pager, domain, error)) {
+    return FALSE;
+  }
+  us = (double)(g_get_monotonic_time() - started);
+  g_array_append_val(figures->us[OUT], us);
+  return TRUE;
+}
+
+/* In and out with the file in the cache, then without. The clock counts whole microseconds. */
+static gboolean
+run_round(GemPager *pager, guint domain, const char *file, Figures *figures, GError **error)
+{
+  guint64 left = 0;
+
+  if (!page_in(pager, domain, figures, WARM_IN, error) || !page_out(pager, domain, figures, error) ||
+      !gem_bench_file_cache_drop(file, &left, error)) {
+    return FALSE;
+  }
+  figures->left = MAX(figures->left, left);
+  if (left > 0) {
+    return TRUE;
+  }
+  return page_in(pager, domain, figures, COLD_IN, error) && page_out(pager, domain, figures, error);
+}
+
+static gboolean
+measure_pathway(GemBenchModel *model,
+                guint domain,
+                const char *file,
+                guint rounds,
+                Figures *figures,
+                GemBenchProgress *progress,
+                GError **error)
+{
+  GemPager *pager = model->runtime->pager;
+  GemPathwayInfo *info;
+  guint i;
+
+  /* The first time does not count: the file may be anywhere. */
+  if (!gem_pager_page_in(pager, domain, error)) {
+    return FALSE;
+  }
+  info = gem_pager_get_info(pager, domain);
+  figures->file_bytes = info->file_bytes;
+  figures->resident_bytes = info->resident_bytes;
+  gem_pathway_info_free(info);
+  if (!gem_pager_page_out(pager, domain, error)) {
+    return FALSE;
+  }
+  for (i = 0; i < rounds; i++) {
+    /* What a cold page-in has read is in the cache again. */
+    if (!run_round(pager, domain, file, figures, error)) {
+      return FALSE;
+    }
+    gem_bench_progress_step(progress, figures->domain);
+  }
+  return TRUE;
+}
+
+static gboolean
+measure_all(GemBenchModel *model, const char *folder, guint rounds, GArray *all, GError **error)
+{
+  const GemModelShape *shape = &model->files->shape;
+  g_autoptr(GemBenchProgress) progress = gem_bench_progress_new(shape->n_domains * rounds);
+  guint i;
+
+  if (shape->n_domains == 0) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "%s has no pathways that come and go", model->files->name);
+    return FALSE;
+  }
+  for (i = 0; i < shape->n_domains; i++) {
+    g_autofree char *name = gem_model_pathway_file(shape->domains[i]);
+    g_autofree char *file = g_build_filename(folder, name, NULL);
+
+    if (!measure_pathway(model, i, file, rounds, add_pathway(all, shape->domains[i]), progress, error)) {
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* ---- what comes out ---- */
+
+/* Megabytes of the file a second; NAN when it was not measured. */
+static double
+rate_of(const Figures *figures, Kind kind)
+{
+  return (double)figures->file_bytes / gem_bench_spread(figures->us[kind]).median;
+}
+
+static char *
+format_figure(double value)
+{
+  return isfinite(value) ? g_strdup_printf("%.0f", value) : g_strdup("-");
+}
+
+static void
+add_row(GemTable *table, const Figures *figures)
+{
+  g_autofree char *size = gem_output_size(figures->file_bytes);
+  g_autofree char *warm = format_figure(gem_bench_spread(figures->us[WARM_IN]).median);
+  g_autofree char *warm_rate = format_figure(rate_of(figures, WARM_IN));
+  g_autofree char *cold = format_figure(gem_bench_spread(figures->us[COLD_IN]).median);
+  g_autofree char *cold_rate = format_figure(rate_of(figures, COLD_IN));
+  g_autofree char *out = format_figure(gem_bench_spread(figures->us[OUT]).median);
+
+  gem_table_add(table, -1,
+                (const char *const[]){figures->domain, size, warm, warm_rate, cold, cold_rate, out});
+}
+
+static void
+add_json(const Figures *figures, JsonBuilder *builder)
+{
+  guint kind;
+
+  gem_bench_json_begin_entry(builder);
+  gem_bench_json_add_string(builder, "pathway", figures->domain);
+  gem_bench_json_add_count(builder, "file_bytes", figures->file_bytes);
+  gem_bench_json_add_count(builder, "resident_bytes", figures->resident_bytes);
+  for (kind = 0; kind < N_KINDS; kind++) {
+    gem_bench_json_add_values(builder, kind_names[kind], figures->us[kind]);
+  }
+  gem_bench_json_add_double(builder, "page_in_warm_mb_per_second", rate_of(figures, WARM_IN));
+  gem_bench_json_add_double(builder, "page_in_cold_mb_per_second", rate_of(figures, COLD_IN));
+  gem_bench_json_add_count(builder, "cache_bytes_left", figures->left);
+  gem_bench_json_end_entry(builder);
+}
+
+static void
+report(const GArray *all, JsonBuilder *builder)
+{
+  static const char *const headings[] = {"pathway",     "file", "warm in, us", "MB/s",
+                                         "cold in, us", "MB/s", "out, us",     NULL};
+  g_autoptr(GemTable) table = gem_table_new("lrrrrrr", headings);
+  guint i;
+
+  gem_bench_json_begin_list(builder, "pathways");
+  for (i = 0; i < all->len; i++) {
+    add_row(table, &g_array_index(all, Figures, i));
+    add_json(&g_array_index(all, Figures, i), builder);
+  }
+  gem_bench_json_end_list(builder);
+  gem_table_print(table);
+  for (i = 0; i < all->len; i++) {
+    const Figures *figures = &g_array_index(all, Figures, i);
+
+    if (figures->left > 0) {
+      g_autofree char *left = gem_output_size(figures->left);
+
+      gem_output_printf("%s: the cache could not be dropped, %s stayed: %u of %u rounds were cold\n",
+                        figures->domain, left, figures->us[COLD_IN]->len, figures->us[WARM_IN]->len);
+    }
+  }
+}
+
+static gboolean
+draw_chart(const GArray *all, const char *title, const char *path, GError **error)
+{
+  static const char *const names[N_KINDS] = {
+      [WARM_IN] = "page-in, warm", [COLD_IN] = "page-in, cold", [OUT] = "page-out"};
+  g_autoptr(GemBenchChart) chart = gem_bench_chart_new_bars(title, "microseconds, medians");
+  guint kind, i;
+
+  for (kind = 0; kind < N_KINDS; kind++) {
+    gem_bench_chart_add_series(chart, names[kind]);
+    for (i = 0; i < all->len; i++) {
+      const Figures *figures = &g_array_index(all, Figures, i);
+      double median = gem_bench_spread(figures->us[kind]).median;
+
+      gem_bench_chart_add_bar(chart, figures->domain, median, median, median);
+    }
+  }
+  return path == NULL || gem_bench_chart_write(chart, path, error);
+}
+
+/* ---- the command ---- */
+
+static gboolean
+measure(const GemBenchCommand *command, const PagingOptions *options, GError **error)
+{
+  GemBenchModelWish wish = {.path = gem_bench_get_argument(&options->common, "MODEL", error)};
+  g_autoptr(GemBenchModel) model =
+      wish.path == NULL ? NULL : gem_bench_model_open(&options->model, &wish, error);
+  g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Figures));
+  g_autoptr(JsonBuilder) builder = NULL;
+  g_autofree char *description = NULL;
+
+  g_array_set_clear_func(all, figures_clear);
+  if (model == NULL || !measure_all(model, wish.path, (guint)options->rounds, all, error)) {
+    return FALSE;
+  }
+  description = gem_bench_model_describe(model);
+  builder = gem_bench_json_begin(command, &options->common, "model", model->files->name);
+  gem_bench_model_add_json(model, builder);
+  gem_output_printf("%s; medians of %d rounds\n", description, options->rounds);
+  report(all, builder);
+  return gem_bench_json_finish(builder, &options->common, error) &&
+         draw_chart(all, description, options->common.chart, error);
+}
+
+static GemExit
+run(const GemBenchCommand *self, char **argv)
+{
+  g_auto(PagingOptions) options = {.rounds = 15};
+  const GOptionEntry own[] = {
+      {"rounds", 'r', 0, G_OPTION_ARG_INT, &options.rounds, "Rounds of each pathway (15)", "N"},
+      G_OPTION_ENTRY_NULL,
+  };
+  g_autofree GOptionEntry *model = gem_bench_model_entries(&options.model);
+  g_autoptr(GError) error = NULL;
+
+  if (!gem_bench_parse(self, (const GOptionEntry *const[]){own, model, NULL}, argv, &options.common,
+                       &error) ||
+      !gem_bench_check_range("rounds", options.rounds, 1, MOST_ROUNDS, &error) ||
+      !measure(self, &options, &error)) {
+    return gem_exit_report(error);
+  }
+  return GEM_EXIT_OK;
+}
+
+const GemBenchCommand gem_bench_paging = {
+    .name = "paging",
+    .arguments = "MODEL",
+    .summary = "Tell how long pathways take to come into memory and to leave it",
+    .details =
+        "Pages each of a model's pathways in and out in this process: with its file in the system's cache\n"
+        "(warm), and after the cache was told to drop it (cold). A file that stays in the cache, on a file\n"
+        "system in memory for instance, has no cold figure. The first check of a file's hash is not "
+        "counted:\n"
+        "the daemon makes it when it starts. MB/s are of the file.\n\n"
+        "Examples:\n"
+        "  gem-bench paging ~/models/gem-mini\n"
+        "  gem-bench paging ~/models/gem-mini -r 51 --json paging.json --chart paging.svg",
+    .takes = GEM_BENCH_TAKES_CHART,
+    .run = run,
+};

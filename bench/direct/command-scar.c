@@ -1,0 +1,318 @@
+/* gem-bench scar: what sparse attention saves, counted and timed. */
+#include "bench/direct/gem-bench-attention.h"
+#include "bench/direct/gem-bench-model.h"
+#include "bench/direct/gem-bench-scar-count.h"
+#include "bench/direct/gem-bench-sequence.h"
+#include "bench/gem-bench-chart.h"
+#include "clients/gem-client/gem-client-output.h"
+#include "clients/gem-client/gem-client-table.h"
+
+#define MOST_TOKENS 500000
+#define MOST_ROUNDS 1000
+#define BLOCK       128u
+
+typedef struct {
+  GemBenchOptions common;
+  GemBenchModelOptions model;
+  char *lengths;
+  gint rounds;
+} ScarOptions;
+
+/* What was measured. Kinds: dense, then the model's sets of clusters. */
+typedef struct {
+  const GemModelShape *shape;
+  const GArray *lengths; /* guint, ascending */
+  guint rounds, kinds;
+  guint clusters[GEM_BENCH_KINDS_MAX]; /* 0: dense */
+  double *ms;                          /* [lengths][kinds][rounds] */
+  guint64 *pairs;                      /* [lengths][kinds] over all layers */
+} Figures;
+
+static void
+scar_options_clear(ScarOptions *options)
+{
+  gem_bench_options_clear(&options->common);
+  gem_bench_model_options_clear(&options->model);
+  g_free(options->lengths);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ScarOptions, scar_options_clear)
+
+static void
+figures_clear(Figures *figures)
+{
+  g_free(figures->ms);
+  g_free(figures->pairs);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Figures, figures_clear)
+
+static void
+figures_init(Figures *figures,
+             const GemModelShape *shape,
+             const GArray *lengths,
+             guint rounds,
+             const GemBenchAttention *attention)
+{
+  guint kind;
+
+  figures->shape = shape;
+  figures->lengths = lengths;
+  figures->rounds = rounds;
+  figures->kinds = gem_bench_attention_count_kinds(attention);
+  for (kind = 0; kind < figures->kinds; kind++) {
+    figures->clusters[kind] = gem_bench_attention_get_clusters(attention, kind);
+  }
+  figures->ms = g_new0(double, (gsize)lengths->len * figures->kinds * rounds);
+  figures->pairs = g_new0(guint64, (gsize)lengths->len * figures->kinds);
+}
+
+static guint
+length_at(const Figures *figures, guint index)
+{
+  return g_array_index(figures->lengths, guint, index);
+}
+
+/* ---- a measurement ---- */
+
+/* One prompt of the longest length; what it took to get to each length on the way. */
+static gboolean
+run_round(
+    GemBenchSequence *sequence, GemBenchAttention *attention, Figures *figures, guint round, GError **error)
+{
+  guint i, kind, done = 0;
+
+  gem_bench_attention_reset(attention);
+  for (i = 0; i < figures->lengths->len; i++) {
+    if (!gem_bench_sequence_prefill(sequence, length_at(figures, i) - done, error)) {
+      return FALSE;
+    }
+    done = length_at(figures, i);
+    for (kind = 0; kind < figures->kinds; kind++) {
+      guint cell = i * figures->kinds + kind;
+
+      figures->ms[cell * figures->rounds + round] = gem_bench_attention_get_seconds(attention, kind) * 1e3;
+      figures->pairs[cell] = gem_bench_attention_count_pairs(attention, kind, done);
+    }
+  }
+  return gem_bench_sequence_rewind(sequence, error);
+}
+
+/* Steps of one prompt: each length begins a block. */
+static guint
+count_steps(const Figures *figures)
+{
+  guint i, done = 0, steps = 0;
+
+  for (i = 0; i < figures->lengths->len; i++) {
+    steps += (length_at(figures, i) - done + BLOCK - 1) / BLOCK;
+    done = length_at(figures, i);
+  }
+  return steps;
+}
+
+static gboolean
+measure_rounds(GemRuntime *runtime, GemBenchAttention *attention, Figures *figures, GError **error)
+{
+  GemRouting general = {.forced = TRUE, .route = GEM_ROUTE_GENERAL};
+  g_autoptr(GemBenchProgress) progress = gem_bench_progress_new(count_steps(figures) * figures->rounds);
+  g_autoptr(GemBenchSequence) sequence = gem_bench_sequence_new(runtime, &general, BLOCK);
+  guint round;
+
+  sequence->progress = progress;
+  if (!gem_bench_sequence_set_mark(sequence, error)) {
+    return FALSE;
+  }
+  for (round = 0; round < figures->rounds; round++) {
+    if (!run_round(sequence, attention, figures, round, error)) {
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* ---- what comes out ---- */
+
+static double
+median_ms(const Figures *figures, guint length, guint kind)
+{
+  return gem_bench_median(figures->ms + (gsize)(length * figures->kinds + kind) * figures->rounds,
+                          figures->rounds);
+}
+
+/* Multiply-adds of all layers: of each pair, a key's and a value's with every head; of each token, its input
+ * with every centroid. */
+static double
+count_operations(const Figures *figures, guint length, guint kind)
+{
+  const GemModelShape *shape = figures->shape;
+  double pairs = (double)figures->pairs[length * figures->kinds + kind];
+  double assigned = (double)length_at(figures, length) * shape->layers * figures->clusters[kind];
+
+  return pairs * 2 * shape->heads * shape->head_dim + assigned * shape->width;
+}
+
+static char *
+kind_name(const Figures *figures, guint kind)
+{
+  return kind == 0 ? g_strdup("dense") : g_strdup_printf("SCAR k = %u", figures->clusters[kind]);
+}
+
+static void
+add_row(GemTable *table, JsonBuilder *builder, const Figures *figures, guint length, guint kind)
+{
+  guint n = length_at(figures, length);
+  guint64 paper = gem_bench_count_of_paper(n, figures->clusters[kind]);
+  double operations = count_operations(figures, length, kind), ms = median_ms(figures, length, kind);
+  double operations_share = operations / count_operations(figures, length, 0);
+  double time_share = ms / median_ms(figures, length, 0);
+  g_autofree char *name = kind_name(figures, kind);
+  g_autofree char *tokens = g_strdup_printf("%u", n);
+  g_autofree char *counted = g_strdup_printf("%" G_GUINT64_FORMAT, paper);
+  g_autofree char *work = g_strdup_printf("%.1f", operations / 1e6);
+  g_autofree char *work_share = g_strdup_printf("%.3f", operations_share);
+  g_autofree char *time = g_strdup_printf("%.2f", ms);
+  g_autofree char *share = g_strdup_printf("%.3f", time_share);
+
+  gem_table_add(table, -1, (const char *const[]){tokens, name, counted, work, work_share, time, share});
+  gem_bench_json_begin_entry(builder);
+  gem_bench_json_add_count(builder, "tokens", n);
+  gem_bench_json_add_count(builder, "clusters", figures->clusters[kind]);
+  gem_bench_json_add_count(builder, "operations_of_paper", paper);
+  gem_bench_json_add_count(builder, "pairs", figures->pairs[length * figures->kinds + kind]);
+  gem_bench_json_add_double(builder, "operations", operations);
+  gem_bench_json_add_double(builder, "operations_of_dense", operations_share);
+  gem_bench_json_add_double(builder, "ms", ms);
+  gem_bench_json_add_double(builder, "ms_of_dense", time_share);
+  gem_bench_json_end_entry(builder);
+}
+
+static void
+report(const Figures *figures, JsonBuilder *builder)
+{
+  static const char *const headings[] = {"tokens",   "attention", "paper's count",   "million operations",
+                                         "of dense", "ms",        "of dense's time", NULL};
+  g_autoptr(GemTable) table = gem_table_new("rlrrrrr", headings);
+  guint length, kind;
+
+  gem_bench_json_add_count(builder, "rounds", figures->rounds);
+  gem_bench_json_add_count(builder, "layers", figures->shape->layers);
+  gem_bench_json_add_count(builder, "window", figures->shape->window);
+  gem_bench_json_begin_list(builder, "results");
+  for (length = 0; length < figures->lengths->len; length++) {
+    for (kind = 0; kind < figures->kinds; kind++) {
+      add_row(table, builder, figures, length, kind);
+    }
+  }
+  gem_bench_json_end_list(builder);
+  gem_table_print(table);
+}
+
+static gboolean
+draw_chart(const Figures *figures, const char *title, const char *path, GError **error)
+{
+  g_autoptr(GemBenchChart) chart =
+      gem_bench_chart_new_lines(title, "tokens of the prompt", "ms of attention, all layers", TRUE);
+  guint length, kind;
+
+  for (kind = 0; kind < figures->kinds; kind++) {
+    g_autofree char *name = kind_name(figures, kind);
+
+    gem_bench_chart_add_series(chart, name);
+    for (length = 0; length < figures->lengths->len; length++) {
+      gem_bench_chart_add_point(chart, length_at(figures, length), median_ms(figures, length, kind));
+    }
+  }
+  return path == NULL || gem_bench_chart_write(chart, path, error);
+}
+
+/* ---- the command ---- */
+
+static GemBenchModel *
+open_model(const ScarOptions *options, guint context, GError **error)
+{
+  GemBenchModelWish wish = {.attention = "scar", .context = context, .keep_files = TRUE};
+
+  wish.path = gem_bench_get_argument(&options->common, "MODEL", error);
+  return wish.path == NULL ? NULL : gem_bench_model_open(&options->model, &wish, error);
+}
+
+static gboolean
+measure(const GemBenchCommand *command, const ScarOptions *options, GError **error)
+{
+  g_autoptr(GArray) lengths = gem_bench_parse_numbers("lengths", options->lengths, 1, MOST_TOKENS, error);
+  guint longest = lengths == NULL ? 0 : g_array_index(lengths, guint, lengths->len - 1);
+  g_autoptr(GemBenchModel) model = lengths == NULL ? NULL : open_model(options, longest, error);
+  g_autoptr(GemBenchAttention) attention = NULL;
+  g_autofree char *description = NULL;
+  g_autoptr(JsonBuilder) builder = NULL;
+  g_auto(Figures) figures = {0};
+
+  if (model == NULL) {
+    return FALSE;
+  }
+  description = gem_bench_model_describe(model);
+  attention = gem_bench_attention_new(model->runtime, longest, error);
+  if (attention == NULL) {
+    return FALSE;
+  }
+  figures_init(&figures, &model->files->shape, lengths, (guint)options->rounds, attention);
+  if (!measure_rounds(model->runtime, attention, &figures, error)) {
+    return FALSE;
+  }
+  builder = gem_bench_json_begin(command, &options->common, "model", model->files->name);
+  gem_bench_model_add_json(model, builder);
+  gem_output_printf("%s; %u layers, window %u\n", description, figures.shape->layers, figures.shape->window);
+  report(&figures, builder);
+  return gem_bench_json_finish(builder, &options->common, error) &&
+         draw_chart(&figures, description, options->common.chart, error);
+}
+
+static gboolean
+parse(const GemBenchCommand *self, char **argv, ScarOptions *options, GError **error)
+{
+  const GOptionEntry own[] = {
+      {"lengths", 0, 0, G_OPTION_ARG_STRING, &options->lengths,
+       "Tokens of the prompts (128,256,512,1024,2048,4096,8192)", "N,N..."},
+      {"rounds", 'r', 0, G_OPTION_ARG_INT, &options->rounds, "Rounds (3)", "N"},
+      G_OPTION_ENTRY_NULL,
+  };
+  g_autofree GOptionEntry *model = gem_bench_model_entries(&options->model);
+
+  options->rounds = 3;
+  if (!gem_bench_parse(self, (const GOptionEntry *const[]){own, model, NULL}, argv, &options->common,
+                       error)) {
+    return FALSE;
+  }
+  if (options->lengths == NULL) {
+    options->lengths = g_strdup("128,256,512,1024,2048,4096,8192");
+  }
+  return gem_bench_check_range("rounds", options->rounds, 1, MOST_ROUNDS, error);
+}
+
+static GemExit
+run(const GemBenchCommand *self, char **argv)
+{
+  g_auto(ScarOptions) options = {0};
+  g_autoptr(GError) error = NULL;
+
+  if (!parse(self, argv, &options, &error) || !measure(self, &options, &error)) {
+    return gem_exit_report(error);
+  }
+  return GEM_EXIT_OK;
+}
+
+const GemBenchCommand gem_bench_scar = {
+    .name = "scar",
+    .arguments = "MODEL",
+    .summary = "Tell what sparse attention saves, in operations and in time",
+    .details =
+        "Reads a prompt of random tokens in this process. In each layer attention runs over the same rows "
+        "as\n"
+        "dense attention and with each of the model's sets of clusters, timed alone. The paper's count is\n"
+        "k n + n (dense: n^2); operations are the multiply-adds of all layers: assignment to clusters, and\n"
+        "keys and values of the tokens that each token sees.\n\n"
+        "Examples:\n"
+        "  gem-bench scar ~/models/gem-mini\n"
+        "  gem-bench scar ~/models/gem-mini --lengths 512,4096 -r 9 --json scar.json --chart scar.svg",
+    .takes = GEM_BENCH_TAKES_CHART,
+    .run = run,
+};

@@ -1,0 +1,12 @@
+/* Memory of processes, as the system tells it. */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+/* The most bytes of memory that this process ever had, code included; 0 when the system does not tell. */
+guint64
+gem_bench_process_get_peak(void);
+/* What a process has now; 0 when it is gone or the system does not tell. */
+guint64
+gem_bench_process_get_resident(pid_t process);

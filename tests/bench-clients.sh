@@ -1,0 +1,8 @@
+#!/bin/bash
+# gem-bench clients with the model folder $1, on a private bus, with room for the 16 turns of one user that it asks for.
+set -u
+
+config=$(mktemp) || exit 1
+trap 'rm -f "$config"' EXIT
+printf '[gemd]\nMaxRequestsPerUser=16\n' >"$config"
+GEM_CONFIG=$config GEM_MODEL=${1:?which model folder?} "${GEM_SOURCE_DIR:?}/dev" bus gem-bench clients
