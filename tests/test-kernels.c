@@ -37,29 +37,84 @@ new_weights(GemType type, gsize rows, gsize cols, float **ret_decoded)
   return stored;
 }
 
-/* Shapes below, at and above the chunk in which rows are decoded. */
+/* Inputs as a matrix of `type` reads them; `inputs.values` becomes what the levels stand for. */
+typedef struct {
+  GemInputs inputs;
+  float *values;
+  void *memory;
+} TestInputs;
+
+static void
+test_inputs_clear(TestInputs *self)
+{
+  g_free(self->values);
+  free(self->memory);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TestInputs, test_inputs_clear)
+
+static void
+test_inputs_init(TestInputs *self, GemType type, gsize n, gsize cols)
+{
+  gsize chunks = gem_packed_chunks(cols);
+  self->values = new_random(n * cols, 1.0);
+  self->memory = NULL;
+  self->inputs = (GemInputs){.n = n, .cols = cols, .values = self->values};
+  if (!gem_packed_takes_levels(type)) {
+    return;
+  }
+  self->memory = aligned_alloc(GEM_PACKED_ALIGNMENT, gem_inputs_bytes(n, cols));
+  gem_inputs_place(&self->inputs, self->memory);
+  gem_kernels_reference()->quantize(&self->inputs, 0, n);
+  for (gsize i = 0; i < n * cols; i++) {
+    float level = self->inputs.levels[i] * self->inputs.scales[i / cols * chunks + i % cols / GEM_CHUNK_COLS];
+    /* Half a level of at most 1 / 127. */
+    g_assert_cmpfloat_with_epsilon(level, self->values[i], 0.5 / 127 + 1e-6);
+    self->values[i] = level;
+  }
+}
+
+/* y[n][rows] = W x of stored rows, through the packed form. */
+static void
+run_linear(GemType type, const guint8 *stored, gsize rows, const GemInputs *inputs, float *y)
+{
+  gsize bytes = gem_packed_bytes(type, rows, inputs->cols);
+  guint8 *data = aligned_alloc(GEM_PACKED_ALIGNMENT, bytes);
+  GemPacked packed = {.type = type, .rows = rows, .cols = inputs->cols, .data = data};
+  gem_kernels_reference()->pack(type, rows, inputs->cols, stored, data);
+  gem_kernels_reference()->linear(&packed, 0, gem_packed_panels(rows), inputs, y);
+  free(data);
+}
+
+static void
+assert_linear(const float *decoded, gsize rows, const GemInputs *inputs, const float *y)
+{
+  for (gsize i = 0; i < inputs->n; i++) {
+    for (gsize row = 0; row < rows; row++) {
+      double expected = 0.0;
+      for (gsize col = 0; col < inputs->cols; col++) {
+        expected += (double)decoded[row * inputs->cols + col] * inputs->values[i * inputs->cols + col];
+      }
+      g_assert_cmpfloat_with_epsilon(y[i * rows + row], expected, 2e-5 * sqrt((double)inputs->cols));
+    }
+  }
+}
+
+/* Shapes below, at and above a panel and a chunk. */
 static void
 test_linear(void)
 {
-  const gsize shapes[][2] = {{1, 256}, {7, 512}, {3, 1024}, {5, 1280}, {2, 2560}};
+  const gsize shapes[][2] = {{1, 256}, {7, 512}, {16, 1024}, {17, 1280}, {40, 2560}};
   for (gsize t = 0; t < G_N_ELEMENTS(all_types); t++) {
     for (gsize s = 0; s < G_N_ELEMENTS(shapes); s++) {
       gsize rows = shapes[s][0], cols = shapes[s][1], n = 3;
       g_autofree float *decoded = NULL;
       g_autofree guint8 *stored = new_weights(all_types[t], rows, cols, &decoded);
-      g_autofree float *x = new_random(n * cols, 1.0);
+      g_auto(TestInputs) test = {0};
       g_autofree float *y = g_new(float, n *rows + 1);
+      test_inputs_init(&test, all_types[t], n, cols);
       y[n * rows] = 42.0f;
-      gem_kernels_reference()->linear(all_types[t], stored + 1, rows, cols, x, n, y);
-      for (gsize i = 0; i < n; i++) {
-        for (gsize row = 0; row < rows; row++) {
-          double expected = 0.0;
-          for (gsize col = 0; col < cols; col++) {
-            expected += (double)decoded[row * cols + col] * x[i * cols + col];
-          }
-          g_assert_cmpfloat_with_epsilon(y[i * rows + row], expected, 2e-5 * sqrt((double)cols));
-        }
-      }
+      run_linear(all_types[t], stored + 1, rows, &test.inputs, y);
+      assert_linear(decoded, rows, &test.inputs, y);
       g_assert_cmpfloat(y[n * rows], ==, 42.0f);
     }
   }
@@ -71,16 +126,11 @@ test_linear_odd(void)
 {
   for (gsize cols = 1; cols < 40; cols++) {
     g_autofree float *weights = new_random(2 * cols, 1.0);
-    g_autofree float *x = new_random(cols, 1.0);
+    g_auto(TestInputs) test = {0};
     float y[2];
-    gem_kernels_reference()->linear(GEM_TYPE_F32, weights, 2, cols, x, 1, y);
-    for (gsize row = 0; row < 2; row++) {
-      double expected = 0.0;
-      for (gsize col = 0; col < cols; col++) {
-        expected += (double)weights[row * cols + col] * x[col];
-      }
-      g_assert_cmpfloat_with_epsilon(y[row], expected, 1e-5);
-    }
+    test_inputs_init(&test, GEM_TYPE_F32, 1, cols);
+    run_linear(GEM_TYPE_F32, (const guint8 *)weights, 2, &test.inputs, y);
+    assert_linear(weights, 2, &test.inputs, y);
   }
 }
 
@@ -92,14 +142,41 @@ test_linear_batch(void)
   for (gsize t = 0; t < G_N_ELEMENTS(all_types); t++) {
     g_autofree float *decoded = NULL;
     g_autofree guint8 *stored = new_weights(all_types[t], rows, cols, &decoded);
-    g_autofree float *x = new_random(n * cols, 1.0);
+    g_auto(TestInputs) test = {0};
     g_autofree float *together = g_new(float, n *rows);
     g_autofree float *alone = g_new(float, rows);
-    gem_kernels_reference()->linear(all_types[t], stored + 1, rows, cols, x, n, together);
+    test_inputs_init(&test, all_types[t], n, cols);
+    run_linear(all_types[t], stored + 1, rows, &test.inputs, together);
     for (gsize i = 0; i < n; i++) {
-      gem_kernels_reference()->linear(all_types[t], stored + 1, rows, cols, x + i * cols, 1, alone);
+      GemInputs one = {.n = 1, .cols = cols, .values = test.inputs.values + i * cols};
+      if (test.inputs.levels != NULL) {
+        one.levels = test.inputs.levels + i * cols;
+        one.scales = test.inputs.scales + i * gem_packed_chunks(cols);
+        one.sums = test.inputs.sums + i * cols / GEM_SUM_COLS;
+      }
+      run_linear(all_types[t], stored + 1, rows, &one, alone);
       g_assert_cmpmem(alone, rows * sizeof(float), together + i * rows, rows * sizeof(float));
     }
+  }
+}
+
+/* The packed form gives each row back as it was stored. */
+static void
+test_packed_row(void)
+{
+  gsize rows = 21, cols = 768;
+  for (gsize t = 0; t < G_N_ELEMENTS(all_types); t++) {
+    g_autofree float *decoded = NULL;
+    g_autofree guint8 *stored = new_weights(all_types[t], rows, cols, &decoded);
+    g_autofree float *values = g_new(float, cols);
+    guint8 *data = aligned_alloc(GEM_PACKED_ALIGNMENT, gem_packed_bytes(all_types[t], rows, cols));
+    GemPacked packed = {.type = all_types[t], .rows = rows, .cols = cols, .data = data};
+    gem_kernels_reference()->pack(all_types[t], rows, cols, stored + 1, data);
+    for (gsize row = 0; row < rows; row++) {
+      gem_packed_row(&packed, row, values);
+      g_assert_cmpmem(values, cols * sizeof(float), decoded + row * cols, cols * sizeof(float));
+    }
+    free(data);
   }
 }
 
@@ -418,6 +495,7 @@ int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/kernels/packed-row", test_packed_row);
   g_test_add_func("/kernels/linear/values", test_linear);
   g_test_add_func("/kernels/linear/odd", test_linear_odd);
   g_test_add_func("/kernels/linear/batch", test_linear_batch);

@@ -8,39 +8,9 @@
 
 #include "kernels/gem-kernels.h"
 
-void
-gem_reference_linear(
-    GemType type, const void *weights, size_t rows, size_t cols, const float *x, size_t n, float *y);
-void
-gem_reference_rms_norm(const float *x, const float *weight, size_t n, size_t d, float eps, float *y);
-void
-gem_reference_rope(float *x,
-                   const uint32_t *positions,
-                   size_t n,
-                   size_t heads,
-                   size_t head_dim,
-                   size_t rope_dim,
-                   float base);
-void
-gem_reference_softmax(float *x, size_t n);
-void
-gem_reference_swiglu(const float *gate, const float *up, size_t count, float *out);
-void
-gem_reference_gelu(float *x, size_t count);
-void
-gem_reference_scar_assign(
-    const float *u, size_t n, size_t d, const float *centroids, size_t k, uint8_t *cluster);
-void
-gem_reference_attend(const float *q,
-                     size_t heads,
-                     size_t kv_heads,
-                     size_t head_dim,
-                     const GemKvRows *keys,
-                     const GemKvRows *values,
-                     const uint32_t *visible,
-                     size_t count,
-                     float *scores,
-                     float *out);
+#define GEM_REFERENCE_DECLARE(result, name, parameters) result gem_reference_##name parameters;
+GEM_KERNEL_LIST(GEM_REFERENCE_DECLARE)
+#undef GEM_REFERENCE_DECLARE
 
 /* a . b over n values, in 16 partial sums: enough for the adds not to wait for each other. */
 static inline float

@@ -16,16 +16,15 @@
 
 struct GemBackendState {
   const GemKernels *kernels;
+  void *levels; /* inputs rounded to int8; grows like scratch */
+  size_t levels_bytes;
   float *scratch; /* grows to what the largest call needed; the engine thread is the only user */
   size_t scratch_values;
 };
 
 struct GemMatrix {
-  GemType type;
-  size_t rows;
-  size_t cols;
-  size_t bytes;
-  unsigned char data[]; /* rows of blocks, which need no alignment */
+  GemPacked packed;
+  uint8_t *data; /* of `packed` */
 };
 
 static GemProbeResult
@@ -35,7 +34,7 @@ cpu_probe(GemProbeReport *ret_report)
   const char *machine = uname(&system) == 0 ? system.machine : "unknown";
   *ret_report = (GemProbeReport){.score = 10};
   snprintf(ret_report->device, sizeof ret_report->device, "%.60s CPU", machine);
-  snprintf(ret_report->kernels, sizeof ret_report->kernels, "%s", gem_kernels_reference()->name);
+  snprintf(ret_report->kernels, sizeof ret_report->kernels, "%s", gem_kernels_best()->name);
   return GEM_PROBE_SUPPORTED;
 }
 
@@ -47,13 +46,14 @@ cpu_open(GemPluginError *error)
     gem_plugin_set_error(error, "backend cpu: out of memory");
     return NULL;
   }
-  self->kernels = gem_kernels_reference();
+  self->kernels = gem_kernels_best();
   return self;
 }
 
 static void
 cpu_close(GemBackendState *self)
 {
+  free(self->levels);
   free(self->scratch);
   free(self);
 }
@@ -76,6 +76,21 @@ reserve_scratch(GemBackendState *self, size_t values)
   return self->scratch;
 }
 
+static void *
+reserve_levels(GemBackendState *self, size_t bytes)
+{
+  if (bytes > self->levels_bytes) {
+    free(self->levels);
+    self->levels = aligned_alloc(GEM_PACKED_ALIGNMENT, bytes);
+    if (self->levels == NULL) {
+      fprintf(stderr, "backend cpu: out of memory (%zu bytes of inputs)\n", bytes);
+      abort();
+    }
+    self->levels_bytes = bytes;
+  }
+  return self->levels;
+}
+
 static GemMatrix *
 cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPluginError *error)
 {
@@ -90,49 +105,58 @@ cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPluginErro
     return NULL;
   }
 
-  GemMatrix *matrix = malloc(sizeof *matrix + tensor->bytes);
-  if (matrix == NULL) {
-    gem_plugin_set_error(error, "out of memory (%zu bytes)", tensor->bytes);
+  GemMatrix *matrix = malloc(sizeof *matrix);
+  size_t bytes = gem_packed_bytes((GemType)tensor->type, tensor->rows, tensor->cols);
+  uint8_t *data = aligned_alloc(GEM_PACKED_ALIGNMENT, bytes);
+  if (matrix == NULL || data == NULL) {
+    free(matrix);
+    free(data);
+    gem_plugin_set_error(error, "out of memory (%zu bytes)", bytes);
     return NULL;
   }
-  matrix->type = (GemType)tensor->type;
-  matrix->rows = tensor->rows;
-  matrix->cols = tensor->cols;
-  matrix->bytes = tensor->bytes;
-  memcpy(matrix->data, tensor->data, tensor->bytes);
+  matrix->packed =
+      (GemPacked){.type = (GemType)tensor->type, .rows = tensor->rows, .cols = tensor->cols, .data = data};
+  matrix->data = data;
+  self->kernels->pack(matrix->packed.type, tensor->rows, tensor->cols, tensor->data, data);
   return matrix;
 }
 
 static void
 cpu_matrix_free(GemBackendState *self, GemMatrix *matrix)
 {
+  free(matrix->data);
   free(matrix);
 }
 
 static size_t
 cpu_matrix_bytes(const GemMatrix *matrix)
 {
-  return sizeof *matrix + matrix->bytes;
+  const GemPacked *packed = &matrix->packed;
+  return sizeof *matrix + gem_packed_bytes(packed->type, packed->rows, packed->cols);
 }
 
 static void
 cpu_matrix_row(GemBackendState *self, const GemMatrix *matrix, size_t row, float *values)
 {
-  size_t row_bytes = gem_type_row_bytes(matrix->type, matrix->cols);
-  gem_dequantize_row(matrix->type, matrix->data + row * row_bytes, values, matrix->cols);
+  gem_packed_row(&matrix->packed, row, values);
 }
 
 static void
 cpu_linear(GemBackendState *self, const GemMatrix *matrix, const float *x, size_t n, float *y)
 {
-  self->kernels->linear(matrix->type, matrix->data, matrix->rows, matrix->cols, x, n, y);
+  GemInputs inputs = {.n = n, .cols = matrix->packed.cols, .values = x};
+  if (gem_packed_takes_levels(matrix->packed.type)) {
+    gem_inputs_place(&inputs, reserve_levels(self, gem_inputs_bytes(n, inputs.cols)));
+    self->kernels->quantize(&inputs, 0, n);
+  }
+  self->kernels->linear(&matrix->packed, 0, gem_packed_panels(matrix->packed.rows), &inputs, y);
 }
 
 static void
 cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y)
 {
-  size_t width = ffn->down->rows;
-  size_t hidden = ffn->down->cols;
+  size_t width = ffn->down->packed.rows;
+  size_t hidden = ffn->down->packed.cols;
   size_t most = n < FEED_FORWARD_ROWS ? n : FEED_FORWARD_ROWS;
   float *gate = reserve_scratch(self, most * (2 * hidden + width)); /* [most][hidden] */
   float *up = gate + most * hidden;                                 /* [most][hidden] */

@@ -1,0 +1,66 @@
+/*
+ * Every kernel, once: KERNEL(result, name, parameters). The table of functions, its completion from a lesser
+ * instruction set, kernelcheck and its benchmark all come from this list, so that no kernel can be there
+ * without a check.
+ *
+ * Row-major everywhere: [n][d] is n rows of d floats. Nothing allocates, fails, locks or knows GLib. A row's
+ * result never depends on the rows beside it. Where a comment says "the same bits", every instruction set
+ * gives exactly what the reference gives; elsewhere results agree within float rounding.
+ */
+#pragma once
+
+/* clang-format off */
+#define GEM_KERNEL_LIST(KERNEL)                                                                              \
+  /* ---- matrices: gem-packed.h ---- */                                                                     \
+                                                                                                             \
+  /* `rows` stored rows, blocks of `type` as the file has them, into the panels from `panels` on. The same    \
+   * bits. */                                                                                                \
+  KERNEL(void, pack, (GemType type, size_t rows, size_t cols, const uint8_t *stored, uint8_t *panels))        \
+                                                                                                             \
+  /* Levels, scales and sums of inputs first .. end - 1 from their values; columns are a multiple of 32. A    \
+   * chunk of zeros has scale 0. The same bits. */                                                           \
+  KERNEL(void, quantize, (const GemInputs *inputs, size_t first, size_t end))                                \
+                                                                                                             \
+  /* y[n][rows] = inputs W^T for the rows of panels first .. end - 1; other columns of y are not touched.     \
+   * The same bits: with q the stored integers less their offset, w a sub-block's scale (Q6_K: d times the   \
+   * scale), s the input's scale of the chunk,                                                               \
+   *   quantized:  f = fma((float)sum(q level), w, f) over the sub-blocks of a chunk, which are blocks of 32  \
+   *               columns, and for Q6_K 16 columns, those of words 4 g .. 4 g + 3 of the high pairs together, \
+   *               lowest pair first; y = fma(s, f, y) over the chunks                                       \
+   *   floats:     y = fma(w, x, y) over the columns. */                                                     \
+  KERNEL(void, linear, (const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)) \
+                                                                                                             \
+  /* ---- rows ---- */                                                                                       \
+                                                                                                             \
+  /* y[n][d] = x / sqrt(mean(x^2) + epsilon) * weight[d]; y may be x. */                                     \
+  KERNEL(void, rms_norm, (const float *x, const float *weight, size_t n, size_t d, float epsilon, float *y)) \
+                                                                                                             \
+  /* Rotates pairs (2i, 2i + 1) of the first `rope_dim` values of each head by positions[row] *               \
+   * base^(-2i / rope_dim). x is [n][heads][head_dim]. */                                                    \
+  KERNEL(void, rope, (float *x, const uint32_t *positions, size_t n, size_t heads, size_t head_dim,          \
+                      size_t rope_dim, float base))                                                          \
+                                                                                                             \
+  /* x[n] becomes exp(x - max) / sum; n >= 1. */                                                             \
+  KERNEL(void, softmax, (float *x, size_t n))                                                                \
+                                                                                                             \
+  /* out[count] = silu(gate) * up; out may be gate. */                                                       \
+  KERNEL(void, swiglu, (const float *gate, const float *up, size_t count, float *out))                       \
+                                                                                                             \
+  /* x[count] becomes 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). */                                  \
+  KERNEL(void, gelu, (float *x, size_t count))                                                               \
+                                                                                                             \
+  /* ---- attention ---- */                                                                                  \
+                                                                                                             \
+  /* cluster[i] = argmax_j cos(u[i], centroids[j]); u is [n][d], centroids [k][d] of unit length, k <= 256;   \
+   * the lowest j wins a tie. The paper's SCAR, section on sparse cross-attention: d(x, mu) = 1 -            \
+   * x.mu / (|x| |mu|). */                                                                                   \
+  KERNEL(void, scar_assign, (const float *u, size_t n, size_t d, const float *centroids, size_t k,           \
+                             uint8_t *cluster))                                                              \
+                                                                                                             \
+  /* One query row over gathered keys: out[heads][head_dim] = softmax(q k^T / sqrt(head_dim)) v over the      \
+   * `count` rows named by `visible` (ascending; NULL: rows 0 .. count - 1). Grouped-query: head h reads kv   \
+   * head h * kv_heads / heads. `scores` is scratch of `count` floats. count >= 1. */                        \
+  KERNEL(void, attend, (const float *q, size_t heads, size_t kv_heads, size_t head_dim, const GemKvRows *keys, \
+                        const GemKvRows *values, const uint32_t *visible, size_t count, float *scores,        \
+                        float *out))
+/* clang-format on */

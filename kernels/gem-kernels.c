@@ -1,0 +1,120 @@
+#include "kernels/gem-kernel-sets.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#ifdef GEM_KERNELS_ARM
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+enum { MOST_SETS = 8 };
+
+static GemKernels tables[MOST_SETS];
+static size_t n_tables;
+
+/* What `set` has no function for is that of the table before it. */
+static void
+add_table(const GemKernels *set)
+{
+  GemKernels *table = &tables[n_tables];
+  const GemKernels *below = n_tables > 0 ? table - 1 : set;
+  *table = *set;
+#define COMPLETE(result, name, parameters)                                                                   \
+  if (table->name == NULL) {                                                                                 \
+    table->name = below->name;                                                                               \
+  }
+  GEM_KERNEL_LIST(COMPLETE)
+#undef COMPLETE
+  n_tables++;
+}
+
+#ifdef GEM_KERNELS_X86
+/* __builtin_cpu_supports also asks (XGETBV) whether the operating system keeps the registers. */
+static void
+add_tables(void)
+{
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
+    return;
+  }
+  add_table(&gem_avx2_kernels);
+
+  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+      !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl") ||
+      !__builtin_cpu_supports("avx512vnni")) {
+    return;
+  }
+  add_table(&gem_avx512_kernels);
+}
+#elif defined(GEM_KERNELS_ARM)
+static void
+add_tables(void)
+{
+  add_table(&gem_neon_kernels);
+
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) == 0) {
+    return;
+  }
+  add_table(&gem_neon_dot_kernels);
+
+  if ((getauxval(AT_HWCAP2) & HWCAP2_I8MM) == 0) {
+    return;
+  }
+  add_table(&gem_neon_i8mm_kernels);
+}
+#else
+static void
+add_tables(void)
+{
+}
+#endif
+
+static void
+choose(void)
+{
+  add_table(&gem_reference_kernels);
+  add_tables();
+}
+
+static void
+choose_once(void)
+{
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, choose);
+}
+
+size_t
+gem_kernels_count(void)
+{
+  choose_once();
+  return n_tables;
+}
+
+const GemKernels *
+gem_kernels_nth(size_t index)
+{
+  return index < gem_kernels_count() ? &tables[index] : NULL;
+}
+
+const GemKernels *
+gem_kernels_reference(void)
+{
+  return gem_kernels_nth(0);
+}
+
+const GemKernels *
+gem_kernels_best(void)
+{
+  return gem_kernels_nth(gem_kernels_count() - 1);
+}
+
+const GemKernels *
+gem_kernels_by_name(const char *name)
+{
+  for (size_t i = 0; i < gem_kernels_count(); i++) {
+    if (strcmp(tables[i].name, name) == 0) {
+      return &tables[i];
+    }
+  }
+  return NULL;
+}

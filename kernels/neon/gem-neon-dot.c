@@ -1,0 +1,6 @@
+/* What this instruction set has of its own. */
+#include "kernels/gem-kernel-sets.h"
+
+const GemKernels gem_neon_dot_kernels = {
+    .name = "neon-dot",
+};
