@@ -1,0 +1,277 @@
+/*
+ * Many inputs: bound by arithmetic. A chunk of two panels is decoded once, to 8-bit weights with one offset
+ * for all types, and met with tiles of up to 6 inputs: 12 sums of integers and 12 of floats stay in
+ * registers.
+ */
+#include "kernels/avx512/gem-avx512.h"
+
+#define MOST_PANELS 2
+#define MOST_INPUTS 6
+#define MOST_SUBS   16
+#define CHUNK_WORDS (GEM_CHUNK_COLS / 4)
+
+/* What is subtracted from a decoded weight: 128 = 1 << OFFSET_SHIFT. */
+#define OFFSET_SHIFT 7
+
+/* A chunk of two panels. Sub-blocks stand in the order in which they are summed. */
+typedef struct {
+  size_t subs;
+  size_t sub_words;            /* of 4 columns: 8 or 4 */
+  uint16_t columns[MOST_SUBS]; /* first column of the sub-block in the chunk */
+  __m512i weights[CHUNK_WORDS][MOST_PANELS];
+  __m512 scales[MOST_SUBS][MOST_PANELS];
+} Chunk;
+
+static inline __m512i
+load(const uint8_t *bytes)
+{
+  return _mm512_loadu_si512(bytes);
+}
+
+/* Blocks of 32 columns; the scales stand behind all words. */
+static void
+describe_blocks(Chunk *chunk, size_t blocks)
+{
+  chunk->subs = blocks;
+  chunk->sub_words = 8;
+  for (size_t block = 0; block < blocks; block++) {
+    chunk->columns[block] = (uint16_t)(block * 32);
+  }
+}
+
+static void
+decode_q4_0(const uint8_t *data, size_t blocks, size_t panel, Chunk *chunk)
+{
+  const __m512i low = _mm512_set1_epi8(0x0f);
+  const __m512i offset = _mm512_set1_epi8(128 - 8);
+  for (size_t block = 0; block < blocks; block++) {
+#pragma GCC unroll 4
+    for (size_t word = 0; word < 4; word++) {
+      __m512i nibbles = load(data + (block * 4 + word) * 64);
+      __m512i high = _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low);
+      chunk->weights[block * 8 + word][panel] = _mm512_add_epi8(_mm512_and_si512(nibbles, low), offset);
+      chunk->weights[block * 8 + 4 + word][panel] = _mm512_add_epi8(high, offset);
+    }
+    chunk->scales[block][panel] = gem_avx512_scales(data + blocks * 256 + block * 32);
+  }
+}
+
+static void
+decode_q8_0(const uint8_t *data, size_t blocks, size_t panel, Chunk *chunk)
+{
+  const __m512i sign = _mm512_set1_epi8((char)0x80);
+  for (size_t word = 0; word < blocks * 8; word++) {
+    chunk->weights[word][panel] = _mm512_xor_si512(load(data + word * 64), sign);
+  }
+  for (size_t block = 0; block < blocks; block++) {
+    chunk->scales[block][panel] = gem_avx512_scales(data + blocks * 512 + block * 32);
+  }
+}
+
+/* Part 0 .. 3 of a byte of pairs above its nibble, with the offset of 32 made 128. */
+static inline __m512i
+six_bits(__m512i nibbles, __m512i pairs)
+{
+  const __m512i low = _mm512_set1_epi8(0x0f);
+  __m512i joined = _mm512_ternarylogic_epi32(low, nibbles, pairs, 0xca);
+  return _mm512_add_epi8(_mm512_and_si512(joined, _mm512_set1_epi8(0x3f)), _mm512_set1_epi8(128 - 32));
+}
+
+static void
+decode_q6_k(const uint8_t *data, size_t panel, Chunk *chunk)
+{
+  __m512 d = gem_avx512_scales(data + 3328);
+  for (size_t word = 0; word < 16; word++) {
+    size_t group = word / 4;
+    const uint8_t *nibbles = data + (word / 8 * 16 + word % 8) * 64;
+    __m512i first = load(nibbles);
+    __m512i second = load(nibbles + 8 * 64);
+    __m512i pairs = load(data + 2048 + word * 64);
+    __m512i *weights = &chunk->weights[group * 16 + word % 4][panel];
+    weights[0] = six_bits(first, _mm512_slli_epi16(pairs, 4));
+    weights[4 * MOST_PANELS] = six_bits(second, _mm512_slli_epi16(pairs, 2));
+    weights[8 * MOST_PANELS] = six_bits(_mm512_srli_epi16(first, 4), pairs);
+    weights[12 * MOST_PANELS] = six_bits(_mm512_srli_epi16(second, 4), _mm512_srli_epi16(pairs, 2));
+  }
+  for (size_t sub = 0; sub < MOST_SUBS; sub++) {
+    const uint8_t *scales = data + 3072 + chunk->columns[sub] / 16 * 16;
+    __m512i scale = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)scales));
+    chunk->scales[sub][panel] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
+  }
+}
+
+/* Sub-blocks of 16 columns: four of each half's 16 words of pairs, 32 columns apart. */
+static void
+describe_q6_k(Chunk *chunk)
+{
+  chunk->subs = MOST_SUBS;
+  chunk->sub_words = 4;
+  for (size_t sub = 0; sub < MOST_SUBS; sub++) {
+    chunk->columns[sub] = (uint16_t)(sub / 8 * 128 + sub % 4 * 32 + sub / 4 % 2 * 16);
+  }
+}
+
+static void
+decode_chunk(const GemPacked *weights, size_t first, size_t panels, size_t col, Chunk *chunk)
+{
+  size_t panel_bytes = gem_packed_panel_bytes(weights->type, weights->cols);
+  const uint8_t *data = weights->data + first * panel_bytes + gem_packed_chunk_offset(weights->type, col);
+  size_t blocks = gem_avx512_width(weights->cols, col) / 32;
+  if (weights->type == GEM_TYPE_Q6_K) {
+    describe_q6_k(chunk);
+  } else {
+    describe_blocks(chunk, blocks);
+  }
+  for (size_t panel = 0; panel < panels; panel++, data += panel_bytes) {
+    if (weights->type == GEM_TYPE_Q6_K) {
+      decode_q6_k(data, panel, chunk);
+    } else if (weights->type == GEM_TYPE_Q8_0) {
+      decode_q8_0(data, blocks, panel, chunk);
+    } else {
+      decode_q4_0(data, blocks, panel, chunk);
+    }
+  }
+}
+
+/* A tile: its inputs' levels at the chunk, and what they start each sub-block's sum with. */
+typedef struct {
+  const int8_t *levels; /* of the first input, at the chunk */
+  size_t cols;          /* from one input to the next */
+  int32_t starts[MOST_INPUTS][MOST_SUBS];
+} Tile;
+
+/* Less 128 times the sum of the levels. For sub-blocks of 32 columns every second start is used. */
+static inline void
+start_tile(Tile *tile, const GemInputs *inputs, size_t first, size_t n, size_t col, size_t sub_words)
+{
+  tile->levels = inputs->levels + first * inputs->cols + col;
+  tile->cols = inputs->cols;
+  for (size_t i = 0; i < n; i++) {
+    const int32_t *stored = inputs->sums + ((first + i) * inputs->cols + col) / GEM_SUM_COLS;
+    __m512i sums = gem_avx512_sums(stored, gem_avx512_width(inputs->cols, col));
+    if (sub_words == 8) {
+      sums = gem_avx512_pair_sums(sums);
+    }
+    sums = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(sums, OFFSET_SHIFT));
+    _mm512_storeu_si512(tile->starts[i], sums);
+  }
+}
+
+/* f[panels][n] += one chunk; panels and n are constants to the compiler, and f stays in registers. */
+__attribute__((always_inline)) static inline void
+multiply(const Chunk *chunk, const Tile *tile, size_t panels, size_t n, __m512 (*f)[MOST_INPUTS])
+{
+  const __m512i(*weights)[MOST_PANELS] = chunk->weights;
+  for (size_t sub = 0; sub < chunk->subs; sub++) {
+    const int8_t *levels = tile->levels + chunk->columns[sub];
+    __m512i sums[MOST_PANELS][MOST_INPUTS];
+#pragma GCC unroll 6
+    for (size_t i = 0; i < n; i++) {
+      sums[0][i] = sums[1][i] = _mm512_set1_epi32(tile->starts[i][chunk->columns[sub] / GEM_SUM_COLS]);
+    }
+    for (size_t word = 0; word < chunk->sub_words; word += 4, weights += 4, levels += 16) {
+#pragma GCC unroll 4
+      for (size_t k = 0; k < 4; k++) {
+#pragma GCC unroll 6
+        for (size_t i = 0; i < n; i++) {
+          __m512i input = gem_avx512_levels(levels + i * tile->cols + k * 4);
+#pragma GCC unroll 2
+          for (size_t panel = 0; panel < panels; panel++) {
+            sums[panel][i] = _mm512_dpbusd_epi32(sums[panel][i], weights[k][panel], input);
+          }
+        }
+      }
+    }
+#pragma GCC unroll 2
+    for (size_t panel = 0; panel < panels; panel++) {
+#pragma GCC unroll 6
+      for (size_t i = 0; i < n; i++) {
+        f[panel][i] =
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[panel][i]), chunk->scales[sub][panel], f[panel][i]);
+      }
+    }
+  }
+}
+
+/* Where a tile's results go. */
+typedef struct {
+  const GemInputs *inputs;
+  size_t first; /* input */
+  size_t col;   /* of the chunk */
+  float *y;     /* of the first input, at the first panel's rows */
+  size_t rows;  /* from one input to the next */
+  __mmask16 lanes[MOST_PANELS];
+} Target;
+
+__attribute__((always_inline)) static inline void
+run_tile(const Chunk *chunk, const Target *target, size_t panels, size_t n)
+{
+  Tile tile;
+  __m512 f[MOST_PANELS][MOST_INPUTS];
+  size_t chunks = gem_packed_chunks(target->inputs->cols);
+  start_tile(&tile, target->inputs, target->first, n, target->col, chunk->sub_words);
+#pragma GCC unroll 6
+  for (size_t i = 0; i < n; i++) {
+    f[0][i] = f[1][i] = _mm512_setzero_ps();
+  }
+  multiply(chunk, &tile, panels, n, f);
+#pragma GCC unroll 6
+  for (size_t i = 0; i < n; i++) {
+    size_t input = target->first + i;
+    __m512 scale = _mm512_set1_ps(target->inputs->scales[input * chunks + target->col / GEM_CHUNK_COLS]);
+#pragma GCC unroll 2
+    for (size_t panel = 0; panel < panels; panel++) {
+      float *y = target->y + i * target->rows + panel * GEM_PANEL_ROWS;
+      __mmask16 lanes = target->lanes[panel];
+      __m512 sum = target->col > 0 ? _mm512_maskz_loadu_ps(lanes, y) : _mm512_setzero_ps();
+      _mm512_mask_storeu_ps(y, lanes, _mm512_fmadd_ps(scale, f[panel][i], sum));
+    }
+  }
+}
+
+#define TILE(panels, n)                                                                                      \
+  static void tile_##panels##_##n(const Chunk *chunk, const Target *target)                                  \
+  {                                                                                                          \
+    run_tile(chunk, target, panels, n);                                                                      \
+  }
+TILE(1, 1)
+TILE(1, 2)
+TILE(1, 3)
+TILE(1, 4)
+TILE(1, 5)
+TILE(1, 6)
+TILE(2, 1)
+TILE(2, 2)
+TILE(2, 3)
+TILE(2, 4)
+TILE(2, 5)
+TILE(2, 6)
+
+typedef void (*TileFunction)(const Chunk *chunk, const Target *target);
+static const TileFunction tiles[MOST_PANELS][MOST_INPUTS] = {
+    {tile_1_1, tile_1_2, tile_1_3, tile_1_4, tile_1_5, tile_1_6},
+    {tile_2_1, tile_2_2, tile_2_3, tile_2_4, tile_2_5, tile_2_6},
+};
+
+void
+gem_avx512_linear_many(
+    const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y)
+{
+  Chunk chunk;
+  Target target = {.inputs = inputs, .rows = weights->rows};
+  /* As many tiles as are needed, all about as large. */
+  size_t n_tiles = (inputs->n + MOST_INPUTS - 1) / MOST_INPUTS;
+  for (size_t p = 0; p < panels; p++) {
+    target.lanes[p] = gem_avx512_lanes(weights, panel + p);
+  }
+  for (size_t col = 0; col < weights->cols; col += GEM_CHUNK_COLS) {
+    decode_chunk(weights, panel, panels, col, &chunk);
+    target.col = col;
+    for (size_t tile = 0; tile < n_tiles; tile++) {
+      size_t end = inputs->n * (tile + 1) / n_tiles;
+      target.first = inputs->n * tile / n_tiles;
+      target.y = y + target.first * weights->rows + panel * GEM_PANEL_ROWS;
+      tiles[panels - 1][end - target.first - 1](&chunk, &target);
+    }
+  }
+}

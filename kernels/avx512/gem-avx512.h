@@ -1,0 +1,78 @@
+/*
+ * What the files of this set share. Vectors hold one value for each of the 16 rows of a panel; integers are
+ * weights of 8 bits without sign, four columns a lane, met with four levels that are the same for all rows.
+ */
+#pragma once
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/gem-kernels.h"
+
+void
+gem_avx512_pack(GemType type, size_t rows, size_t cols, const uint8_t *stored, uint8_t *panels);
+void
+gem_avx512_quantize(const GemInputs *inputs, size_t first, size_t end);
+void
+gem_avx512_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
+
+/* One panel with one input, straight from the packed form: y[lanes]. */
+void
+gem_avx512_linear_single(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
+
+/* Two neighbouring panels with many inputs, each chunk decoded once; `panels` is 2 or, for the last one, 1.
+ */
+void
+gem_avx512_linear_many(
+    const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y);
+
+/* Matrices of halves and floats. */
+void
+gem_avx512_linear_floats(
+    const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
+
+/* Four levels, for all rows. */
+static inline __m512i
+gem_avx512_levels(const int8_t *levels)
+{
+  int32_t word;
+  memcpy(&word, levels, sizeof word);
+  return _mm512_set1_epi32(word);
+}
+
+/* 16 scales of 2 bytes as floats. */
+static inline __m512
+gem_avx512_scales(const uint8_t *halves)
+{
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)halves));
+}
+
+/* Rows of a panel that the matrix has, as a mask. */
+static inline __mmask16
+gem_avx512_lanes(const GemPacked *weights, size_t panel)
+{
+  size_t left = weights->rows - panel * GEM_PANEL_ROWS;
+  return left >= GEM_PANEL_ROWS ? 0xffff : (__mmask16)((1u << left) - 1);
+}
+
+/* Columns of the chunk that starts at `col`. */
+static inline size_t
+gem_avx512_width(size_t cols, size_t col)
+{
+  return cols - col < GEM_CHUNK_COLS ? cols - col : GEM_CHUNK_COLS;
+}
+
+/* The sums of a chunk's levels, one for each 16 columns; those behind its end are not read. */
+static inline __m512i
+gem_avx512_sums(const int32_t *sums, size_t width)
+{
+  __mmask16 present = (__mmask16)((1u << width / GEM_SUM_COLS) - 1);
+  return _mm512_maskz_loadu_epi32(present, sums);
+}
+
+/* Each sum with its neighbour: those of 32 columns, twice. */
+static inline __m512i
+gem_avx512_pair_sums(__m512i sums)
+{
+  return _mm512_add_epi32(sums, _mm512_shuffle_epi32(sums, _MM_PERM_CDAB));
+}
