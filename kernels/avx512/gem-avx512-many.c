@@ -157,37 +157,49 @@ start_tile(Tile *tile, const GemInputs *inputs, size_t first, size_t n, size_t c
   }
 }
 
-/* f[panels][n] += one chunk; panels and n are constants to the compiler, and f stays in registers. */
+/* The sum of one sub-block's products; all counts are constants to the compiler, and the sums stay in
+ * registers. */
 __attribute__((always_inline)) static inline void
-multiply(const Chunk *chunk, const Tile *tile, size_t panels, size_t n, __m512 (*f)[MOST_INPUTS])
+multiply_words(const __m512i (*weights)[MOST_PANELS],
+               const int8_t *levels,
+               size_t cols,
+               size_t words,
+               size_t panels,
+               size_t n,
+               __m512i (*sums)[MOST_INPUTS])
+{
+#pragma GCC unroll 8
+  for (size_t word = 0; word < words; word++) {
+#pragma GCC unroll 6
+    for (size_t i = 0; i < n; i++) {
+      __m512i input = gem_avx512_levels(levels + i * cols + word * 4);
+#pragma GCC unroll 2
+      for (size_t panel = 0; panel < panels; panel++) {
+        sums[panel][i] = _mm512_dpbusd_epi32(sums[panel][i], weights[word][panel], input);
+      }
+    }
+  }
+}
+
+/* f[panels][n] += one chunk. */
+__attribute__((always_inline)) static inline void
+multiply(
+    const Chunk *chunk, const Tile *tile, size_t words, size_t panels, size_t n, __m512 (*f)[MOST_INPUTS])
 {
   const __m512i(*weights)[MOST_PANELS] = chunk->weights;
-  for (size_t sub = 0; sub < chunk->subs; sub++) {
-    const int8_t *levels = tile->levels + chunk->columns[sub];
+  for (size_t sub = 0; sub < chunk->subs; sub++, weights += words) {
     __m512i sums[MOST_PANELS][MOST_INPUTS];
 #pragma GCC unroll 6
     for (size_t i = 0; i < n; i++) {
       sums[0][i] = sums[1][i] = _mm512_set1_epi32(tile->starts[i][chunk->columns[sub] / GEM_SUM_COLS]);
     }
-    for (size_t word = 0; word < chunk->sub_words; word += 4, weights += 4, levels += 16) {
-#pragma GCC unroll 4
-      for (size_t k = 0; k < 4; k++) {
-#pragma GCC unroll 6
-        for (size_t i = 0; i < n; i++) {
-          __m512i input = gem_avx512_levels(levels + i * tile->cols + k * 4);
-#pragma GCC unroll 2
-          for (size_t panel = 0; panel < panels; panel++) {
-            sums[panel][i] = _mm512_dpbusd_epi32(sums[panel][i], weights[k][panel], input);
-          }
-        }
-      }
-    }
+    multiply_words(weights, tile->levels + chunk->columns[sub], tile->cols, words, panels, n, sums);
 #pragma GCC unroll 2
     for (size_t panel = 0; panel < panels; panel++) {
+      __m512 scale = chunk->scales[sub][panel];
 #pragma GCC unroll 6
       for (size_t i = 0; i < n; i++) {
-        f[panel][i] =
-            _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[panel][i]), chunk->scales[sub][panel], f[panel][i]);
+        f[panel][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[panel][i]), scale, f[panel][i]);
       }
     }
   }
@@ -214,7 +226,11 @@ run_tile(const Chunk *chunk, const Target *target, size_t panels, size_t n)
   for (size_t i = 0; i < n; i++) {
     f[0][i] = f[1][i] = _mm512_setzero_ps();
   }
-  multiply(chunk, &tile, panels, n, f);
+  if (chunk->sub_words == 8) {
+    multiply(chunk, &tile, 8, panels, n, f);
+  } else {
+    multiply(chunk, &tile, 4, panels, n, f);
+  }
 #pragma GCC unroll 6
   for (size_t i = 0; i < n; i++) {
     size_t input = target->first + i;

@@ -1,25 +1,14 @@
 /*
- * One input: bound by the bytes of the weights, so they are decoded in registers as they come. Only the chain
+ * One input: bound by the bytes of the weights, so they are decoded in registers as they come
+ * (asking for them ahead gained nothing). Only the chain
  * of float sums runs from block to block; the processor overlaps the rest by itself.
  */
 #include "kernels/avx512/gem-avx512.h"
-
-/* Bytes ahead of which the packed weights are asked for. */
-#define PREFETCH_BYTES 4096
 
 static inline __m512i
 load(const uint8_t *bytes)
 {
   return _mm512_loadu_si512(bytes);
-}
-
-static inline void
-prefetch(const uint8_t *bytes, size_t lines)
-{
-#pragma GCC unroll 8
-  for (size_t line = 0; line < lines; line++) {
-    _mm_prefetch((const char *)bytes + PREFETCH_BYTES + line * 64, _MM_HINT_T0);
-  }
 }
 
 /* f + (float)sum * scale, with the sum less `offset` times the sum of the levels. */
@@ -43,7 +32,6 @@ q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
   for (size_t block = 0; block < blocks; block++, data += 256, levels += 32) {
     __m512i lows = _mm512_setzero_si512();
     __m512i highs = _mm512_setzero_si512();
-    prefetch(data, 4);
 #pragma GCC unroll 4
     for (size_t word = 0; word < 4; word++) {
       __m512i nibbles = load(data + word * 64);
@@ -69,7 +57,6 @@ q8_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
   for (size_t block = 0; block < blocks; block++, data += 512, levels += 32) {
     __m512i even = _mm512_setzero_si512();
     __m512i odd = _mm512_setzero_si512();
-    prefetch(data, 8);
 #pragma GCC unroll 4
     for (size_t word = 0; word < 8; word += 2) {
       even = _mm512_dpbusd_epi32(even, _mm512_xor_si512(load(data + word * 64), sign),
@@ -126,8 +113,6 @@ q6_k_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
     size_t half = group / 2;
     size_t part_of_half = group % 2;
     __m512i products[4];
-    prefetch(data + group * 832, 8);
-    prefetch(data + group * 832 + 512, 5);
     q6_k_group(data + (half * 16 + part_of_half * 4) * 64, pairs + group * 256,
                levels + half * 128 + part_of_half * 16, products);
 #pragma GCC unroll 4
