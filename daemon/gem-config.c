@@ -28,6 +28,7 @@ typedef struct {
 static const Key keys[] = {
     {"Model", KEY_MODEL, AT(model)},
     {"Backend", KEY_MODULE, AT(backend)},
+    {"Threads", KEY_COUNT, AT(threads), 0, 256, 0},
     {"Attention", KEY_MODULE, AT(attention)},
     {"Clusters", KEY_COUNT, AT(clusters), 0, 256, 0},
     {"Threshold", KEY_PERCENT, AT(threshold_percent)},

@@ -15,6 +15,7 @@ typedef struct {
   gint threshold_percent; /* tau; -1: the model's */
   guint context_tokens;
   gboolean kv_half; /* KV cache in F16 in place of 8 bits */
+  guint threads;
   guint prefill_block;
 
   /* Quotas, see gem-caller.h and gem-ask.h. */

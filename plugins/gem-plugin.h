@@ -138,10 +138,15 @@ typedef struct {
   const GemMatrix *down; /* [width][ffn] */
 } GemFeedForward;
 
+typedef struct {
+  uint32_t struct_size;
+  uint32_t threads; /* that may work at a time, the caller's among them; 0: the backend's choice */
+} GemBackendOptions;
+
 typedef struct GemBackendFunctions {
   /* From CPU flags or a look at the device, before any of its vector code runs. Any thread. */
   GemProbeResult (*probe)(GemProbeReport *ret_report);
-  GemBackendState *(*open)(GemPluginError *error);
+  GemBackendState *(*open)(const GemBackendOptions *options, GemPluginError *error);
   void (*close)(GemBackendState *self);
 
   /* Copies `data` (rows of blocks of `type`) into the backend's own form. */
@@ -151,8 +156,14 @@ typedef struct GemBackendFunctions {
   /* One row as floats, for embeddings: values is [cols]. */
   void (*matrix_row)(GemBackendState *self, const GemMatrix *matrix, size_t row, float *values);
 
-  /* y[n][rows] = x[n][cols] W^T. A row's result does not depend on the other rows. */
-  void (*linear)(GemBackendState *self, const GemMatrix *matrix, const float *x, size_t n, float *y);
+  /* y[i][n][rows of matrix i] = x[n][cols] W_i^T for `count` matrices that share their input: what is done to
+   * the input, such as rounding it, is done once. A row's result does not depend on the other rows. */
+  void (*linear)(GemBackendState *self,
+                 const GemMatrix *const *matrices,
+                 size_t count,
+                 const float *x,
+                 size_t n,
+                 float *const *y);
   /* y[n][width] += FFN(x[n][width]). */
   void (*feed_forward)(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y);
   /* y[n][d] = x / sqrt(mean(x^2) + epsilon) * weight; y may be x. */
@@ -201,6 +212,13 @@ typedef struct {
   const GemBackendFunctions *functions;
   GemBackendState *state;
 } GemBackend;
+
+/* One matrix: y[n][rows] = x[n][cols] W^T. */
+static inline void
+gem_backend_linear(const GemBackend *backend, const GemMatrix *matrix, const float *x, size_t n, float *y)
+{
+  backend->functions->linear(backend->state, &matrix, 1, x, n, &y);
+}
 
 /* ---- router: P(d | token) ---- */
 

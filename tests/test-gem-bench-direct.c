@@ -157,7 +157,7 @@ test_speed(Scene *self, gconstpointer data)
   g_assert_cmpstr(json_object_get_string_member(object, "attention"), ==, "scar");
   g_assert_cmpint(json_object_get_int_member(object, "clusters"), ==, 8);
   g_assert_cmpint(json_object_get_int_member(object, "depth"), ==, 9);
-  g_assert_nonnull(strstr(out, "attention scar; pathway general, depth 9, threads 1\n"));
+  g_assert_nonnull(strstr(out, "attention scar; pathway general, depth 9\n"));
   g_assert_nonnull(strstr(out, "\nprefill 20  tokens/s "));
   g_assert_nonnull(strstr(out, "\ndecode 6    tokens/s "));
   g_assert_nonnull(strstr(out, "\nshare of 10 GB/s: "));
@@ -226,9 +226,6 @@ test_refuses(Scene *self, gconstpointer data)
       {{"speed", NULL}, GEM_EXIT_USAGE, "a MODEL is wanted"},
       {{"speed", self->model, self->lone, NULL}, GEM_EXIT_USAGE, "one MODEL is wanted, and '"},
       {{"speed", "/nonexistent", NULL}, GEM_EXIT_FAILED, "/nonexistent"},
-      {{"speed", self->model, "-t", "2", NULL},
-       GEM_EXIT_USAGE,
-       "--threads: 2 are asked for, but backends run on one thread"},
       {{"speed", self->model, "-t", "0", NULL}, GEM_EXIT_USAGE, "--threads: 0 is not within 1"},
       {{"speed", self->model, "--prompt-tokens=0", "--tokens=0", NULL}, GEM_EXIT_USAGE, "nothing to measure"},
       {{"speed", self->model, "--route", "--domain=legal", NULL}, GEM_EXIT_USAGE, "exclude each other"},

@@ -43,8 +43,8 @@ source_for(const char *pathway)
     g_autofree char *gate = tensor_name(layer, "ffn_gate");
     g_autofree char *up = tensor_name(layer, "ffn_up");
     g_autofree char *down = tensor_name(layer, "ffn_down");
-    gem_test_source_add(source, gate, GEM_TYPE_Q8_0, hidden_of(pathway), WIDTH, 0, 0.3);
-    gem_test_source_add(source, up, GEM_TYPE_Q8_0, hidden_of(pathway), WIDTH, 0, 0.3);
+    gem_test_source_add(source, gate, GEM_TYPE_F16, hidden_of(pathway), WIDTH, 0, 0.3);
+    gem_test_source_add(source, up, GEM_TYPE_F16, hidden_of(pathway), WIDTH, 0, 0.3);
     gem_test_source_add(source, down, GEM_TYPE_F16, WIDTH, hidden_of(pathway), 0, 0.3);
   }
   if (strcmp(pathway, "general") != 0) {

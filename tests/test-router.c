@@ -40,7 +40,7 @@ add_layer(GemTestSource *source, guint layer)
   };
   for (gsize i = 0; i < G_N_ELEMENTS(tensors); i++) {
     g_autofree char *name = g_strdup_printf("blk.%u.%s.weight", layer, tensors[i].name);
-    GemType type = tensors[i].rows == 1 ? GEM_TYPE_F32 : GEM_TYPE_Q8_0;
+    GemType type = tensors[i].rows == 1 ? GEM_TYPE_F32 : GEM_TYPE_F16;
     gem_test_source_add(source, name, type, tensors[i].rows, tensors[i].cols, tensors[i].centre, 0.5);
   }
 }

@@ -8,16 +8,15 @@
 #include "clients/gem-client/gem-client-output.h"
 #include "clients/gem-client/gem-client-table.h"
 
-#define MOST_TOKENS  500000
-#define MOST_ROUNDS  10000
-#define MOST_THREADS 1024
-#define MOST_BLOCK   4096
-#define WARM_TOKENS  8u
+#define MOST_TOKENS 500000
+#define MOST_ROUNDS 10000
+#define MOST_BLOCK  4096
+#define WARM_TOKENS 8u
 
 typedef struct {
   GemBenchOptions common;
   GemBenchModelOptions model;
-  gint threads, prompt_tokens, tokens, depth, rounds, block, clusters;
+  gint prompt_tokens, tokens, depth, rounds, block, clusters;
   char *attention, *domain;
   gboolean route;
   double bandwidth; /* GB/s; 0: not told */
@@ -163,19 +162,6 @@ bytes_read(const GemBenchModel *model, const GemBenchSequence *sequence, gboolea
   return (double)model->weights.general + (routed ? (double)model->weights.router : 0) + domains / all;
 }
 
-/* The place where a backend that has threads would be told how many. */
-static gboolean
-check_threads(const GemBackendFunctions *functions, gint threads, GError **error)
-{
-  (void)functions; /* the ABI has no way to ask for more than one */
-  if (threads == 1) {
-    return TRUE;
-  }
-  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-              "--threads: %d are asked for, but backends run on one thread", threads);
-  return FALSE;
-}
-
 static GemBenchModel *
 open_model(const SpeedOptions *options, const char *path, Figures *figures, GError **error)
 {
@@ -217,8 +203,7 @@ measure_rounds(GemBenchModel *model, const SpeedOptions *options, Figures *figur
   GemRouting routing;
   gint i;
 
-  if (!check_threads(model->runtime->backend->functions, options->threads, error) ||
-      !find_routing(model, options, &routing, error)) {
+  if (!find_routing(model, options, &routing, error)) {
     return FALSE;
   }
   sequence = gem_bench_sequence_new(model->runtime, &routing, (guint)options->block);
@@ -303,7 +288,6 @@ add_json(const SpeedOptions *options, const Figures *figures, JsonBuilder *build
   guint n = figures->token->len;
 
   gem_bench_json_add_string(builder, "pathway", pathway_name(options));
-  gem_bench_json_add_count(builder, "threads", (guint64)options->threads);
   gem_bench_json_add_count(builder, "prompt_tokens", (guint64)options->prompt_tokens);
   gem_bench_json_add_count(builder, "tokens", (guint64)options->tokens);
   gem_bench_json_add_count(builder, "depth", (guint64)options->depth);
@@ -370,8 +354,7 @@ measure(const GemBenchCommand *command, const SpeedOptions *options, GError **er
       return FALSE;
     }
   }
-  gem_output_printf("%s; pathway %s, depth %d, threads %d\n", description, pathway_name(options),
-                    options->depth, options->threads);
+  gem_output_printf("%s; pathway %s, depth %d\n", description, pathway_name(options), options->depth);
   print_table(options, &figures);
   add_json(options, &figures, builder);
   return gem_bench_json_finish(builder, &options->common, error) &&
@@ -381,8 +364,7 @@ measure(const GemBenchCommand *command, const SpeedOptions *options, GError **er
 static gboolean
 check_options(const SpeedOptions *options, GError **error)
 {
-  if (!gem_bench_check_range("threads", options->threads, 1, MOST_THREADS, error) ||
-      !gem_bench_check_range("prompt-tokens", options->prompt_tokens, 0, MOST_TOKENS, error) ||
+  if (!gem_bench_check_range("prompt-tokens", options->prompt_tokens, 0, MOST_TOKENS, error) ||
       !gem_bench_check_range("tokens", options->tokens, 0, MOST_TOKENS, error) ||
       !gem_bench_check_range("depth", options->depth, 0, MOST_TOKENS, error) ||
       !gem_bench_check_range("rounds", options->rounds, 1, MOST_ROUNDS, error) ||
@@ -412,7 +394,6 @@ static gboolean
 parse(const GemBenchCommand *self, char **argv, SpeedOptions *options, GError **error)
 {
   const GOptionEntry own[] = {
-      {"threads", 't', 0, G_OPTION_ARG_INT, &options->threads, "Threads that calculate (1)", "N"},
       {"prompt-tokens", 'p', 0, G_OPTION_ARG_INT, &options->prompt_tokens,
        "Tokens of a prompt; 0 reads none (512)", "N"},
       {"tokens", 'n', 0, G_OPTION_ARG_INT, &options->tokens, "Tokens of an answer; 0 writes none (128)", "N"},
@@ -433,7 +414,6 @@ parse(const GemBenchCommand *self, char **argv, SpeedOptions *options, GError **
   };
   g_autofree GOptionEntry *model = gem_bench_model_entries(&options->model);
 
-  options->threads = 1;
   options->prompt_tokens = 512;
   options->tokens = 128;
   options->rounds = 5;

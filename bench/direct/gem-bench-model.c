@@ -1,10 +1,13 @@
 #include "bench/direct/gem-bench-model.h"
 
+#include "bench/gem-bench-command.h"
 #include "daemon/engine/gem-sequence-state.h"
 #include "daemon/gem-version.h"
 
 /* The least context that the engine takes. */
 #define LEAST_CONTEXT 8u
+
+#define MOST_THREADS 256
 
 void
 gem_bench_model_options_clear(GemBenchModelOptions *options)
@@ -21,9 +24,11 @@ gem_bench_model_entries(GemBenchModelOptions *options)
        "Look for modules here; may be repeated", "DIR"},
       {"backend", 0, 0, G_OPTION_ARG_FILENAME, &options->backend,
        "Run the arithmetic with this module (the one with the highest score)", "NAME"},
+      {"threads", 't', 0, G_OPTION_ARG_INT, &options->threads, "Threads that calculate (1)", "N"},
       G_OPTION_ENTRY_NULL,
   };
 
+  options->threads = 1;
   return g_memdup2(entries, sizeof entries);
 }
 
@@ -53,6 +58,7 @@ gem_bench_model_open(const GemBenchModelOptions *options, const GemBenchModelWis
       .model_path = wish->path,
       .plugin_dirs = (const char *const *)plugin_dirs,
       .backend = options->backend,
+      .threads = (guint)options->threads,
       .attention = wish->attention,
       .clusters = (gint)wish->clusters,
       .threshold_percent = -1,
@@ -60,6 +66,9 @@ gem_bench_model_open(const GemBenchModelOptions *options, const GemBenchModelWis
   };
   gint64 started = g_get_monotonic_time();
 
+  if (!gem_bench_check_range("threads", options->threads, 1, MOST_THREADS, error)) {
+    return NULL;
+  }
   self->files = gem_runtime_open_files(&config, error);
   if (self->files == NULL) {
     return NULL;
@@ -70,6 +79,7 @@ gem_bench_model_open(const GemBenchModelOptions *options, const GemBenchModelWis
   }
   self->load_seconds = (double)(g_get_monotonic_time() - started) / G_USEC_PER_SEC;
   gem_bench_weights_count(self->files, clusters_in_use(self->runtime), &self->weights);
+  self->threads = (guint)options->threads;
   if (!wish->keep_files) {
     /* What is needed of these two is packed now; names and shape stay. */
     g_clear_pointer(&self->files->general, gem_gguf_unref);
@@ -114,8 +124,8 @@ gem_bench_model_describe(const GemBenchModel *self)
   g_autoptr(GPtrArray) backends = gem_backend_set_list(self->runtime->backends);
   const GemBackendInfo *backend = backend_in_use(backends);
 
-  return g_strdup_printf("%s, gemd %s, backend %s (%s), attention %s", self->files->name, GEM_VERSION,
-                         backend->name, backend->kernels, attention_name(self));
+  return g_strdup_printf("%s, gemd %s, backend %s (%s, threads %u), attention %s", self->files->name,
+                         GEM_VERSION, backend->name, backend->kernels, self->threads, attention_name(self));
 }
 
 void
@@ -129,6 +139,7 @@ gem_bench_model_add_json(const GemBenchModel *self, JsonBuilder *builder)
   gem_bench_json_add_string(builder, "device", backend->device);
   gem_bench_json_add_string(builder, "kernels", backend->kernels);
   gem_bench_json_add_string(builder, "attention", attention_name(self));
+  gem_bench_json_add_count(builder, "threads", self->threads);
   gem_bench_json_add_count(builder, "clusters", clusters_in_use(self->runtime));
 }
 

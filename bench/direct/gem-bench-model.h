@@ -9,13 +9,14 @@
 typedef struct {
   GStrv plugin_dirs; /* NULL: $GEMD_PLUGIN_DIR (a search path) and the installed folder */
   char *backend;     /* NULL: the highest score */
+  gint threads;      /* that calculate */
 } GemBenchModelOptions;
 
 void
 gem_bench_model_options_clear(GemBenchModelOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemBenchModelOptions, gem_bench_model_options_clear)
 
-/* Entries of GOption. Transfer full, ended by a NULL entry; free with g_free. */
+/* Entries of GOption, and their defaults in `options`. Transfer full, ended by a NULL entry; free with g_free. */
 GOptionEntry *
 gem_bench_model_entries(GemBenchModelOptions *options);
 
@@ -32,6 +33,7 @@ typedef struct {
   GemModelFiles *files; /* unless `keep_files`, without the GGUF files, as in the daemon */
   GemRuntime *runtime;
   GemBenchWeights weights;
+  guint threads;
   double load_seconds; /* from the path to a runtime that can run */
 } GemBenchModel;
 
@@ -43,7 +45,7 @@ void
 gem_bench_model_free(GemBenchModel *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBenchModel, gem_bench_model_free)
 
-/* "gem-mini, gemd 0.1.0, backend cpu (reference), attention scar". Transfer full. */
+/* "gem-mini, gemd 0.1.0, backend cpu (avx2, threads 1), attention scar". Transfer full. */
 char *
 gem_bench_model_describe(const GemBenchModel *self);
 /* The same as members of the open object, but for the model's name. */

@@ -31,6 +31,7 @@ load(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
             .model_path = path,
             .plugin_dirs = (const char *const *)config->plugin_dirs,
             .backend = config->backend,
+            .threads = config->threads,
             .attention = config->attention,
             .clusters = (gint)config->clusters,
             .threshold_percent = config->threshold_percent,

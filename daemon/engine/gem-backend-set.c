@@ -133,8 +133,9 @@ set_none_usable(GPtrArray *candidates, const char *name, GError **error)
 }
 
 GemBackendSet *
-gem_backend_set_open(const GemPluginLoader *loader, const char *name, GError **error)
+gem_backend_set_open(const GemPluginLoader *loader, const char *name, guint threads, GError **error)
 {
+  const GemBackendOptions options = {.struct_size = sizeof options, .threads = threads};
   g_autoptr(GemBackendSet) self = g_new0(GemBackendSet, 1);
   g_auto(GStrv) names = gem_plugin_loader_list(loader, GEM_PLUGIN_BACKEND);
   GemPluginError reason = {0};
@@ -150,7 +151,7 @@ gem_backend_set_open(const GemPluginLoader *loader, const char *name, GError **e
     return NULL;
   }
   self->backend.functions = functions_of(best);
-  self->backend.state = self->backend.functions->open(&reason);
+  self->backend.state = self->backend.functions->open(&options, &reason);
   if (self->backend.state == NULL) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "backend %s: %s", best->info.name, reason.message);
     return NULL;

@@ -12,7 +12,7 @@ typedef struct GemBackendSet GemBackendSet;
 /* Probes all backend modules and opens `name`, or, when that is NULL, the supported one with the highest
  * score. GEM_ERROR_FAILED, with the reason of each, when none can be used. */
 GemBackendSet *
-gem_backend_set_open(const GemPluginLoader *loader, const char *name, GError **error);
+gem_backend_set_open(const GemPluginLoader *loader, const char *name, guint threads, GError **error);
 /* Closes backend and module: every matrix must be gone. */
 void
 gem_backend_set_free(GemBackendSet *self);

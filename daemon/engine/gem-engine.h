@@ -16,6 +16,7 @@ typedef struct {
   const char *model_path;         /* folder with manifest, or a Llama-architecture .gguf file */
   const char *const *plugin_dirs; /* searched for router/, attention/, pathways/, backends/ modules */
   const char *backend;            /* name, or NULL: the highest score */
+  guint threads;                  /* that calculate; 0: the backend's choice */
   const char *attention;          /* "scar", "dense", or NULL: scar when the model has centroids */
   gint clusters;                  /* k of SCAR: one of the model's sets; 0: the first */
   gint threshold_percent;         /* tau in percent, 0..100; -1: the model's */

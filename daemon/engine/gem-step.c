@@ -128,7 +128,7 @@ place_rows(GemStep *self, const GemStepSpan *spans, guint n)
 static void
 linear(const GemStep *self, const GemMatrix *matrix, const float *x, float *y)
 {
-  self->runtime->backend->functions->linear(self->runtime->backend->state, matrix, x, self->rows, y);
+  gem_backend_linear(self->runtime->backend, matrix, x, self->rows, y);
 }
 
 static void
@@ -189,6 +189,18 @@ add(float *x, const float *y, gsize count)
   }
 }
 
+/* Query, key and value share their input. */
+static void
+run_projections(GemStep *self, const GemModelLayer *weights)
+{
+  const GemBackend *backend = self->runtime->backend;
+  const GemMatrix *const matrices[] = {weights->query, weights->key, weights->value};
+  float *const results[] = {self->query, self->key, self->value};
+
+  backend->functions->linear(backend->state, matrices, G_N_ELEMENTS(matrices), self->normed, self->rows,
+                             results);
+}
+
 static gboolean
 run_attention(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
 {
@@ -197,9 +209,7 @@ run_attention(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
   guint row = 0;
 
   norm(self, weights->attention_norm);
-  linear(self, weights->query, self->normed, self->query);
-  linear(self, weights->key, self->normed, self->key);
-  linear(self, weights->value, self->normed, self->value);
+  run_projections(self, weights);
   rotate(self, self->query, shape->heads);
   rotate(self, self->key, shape->kv_heads);
   for (guint i = 0; i < n; i++) {
@@ -268,8 +278,7 @@ flush_logits(GemStep *self, OutputBatch *batch)
   for (guint i = 0; i < batch->n; i++) {
     memcpy(self->projected + i * width, self->normed + batch->row[i] * width, width * sizeof(float));
   }
-  backend->functions->linear(backend->state, self->runtime->model->output, self->projected, batch->n,
-                             self->logits);
+  gem_backend_linear(backend, self->runtime->model->output, self->projected, batch->n, self->logits);
   for (guint i = 0; i < batch->n; i++) {
     batch->span[i]->output(batch->span[i]->data, self->positions[batch->row[i]],
                            self->logits + (gsize)i * self->runtime->shape->vocab);

@@ -1,31 +1,16 @@
 /*
- * The backend that every machine has: the plain C kernels on the CPU. A matrix is a copy of the file's blocks
- * as they are.
+ * The backend that every machine has: the kernels of the CPU's best instruction set.
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sched.h>
 #include <sys/utsname.h>
 
-#include "kernels/gem-kernels.h"
-#include "plugins/gem-plugin.h"
+#include "plugins/backends/cpu/gem-cpu.h"
 #include "plugins/support/gem-plugin-support.h"
 
-/* Rows that one pass of a feed-forward takes: enough to use each weight often, few enough for the caches. */
-#define FEED_FORWARD_ROWS 64
-
-struct GemBackendState {
-  const GemKernels *kernels;
-  void *levels; /* inputs rounded to int8; grows like scratch */
-  size_t levels_bytes;
-  float *scratch; /* grows to what the largest call needed; the engine thread is the only user */
-  size_t scratch_values;
-};
-
-struct GemMatrix {
-  GemPacked packed;
-  uint8_t *data; /* of `packed` */
-};
+/* Threads where the caller leaves the number open: beyond these, small matrices gain nothing. */
+#define MOST_OWN_THREADS 8
 
 static GemProbeResult
 cpu_probe(GemProbeReport *ret_report)
@@ -38,140 +23,42 @@ cpu_probe(GemProbeReport *ret_report)
   return GEM_PROBE_SUPPORTED;
 }
 
-static GemBackendState *
-cpu_open(GemPluginError *error)
+/* The CPUs that this process may run on. */
+static size_t
+count_threads(void)
 {
+  cpu_set_t set;
+  size_t count = sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+  return count < MOST_OWN_THREADS ? count : MOST_OWN_THREADS;
+}
+
+static GemBackendState *
+cpu_open(const GemBackendOptions *options, GemPluginError *error)
+{
+  size_t threads = options->threads > 0 ? options->threads : count_threads();
   GemBackendState *self = calloc(1, sizeof *self);
-  if (self == NULL) {
+  GemCpuPool *pool = gem_cpu_pool_new(threads);
+  if (self == NULL || pool == NULL) {
+    free(self);
+    if (pool != NULL) {
+      gem_cpu_pool_free(pool);
+    }
     gem_plugin_set_error(error, "backend cpu: out of memory");
     return NULL;
   }
   self->kernels = gem_kernels_best();
+  self->pool = pool;
   return self;
 }
 
 static void
 cpu_close(GemBackendState *self)
 {
-  free(self->levels);
-  free(self->scratch);
+  gem_cpu_pool_free(self->pool);
+  gem_cpu_scratch_clear(&self->inputs);
+  gem_cpu_scratch_clear(&self->feed_forward);
+  gem_cpu_scratch_clear(&self->attention);
   free(self);
-}
-
-/* Scratch of at least that many floats; what it held is lost. A few hundred KiB at most, and its callers have
- * no way to fail: out of memory ends the process, as it does for an allocation of the daemon's own. */
-static float *
-reserve_scratch(GemBackendState *self, size_t values)
-{
-  if (values > self->scratch_values) {
-    size_t grown = values + values / 2;
-    free(self->scratch);
-    self->scratch = malloc(grown * sizeof *self->scratch);
-    if (self->scratch == NULL) {
-      fprintf(stderr, "backend cpu: out of memory (%zu bytes of scratch)\n", grown * sizeof *self->scratch);
-      abort();
-    }
-    self->scratch_values = grown;
-  }
-  return self->scratch;
-}
-
-static void *
-reserve_levels(GemBackendState *self, size_t bytes)
-{
-  if (bytes > self->levels_bytes) {
-    free(self->levels);
-    self->levels = aligned_alloc(GEM_PACKED_ALIGNMENT, bytes);
-    if (self->levels == NULL) {
-      fprintf(stderr, "backend cpu: out of memory (%zu bytes of inputs)\n", bytes);
-      abort();
-    }
-    self->levels_bytes = bytes;
-  }
-  return self->levels;
-}
-
-static GemMatrix *
-cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPluginError *error)
-{
-  if (!gem_type_is_known(tensor->type)) {
-    gem_plugin_set_error(error, "type %u is not known", tensor->type);
-    return NULL;
-  }
-  size_t row_bytes = gem_type_row_bytes((GemType)tensor->type, tensor->cols);
-  if (row_bytes == 0 || tensor->bytes / row_bytes != tensor->rows || tensor->bytes % row_bytes != 0) {
-    gem_plugin_set_error(error, "%zu x %zu values of type %s do not make %zu bytes", tensor->rows,
-                         tensor->cols, gem_type_name(tensor->type), tensor->bytes);
-    return NULL;
-  }
-
-  GemMatrix *matrix = malloc(sizeof *matrix);
-  size_t bytes = gem_packed_bytes((GemType)tensor->type, tensor->rows, tensor->cols);
-  uint8_t *data = aligned_alloc(GEM_PACKED_ALIGNMENT, bytes);
-  if (matrix == NULL || data == NULL) {
-    free(matrix);
-    free(data);
-    gem_plugin_set_error(error, "out of memory (%zu bytes)", bytes);
-    return NULL;
-  }
-  matrix->packed =
-      (GemPacked){.type = (GemType)tensor->type, .rows = tensor->rows, .cols = tensor->cols, .data = data};
-  matrix->data = data;
-  self->kernels->pack(matrix->packed.type, tensor->rows, tensor->cols, tensor->data, data);
-  return matrix;
-}
-
-static void
-cpu_matrix_free(GemBackendState *self, GemMatrix *matrix)
-{
-  free(matrix->data);
-  free(matrix);
-}
-
-static size_t
-cpu_matrix_bytes(const GemMatrix *matrix)
-{
-  const GemPacked *packed = &matrix->packed;
-  return sizeof *matrix + gem_packed_bytes(packed->type, packed->rows, packed->cols);
-}
-
-static void
-cpu_matrix_row(GemBackendState *self, const GemMatrix *matrix, size_t row, float *values)
-{
-  gem_packed_row(&matrix->packed, row, values);
-}
-
-static void
-cpu_linear(GemBackendState *self, const GemMatrix *matrix, const float *x, size_t n, float *y)
-{
-  GemInputs inputs = {.n = n, .cols = matrix->packed.cols, .values = x};
-  if (gem_packed_takes_levels(matrix->packed.type)) {
-    gem_inputs_place(&inputs, reserve_levels(self, gem_inputs_bytes(n, inputs.cols)));
-    self->kernels->quantize(&inputs, 0, n);
-  }
-  self->kernels->linear(&matrix->packed, 0, gem_packed_panels(matrix->packed.rows), &inputs, y);
-}
-
-static void
-cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y)
-{
-  size_t width = ffn->down->packed.rows;
-  size_t hidden = ffn->down->packed.cols;
-  size_t most = n < FEED_FORWARD_ROWS ? n : FEED_FORWARD_ROWS;
-  float *gate = reserve_scratch(self, most * (2 * hidden + width)); /* [most][hidden] */
-  float *up = gate + most * hidden;                                 /* [most][hidden] */
-  float *down = up + most * hidden;                                 /* [most][width] */
-
-  for (size_t first = 0; first < n; first += most) {
-    size_t rows = n - first < most ? n - first : most;
-    cpu_linear(self, ffn->gate, x + first * width, rows, gate);
-    cpu_linear(self, ffn->up, x + first * width, rows, up);
-    self->kernels->swiglu(gate, up, rows * hidden, gate);
-    cpu_linear(self, ffn->down, gate, rows, down);
-    for (size_t i = 0; i < rows * width; i++) {
-      y[first * width + i] += down[i];
-    }
-  }
 }
 
 static void
@@ -243,7 +130,7 @@ cpu_attend(GemBackendState *self,
 {
   GemKvRows key_rows = kernel_rows(keys);
   GemKvRows value_rows = kernel_rows(values);
-  float *scores = reserve_scratch(self, count);
+  float *scores = gem_cpu_scratch_reserve(&self->attention, count * sizeof *scores);
   self->kernels->attend(q, heads, kv_heads, head_dim, &key_rows, &value_rows, visible, count, scores, out);
 }
 
@@ -251,12 +138,12 @@ static const GemBackendFunctions functions = {
     .probe = cpu_probe,
     .open = cpu_open,
     .close = cpu_close,
-    .matrix_new = cpu_matrix_new,
-    .matrix_free = cpu_matrix_free,
-    .matrix_bytes = cpu_matrix_bytes,
-    .matrix_row = cpu_matrix_row,
-    .linear = cpu_linear,
-    .feed_forward = cpu_feed_forward,
+    .matrix_new = gem_cpu_matrix_new,
+    .matrix_free = gem_cpu_matrix_free,
+    .matrix_bytes = gem_cpu_matrix_bytes,
+    .matrix_row = gem_cpu_matrix_row,
+    .linear = gem_cpu_linear,
+    .feed_forward = gem_cpu_feed_forward,
     .rms_norm = cpu_rms_norm,
     .rope = cpu_rope,
     .gelu = cpu_gelu,
@@ -265,4 +152,4 @@ static const GemBackendFunctions functions = {
     .attend = cpu_attend,
 };
 
-GEM_PLUGIN_DEFINE(GEM_PLUGIN_BACKEND, "cpu", "1.0", "Apache-2.0", "Plain C kernels on the CPU", functions)
+GEM_PLUGIN_DEFINE(GEM_PLUGIN_BACKEND, "cpu", "1.0", "Apache-2.0", "Vector kernels on the CPU", functions)

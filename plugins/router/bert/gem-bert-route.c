@@ -10,7 +10,8 @@ typedef struct {
   const uint32_t *tokens;
   size_t n;
   bool causal;
-  float *x; /* [n][D], the residual stream */
+  float *x;       /* [n][D], the residual stream */
+  float *queries; /* [n][D], of the layer at hand */
 } Turn;
 
 static size_t
@@ -42,7 +43,7 @@ embed_block(const Turn *turn, size_t first)
                         embedded + i * self->embedding);
   }
   if (self->projection != NULL) {
-    backend->linear(self->backend.state, self->projection, embedded, rows, x);
+    gem_backend_linear(&self->backend, self->projection, embedded, rows, x);
   }
 }
 
@@ -66,21 +67,23 @@ rotate_block(const Turn *turn, size_t first, size_t rows, float *heads)
                                 self->head_dim, self->head_dim, self->rope_base);
 }
 
-/* The block's rotated keys, and its values, behind those of earlier tokens. */
+/* The block's rotated queries, and its rotated keys and values, behind those of earlier tokens. */
 static void
-remember_block(const Turn *turn, uint32_t layer, size_t first)
+project_block(const Turn *turn, uint32_t layer, size_t first)
 {
   GemRouter *self = turn->router;
-  const GemBackendFunctions *backend = self->backend.functions;
   const GemBertLayer *weights = &self->layers[layer];
   size_t rows = block_rows(turn, first);
   size_t offset = (turn->state->rows + first) * self->width;
+  float *queries = turn->queries + first * self->width;
   float *keys = gem_bert_state_keys(turn->state, layer) + offset;
   float *values = gem_bert_state_values(turn->state, layer) + offset;
+  const GemMatrix *const matrices[] = {weights->query, weights->key, weights->value};
+  float *const results[] = {queries, keys, values};
 
   norm_block(turn, first, rows, weights->attention_norm);
-  backend->linear(self->backend.state, weights->key, self->scratch.normed, rows, keys);
-  backend->linear(self->backend.state, weights->value, self->scratch.normed, rows, values);
+  self->backend.functions->linear(self->backend.state, matrices, 3, self->scratch.normed, rows, results);
+  rotate_block(turn, first, rows, queries);
   rotate_block(turn, first, rows, keys);
 }
 
@@ -111,24 +114,20 @@ attend_token(const Turn *turn, uint32_t layer, size_t token, const float *query,
                                   &values, NULL, end - first, out);
 }
 
-/* x += W_o attention(u) */
+/* x += W_o attention */
 static void
 attention_block(const Turn *turn, uint32_t layer, size_t first)
 {
   GemRouter *self = turn->router;
-  const GemBackendFunctions *backend = self->backend.functions;
   const GemBertLayer *weights = &self->layers[layer];
   GemBertScratch *scratch = &self->scratch;
   size_t rows = block_rows(turn, first);
 
-  norm_block(turn, first, rows, weights->attention_norm);
-  backend->linear(self->backend.state, weights->query, scratch->normed, rows, scratch->queries);
-  rotate_block(turn, first, rows, scratch->queries);
   for (size_t i = 0; i < rows; i++) {
-    attend_token(turn, layer, first + i, scratch->queries + i * self->width,
+    attend_token(turn, layer, first + i, turn->queries + (first + i) * self->width,
                  scratch->attended + i * self->width);
   }
-  backend->linear(self->backend.state, weights->output, scratch->attended, rows, scratch->normed);
+  gem_backend_linear(&self->backend, weights->output, scratch->attended, rows, scratch->normed);
   add_rows(turn->x + first * self->width, scratch->normed, rows * self->width);
 }
 
@@ -143,18 +142,18 @@ feed_forward_block(const Turn *turn, uint32_t layer, size_t first)
   size_t rows = block_rows(turn, first);
 
   norm_block(turn, first, rows, weights->feed_forward_norm);
-  backend->linear(self->backend.state, weights->up, scratch->normed, rows, scratch->hidden);
+  gem_backend_linear(&self->backend, weights->up, scratch->normed, rows, scratch->hidden);
   backend->gelu(self->backend.state, scratch->hidden, rows * self->hidden);
-  backend->linear(self->backend.state, weights->down, scratch->hidden, rows, scratch->normed);
+  gem_backend_linear(&self->backend, weights->down, scratch->hidden, rows, scratch->normed);
   add_rows(turn->x + first * self->width, scratch->normed, rows * self->width);
 }
 
-/* All keys and values first: a token may look ahead in its turn, beyond its block. */
+/* All projections first: a token may look ahead in its turn, beyond its block. */
 static void
 run_layer(const Turn *turn, uint32_t layer)
 {
   for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
-    remember_block(turn, layer, first);
+    project_block(turn, layer, first);
   }
   for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
     attention_block(turn, layer, first);
@@ -169,8 +168,8 @@ classify_block(const Turn *turn, size_t first, float *probabilities)
   GemRouter *self = turn->router;
   size_t rows = block_rows(turn, first);
   norm_block(turn, first, rows, self->output_norm);
-  self->backend.functions->linear(self->backend.state, self->classifier, self->scratch.normed, rows,
-                                  probabilities + first * self->domains);
+  gem_backend_linear(&self->backend, self->classifier, self->scratch.normed, rows,
+                     probabilities + first * self->domains);
   for (size_t i = first; i < first + rows; i++) {
     self->backend.functions->softmax(self->backend.state, probabilities + i * self->domains, self->domains);
   }
@@ -193,7 +192,8 @@ gem_bert_route(GemRouter *self,
     return 0;
   }
 
-  float *x = malloc(n * self->width * sizeof *x);
+  size_t values = n * self->width;
+  float *x = malloc(2 * values * sizeof *x);
   if (x == NULL) {
     return -1;
   }
@@ -202,7 +202,13 @@ gem_bert_route(GemRouter *self,
     return -1;
   }
 
-  Turn turn = {.router = self, .state = state, .tokens = tokens, .n = n, .causal = causal, .x = x};
+  Turn turn = {.router = self,
+               .state = state,
+               .tokens = tokens,
+               .n = n,
+               .causal = causal,
+               .x = x,
+               .queries = x + values};
   for (size_t first = 0; first < n; first += GEM_BERT_BLOCK) {
     embed_block(&turn, first);
   }
@@ -213,7 +219,7 @@ gem_bert_route(GemRouter *self,
     classify_block(&turn, first, probabilities);
   }
   /* They tell of a caller's text. */
-  explicit_bzero(x, n * self->width * sizeof *x);
+  explicit_bzero(x, 2 * values * sizeof *x);
   free(x);
 
   state->rows += n;

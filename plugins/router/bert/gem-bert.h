@@ -26,7 +26,6 @@ typedef struct {
 /* Room for the arithmetic of one block, one allocation. */
 typedef struct {
   float *normed;       /* [GEM_BERT_BLOCK][D]: u, and the projections that are added to x */
-  float *queries;      /* [GEM_BERT_BLOCK][D] */
   float *attended;     /* [GEM_BERT_BLOCK][D] */
   float *hidden;       /* [GEM_BERT_BLOCK][max(F, E)]: the feed-forward's, and the embedding's */
   uint32_t *positions; /* [GEM_BERT_BLOCK] */

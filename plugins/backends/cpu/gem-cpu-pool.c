@@ -1,0 +1,248 @@
+#include "plugins/backends/cpu/gem-cpu-pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* How long a thread without work spins before it sleeps: longer than what lies between two calls of a step,
+ * and than what lies between two steps. */
+#define SPIN_NANOSECONDS 200000
+
+/* A part takes tens of microseconds. A caller that waits longer than this for the last one has lost its
+ * thread to another process; for a while it does the work alone rather than wait again. */
+#define LATE_NANOSECONDS  1000000
+#define ALONE_NANOSECONDS 50000000
+
+/* Spins between two looks at the clock. */
+#define SPINS_A_LOOK 64
+
+/* Written by one thread and read by others: each on cache lines of its own. */
+#define OWN_LINES _Alignas(128)
+
+struct GemCpuPool {
+  size_t workers;
+  pthread_t *threads;  /* [workers] */
+  int64_t alone_until; /* of the monotonic clock; the caller's */
+  OWN_LINES GemCpuPoolFunction function;
+  void *context;
+  size_t parts;
+  OWN_LINES atomic_uint call;     /* counts calls; odd while parts of one may be taken */
+  OWN_LINES atomic_size_t next;   /* the part to be taken next */
+  OWN_LINES atomic_size_t done;   /* parts that are done */
+  OWN_LINES atomic_size_t inside; /* workers that may still look at the call */
+  OWN_LINES atomic_size_t asleep;
+  atomic_bool ending;
+  pthread_mutex_t mutex; /* of those who sleep */
+  pthread_cond_t wake;
+};
+
+static int64_t
+now(void)
+{
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static inline void
+pause_briefly(void)
+{
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static void
+take_parts(GemCpuPool *self)
+{
+  size_t parts = self->parts;
+  size_t part;
+  while ((part = atomic_fetch_add_explicit(&self->next, 1, memory_order_relaxed)) < parts) {
+    self->function(self->context, part, parts);
+    atomic_fetch_add_explicit(&self->done, 1, memory_order_release);
+  }
+}
+
+/* Whether there is something other than the call `seen` to look at. */
+static bool
+has_news(GemCpuPool *self, unsigned seen)
+{
+  unsigned call = atomic_load_explicit(&self->call, memory_order_acquire);
+  return (call != seen && call % 2 != 0) || atomic_load_explicit(&self->ending, memory_order_relaxed);
+}
+
+static void
+sleep_until_news(GemCpuPool *self, unsigned seen)
+{
+  pthread_mutex_lock(&self->mutex);
+  /* The caller looks at `asleep` after it has published a call: one of the two sees the other. */
+  atomic_fetch_add(&self->asleep, 1);
+  while (!has_news(self, seen)) {
+    pthread_cond_wait(&self->wake, &self->mutex);
+  }
+  atomic_fetch_sub(&self->asleep, 1);
+  pthread_mutex_unlock(&self->mutex);
+}
+
+static void
+wait_for_news(GemCpuPool *self, unsigned seen)
+{
+  int64_t started = now();
+  while (!has_news(self, seen)) {
+    for (int i = 0; i < SPINS_A_LOOK && !has_news(self, seen); i++) {
+      pause_briefly();
+    }
+    if (now() - started > SPIN_NANOSECONDS) {
+      sleep_until_news(self, seen);
+      return;
+    }
+  }
+}
+
+static void *
+work(void *data)
+{
+  GemCpuPool *self = data;
+  unsigned seen = 0;
+  while (true) {
+    wait_for_news(self, seen);
+    if (atomic_load_explicit(&self->ending, memory_order_relaxed)) {
+      return NULL;
+    }
+    /* Inside first, then a look whether the call is still open: the caller closes it, then waits until nobody
+     * is inside, and only then changes what the call is. */
+    atomic_fetch_add(&self->inside, 1);
+    unsigned call = atomic_load(&self->call);
+    if (call % 2 != 0) {
+      take_parts(self);
+      seen = call;
+    }
+    atomic_fetch_sub_explicit(&self->inside, 1, memory_order_release);
+  }
+}
+
+/* A worker handles no signals: they are the daemon's. */
+static bool
+start_worker(GemCpuPool *self)
+{
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int failed = pthread_create(&self->threads[self->workers], NULL, work, self);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (failed == 0) {
+    self->workers++;
+  }
+  return failed == 0;
+}
+
+GemCpuPool *
+gem_cpu_pool_new(size_t threads)
+{
+  GemCpuPool *self = aligned_alloc(_Alignof(GemCpuPool), sizeof *self);
+  pthread_t *workers = calloc(threads, sizeof *workers);
+  if (self == NULL || workers == NULL) {
+    free(self);
+    free(workers);
+    return NULL;
+  }
+  *self = (GemCpuPool){.threads = workers};
+  pthread_mutex_init(&self->mutex, NULL);
+  pthread_cond_init(&self->wake, NULL);
+  while (self->workers + 1 < threads && start_worker(self)) {
+  }
+  return self;
+}
+
+static void
+wake_sleepers(GemCpuPool *self)
+{
+  pthread_mutex_lock(&self->mutex);
+  pthread_cond_broadcast(&self->wake);
+  pthread_mutex_unlock(&self->mutex);
+}
+
+void
+gem_cpu_pool_free(GemCpuPool *self)
+{
+  atomic_store(&self->ending, true);
+  wake_sleepers(self);
+  for (size_t i = 0; i < self->workers; i++) {
+    pthread_join(self->threads[i], NULL);
+  }
+  pthread_cond_destroy(&self->wake);
+  pthread_mutex_destroy(&self->mutex);
+  free(self->threads);
+  free(self);
+}
+
+size_t
+gem_cpu_pool_threads(const GemCpuPool *self)
+{
+  return self->workers + 1;
+}
+
+/* Spins until `counter` is `wanted`; whether that took so long that a thread cannot have been running. */
+static bool
+spin_until(atomic_size_t *counter, size_t wanted)
+{
+  int64_t started = 0;
+  bool late = false;
+  while (true) {
+    for (int i = 0; i < SPINS_A_LOOK; i++) {
+      if (atomic_load_explicit(counter, memory_order_acquire) == wanted) {
+        return late;
+      }
+      pause_briefly();
+    }
+    int64_t time = now();
+    started = started == 0 ? time : started;
+    late = time - started > LATE_NANOSECONDS;
+  }
+}
+
+static bool
+is_alone(GemCpuPool *self)
+{
+  if (self->workers == 0) {
+    return true;
+  }
+  if (self->alone_until != 0 && now() >= self->alone_until) {
+    self->alone_until = 0;
+  }
+  return self->alone_until != 0;
+}
+
+void
+gem_cpu_pool_run(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts)
+{
+  if (parts < 2 || is_alone(self)) {
+    for (size_t part = 0; part < parts; part++) {
+      function(context, part, parts);
+    }
+    return;
+  }
+
+  self->function = function;
+  self->context = context;
+  self->parts = parts;
+  atomic_store_explicit(&self->next, 0, memory_order_relaxed);
+  atomic_store_explicit(&self->done, 0, memory_order_relaxed);
+  atomic_fetch_add(&self->call, 1);
+  if (atomic_load(&self->asleep) > 0) {
+    wake_sleepers(self);
+  }
+  take_parts(self);
+  bool late = spin_until(&self->done, parts);
+  atomic_fetch_add(&self->call, 1);
+  late = spin_until(&self->inside, 0) || late;
+  if (late) {
+    self->alone_until = now() + ALONE_NANOSECONDS;
+  }
+}

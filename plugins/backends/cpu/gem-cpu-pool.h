@@ -1,0 +1,27 @@
+/*
+ * The threads that share one call's work. Between calls that follow each other closely they spin, so that a
+ * call costs no system call; after a while without work they sleep.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct GemCpuPool GemCpuPool;
+
+/* One part of the work, 0 <= part < parts. Parts run in any order, each once. */
+typedef void (*GemCpuPoolFunction)(void *context, size_t part, size_t parts);
+
+/* A pool of `threads` >= 1 threads, of which the caller is one. Fewer where the system refuses more. NULL:
+ * out of memory. */
+GemCpuPool *
+gem_cpu_pool_new(size_t threads);
+void
+gem_cpu_pool_free(GemCpuPool *self);
+
+size_t
+gem_cpu_pool_threads(const GemCpuPool *self);
+
+/* Runs all parts, some on the other threads, and returns when all are done. From one thread at a time. */
+void
+gem_cpu_pool_run(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts);

@@ -1,0 +1,56 @@
+/*
+ * The CPU backend: what its files share. Functions of the table without a description are those of
+ * gem-plugin.h.
+ */
+#pragma once
+
+#include "kernels/gem-kernels.h"
+#include "plugins/backends/cpu/gem-cpu-pool.h"
+#include "plugins/gem-plugin.h"
+
+/* Memory that grows to what the largest call needed. The engine thread is the only one that asks for it. */
+typedef struct {
+  void *data; /* aligned to GEM_PACKED_ALIGNMENT */
+  size_t bytes;
+} GemCpuScratch;
+
+struct GemBackendState {
+  const GemKernels *kernels;
+  GemCpuPool *pool;
+  GemCpuScratch inputs;       /* of a matrix: levels, scales and sums */
+  GemCpuScratch feed_forward; /* what lies between its matrices */
+  GemCpuScratch attention;    /* scores */
+};
+
+struct GemMatrix {
+  GemPacked packed;
+  uint8_t *data; /* of `packed` */
+};
+
+/* At least that many bytes; what they held is lost. There is no way to fail: out of memory ends the process,
+ * as it does for an allocation of the daemon's own. */
+void *
+gem_cpu_scratch_reserve(GemCpuScratch *self, size_t bytes);
+void
+gem_cpu_scratch_clear(GemCpuScratch *self);
+
+/* ---- gem-cpu-matrix.c ---- */
+GemMatrix *
+gem_cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPluginError *error);
+void
+gem_cpu_matrix_free(GemBackendState *self, GemMatrix *matrix);
+size_t
+gem_cpu_matrix_bytes(const GemMatrix *matrix);
+void
+gem_cpu_matrix_row(GemBackendState *self, const GemMatrix *matrix, size_t row, float *values);
+
+/* ---- gem-cpu-linear.c ---- */
+void
+gem_cpu_linear(GemBackendState *self,
+               const GemMatrix *const *matrices,
+               size_t count,
+               const float *x,
+               size_t n,
+               float *const *y);
+void
+gem_cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y);

@@ -1,0 +1,136 @@
+/* The threads of backends/cpu: every part runs, once, however calls follow each other. */
+#include <glib.h>
+
+#include "plugins/backends/cpu/gem-cpu-pool.h"
+
+#define MOST_PARTS 64
+
+typedef struct {
+  gint runs[MOST_PARTS];
+  gint wrong; /* parts that were told another number of parts */
+  gsize parts;
+  gulong work; /* microseconds a part */
+} Count;
+
+static void
+count_part(void *context, size_t part, size_t parts)
+{
+  Count *count = context;
+
+  if (parts != count->parts) {
+    g_atomic_int_inc(&count->wrong);
+  }
+  g_atomic_int_inc(&count->runs[part]);
+  if (count->work > 0) {
+    g_usleep(count->work);
+  }
+}
+
+static void
+run_and_check(GemCpuPool *pool, gsize parts, gulong work)
+{
+  Count count = {.parts = parts, .work = work};
+
+  gem_cpu_pool_run(pool, count_part, &count, parts);
+  g_assert_cmpint(count.wrong, ==, 0);
+  for (gsize i = 0; i < MOST_PARTS; i++) {
+    g_assert_cmpint(count.runs[i], ==, i < parts ? 1 : 0);
+  }
+}
+
+static void
+test_parts(void)
+{
+  for (gsize threads = 1; threads <= 4; threads++) {
+    GemCpuPool *pool = gem_cpu_pool_new(threads);
+
+    g_assert_nonnull(pool);
+    g_assert_cmpuint(gem_cpu_pool_threads(pool), ==, threads);
+    for (gsize parts = 0; parts <= MOST_PARTS; parts++) {
+      run_and_check(pool, parts, 0);
+    }
+    gem_cpu_pool_free(pool);
+  }
+}
+
+/* Calls one upon the other: a thread that is late for one must not take part in the next with old eyes. */
+static void
+test_quick_calls(void)
+{
+  GemCpuPool *pool = gem_cpu_pool_new(4);
+
+  for (guint i = 0; i < 20000; i++) {
+    run_and_check(pool, 2 + i % 7, 0);
+  }
+  gem_cpu_pool_free(pool);
+}
+
+/* Threads sleep between calls that are far apart, and wake up. */
+static void
+test_sleep(void)
+{
+  GemCpuPool *pool = gem_cpu_pool_new(2);
+
+  for (guint i = 0; i < 20; i++) {
+    g_usleep(i % 2 == 0 ? 2000 : 150);
+    run_and_check(pool, 8, 0);
+  }
+  gem_cpu_pool_free(pool);
+}
+
+/* Parts that last long are as good as a thread that lost its CPU: the caller goes on alone, and not for ever.
+ */
+static void
+test_late(void)
+{
+  GemCpuPool *pool = gem_cpu_pool_new(3);
+
+  for (guint i = 0; i < 30; i++) {
+    run_and_check(pool, 5, 3000);
+  }
+  g_usleep(60000);
+  run_and_check(pool, 5, 0);
+  gem_cpu_pool_free(pool);
+}
+
+typedef struct {
+  GThread *first;
+  gint others;
+} Seen;
+
+static void
+see_thread(void *context, size_t part, size_t parts)
+{
+  Seen *seen = context;
+
+  if (g_thread_self() != seen->first) {
+    g_atomic_int_inc(&seen->others);
+  }
+  g_usleep(200);
+}
+
+/* More than the caller really works. */
+static void
+test_shares(void)
+{
+  GemCpuPool *pool = gem_cpu_pool_new(2);
+  Seen seen = {.first = g_thread_self()};
+
+  for (guint i = 0; i < 50 && g_atomic_int_get(&seen.others) == 0; i++) {
+    gem_cpu_pool_run(pool, see_thread, &seen, 4);
+  }
+  g_assert_cmpint(seen.others, >, 0);
+  gem_cpu_pool_free(pool);
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/cpu-pool/parts", test_parts);
+  g_test_add_func("/cpu-pool/quick-calls", test_quick_calls);
+  g_test_add_func("/cpu-pool/sleep", test_sleep);
+  g_test_add_func("/cpu-pool/late", test_late);
+  g_test_add_func("/cpu-pool/shares", test_shares);
+  return g_test_run();
+}
