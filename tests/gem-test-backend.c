@@ -67,7 +67,10 @@ gem_test_backend_open(void)
   self->functions.attend = attend;
 
   GemPluginError error = {""};
-  self->backend = (GemBackend){.functions = &self->functions, .state = real->open(&(GemBackendOptions){.struct_size = sizeof(GemBackendOptions), .threads = 2}, &error)};
+  self->backend =
+      (GemBackend){.functions = &self->functions,
+                   .state = real->open(
+                       &(GemBackendOptions){.struct_size = sizeof(GemBackendOptions), .threads = 2}, &error)};
   g_assert_cmpstr(error.message, ==, "");
   g_assert_nonnull(self->backend.state);
   return self;
