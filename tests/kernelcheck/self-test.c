@@ -1,0 +1,218 @@
+/* Whether kernelcheck finds what it is for: each kernel here is the reference's with one thing wrong. TAP. */
+#include <fenv.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/kernelcheck/kernels.h"
+
+/* ---- one thing wrong ---- */
+
+/* Does nothing at all: for every kernel of the list. */
+#define NOTHING(result, name, parameters)                                                                    \
+  static result nothing_##name parameters                                                                    \
+  {                                                                                                          \
+  }
+GEM_KERNEL_LIST(NOTHING)
+#undef NOTHING
+
+static void
+pack_beyond(GemType type, size_t rows, size_t cols, const uint8_t *stored, uint8_t *panels)
+{
+  gem_kernels_reference()->pack(type, rows, cols, stored, panels);
+  panels[gem_packed_bytes(type, rows, cols)] = 1;
+}
+
+static void
+pack_before(GemType type, size_t rows, size_t cols, const uint8_t *stored, uint8_t *panels)
+{
+  gem_kernels_reference()->pack(type, rows, cols, stored, panels);
+  panels[-1] = 1;
+}
+
+/* Stays within the page, where no guard is. */
+static void
+quantize_padding(const GemInputs *inputs, size_t first, size_t end)
+{
+  gem_kernels_reference()->quantize(inputs, first, end);
+  inputs->levels[inputs->n * inputs->cols] = 0;
+}
+
+static void
+quantize_all(const GemInputs *inputs, size_t first, size_t end)
+{
+  gem_kernels_reference()->quantize(inputs, 0, inputs->n);
+}
+
+static void
+linear_all_panels(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
+{
+  gem_kernels_reference()->linear(weights, 0, gem_packed_panels(weights->rows), inputs, y);
+}
+
+/* One bit of one value. */
+static void
+linear_rounded(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
+{
+  gem_kernels_reference()->linear(weights, first, end, inputs, y);
+  if (weights->cols > 1000) {
+    y[first * GEM_PANEL_ROWS] = nextafterf(y[first * GEM_PANEL_ROWS], INFINITY);
+  }
+}
+
+static void
+linear_reads_ahead(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
+{
+  gem_kernels_reference()->linear(weights, first, end, inputs, y);
+  volatile uint8_t ahead = weights->data[gem_packed_bytes(weights->type, weights->rows, weights->cols)];
+  (void)ahead;
+}
+
+static void
+rms_norm_of_many(const float *x, const float *weight, size_t n, size_t d, float epsilon, float *y)
+{
+  gem_kernels_reference()->rms_norm(x, weight, n, d, n > 1 ? nextafterf(epsilon, 1.0f) : epsilon, y);
+}
+
+static void
+rope_in_single(
+    float *x, const uint32_t *positions, size_t n, size_t heads, size_t head_dim, size_t rope_dim, float base)
+{
+  for (size_t i = 0; i < n * heads * head_dim; i += head_dim) {
+    size_t row = i / head_dim / heads;
+    for (size_t j = 0; j < rope_dim; j += 2) {
+      float angle = (float)positions[row] * powf(base, -(float)j / (float)rope_dim);
+      float first = x[i + j], second = x[i + j + 1];
+      x[i + j] = first * cosf(angle) - second * sinf(angle);
+      x[i + j + 1] = first * sinf(angle) + second * cosf(angle);
+    }
+  }
+}
+
+static void
+softmax_reads_ahead(float *x, size_t n)
+{
+  volatile float ahead = x[n];
+  (void)ahead;
+  gem_kernels_reference()->softmax(x, n);
+}
+
+static void
+softmax_keeps_rounding(float *x, size_t n)
+{
+  gem_kernels_reference()->softmax(x, n);
+  fesetround(FE_UPWARD);
+}
+
+static void
+softmax_traps(float *x, size_t n)
+{
+  raise(SIGILL);
+}
+
+static void
+swiglu_not_in_place(const float *gate, const float *up, size_t count, float *out)
+{
+  memset(out, 0, count * sizeof *out);
+  gem_kernels_reference()->swiglu(gate, up, count, out);
+}
+
+static void
+gelu_by_sigmoid(float *x, size_t count)
+{
+  for (size_t i = 0; i < count; i++) {
+    x[i] /= 1.0f + expf(-1.702f * x[i]);
+  }
+}
+
+static void
+scar_assign_last(const float *u, size_t n, size_t d, const float *centroids, size_t k, uint8_t *cluster)
+{
+  gem_kernels_reference()->scar_assign(u, n, d, centroids, k, cluster);
+  for (size_t i = 0; i < n; i++) {
+    for (size_t j = cluster[i] + 1u; j < k; j++) {
+      if (memcmp(centroids + j * d, centroids + cluster[i] * d, d * sizeof *centroids) == 0) {
+        cluster[i] = (uint8_t)j;
+      }
+    }
+  }
+}
+
+static void
+attend_all_but_one(const float *q,
+                   size_t heads,
+                   size_t kv_heads,
+                   size_t head_dim,
+                   const GemKvRows *keys,
+                   const GemKvRows *values,
+                   const uint32_t *visible,
+                   size_t count,
+                   float *scores,
+                   float *out)
+{
+  gem_kernels_reference()->attend(q, heads, kv_heads, head_dim, keys, values, visible,
+                                  count > 1 ? count - 1 : count, scores, out);
+}
+
+/* ---- whether it is found ---- */
+
+static size_t tested, missed;
+
+static const Kernel *
+kernel_of(const char *name)
+{
+  for (size_t i = 0; i < kernelcheck_count; i++) {
+    if (strcmp(kernelcheck_kernels[i].name, name) == 0) {
+      return &kernelcheck_kernels[i];
+    }
+  }
+  abort();
+}
+
+static void
+expect(bool is_broken, const char *kernel, const char *what, GemKernels kernels)
+{
+  kernels.name = what;
+  bool passed = check_run(kernel_of(kernel)->check, kernel, &kernels, 1);
+  bool is_right = passed != is_broken;
+  fesetround(FE_TONEAREST);
+  printf("%s %zu - %s: %s\n", is_right ? "ok" : "not ok", ++tested, kernel, what);
+  missed += !is_right;
+}
+
+/* The reference with another function for one kernel. */
+#define BROKEN(kernel, function, what)                                                                       \
+  do {                                                                                                       \
+    GemKernels kernels = *gem_kernels_reference();                                                           \
+    kernels.kernel = function;                                                                               \
+    expect(true, #kernel, what, kernels);                                                                    \
+  } while (0)
+
+int
+main(void)
+{
+#define BROKEN_NOTHING(result, name, parameters) BROKEN(name, nothing_##name, "does nothing");
+  GEM_KERNEL_LIST(BROKEN_NOTHING)
+#undef BROKEN_NOTHING
+  BROKEN(pack, pack_beyond, "writes a byte beyond");
+  BROKEN(pack, pack_before, "writes a byte before");
+  BROKEN(quantize, quantize_padding, "writes a byte of the padding");
+  BROKEN(quantize, quantize_all, "writes inputs that it was not asked for");
+  BROKEN(linear, linear_all_panels, "writes panels that it was not asked for");
+  BROKEN(linear, linear_rounded, "rounds a value another way");
+  BROKEN(linear, linear_reads_ahead, "reads a byte beyond");
+  BROKEN(rms_norm, rms_norm_of_many, "treats rows together otherwise than alone");
+  BROKEN(rope, rope_in_single, "has angles of single precision");
+  BROKEN(softmax, softmax_reads_ahead, "reads a value beyond");
+  BROKEN(softmax, softmax_keeps_rounding, "leaves another rounding mode");
+  BROKEN(softmax, softmax_traps, "has an instruction that this machine lacks");
+  BROKEN(swiglu, swiglu_not_in_place, "destroys its input");
+  BROKEN(gelu, gelu_by_sigmoid, "is another curve");
+  BROKEN(scar_assign, scar_assign_last, "gives ties to the last");
+  BROKEN(attend, attend_all_but_one, "leaves out a row");
+  expect(false, "linear", "nothing is wrong", *gem_kernels_reference());
+  printf("1..%zu\n", tested);
+  return missed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
