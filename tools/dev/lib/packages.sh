@@ -1,5 +1,5 @@
 # What the verbs need from the system, as a table: a check, Debian's package, and what it is for.
-# A check is "command NAME", "module PKG-CONFIG-MODULE" or "header FILE".
+# A check is "command NAME", "module PKG-CONFIG-MODULE", "header FILE" or "file PATH".
 
 gem_needs_build='
 command gcc          gcc               the C compiler
@@ -35,6 +35,11 @@ header sanitizer/asan_interface.h libgcc-12-dev  run-time of the sanitizers
 gem_needs_data='
 command xz           xz-utils          unpacks texts
 '
+gem_needs_kernels_arm64='
+command aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu the compiler for aarch64
+file    /usr/aarch64-linux-gnu/include/stdio.h libc6-dev-arm64-cross headers of the C library for aarch64
+command qemu-aarch64 qemu-user         runs programs of aarch64
+'
 gem_needs_arm64='
 command mmdebstrap   mmdebstrap        makes the arm64 build root
 '
@@ -42,6 +47,7 @@ command mmdebstrap   mmdebstrap        makes the arm64 build root
 need_is_met() {
   case $1 in
     command) command -v "$2" >/dev/null ;;
+    file) [ -e "$2" ] ;;
     module) command -v pkg-config >/dev/null && pkg-config --exists "$2" ;;
     header) [ -e "/usr/include/$2" ] || compgen -G "/usr/include/*/$2" >/dev/null ||
       compgen -G "/usr/lib/gcc/*/*/include/$2" >/dev/null ;;
