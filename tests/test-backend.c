@@ -45,8 +45,36 @@ test_probe(void)
   g_assert_cmpint(backend->functions.probe(&report), ==, GEM_PROBE_SUPPORTED);
   g_assert_cmpint(report.score, ==, 10);
   g_assert_true(g_str_has_suffix(report.device, " CPU"));
-  g_assert_cmpstr(report.kernels, ==, gem_kernels_best()->name);
+  const char *told = g_getenv("GEM_CPU_KERNELS");
+  g_assert_cmpstr(report.kernels, ==, told ? told : gem_kernels_best()->name);
   g_assert_cmpstr(report.reason, ==, "");
+}
+
+/* Any instruction set of this machine can be told by name, and nothing else. */
+static void
+test_kernels_by_name(void)
+{
+  g_autoptr(GemTestBackend) backend = gem_test_backend_open();
+  const GemBackendOptions options = {.threads = 1};
+  GemPluginError error = {""};
+  g_autofree char *before = g_strdup(g_getenv("GEM_CPU_KERNELS"));
+  for (size_t i = 0; i < gem_kernels_count(); i++) {
+    GemProbeReport report = {0};
+    g_setenv("GEM_CPU_KERNELS", gem_kernels_nth(i)->name, TRUE);
+    g_assert_cmpint(backend->functions.probe(&report), ==, GEM_PROBE_SUPPORTED);
+    g_assert_cmpstr(report.kernels, ==, gem_kernels_nth(i)->name);
+  }
+  GemProbeReport report = {0};
+  g_setenv("GEM_CPU_KERNELS", "abacus", TRUE);
+  g_assert_cmpint(backend->functions.probe(&report), ==, GEM_PROBE_UNSUPPORTED);
+  g_assert_nonnull(strstr(report.reason, "GEM_CPU_KERNELS"));
+  g_assert_null(backend->functions.open(&options, &error));
+  g_assert_nonnull(strstr(error.message, "GEM_CPU_KERNELS"));
+  if (before != NULL) {
+    g_setenv("GEM_CPU_KERNELS", before, TRUE);
+  } else {
+    g_unsetenv("GEM_CPU_KERNELS");
+  }
 }
 
 static void
@@ -245,6 +273,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/backend/probe", test_probe);
+  g_test_add_func("/backend/kernels-by-name", test_kernels_by_name);
   g_test_add_func("/backend/matrix-row", test_matrix_row);
   g_test_add_func("/backend/linear", test_linear);
   g_test_add_func("/backend/feed-forward", test_feed_forward);
