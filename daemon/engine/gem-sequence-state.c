@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#define FEW_PROBABILITIES 64
+
 GemSequenceState *
 gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set)
 {
@@ -99,13 +101,15 @@ gem_sequence_state_append(GemRuntime *runtime,
                           GError **error)
 {
   guint domains = runtime->router != NULL ? runtime->shape->n_domains : 0;
-  g_autofree float *scratch = NULL;
+  float few[FEW_PROBABILITIES];
+  g_autofree float *many = NULL;
   gboolean asked = domains > 0 && !routing->forced;
 
   g_assert(self->tokens->len + n <= runtime->context);
   if (probabilities == NULL && asked) {
-    scratch = g_new(float, (gsize)n *domains);
-    probabilities = scratch;
+    /* Those of one token, as each step of an answer appends it, need no memory of their own. */
+    many = (gsize)n * domains > FEW_PROBABILITIES ? g_new(float, (gsize)n *domains) : NULL;
+    probabilities = many != NULL ? many : few;
   }
   if (asked && !ask_router(runtime, self, tokens, n, routing->causal, probabilities, error)) {
     return FALSE;

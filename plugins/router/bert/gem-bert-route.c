@@ -175,6 +175,31 @@ classify_block(const Turn *turn, size_t first, float *probabilities)
   }
 }
 
+static void
+run_turn(const Turn *turn, float *probabilities)
+{
+  for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
+    embed_block(turn, first);
+  }
+  for (uint32_t layer = 0; layer < turn->router->n_layers; layer++) {
+    run_layer(turn, layer);
+  }
+  for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
+    classify_block(turn, first, probabilities);
+  }
+}
+
+static bool
+tokens_are_known(const GemRouter *self, const uint32_t *tokens, size_t n)
+{
+  for (size_t i = 0; i < n; i++) {
+    if (tokens[i] >= self->vocabulary) {
+      return false;
+    }
+  }
+  return true;
+}
+
 int
 gem_bert_route(GemRouter *self,
                GemRouterState *state,
@@ -183,47 +208,34 @@ gem_bert_route(GemRouter *self,
                bool causal,
                float *probabilities)
 {
-  for (size_t i = 0; i < n; i++) {
-    if (tokens[i] >= self->vocabulary) {
-      return -2;
-    }
+  if (!tokens_are_known(self, tokens, n)) {
+    return -2;
   }
   if (n == 0) {
     return 0;
   }
 
+  /* A single token, as it comes with each step of an answer, needs no memory of its own. */
   size_t values = n * self->width;
-  float *x = malloc(2 * values * sizeof *x);
-  if (x == NULL) {
-    return -1;
+  float *x = n <= GEM_BERT_BLOCK ? self->scratch.turn : malloc(2 * values * sizeof *x);
+  bool ready = x != NULL && gem_bert_state_reserve(state, n);
+  if (ready) {
+    Turn turn = {.router = self,
+                 .state = state,
+                 .tokens = tokens,
+                 .n = n,
+                 .causal = causal,
+                 .x = x,
+                 .queries = x + values};
+    run_turn(&turn, probabilities);
+    /* They tell of a caller's text. */
+    explicit_bzero(x, 2 * values * sizeof *x);
+    state->rows += n;
+    state->next += (uint32_t)n;
+    gem_bert_state_trim(state);
   }
-  if (!gem_bert_state_reserve(state, n)) {
+  if (x != self->scratch.turn) {
     free(x);
-    return -1;
   }
-
-  Turn turn = {.router = self,
-               .state = state,
-               .tokens = tokens,
-               .n = n,
-               .causal = causal,
-               .x = x,
-               .queries = x + values};
-  for (size_t first = 0; first < n; first += GEM_BERT_BLOCK) {
-    embed_block(&turn, first);
-  }
-  for (uint32_t layer = 0; layer < self->n_layers; layer++) {
-    run_layer(&turn, layer);
-  }
-  for (size_t first = 0; first < n; first += GEM_BERT_BLOCK) {
-    classify_block(&turn, first, probabilities);
-  }
-  /* They tell of a caller's text. */
-  explicit_bzero(x, 2 * values * sizeof *x);
-  free(x);
-
-  state->rows += n;
-  state->next += (uint32_t)n;
-  gem_bert_state_trim(state);
-  return 0;
+  return ready ? 0 : -1;
 }

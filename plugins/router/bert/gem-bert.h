@@ -27,6 +27,7 @@ typedef struct {
 typedef struct {
   float *normed;       /* [GEM_BERT_BLOCK][D]: u, and the projections that are added to x */
   float *attended;     /* [GEM_BERT_BLOCK][D] */
+  float *turn;         /* [2][GEM_BERT_BLOCK][D]: x and queries of a turn that is no longer */
   float *hidden;       /* [GEM_BERT_BLOCK][max(F, E)]: the feed-forward's, and the embedding's */
   uint32_t *positions; /* [GEM_BERT_BLOCK] */
 } GemBertScratch;
