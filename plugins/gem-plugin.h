@@ -226,6 +226,16 @@ typedef struct GemRouter GemRouter;
 typedef struct GemRouterState
     GemRouterState; /* what it remembers of one sequence: keys and values inside its window */
 
+/* One turn of n tokens, which may be none, after what `state` remembers. `causal` false: within the turn
+ * token i sees j when |i - j| < window; true: only j <= i. Earlier turns are seen when i - j < window. */
+typedef struct {
+  GemRouterState *state;
+  const uint32_t *tokens; /* [n] */
+  size_t n;
+  bool causal;
+  float *probabilities; /* [n][domains], filled: each row sums to 1 */
+} GemRouterTurn;
+
 typedef struct GemRouterFunctions {
   /* `source` is router.gguf. `backend` stays valid until close. */
   GemRouter *(*open)(const GemTensorSource *source,
@@ -241,17 +251,11 @@ typedef struct GemRouterFunctions {
   void (*state_free)(GemRouter *self, GemRouterState *state);
   size_t (*state_bytes)(const GemRouter *self);
 
-  /* One turn of n tokens after what `state` remembers: probabilities[n][domains], each row summing to 1 (the
-   * paper's Dynamic Token Router: softmax(W_r e_i)). `causal` false: within the turn token i sees j when |i -
-   * j| < window; true: only j <= i. Earlier turns are seen when i - j < window. The turn joins the state. A
-   * turn of any length is taken; negative: out of memory, or a token outside the vocabulary; the state is as
-   * it was then. */
-  int (*route)(GemRouter *self,
-               GemRouterState *state,
-               const uint32_t *tokens,
-               size_t n,
-               bool causal,
-               float *probabilities);
+  /* Turns of different states, each weight read once for all of them: the paper's Dynamic Token Router,
+   * softmax(W_r e_i) for every token i. Each turn joins its state, and its result does not depend on the
+   * others. A turn of any length is taken. Negative: out of memory, or a token outside the vocabulary; all
+   * states are as they were then. */
+  int (*route)(GemRouter *self, const GemRouterTurn *turns, size_t count);
 } GemRouterFunctions;
 
 /* ---- attention: which keys a token sees ---- */

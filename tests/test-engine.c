@@ -167,7 +167,7 @@ test_long_prefill(void)
 {
   g_autoptr(GemTestEngine) test = gem_test_engine_new();
   g_autofree char *prompt = g_strnfill(180, 'x');
-  GemGenerateOptions options = {.max_tokens = 60};
+  GemGenerateOptions options = {.max_tokens = 200};
   GemGenerateOptions brief = {.max_tokens = 1};
   g_autoptr(GemSequence) streaming = NULL;
   g_autoptr(GemSequence) prefilling = NULL;

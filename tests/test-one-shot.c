@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "daemon/engine/gem-sequence-state.h"
+#include "daemon/engine/gem-append.h"
 #include "tests/gem-test-engine.h"
 #include "tests/reference-forward.h"
 

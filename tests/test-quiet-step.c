@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "daemon/engine/gem-sampler.h"
+#include "daemon/engine/gem-append.h"
 #include "daemon/engine/gem-step.h"
 #include "tests/gem-test-engine.h"
 #include "tests/gem-test-quiet.h"

@@ -240,6 +240,20 @@ sequence_new(GRand *random, const size_t *turns)
   return sequence;
 }
 
+static int
+route_one(const Scene *scene,
+          GemRouterState *state,
+          const guint32 *tokens,
+          size_t n,
+          gboolean causal,
+          float *probabilities)
+{
+  const GemRouterTurn turn = {
+      .state = state, .tokens = tokens, .n = n, .causal = causal, .probabilities = probabilities};
+
+  return scene->functions->route(scene->router, &turn, 1);
+}
+
 /* Routes turn by turn; [count][DOMAINS], free with g_free. */
 static float *
 route_turns(const Scene *scene, GemRouterState *state, const Sequence *sequence, gboolean causal)
@@ -247,9 +261,8 @@ route_turns(const Scene *scene, GemRouterState *state, const Sequence *sequence,
   float *probabilities = g_new(float, sequence->count *DOMAINS);
   for (size_t first = 0; first < sequence->count; first = sequence->turn_end[first]) {
     size_t n = sequence->turn_end[first] - first;
-    g_assert_cmpint(scene->functions->route(scene->router, state, sequence->tokens + first, n, causal,
-                                            probabilities + first * DOMAINS),
-                    ==, 0);
+    g_assert_cmpint(
+        route_one(scene, state, sequence->tokens + first, n, causal, probabilities + first * DOMAINS), ==, 0);
   }
   return probabilities;
 }
@@ -367,6 +380,43 @@ test_copy(Scene *scene, gconstpointer embedding)
   scene->functions->state_free(scene->router, elsewhere);
 }
 
+/* Turns of several states in one call, each with its own length and sight: the bits of each alone. */
+static void
+test_together(Scene *scene, gconstpointer embedding)
+{
+  static const size_t lengths[][2] = {{1, 0}, {70, 0}, {1, 0}, {9, 0}, {130, 0}};
+  enum { N = G_N_ELEMENTS(lengths) };
+  static const size_t beginning[] = {50, 0};
+  GemRouterTurn turns[N];
+  float *alone[N];
+  Sequence sequences[N];
+
+  for (size_t i = 0; i < N; i++) {
+    g_auto(Sequence) before = sequence_new(scene->source->random, beginning);
+    GemRouterState *state = scene->functions->state_new(scene->router);
+    g_autofree float *ignored = route_turns(scene, state, &before, FALSE);
+    sequences[i] = sequence_new(scene->source->random, lengths[i]);
+    turns[i] = (GemRouterTurn){
+        .state = scene->functions->state_copy(scene->router, state),
+        .tokens = sequences[i].tokens,
+        .n = sequences[i].count,
+        .causal = i % 2 == 0,
+        .probabilities = g_new(float, sequences[i].count *DOMAINS),
+    };
+    alone[i] = route_turns(scene, state, &sequences[i], i % 2 == 0);
+    scene->functions->state_free(scene->router, state);
+  }
+  g_assert_cmpint(scene->functions->route(scene->router, turns, N), ==, 0);
+  for (size_t i = 0; i < N; i++) {
+    g_assert_cmpmem(turns[i].probabilities, turns[i].n * DOMAINS * sizeof(float), alone[i],
+                    turns[i].n * DOMAINS * sizeof(float));
+    scene->functions->state_free(scene->router, turns[i].state);
+    g_free(turns[i].probabilities);
+    g_free(alone[i]);
+    sequence_clear(&sequences[i]);
+  }
+}
+
 static void
 test_sizes(Scene *scene, gconstpointer embedding)
 {
@@ -374,10 +424,10 @@ test_sizes(Scene *scene, gconstpointer embedding)
   g_assert_cmpuint(scene->functions->state_bytes(scene->router), >=,
                    LAYERS * 2 * (WINDOW - 1) * WIDTH * sizeof(float));
   GemRouterState *state = scene->functions->state_new(scene->router);
-  g_assert_cmpint(scene->functions->route(scene->router, state, NULL, 0, FALSE, NULL), ==, 0);
+  g_assert_cmpint(route_one(scene, state, NULL, 0, FALSE, NULL), ==, 0);
   const guint32 outside[] = {1, VOCABULARY};
   float probabilities[2 * DOMAINS];
-  g_assert_cmpint(scene->functions->route(scene->router, state, outside, 2, FALSE, probabilities), <, 0);
+  g_assert_cmpint(route_one(scene, state, outside, 2, FALSE, probabilities), <, 0);
   scene->functions->state_free(scene->router, state);
 }
 
@@ -458,6 +508,7 @@ main(int argc, char **argv)
   ADD("/router/token-by-token", WIDTH, test_token_by_token);
   ADD("/router/later-turns", WIDTH, test_later_turns);
   ADD("/router/copy", WIDTH, test_copy);
+  ADD("/router/together", WIDTH, test_together);
   ADD("/router/sizes", WIDTH, test_sizes);
 #undef ADD
   g_test_add_func("/router/bad-metadata", test_bad_metadata);

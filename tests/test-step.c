@@ -2,6 +2,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "daemon/engine/gem-append.h"
 #include "daemon/engine/gem-step.h"
 #include "tests/gem-test-engine.h"
 #include "tests/gem-test-reference.h"
@@ -230,7 +231,8 @@ test_router(void)
   g_assert_true(gem_sequence_state_append(scene->runtime, sequence, tokens, N, &routing, NULL, NULL));
 
   state = scene->runtime->router_functions->state_new(scene->runtime->router);
-  scene->runtime->router_functions->route(scene->runtime->router, state, tokens, N, FALSE, probabilities);
+  GemRouterTurn turn = {.state = state, .tokens = tokens, .n = N, .probabilities = probabilities};
+  scene->runtime->router_functions->route(scene->runtime->router, &turn, 1);
   scene->runtime->router_functions->state_free(scene->runtime->router, state);
   for (guint i = 0; i < N; i++) {
     const float *p = probabilities + (gsize)3 * i;

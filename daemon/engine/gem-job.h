@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "daemon/engine/gem-sequence-state.h"
+#include "daemon/engine/gem-append.h"
 
 typedef struct GemJob GemJob;
 
@@ -14,8 +14,11 @@ typedef struct {
   gboolean (*prepare)(GemJob *job, GError **error);
   /* The output of a row at or after outputs_from. */
   void (*output)(GemJob *job, guint position, const float *values);
-  /* All tokens of the sequence are run: appends more, or sets `done`. */
+  /* All tokens of the sequence are run: appends more, sets `has_next`, or sets `done`. */
   gboolean (*advance)(GemJob *job, GError **error);
+  /* The `next` token was appended, together with those of other jobs; probabilities [domains] of its route.
+   * NULL for jobs that never set `has_next`. */
+  void (*appended)(GemJob *job, const float *probabilities);
   /* Tells the main loop and frees the job. `error` (taken; NULL when done) ends it before its time. */
   void (*end)(GemJob *job, GError *error);
 } GemJobClass;
@@ -37,6 +40,9 @@ struct GemJob {
   gboolean hidden;
   gboolean prepared;
   gboolean done;
+  gboolean has_next; /* `next` waits to be appended, routed as `next_routing` says */
+  guint32 next;
+  GemRouting next_routing;
 };
 
 gboolean

@@ -7,10 +7,11 @@ struct GemScheduler {
   GemRuntime *runtime;
   GemStep *step;
   guint prefill_block;
-  GPtrArray *jobs;   /* of GemJob, in the order in which they came; not owned by the array */
-  guint next;        /* index of the job whose prefill has the first turn */
-  GArray *spans;     /* of GemStepSpan: the rows of the step */
-  GPtrArray *active; /* the job of each span */
+  GPtrArray *jobs;      /* of GemJob, in the order in which they came; not owned by the array */
+  guint next;           /* index of the job whose prefill has the first turn */
+  GArray *spans;        /* of GemStepSpan: the rows of the step */
+  GPtrArray *active;    /* the job of each span */
+  float *probabilities; /* [GEM_APPEND_MOST][domains] of the tokens that are appended together */
 };
 
 gboolean
@@ -37,6 +38,7 @@ gem_scheduler_new(GemRuntime *runtime, guint prefill_block, GemBeat *beat)
   self->jobs = g_ptr_array_new();
   self->spans = g_array_new(FALSE, FALSE, sizeof(GemStepSpan));
   self->active = g_ptr_array_new();
+  self->probabilities = g_new(float, (gsize)GEM_APPEND_MOST *MAX(1, runtime->shape->n_domains));
   return self;
 }
 
@@ -51,6 +53,7 @@ gem_scheduler_free(GemScheduler *self)
   g_ptr_array_unref(self->jobs);
   g_array_unref(self->spans);
   g_ptr_array_unref(self->active);
+  g_free(self->probabilities);
   g_free(self);
 }
 
@@ -88,21 +91,75 @@ end_cancelled(GemScheduler *self)
   }
 }
 
-/* Lets a job whose tokens are all run go on until it has more of them, or ends it. */
-static void
-settle(GemScheduler *self, GemJob *job)
+/* Lets a job whose tokens are all run go on until it has more of them, or is done. FALSE: it has ended. */
+static gboolean
+advance(GemScheduler *self, GemJob *job)
 {
   GError *error = NULL;
 
-  while (!job->done && gem_sequence_state_pending(job->sequence) == 0) {
+  while (!job->done && !job->has_next && gem_sequence_state_pending(job->sequence) == 0) {
     if (!job->class->advance(job, &error)) {
       end_job(self, job, error);
-      return;
+      return FALSE;
     }
   }
-  if (job->done) {
-    end_job(self, job, NULL);
+  return TRUE;
+}
+
+/* Appends the tokens that wait in jobs [n], of which none is NULL: one pass of the router for all. */
+static void
+append_next(GemScheduler *self, GemJob *const *jobs, guint n)
+{
+  g_autoptr(GError) error = NULL;
+  GemAppend appends[GEM_APPEND_MOST];
+  guint domains = self->runtime->shape->n_domains;
+  gboolean appended;
+
+  for (guint i = 0; i < n; i++) {
+    appends[i] = (GemAppend){
+        .sequence = jobs[i]->sequence,
+        .tokens = &jobs[i]->next,
+        .n = 1,
+        .routing = jobs[i]->next_routing,
+        .probabilities = self->probabilities + (gsize)i * domains,
+    };
+    jobs[i]->has_next = FALSE;
   }
+  appended = n == 0 || gem_append_all(self->runtime, appends, n, &error);
+  for (guint i = 0; i < n; i++) {
+    if (!appended) {
+      end_job(self, jobs[i], g_error_copy(error));
+      continue;
+    }
+    jobs[i]->class->appended(jobs[i], appends[i].probabilities);
+    if (jobs[i]->done) {
+      end_job(self, jobs[i], NULL);
+    }
+  }
+}
+
+/* Lets jobs [n] go on whose tokens are all run. */
+static void
+settle(GemScheduler *self, GemJob *const *jobs, guint n)
+{
+  GemJob *waiting[GEM_APPEND_MOST];
+  guint n_waiting = 0;
+
+  for (guint i = 0; i < n; i++) {
+    if (!advance(self, jobs[i])) {
+      continue;
+    }
+    if (jobs[i]->has_next) {
+      waiting[n_waiting++] = jobs[i];
+    } else if (jobs[i]->done) {
+      end_job(self, jobs[i], NULL);
+    }
+    if (n_waiting == GEM_APPEND_MOST) {
+      append_next(self, waiting, n_waiting);
+      n_waiting = 0;
+    }
+  }
+  append_next(self, waiting, n_waiting);
 }
 
 /* Prepares the first job that may run and is not prepared; the router's pass over a long turn takes as long
@@ -122,7 +179,7 @@ prepare_one(GemScheduler *self)
     }
     job->prepared = TRUE;
     if (job->class->prepare(job, &error)) {
-      settle(self, job);
+      settle(self, &job, 1);
     } else {
       end_job(self, job, error);
     }
@@ -199,12 +256,12 @@ gem_scheduler_turn(GemScheduler *self)
     return prepared;
   }
   ran = gem_step_run(self->step, (const GemStepSpan *)(gpointer)self->spans->data, self->spans->len, &error);
+  if (ran) {
+    settle(self, (GemJob *const *)self->active->pdata, self->active->len);
+    return TRUE;
+  }
   for (guint i = 0; i < self->active->len; i++) {
-    if (ran) {
-      settle(self, self->active->pdata[i]);
-    } else {
-      end_job(self, self->active->pdata[i], g_error_copy(error));
-    }
+    end_job(self, self->active->pdata[i], g_error_copy(error));
   }
   return TRUE;
 }

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#define FEW_PROBABILITIES 64
-
 GemSequenceState *
 gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set)
 {
@@ -49,84 +47,6 @@ gem_sequence_state_free(GemRuntime *runtime, GemSequenceState *self)
   g_array_unref(self->tokens);
   g_byte_array_unref(self->routes);
   g_free(self);
-}
-
-guint8
-gem_route_choose(const float *probabilities, guint n, float threshold)
-{
-  guint best = 0;
-
-  for (guint i = 1; i < n; i++) {
-    if (probabilities[i] > probabilities[best]) {
-      best = i;
-    }
-  }
-  return n > 0 && probabilities[best] > threshold ? (guint8)best : GEM_ROUTE_GENERAL;
-}
-
-/* probabilities [n][domains] of the turn; the router's memory moves on. */
-static gboolean
-ask_router(GemRuntime *runtime,
-           GemSequenceState *self,
-           const guint32 *tokens,
-           guint n,
-           gboolean causal,
-           float *probabilities,
-           GError **error)
-{
-  const GemRouterFunctions *functions = runtime->router_functions;
-
-  if (self->router_state == NULL) {
-    self->router_state = functions->state_new(runtime->router);
-    if (self->router_state == NULL) {
-      g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
-      return FALSE;
-    }
-    runtime->sequence_bytes += functions->state_bytes(runtime->router);
-  }
-  if (functions->route(runtime->router, self->router_state, tokens, n, causal, probabilities) < 0) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "the router ran out of memory on %u tokens", n);
-    return FALSE;
-  }
-  return TRUE;
-}
-
-gboolean
-gem_sequence_state_append(GemRuntime *runtime,
-                          GemSequenceState *self,
-                          const guint32 *tokens,
-                          guint n,
-                          const GemRouting *routing,
-                          float *probabilities,
-                          GError **error)
-{
-  guint domains = runtime->router != NULL ? runtime->shape->n_domains : 0;
-  float few[FEW_PROBABILITIES];
-  g_autofree float *many = NULL;
-  gboolean asked = domains > 0 && !routing->forced;
-
-  g_assert(self->tokens->len + n <= runtime->context);
-  if (probabilities == NULL && asked) {
-    /* Those of one token, as each step of an answer appends it, need no memory of their own. */
-    many = (gsize)n * domains > FEW_PROBABILITIES ? g_new(float, (gsize)n *domains) : NULL;
-    probabilities = many != NULL ? many : few;
-  }
-  if (asked && !ask_router(runtime, self, tokens, n, routing->causal, probabilities, error)) {
-    return FALSE;
-  }
-  if (!asked && probabilities != NULL) {
-    memset(probabilities, 0, (gsize)n * runtime->shape->n_domains * sizeof(float));
-  }
-  for (guint i = 0; i < n; i++) {
-    guint8 route = routing->forced ? routing->route : GEM_ROUTE_GENERAL;
-
-    if (asked) {
-      route = gem_route_choose(probabilities + (gsize)i * domains, domains, runtime->threshold);
-    }
-    g_byte_array_append(self->routes, &route, 1);
-  }
-  g_array_append_vals(self->tokens, tokens, n);
-  return TRUE;
 }
 
 gboolean

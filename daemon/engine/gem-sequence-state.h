@@ -28,29 +28,6 @@ gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set);
 void
 gem_sequence_state_free(GemRuntime *runtime, GemSequenceState *self);
 
-/* The rule of the router (arXiv 2503.22698, Dynamic Token Router): argmax of probabilities [n] when it is
- * over the threshold, else general. */
-guint8
-gem_route_choose(const float *probabilities, guint n, float threshold);
-
-/* How a turn is routed. */
-typedef struct {
-  gboolean forced;
-  guint8 route; /* when forced */
-  gboolean causal;
-} GemRouting;
-
-/* Appends one turn of n tokens: routed once, here. `probabilities` [n][domains] may be NULL; zeros, and the
- * router is not asked, when the route is forced. FAILED when the router fails (nothing is appended). */
-gboolean
-gem_sequence_state_append(GemRuntime *runtime,
-                          GemSequenceState *self,
-                          const guint32 *tokens,
-                          guint n,
-                          const GemRouting *routing,
-                          float *probabilities,
-                          GError **error);
-
 /* Room in the cache for the first `rows` tokens. */
 gboolean
 gem_sequence_state_reserve(GemRuntime *runtime, GemSequenceState *self, guint rows, GError **error);

@@ -27,6 +27,9 @@ typedef struct {
   guint rows_before[GEM_MAX_DOMAINS + 1];
   guint32 drawn;
   gboolean has_drawn; /* FALSE: no logit was finite */
+  gsize drawn_bytes;  /* that the drawn token adds to the answer */
+  gboolean stopped;   /* it completes a stop string */
+  GString *shown;     /* what may be shown of the answer and is not posted yet */
   gsize answer_bytes;
   guint generated, slides;
   gint64 started, prefilled; /* monotonic; 0: not yet */
@@ -148,29 +151,6 @@ turn_output(GemJob *job, guint position, const float *logits)
 
 /* ---- decode ---- */
 
-/* Appends the drawn token as a turn of its own; its route, when wanted, in ret_routed. */
-static gboolean
-append_drawn(Turn *turn, gsize length, GPtrArray **ret_routed, GError **error)
-{
-  GemRuntime *runtime = turn->job.runtime;
-  GemSequenceState *sequence = turn->job.sequence;
-  GemRouting routing = turn->plan.routing;
-  float probabilities[GEM_MAX_DOMAINS];
-
-  routing.causal = TRUE;
-  if (!gem_sequence_state_append(runtime, sequence, &turn->drawn, 1, &routing, probabilities, error)) {
-    return FALSE;
-  }
-  if (turn->places != NULL) {
-    *ret_routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
-    g_ptr_array_add(*ret_routed,
-                    gem_routed_token_new(runtime, turn->drawn, turn->answer_bytes, length,
-                                         sequence->routes->data[sequence->tokens->len - 1], probabilities));
-  }
-  turn->answer_bytes += length;
-  return TRUE;
-}
-
 /* The bytes that the drawn token adds to the answer. */
 static const char *
 bytes_of_drawn(Turn *turn, gsize *ret_length)
@@ -194,26 +174,6 @@ finish(Turn *turn, GemFinishReason reason)
   turn->job.done = TRUE;
 }
 
-/* Shows the drawn token and appends it; TRUE in ret_stopped when it completes a stop string. */
-static gboolean
-take_drawn(Turn *turn, gboolean *ret_stopped, GError **error)
-{
-  g_autoptr(GString) text = g_string_new(NULL);
-  GPtrArray *routed = NULL;
-  gsize length;
-  const char *bytes = bytes_of_drawn(turn, &length);
-
-  *ret_stopped = gem_text_stream_push(turn->plan.text, bytes, length, text);
-  if (!append_drawn(turn, length, &routed, error)) {
-    return FALSE;
-  }
-  turn->generated++;
-  if (text->len > 0 || routed != NULL) {
-    post_text(turn, text->len > 0 ? g_steal_pointer(&text) : NULL, routed);
-  }
-  return TRUE;
-}
-
 /* After a token: is this the end, and if not, is there room for the next one? */
 static void
 look_for_end(Turn *turn, gboolean stopped)
@@ -235,11 +195,11 @@ look_for_end(Turn *turn, gboolean stopped)
   }
 }
 
+/* Takes what was drawn: its bytes go through the text stream, the token waits to be appended. */
 static gboolean
 turn_advance(GemJob *job, GError **error)
 {
   Turn *turn = (Turn *)job;
-  gboolean stopped = FALSE;
 
   if (turn->prefilled == 0) {
     turn->prefilled = g_get_monotonic_time();
@@ -248,25 +208,57 @@ turn_advance(GemJob *job, GError **error)
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "the model gave no finite logits");
     return FALSE;
   }
-  if (turn->drawn == gem_tokenizer_eos(job->runtime->tokenizer)) {
-    GPtrArray *routed = NULL;
+  turn->drawn_bytes = 0;
+  turn->stopped = FALSE;
+  if (turn->drawn != gem_tokenizer_eos(job->runtime->tokenizer)) {
+    const char *bytes = bytes_of_drawn(turn, &turn->drawn_bytes);
 
-    if (!append_drawn(turn, 0, &routed, error)) {
-      return FALSE;
-    }
-    turn->generated++;
-    if (routed != NULL) {
-      post_text(turn, NULL, routed);
-    }
-    finish(turn, GEM_FINISH_END);
-    return TRUE;
+    turn->stopped = gem_text_stream_push(turn->plan.text, bytes, turn->drawn_bytes, turn->shown);
   }
-  if (!take_drawn(turn, &stopped, error)) {
-    return FALSE;
-  }
-  look_for_end(turn, stopped);
-  job->outputs_from = job->sequence->tokens->len - 1;
+  job->next = turn->drawn;
+  job->next_routing = turn->plan.routing;
+  job->next_routing.causal = TRUE;
+  job->has_next = TRUE;
   return TRUE;
+}
+
+/* Posts what the token that was appended adds to the answer. */
+static void
+show_drawn(Turn *turn, const float *probabilities)
+{
+  const GemSequenceState *sequence = turn->job.sequence;
+  GPtrArray *routed = NULL;
+
+  if (turn->places != NULL) {
+    routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
+    g_ptr_array_add(
+        routed, gem_routed_token_new(turn->job.runtime, turn->drawn, turn->answer_bytes, turn->drawn_bytes,
+                                     sequence->routes->data[sequence->tokens->len - 1], probabilities));
+  }
+  if (turn->shown->len > 0 || routed != NULL) {
+    GString *text = turn->shown->len > 0 ? turn->shown : NULL;
+
+    if (text != NULL) {
+      turn->shown = g_string_new(NULL);
+    }
+    post_text(turn, text, routed);
+  }
+}
+
+static void
+turn_appended(GemJob *job, const float *probabilities)
+{
+  Turn *turn = (Turn *)job;
+
+  show_drawn(turn, probabilities);
+  turn->answer_bytes += turn->drawn_bytes;
+  turn->generated++;
+  if (turn->drawn == gem_tokenizer_eos(job->runtime->tokenizer)) {
+    finish(turn, GEM_FINISH_END);
+    return;
+  }
+  look_for_end(turn, turn->stopped);
+  job->outputs_from = job->sequence->tokens->len - 1;
 }
 
 /* ---- end ---- */
@@ -335,6 +327,8 @@ turn_free(Turn *turn)
   gem_wipe_array(turn->plan.prompt);
   gem_sampler_free(turn->plan.sampler);
   gem_text_stream_free(turn->plan.text);
+  explicit_bzero(turn->shown->str, turn->shown->allocated_len);
+  g_string_free(turn->shown, TRUE);
   g_clear_pointer(&turn->places, g_array_unref);
   g_atomic_rc_box_release(turn->job.control);
   g_free(turn);
@@ -421,8 +415,11 @@ answer_has_space(GemEngine *engine, const GArray *prompt)
 void
 gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan)
 {
-  static const GemJobClass class = {
-      .prepare = turn_prepare, .output = turn_output, .advance = turn_advance, .end = turn_end};
+  static const GemJobClass class = {.prepare = turn_prepare,
+                                    .output = turn_output,
+                                    .advance = turn_advance,
+                                    .appended = turn_appended,
+                                    .end = turn_end};
   GemEngine *engine = generation->sequence->engine;
   Turn *turn = g_new0(Turn, 1);
 
@@ -431,6 +428,7 @@ gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan)
   turn->job.control = g_atomic_rc_box_acquire(generation->control);
   turn->generation = generation;
   turn->plan = *plan;
+  turn->shown = g_string_new(NULL);
   turn->strip_space = answer_has_space(engine, plan->prompt);
   if (generation->events.routed != NULL) {
     turn->places = find_places(engine, plan->prompt, prompt);

@@ -200,42 +200,50 @@ tokens_are_known(const GemRouter *self, const uint32_t *tokens, size_t n)
   return true;
 }
 
-int
-gem_bert_route(GemRouter *self,
-               GemRouterState *state,
-               const uint32_t *tokens,
-               size_t n,
-               bool causal,
-               float *probabilities)
+/* The state has room for it. */
+static int
+route_one(GemRouter *self, const GemRouterTurn *wanted)
 {
-  if (!tokens_are_known(self, tokens, n)) {
-    return -2;
-  }
-  if (n == 0) {
-    return 0;
-  }
-
   /* A single token, as it comes with each step of an answer, needs no memory of its own. */
-  size_t values = n * self->width;
-  float *x = n <= GEM_BERT_BLOCK ? self->scratch.turn : malloc(2 * values * sizeof *x);
-  bool ready = x != NULL && gem_bert_state_reserve(state, n);
-  if (ready) {
-    Turn turn = {.router = self,
-                 .state = state,
-                 .tokens = tokens,
-                 .n = n,
-                 .causal = causal,
-                 .x = x,
-                 .queries = x + values};
-    run_turn(&turn, probabilities);
-    /* They tell of a caller's text. */
-    explicit_bzero(x, 2 * values * sizeof *x);
-    state->rows += n;
-    state->next += (uint32_t)n;
-    gem_bert_state_trim(state);
+  size_t values = wanted->n * self->width;
+  float *x = wanted->n <= GEM_BERT_BLOCK ? self->scratch.turn : malloc(2 * values * sizeof *x);
+  if (x == NULL) {
+    return -1;
   }
+  Turn turn = {.router = self,
+               .state = wanted->state,
+               .tokens = wanted->tokens,
+               .n = wanted->n,
+               .causal = wanted->causal,
+               .x = x,
+               .queries = x + values};
+  run_turn(&turn, wanted->probabilities);
+  /* They tell of a caller's text. */
+  explicit_bzero(x, 2 * values * sizeof *x);
   if (x != self->scratch.turn) {
     free(x);
   }
-  return ready ? 0 : -1;
+  wanted->state->rows += wanted->n;
+  wanted->state->next += (uint32_t)wanted->n;
+  gem_bert_state_trim(wanted->state);
+  return 0;
+}
+
+int
+gem_bert_route(GemRouter *self, const GemRouterTurn *turns, size_t count)
+{
+  for (size_t i = 0; i < count; i++) {
+    if (!tokens_are_known(self, turns[i].tokens, turns[i].n)) {
+      return -2;
+    }
+    if (!gem_bert_state_reserve(turns[i].state, turns[i].n)) {
+      return -1;
+    }
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (route_one(self, &turns[i]) < 0) {
+      return -1;
+    }
+  }
+  return 0;
 }

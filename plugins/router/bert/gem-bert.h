@@ -101,9 +101,4 @@ gem_bert_state_values(const GemRouterState *state, uint32_t layer);
 
 /* ---- gem-bert-route.c ---- */
 int
-gem_bert_route(GemRouter *self,
-               GemRouterState *state,
-               const uint32_t *tokens,
-               size_t n,
-               bool causal,
-               float *probabilities);
+gem_bert_route(GemRouter *self, const GemRouterTurn *turns, size_t count);

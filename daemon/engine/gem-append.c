@@ -1,0 +1,144 @@
+#include "daemon/engine/gem-append.h"
+
+#include <string.h>
+
+#include "dbus/gem-error.h"
+
+/* Probabilities that need no memory of their own: those of one token, as each step of an answer appends it.
+ */
+#define FEW_PROBABILITIES GEM_MAX_DOMAINS
+
+guint8
+gem_route_choose(const float *probabilities, guint n, float threshold)
+{
+  guint best = 0;
+
+  for (guint i = 1; i < n; i++) {
+    if (probabilities[i] > probabilities[best]) {
+      best = i;
+    }
+  }
+  return n > 0 && probabilities[best] > threshold ? (guint8)best : GEM_ROUTE_GENERAL;
+}
+
+/* The router's classes; 0 without a router. */
+static guint
+count_classes(const GemRuntime *runtime)
+{
+  return runtime->router != NULL ? runtime->shape->n_domains : 0;
+}
+
+static gboolean
+asks_router(const GemRuntime *runtime, const GemAppend *append)
+{
+  return count_classes(runtime) > 0 && !append->routing.forced;
+}
+
+static gboolean
+make_router_state(GemRuntime *runtime, GemSequenceState *sequence, GError **error)
+{
+  const GemRouterFunctions *functions = runtime->router_functions;
+
+  if (sequence->router_state != NULL) {
+    return TRUE;
+  }
+  sequence->router_state = functions->state_new(runtime->router);
+  if (sequence->router_state == NULL) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
+    return FALSE;
+  }
+  runtime->sequence_bytes += functions->state_bytes(runtime->router);
+  return TRUE;
+}
+
+/* Fills the probabilities of the turns whose routes are not forced; the router's memory moves on. */
+static gboolean
+ask_router(GemRuntime *runtime, const GemAppend *appends, guint count, GError **error)
+{
+  GemRouterTurn turns[GEM_APPEND_MOST];
+  guint n_turns = 0;
+  gsize n_tokens = 0;
+
+  for (guint i = 0; i < count; i++) {
+    const GemAppend *append = &appends[i];
+
+    if (!asks_router(runtime, append)) {
+      continue;
+    }
+    if (!make_router_state(runtime, append->sequence, error)) {
+      return FALSE;
+    }
+    turns[n_turns++] = (GemRouterTurn){
+        .state = append->sequence->router_state,
+        .tokens = append->tokens,
+        .n = append->n,
+        .causal = append->routing.causal,
+        .probabilities = append->probabilities,
+    };
+    n_tokens += append->n;
+  }
+  if (n_turns > 0 && runtime->router_functions->route(runtime->router, turns, n_turns) < 0) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED,
+                "the router ran out of memory on %" G_GSIZE_FORMAT " tokens", n_tokens);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+append_routed(const GemRuntime *runtime, const GemAppend *append)
+{
+  guint domains = runtime->shape->n_domains;
+  gboolean asked = asks_router(runtime, append);
+
+  if (!asked) {
+    memset(append->probabilities, 0, (gsize)append->n * domains * sizeof(float));
+  }
+  for (guint i = 0; i < append->n; i++) {
+    guint8 route = append->routing.forced ? append->routing.route : GEM_ROUTE_GENERAL;
+
+    if (asked) {
+      route = gem_route_choose(append->probabilities + (gsize)i * domains, domains, runtime->threshold);
+    }
+    g_byte_array_append(append->sequence->routes, &route, 1);
+  }
+  g_array_append_vals(append->sequence->tokens, append->tokens, append->n);
+}
+
+gboolean
+gem_append_all(GemRuntime *runtime, const GemAppend *appends, guint count, GError **error)
+{
+  g_assert(count <= GEM_APPEND_MOST);
+  for (guint i = 0; i < count; i++) {
+    g_assert(appends[i].sequence->tokens->len + appends[i].n <= runtime->context);
+  }
+  if (!ask_router(runtime, appends, count, error)) {
+    return FALSE;
+  }
+  for (guint i = 0; i < count; i++) {
+    append_routed(runtime, &appends[i]);
+  }
+  return TRUE;
+}
+
+gboolean
+gem_sequence_state_append(GemRuntime *runtime,
+                          GemSequenceState *self,
+                          const guint32 *tokens,
+                          guint n,
+                          const GemRouting *routing,
+                          float *probabilities,
+                          GError **error)
+{
+  float few[FEW_PROBABILITIES];
+  g_autofree float *many = NULL;
+  gsize count = (gsize)n * runtime->shape->n_domains;
+  GemAppend append = {
+      .sequence = self, .tokens = tokens, .n = n, .routing = *routing, .probabilities = probabilities};
+
+  if (probabilities == NULL) {
+    many = count > FEW_PROBABILITIES ? g_new(float, count) : NULL;
+    append.probabilities = many != NULL ? many : few;
+  }
+  return gem_append_all(runtime, &append, 1, error);
+}

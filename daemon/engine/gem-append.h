@@ -1,0 +1,47 @@
+/*
+ * New tokens of sequences, and the pathway that the router sends each of them to: decided once, when the
+ * token is appended.
+ */
+#pragma once
+
+#include "daemon/engine/gem-sequence-state.h"
+
+/* Turns that are appended together at most. */
+#define GEM_APPEND_MOST 32
+
+/* The rule of the router (arXiv 2503.22698, Dynamic Token Router): argmax of probabilities [n] when it is
+ * over the threshold, else general. */
+guint8
+gem_route_choose(const float *probabilities, guint n, float threshold);
+
+/* How a turn is routed. */
+typedef struct {
+  gboolean forced;
+  guint8 route; /* when forced */
+  gboolean causal;
+} GemRouting;
+
+/* One turn of n tokens. */
+typedef struct {
+  GemSequenceState *sequence;
+  const guint32 *tokens;
+  guint n;
+  GemRouting routing;
+  float
+      *probabilities; /* [n][domains], filled; zeros, and the router is not asked, when the route is forced */
+} GemAppend;
+
+/* Appends turns of different sequences, 1..GEM_APPEND_MOST of them; the router reads its weights once for
+ * all. Each turn has room in its sequence. FAILED when the router fails (nothing is appended). */
+gboolean
+gem_append_all(GemRuntime *runtime, const GemAppend *appends, guint count, GError **error);
+
+/* One turn; `probabilities` may be NULL. */
+gboolean
+gem_sequence_state_append(GemRuntime *runtime,
+                          GemSequenceState *self,
+                          const guint32 *tokens,
+                          guint n,
+                          const GemRouting *routing,
+                          float *probabilities,
+                          GError **error);
