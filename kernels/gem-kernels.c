@@ -3,6 +3,9 @@
 #include <pthread.h>
 #include <string.h>
 
+#ifdef GEM_KERNELS_X86
+#include <cpuid.h>
+#endif
 #ifdef GEM_KERNELS_ARM
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -30,11 +33,22 @@ add_table(const GemKernels *set)
 }
 
 #ifdef GEM_KERNELS_X86
+/* The conversion of halves, which not every compiler has a name for. Its registers are those of AVX2. */
+static bool
+has_f16c(void)
+{
+  unsigned eax;
+  unsigned ebx;
+  unsigned ecx;
+  unsigned edx;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
 /* __builtin_cpu_supports also asks (XGETBV) whether the operating system keeps the registers. */
 static void
 add_tables(void)
 {
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) {
     return;
   }
   add_table(&gem_avx2_kernels);

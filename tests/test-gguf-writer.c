@@ -279,7 +279,8 @@ use_all(GemGguf *file)
   for (guint i = 0; i < gem_gguf_n_tensors(file); i++) {
     const GemTensor *tensor = gem_gguf_tensor(file, i);
     const guint8 *data = tensor->data;
-    volatile guint8 sink = data[0];
+    volatile guint8 sink;
+    sink = data[0];
     sink = data[tensor->bytes - 1];
     (void)sink;
     g_assert_cmpuint(tensor->bytes, ==, tensor->rows * gem_type_row_bytes(tensor->type, tensor->cols));

@@ -88,10 +88,11 @@ decode_q6_k_scales(const uint8_t *data, Chunk *chunk)
   chunk->sub_cols = 16;
   for (size_t sub = 0; sub < 16; sub++) {
     size_t col = q6_k_column(sub / 4 * 4, 0, sub % 4);
+    const int8_t *of_sub = scales + col / SUB_COLS * GEM_PANEL_ROWS;
     chunk->first_col[sub] = col;
     for (size_t lane = 0; lane < GEM_PANEL_ROWS; lane++) {
       float d = gem_block_load_half(data + 3328 + lane * 2);
-      chunk->scales[sub][lane] = d * (float)scales[col / SUB_COLS * GEM_PANEL_ROWS + lane];
+      chunk->scales[sub][lane] = d * (float)of_sub[lane];
     }
   }
 }
