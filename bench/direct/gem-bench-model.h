@@ -16,7 +16,8 @@ void
 gem_bench_model_options_clear(GemBenchModelOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemBenchModelOptions, gem_bench_model_options_clear)
 
-/* Entries of GOption, and their defaults in `options`. Transfer full, ended by a NULL entry; free with g_free. */
+/* Entries of GOption, and their defaults in `options`. Transfer full, ended by a NULL entry; free with
+ * g_free. */
 GOptionEntry *
 gem_bench_model_entries(GemBenchModelOptions *options);
 
