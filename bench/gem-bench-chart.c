@@ -14,6 +14,7 @@
 #define LINE_HEIGHT 300.0
 #define BAR         14.0
 #define GROUP_GAP   12.0
+#define LETTER      7.5 /* about as wide as one is */
 
 typedef struct {
   guint series;
@@ -25,8 +26,9 @@ typedef struct {
 struct _GemBenchChart {
   char *title, *x_label, *unit;
   gboolean bars, logarithmic;
-  GPtrArray *series; /* char *: names */
-  GArray *items;     /* Item */
+  char *(*describe)(double number); /* NULL: as a plain number */
+  GPtrArray *series;                /* char *: names */
+  GArray *items;                    /* Item */
 };
 
 /* A range of values and the pixels that it takes. */
@@ -71,6 +73,12 @@ gem_bench_chart_new_lines(const char *title, const char *x_label, const char *un
   self->x_label = g_strdup(x_label);
   self->logarithmic = logarithmic;
   return self;
+}
+
+void
+gem_bench_chart_set_describe(GemBenchChart *self, char *(*describe)(double number))
+{
+  self->describe = describe;
 }
 
 void
@@ -160,15 +168,31 @@ value_axis(const GemBenchChart *self, double from, double to)
 }
 
 static guint
+count_decades(const Axis *axis)
+{
+  return (guint)lround(log10(axis->high / axis->low));
+}
+
+/* Steps in a decade: 1, 2 and 5 where there are few. */
+static guint
+count_steps(const Axis *axis)
+{
+  return count_decades(axis) <= 3 ? 3 : 1;
+}
+
+static guint
 count_ticks(const Axis *axis)
 {
-  return axis->logarithmic ? (guint)lround(log10(axis->high / axis->low)) + 1 : 6;
+  return axis->logarithmic ? count_decades(axis) * count_steps(axis) + 1 : 6;
 }
 
 static double
 tick_at(const Axis *axis, guint i)
 {
-  return axis->logarithmic ? axis->low * pow(10, i) : axis->high * i / 5;
+  static const double digits[] = {1, 2, 5};
+  guint steps = count_steps(axis), decade = i / steps;
+
+  return axis->logarithmic ? axis->low * pow(10, decade) * digits[i % steps] : axis->high * i / 5;
 }
 
 /* The axis of the numbers that lines go over. */
@@ -202,7 +226,7 @@ draw_legend(const GemBenchChart *self, GemBenchSvg *svg)
 
     gem_bench_svg_box(svg, i, x, 41, 12, 12);
     gem_bench_svg_text(svg, x + 18, 52, GEM_BENCH_SVG_LEFT, name);
-    x += 42 + 7.5 * (double)g_utf8_strlen(name, -1);
+    x += 42 + LETTER * (double)g_utf8_strlen(name, -1);
   }
 }
 
@@ -272,6 +296,29 @@ draw_line(const GemBenchChart *self, GemBenchSvg *svg, guint series, const Axis 
   gem_bench_svg_line(svg, series, x, y, n);
 }
 
+/* Below each point of the first line its number, where there is room beside the one before. */
+static void
+draw_numbers(const GemBenchChart *self, GemBenchSvg *svg, const Axis *numbers, double bottom)
+{
+  double free_from = 0;
+  guint i;
+
+  for (i = 0; i < self->items->len; i++) {
+    const Item *item = &g_array_index(self->items, Item, i);
+    g_autofree char *text = self->describe != NULL ? self->describe(item->x) : format_tick(item->x);
+    double x = place(numbers, item->x), half = LETTER * (double)g_utf8_strlen(text, -1) / 2;
+
+    if (item->series != 0) {
+      continue;
+    }
+    gem_bench_svg_grid(svg, x, TOP, x, bottom);
+    if (x - half >= free_from) {
+      gem_bench_svg_text(svg, x, bottom + 18, GEM_BENCH_SVG_MIDDLE, text);
+      free_from = x + half + LETTER;
+    }
+  }
+}
+
 static GemBenchSvg *
 draw_lines(const GemBenchChart *self)
 {
@@ -288,15 +335,7 @@ draw_lines(const GemBenchChart *self)
     gem_bench_svg_grid(svg, LINE_LEFT, place(&values, tick), right, place(&values, tick));
     gem_bench_svg_text(svg, LINE_LEFT - 8, place(&values, tick) + 4, GEM_BENCH_SVG_RIGHT, text);
   }
-  for (i = 0; i < self->items->len; i++) {
-    const Item *item = &g_array_index(self->items, Item, i);
-    g_autofree char *text = format_tick(item->x);
-
-    if (item->series == 0) {
-      gem_bench_svg_grid(svg, place(&numbers, item->x), TOP, place(&numbers, item->x), bottom);
-      gem_bench_svg_text(svg, place(&numbers, item->x), bottom + 18, GEM_BENCH_SVG_MIDDLE, text);
-    }
-  }
+  draw_numbers(self, svg, &numbers, bottom);
   gem_bench_svg_text(svg, (LINE_LEFT + right) / 2, bottom + 40, GEM_BENCH_SVG_MIDDLE, self->x_label);
   gem_bench_svg_upright_text(svg, 24, TOP + LINE_HEIGHT / 2, self->unit);
   for (i = 0; i < self->series->len; i++) {

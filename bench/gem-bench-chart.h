@@ -11,6 +11,9 @@ gem_bench_chart_new_bars(const char *title, const char *unit);
 /* Lines over numbers above 0, whose axis is logarithmic; with `logarithmic` so is the one of the values. */
 GemBenchChart *
 gem_bench_chart_new_lines(const char *title, const char *x_label, const char *unit, gboolean logarithmic);
+/* How the numbers that lines go over are written, in place of plain numbers; transfer full. */
+void
+gem_bench_chart_set_describe(GemBenchChart *self, char *(*describe)(double number));
 void
 gem_bench_chart_free(GemBenchChart *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBenchChart, gem_bench_chart_free)

@@ -97,6 +97,35 @@ test_lines(void)
   g_assert_nonnull(strstr(text, "<polyline class=\"l1\" points=\"410.0,222.0\"/>"));
 }
 
+static char *
+describe_twice(double number)
+{
+  return g_strdup_printf("%g and %g", number, number);
+}
+
+/* Numbers are written as the caller says, and only where there is room for them. */
+static void
+test_line_numbers(void)
+{
+  g_autoptr(GemBenchChart) chart = gem_bench_chart_new_lines("lines", "tokens", "ms", TRUE);
+  g_autofree char *text = NULL;
+  guint i;
+
+  gem_bench_chart_set_describe(chart, describe_twice);
+  gem_bench_chart_add_series(chart, "one");
+  for (i = 0; i <= 16; i++) {
+    gem_bench_chart_add_point(chart, 1 << i, 1 + i);
+  }
+  text = draw(chart);
+  check_markup(text);
+  g_assert_nonnull(strstr(text, ">1 and 1</text>"));
+  g_assert_null(strstr(text, ">2 and 2</text>"));
+  g_assert_nonnull(strstr(text, ">4 and 4</text>"));
+  /* Every number has its line, the axis of 1 to 100 one for 1, 2 and 5 of each decade. */
+  g_assert_cmpuint(count(text, "<line class=\"grid\""), ==, 17 + 7);
+  g_assert_nonnull(strstr(text, ">50</text>"));
+}
+
 /* Nothing to draw is no reason to fail, and one point is in range. */
 static void
 test_empty(void)
@@ -136,6 +165,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/gem-bench/chart/bars", test_bars);
   g_test_add_func("/gem-bench/chart/lines", test_lines);
+  g_test_add_func("/gem-bench/chart/line-numbers", test_line_numbers);
   g_test_add_func("/gem-bench/chart/empty", test_empty);
   g_test_add_func("/gem-bench/chart/no-file", test_no_file);
   return g_test_run();

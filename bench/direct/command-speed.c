@@ -5,8 +5,8 @@
 #include "bench/direct/gem-bench-sequence.h"
 #include "bench/gem-bench-chart.h"
 #include "bench/gem-bench-process.h"
+#include "bench/gem-bench-table.h"
 #include "clients/gem-client/gem-client-output.h"
-#include "clients/gem-client/gem-client-table.h"
 
 #define MOST_TOKENS 500000
 #define MOST_ROUNDS 10000
@@ -228,20 +228,6 @@ pathway_name(const SpeedOptions *options)
   return options->route ? "router" : options->domain != NULL ? options->domain : "general";
 }
 
-/* A row of min, median and max, unless it was not measured. */
-static void
-add_row(GemTable *table, const char *what, const char *unit, const GArray *values, int digits)
-{
-  GemBenchSpread spread = gem_bench_spread(values);
-  g_autofree char *min = g_strdup_printf("%.*f", digits, spread.min);
-  g_autofree char *median = g_strdup_printf("%.*f", digits, spread.median);
-  g_autofree char *max = g_strdup_printf("%.*f", digits, spread.max);
-
-  if (values->len > 0) {
-    gem_table_add(table, -1, (const char *const[]){what, unit, min, median, max});
-  }
-}
-
 /* Share of the given bandwidth that the weights' reading takes at the median speed; NAN unless both are
  * known. */
 static double
@@ -256,17 +242,16 @@ bandwidth_share(const SpeedOptions *options, const Figures *figures)
 static void
 print_table(const SpeedOptions *options, const Figures *figures)
 {
-  static const char *const headings[] = {"what", "unit", "min", "median", "max", NULL};
-  g_autoptr(GemTable) table = gem_table_new("llrrr", headings);
+  g_autoptr(GemTable) table = gem_bench_table_new();
   g_autofree char *prefill = g_strdup_printf("prefill %d", options->prompt_tokens);
   g_autofree char *decode = g_strdup_printf("decode %d", options->tokens);
   g_autofree char *peak = gem_output_size(figures->peak);
   double late = gem_bench_quantile((const double *)(gpointer)figures->token->data, figures->token->len, 0.95);
 
-  add_row(table, "load", "ms", figures->load, 1);
-  add_row(table, prefill, "tokens/s", figures->prefill, 1);
-  add_row(table, decode, "tokens/s", figures->decode, 1);
-  add_row(table, "token", "us", figures->token, 0);
+  gem_bench_table_add(table, "load", "ms", figures->load, 1);
+  gem_bench_table_add(table, prefill, "tokens/s", figures->prefill, 1);
+  gem_bench_table_add(table, decode, "tokens/s", figures->decode, 1);
+  gem_bench_table_add(table, "token", "us", figures->token, 0);
   gem_table_print(table);
   gem_output_printf("peak resident: %s\n", figures->peak == 0 ? "not told by the system" : peak);
   if (options->tokens > 0) {
