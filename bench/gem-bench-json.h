@@ -7,8 +7,8 @@
 #include "bench/gem-bench-command.h"
 #include "bench/gem-bench-statistics.h"
 
-/* Begins {"command": ..., `subject`: `name`, ...} for the results of `options->json`; `subject` is "service"
- * or "model". gem_bench_json_finish ends it and writes the file. */
+/* Begins {"command": ..., `subject`: `name`, ...} for the results of `options->json`; `subject` is "service",
+ * "model" or "machine". gem_bench_json_finish ends it and writes the file. */
 JsonBuilder *
 gem_bench_json_begin(const GemBenchCommand *self,
                      const GemBenchOptions *options,

@@ -238,6 +238,11 @@ test_refuses(Scene *self, gconstpointer data)
       {{"scar", self->lone, NULL}, GEM_EXIT_FAILED, "no SCAR centroids"},
       {{"scar", self->model, "--lengths", "8,x", NULL}, GEM_EXIT_USAGE, "--lengths: 'x' is no number"},
       {{"scar", self->model, "-r", "0", NULL}, GEM_EXIT_USAGE, "--rounds: 0 is not within 1"},
+      {{"limits", self->model, NULL}, GEM_EXIT_USAGE, "limits takes no argument, and '"},
+      {{"limits", "-t", "0", NULL}, GEM_EXIT_USAGE, "--threads: 0 is not within 1"},
+      {{"limits", "-r", "0", NULL}, GEM_EXIT_USAGE, "--rounds: 0 is not within 1"},
+      {{"limits", "--largest", "0", NULL}, GEM_EXIT_USAGE, "--largest: 0 is not within 1"},
+      {{"limits", "--quick", "--largest=1", "--file=/nonexistent", NULL}, GEM_EXIT_FAILED, "/nonexistent: "},
       {{"paging", self->lone, NULL}, GEM_EXIT_FAILED, "lone has no pathways that come and go"},
       {{"paging", NULL}, GEM_EXIT_USAGE, "a MODEL is wanted"},
   };
@@ -315,6 +320,59 @@ test_scar(Scene *self, gconstpointer data)
   g_assert_nonnull(strstr(out, "\n    64  SCAR k = 8 "));
 }
 
+/* ---- limits ---- */
+
+/* Sets of 16, 128 and 1024 KiB, each on one thread and, where there are more processors, on all. */
+static void
+test_limits(Scene *self, gconstpointer data)
+{
+  g_autofree char *out = NULL;
+  g_autoptr(JsonNode) node = NULL;
+  JsonObject *object = measure(
+      self, ARGUMENTS("limits", "--quick", "--largest", "1", "-r", "2", "--file", self->lone), &out, &node);
+  JsonArray *memory = json_object_get_array_member(object, "memory");
+  JsonArray *arithmetic = json_object_get_array_member(object, "arithmetic");
+  gint64 threads = json_object_get_int_member(object, "threads");
+  guint i, alone = 0;
+
+  for (i = 0; i < json_array_get_length(memory); i++) {
+    JsonObject *row = json_array_get_object_element(memory, i);
+
+    check_values(row, "read_gb_per_second", 2);
+    check_values(row, "copy_gb_per_second", 2);
+    if (json_object_get_int_member(row, "threads") == 1) {
+      g_assert_cmpint(json_object_get_int_member(row, "bytes"), ==, (gint64)16384 << (3 * alone++));
+    } else {
+      g_assert_cmpint(json_object_get_int_member(row, "threads"), ==, threads);
+    }
+  }
+  g_assert_cmpuint(alone, ==, 3);
+  for (i = 0; i < json_array_get_length(arithmetic); i++) {
+    check_values(json_array_get_object_element(arithmetic, i), "rate", 2);
+  }
+  g_assert_true(json_object_has_member(object, "barrier_ns") ==
+                (json_object_get_int_member(object, "processors") > 1));
+  check_values(object, "file_cached_gb_per_second", 2);
+  g_assert_cmpstr(json_object_get_string_member(object, "file"), ==, self->lone);
+  g_assert_cmpstr(json_object_get_string_member(object, "machine"), !=, "");
+  g_assert_nonnull(strstr(out, "\n    128 KiB        1 "));
+  g_assert_nonnull(strstr(out, "; 2 rounds\n"));
+}
+
+/* One thread alone, and no file: what is not measured is not there. */
+static void
+test_limits_one_thread(Scene *self, gconstpointer data)
+{
+  g_autofree char *out = NULL;
+  g_autoptr(JsonNode) node = NULL;
+  JsonObject *object =
+      measure(self, ARGUMENTS("limits", "--quick", "--largest", "1", "-r", "1", "-t", "1"), &out, &node);
+
+  g_assert_cmpuint(json_array_get_length(json_object_get_array_member(object, "memory")), ==, 3);
+  g_assert_false(json_object_has_member(object, "file"));
+  g_assert_null(strstr(out, "file"));
+}
+
 /* ---- paging ---- */
 
 static void
@@ -390,6 +448,8 @@ main(int argc, char **argv)
       {"/gem-bench/direct/refuses", test_refuses},
       {"/gem-bench/direct/interrupt", test_interrupt},
       {"/gem-bench/scar/counts", test_scar},
+      {"/gem-bench/limits/figures", test_limits},
+      {"/gem-bench/limits/one-thread", test_limits_one_thread},
       {"/gem-bench/paging/figures", test_paging},
       {"/gem-bench/paging/broken", test_paging_broken},
       {"/gem-bench/paging/file-cache", test_file_cache},

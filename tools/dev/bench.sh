@@ -1,6 +1,6 @@
 # bench [NAME...]: run the benchmarks and print what they measured
 #
-# In ./build-release, built with optimisation.
+# In ./build-release, built with optimisation. What the machine can do at most comes first: "bench limits" for that alone.
 
 ensure_needs build bus
 dir=$(build_dir)-release
