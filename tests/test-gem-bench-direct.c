@@ -238,6 +238,11 @@ test_refuses(Scene *self, gconstpointer data)
       {{"scar", self->lone, NULL}, GEM_EXIT_FAILED, "no SCAR centroids"},
       {{"scar", self->model, "--lengths", "8,x", NULL}, GEM_EXIT_USAGE, "--lengths: 'x' is no number"},
       {{"scar", self->model, "-r", "0", NULL}, GEM_EXIT_USAGE, "--rounds: 0 is not within 1"},
+      {{"router", self->lone, NULL}, GEM_EXIT_FAILED, "lone has no router"},
+      {{"router", self->model, "-p", "0", NULL}, GEM_EXIT_USAGE, "--prompt-tokens: 0 is not within 1"},
+      {{"router", self->model, "-t", "0", NULL}, GEM_EXIT_USAGE, "--threads: 0 is not within 1"},
+      {{"router", self->model, "--peak", "-1", NULL}, GEM_EXIT_USAGE, "--peak"},
+      {{"router", NULL}, GEM_EXIT_USAGE, "a MODEL is wanted"},
       {{"limits", self->model, NULL}, GEM_EXIT_USAGE, "limits takes no argument, and '"},
       {{"limits", "-t", "0", NULL}, GEM_EXIT_USAGE, "--threads: 0 is not within 1"},
       {{"limits", "-r", "0", NULL}, GEM_EXIT_USAGE, "--rounds: 0 is not within 1"},
@@ -318,6 +323,77 @@ test_scar(Scene *self, gconstpointer data)
   }
   g_assert_nonnull(strstr(out, "; 2 layers, window 4\n"));
   g_assert_nonnull(strstr(out, "\n    64  SCAR k = 8 "));
+}
+
+/* ---- router ---- */
+
+/* Multiply-adds of the router of the tests' model: every matrix but the embedding. */
+static guint64
+count_router_weights(const Scene *self)
+{
+  g_autofree char *path = g_build_filename(self->model, "router.gguf", NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemGguf) file = gem_gguf_open(path, &error);
+  guint64 weights = 0;
+  guint i;
+
+  g_assert_no_error(error);
+  for (i = 0; i < gem_gguf_n_tensors(file); i++) {
+    const GemTensor *tensor = gem_gguf_tensor(file, i);
+
+    weights +=
+        tensor->rows > 1 && strcmp(tensor->name, "token_embd.weight") != 0 ? tensor->rows * tensor->cols : 0;
+  }
+  return weights;
+}
+
+static void
+test_router(Scene *self, gconstpointer data)
+{
+  g_autofree char *out = NULL;
+  g_autoptr(JsonNode) node = NULL;
+  JsonObject *object = measure(
+      self, ARGUMENTS("router", self->model, "-p", "70", "-n", "5", "-r", "3", "--peak", "100"), &out, &node);
+  double rate = check_values(object, "turn_tokens_per_second", 3);
+  double turn = check_values(object, "turn_us", 3);
+  double single = check_values(object, "single_tokens_per_second", 3);
+  double middle = json_object_get_double_member(object, "single_token_us_median");
+  double gops = json_object_get_double_member(object, "gop_per_second");
+  gint64 operations = json_object_get_int_member(object, "operations_per_token");
+
+  g_assert_cmpfloat_with_epsilon(rate * turn, 70e6, 1);
+  g_assert_cmpfloat(middle, >, 0);
+  g_assert_cmpfloat(middle, <=, json_object_get_double_member(object, "single_token_us_p95"));
+  g_assert_cmpfloat(json_object_get_double_member(object, "single_token_us_p95"), <=,
+                    json_object_get_double_member(object, "single_token_us_max"));
+  /* A round's mean lies between the fastest and the slowest token. */
+  g_assert_cmpfloat(1e6 / single, >=, json_object_get_double_member(object, "single_token_us_min"));
+  g_assert_cmpfloat(1e6 / single, <=, json_object_get_double_member(object, "single_token_us_max"));
+  g_assert_cmpuint(operations, ==, 2 * count_router_weights(self));
+  g_assert_cmpfloat_with_epsilon(gops, (double)operations * rate / 1e9, 1e-9);
+  g_assert_cmpfloat_with_epsilon(json_object_get_double_member(object, "peak_share"), gops / 100, 1e-12);
+  g_assert_cmpint(json_object_get_int_member(object, "resident_bytes"), >, operations / 2);
+  g_assert_cmpint(json_object_get_int_member(object, "state_bytes"), >, 0);
+  g_assert_cmpstr(json_object_get_string_member(object, "types"), ==, "F16");
+  g_assert_cmpint(json_object_get_int_member(object, "domains"), ==, 3);
+  g_assert_nonnull(strstr(out, "\nturn of 70 "));
+  g_assert_nonnull(strstr(out, "share of 100 Gop/s: "));
+}
+
+/* What is 0 is not measured, and what is not told has no share. */
+static void
+test_router_turn_alone(Scene *self, gconstpointer data)
+{
+  g_autofree char *out = NULL;
+  g_autoptr(JsonNode) node = NULL;
+  JsonObject *object =
+      measure(self, ARGUMENTS("router", self->model, "-p", "1", "-n", "0", "-r", "1"), &out, &node);
+
+  check_values(object, "turn_us", 1);
+  g_assert_true(json_object_get_null_member(object, "single_token_us_median"));
+  g_assert_true(json_object_get_null_member(object, "peak_share"));
+  g_assert_null(strstr(out, "single token"));
+  g_assert_null(strstr(out, "share of"));
 }
 
 /* ---- limits ---- */
@@ -448,6 +524,8 @@ main(int argc, char **argv)
       {"/gem-bench/direct/refuses", test_refuses},
       {"/gem-bench/direct/interrupt", test_interrupt},
       {"/gem-bench/scar/counts", test_scar},
+      {"/gem-bench/router/figures", test_router},
+      {"/gem-bench/router/turn-alone", test_router_turn_alone},
       {"/gem-bench/limits/figures", test_limits},
       {"/gem-bench/limits/one-thread", test_limits_one_thread},
       {"/gem-bench/paging/figures", test_paging},
