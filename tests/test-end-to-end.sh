@@ -93,8 +93,11 @@ check "a shell's Ask" 0 gdbus call --system -d org.gemd.Gem1 -o /org/gemd/Gem1 \
 
 # Ctrl-C: a shell's background job ignores it, unless job control is on.
 set -m
-gem-client ask --raw --slide --temperature 1 --max-tokens 2000 "a contract" >"$scratch/out" 2>"$scratch/err" &
-sleep 0.5
+gem-client ask --raw --slide --temperature 1 --seed 1 --max-tokens 2048 "a contract" >"$scratch/interrupted" 2>"$scratch/err" &
+for ((i = 0; i < 500; i++)); do
+  [ ! -s "$scratch/interrupted" ] || break
+  sleep 0.01
+done
 kill -INT $!
 wait $!
 report "an interrupted ask ends with 130" [ $? = 130 ]
