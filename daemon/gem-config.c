@@ -173,6 +173,24 @@ set_value(GemConfig *self, const Key *key, const char *value)
 }
 
 static gboolean
+fail(const char *path, GError **error, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* "PATH: MESSAGE", in UTF-8 whatever the file holds; always FALSE. */
+static gboolean
+fail(const char *path, GError **error, const char *format, ...)
+{
+  g_autofree char *message = NULL, *valid = NULL;
+  va_list arguments;
+
+  va_start(arguments, format);
+  message = g_strdup_vprintf(format, arguments);
+  va_end(arguments);
+  valid = g_utf8_make_valid(message, -1);
+  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "%s: %s", path, valid);
+  return FALSE;
+}
+
+static gboolean
 load_group(GemConfig *self, GKeyFile *file, const char *path, GError **error)
 {
   g_auto(GStrv) names = g_key_file_get_keys(file, GROUP, NULL, error);
@@ -183,14 +201,11 @@ load_group(GemConfig *self, GKeyFile *file, const char *path, GError **error)
     g_autofree char *wanted = NULL;
 
     if (key == NULL) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "%s: unknown key \"%s\"", path, names[i]);
-      return FALSE;
+      return fail(path, error, "unknown key \"%s\"", names[i]);
     }
     wanted = set_value(self, key, g_strstrip(value));
     if (wanted != NULL) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "%s: %s=%s: %s is wanted", path, names[i],
-                  value, wanted);
-      return FALSE;
+      return fail(path, error, "%s=%s: %s is wanted", names[i], value, wanted);
     }
   }
   return names != NULL;
@@ -206,16 +221,14 @@ gem_config_load(GemConfig *self, const char *path, GError **error)
   if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &local)) {
     if (local->domain == G_FILE_ERROR) {
       g_propagate_prefixed_error(error, g_steal_pointer(&local), "%s: ", path);
-    } else {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "%s: %s", path, local->message);
+      return FALSE;
     }
-    return FALSE;
+    return fail(path, error, "%s", local->message);
   }
   groups = g_key_file_get_groups(file, NULL);
   for (gsize i = 0; groups[i] != NULL; i++) {
     if (!g_str_equal(groups[i], GROUP)) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "%s: unknown group [%s]", path, groups[i]);
-      return FALSE;
+      return fail(path, error, "unknown group [%s]", groups[i]);
     }
   }
   return !g_key_file_has_group(file, GROUP) || load_group(self, file, path, error);

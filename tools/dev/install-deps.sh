@@ -1,6 +1,6 @@
 # install-deps [GROUP...]: install what is missing from the distribution
 #
-# Groups: build bus test format tidy coverage sanitize data arm64; without any: build bus test.
+# Groups: build bus test format tidy coverage sanitize fuzz data arm64; without any: build bus test.
 # On Debian with apt-get (sudo when not root); elsewhere it prints the list and stops.
 
 [ $# -gt 0 ] || set -- build bus test

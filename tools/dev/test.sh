@@ -1,13 +1,14 @@
 # test [--all] [--ci] [NAME...]: build and run the tests
 #
 # Without options: the quick tests. NAMEs (as meson test takes them) run only those.
-#   --all   adds the sanitizers' run, coverage, and (as root) aarch64 under qemu-user: takes long
-#   --ci    adds the style check, warnings as errors, and the sanitizers' run
+#   --all   adds the sanitizers' run, 60 s of each fuzzer, coverage, and (as root) aarch64 under qemu-user: takes long
+#   --ci    adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
 # GEM_DATA names a folder of real texts; tests that want it are skipped without.
 # The last line is "N passed, N failed": subtests and steps over all runs.
 
 . "$GEM_VERB_DIR/lib/results.sh"
 . "$GEM_VERB_DIR/lib/suites.sh"
+. "$GEM_VERB_DIR/lib/fuzz.sh"
 
 all=no
 ci=no
@@ -22,17 +23,19 @@ for argument in "$@"; do
 done
 
 if [ "$ci" = yes ]; then
-  ensure_needs build bus test format sanitize
+  ensure_needs build bus test format sanitize fuzz
   run_step "Style" "$GEM_SOURCE_DIR/dev" format --check
   test_suite_quick --werror
   test_suite_sanitize
+  test_suite_fuzz 10
 else
   ensure_needs build bus test
   test_suite_quick ${names[@]+"${names[@]}"}
 fi
 if [ "$all" = yes ]; then
-  ensure_needs sanitize coverage
+  ensure_needs sanitize fuzz coverage
   test_suite_sanitize
+  test_suite_fuzz 60
   run_step "Coverage" "$GEM_SOURCE_DIR/dev" coverage
   if [ "$(id -u)" = 0 ]; then
     run_step "aarch64 under qemu-user" "$GEM_SOURCE_DIR/dev" arm64

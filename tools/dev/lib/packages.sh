@@ -1,5 +1,5 @@
 # What the verbs need from the system, as a table: a check, Debian's package, and what it is for.
-# A check is "command NAME", "module PKG-CONFIG-MODULE", "header FILE" or "file PATH".
+# A check is "command NAME", "module PKG-CONFIG-MODULE", "header FILE", "file PATH" or "clang RUN-TIME".
 
 gem_needs_build='
 command gcc          gcc               the C compiler
@@ -32,6 +32,10 @@ command gcovr        gcovr             line coverage
 gem_needs_sanitize='
 header sanitizer/asan_interface.h libgcc-12-dev  run-time of the sanitizers
 '
+gem_needs_fuzz='
+command clang        clang             the compiler of the fuzzers
+clang   fuzzer       libclang-rt-dev   libFuzzer, and the sanitizers for clang
+'
 gem_needs_data='
 command xz           xz-utils          unpacks texts
 '
@@ -48,6 +52,7 @@ need_is_met() {
   case $1 in
     command) command -v "$2" >/dev/null ;;
     file) [ -e "$2" ] ;;
+    clang) [ -e "$(clang -print-file-name="libclang_rt.$2-$(uname -m).a" 2>/dev/null)" ] ;;
     module) command -v pkg-config >/dev/null && pkg-config --exists "$2" ;;
     header) [ -e "/usr/include/$2" ] || compgen -G "/usr/include/*/$2" >/dev/null ||
       compgen -G "/usr/lib/gcc/*/*/include/$2" >/dev/null ;;
