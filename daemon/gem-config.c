@@ -20,6 +20,7 @@ typedef struct {
   KeyKind kind;
   gsize offset; /* of the member in GemConfig */
   guint min, max, initial;
+  gboolean live; /* heeded as it stands when it is needed; the others when the service starts */
 } Key;
 
 #define MEMBER(self, key, type) ((type *)G_STRUCT_MEMBER_P((self), (key)->offset))
@@ -36,11 +37,11 @@ static const Key keys[] = {
     {"KvCache", KEY_CACHE, AT(kv_half)},
     {"PrefillBlock", KEY_COUNT, AT(prefill_block), 1, 4096, 128},
     {"MaxSessions", KEY_COUNT, AT(max_sessions), 1, 4096, 64},
-    {"MaxSessionsPerUser", KEY_COUNT, AT(max_sessions_per_user), 1, 4096, 16},
-    {"MaxRequestsPerUser", KEY_COUNT, AT(max_requests_per_user), 1, 4096, 8},
-    {"MaxCallsPerUser", KEY_COUNT, AT(max_calls_per_user), 1, 65536, 256},
-    {"MaxCallsPerClient", KEY_COUNT, AT(max_calls_per_client), 1, 65536, 64},
-    {"AskTokens", KEY_COUNT, AT(ask_tokens), 1, 1024, 256},
+    {"MaxSessionsPerUser", KEY_COUNT, AT(max_sessions_per_user), 1, 4096, 16, TRUE},
+    {"MaxRequestsPerUser", KEY_COUNT, AT(max_requests_per_user), 1, 4096, 8, TRUE},
+    {"MaxCallsPerUser", KEY_COUNT, AT(max_calls_per_user), 1, 65536, 256, TRUE},
+    {"MaxCallsPerClient", KEY_COUNT, AT(max_calls_per_client), 1, 65536, 64, TRUE},
+    {"AskTokens", KEY_COUNT, AT(ask_tokens), 1, 1024, 256, TRUE},
     {"AskSeconds", KEY_COUNT, AT(ask_seconds), 1, 20, 20},
     {"ParallelAsks", KEY_COUNT, AT(parallel_asks), 1, 64, 4},
 };
@@ -232,6 +233,34 @@ gem_config_load(GemConfig *self, const char *path, GError **error)
     }
   }
   return !g_key_file_has_group(file, GROUP) || load_group(self, file, path, error);
+}
+
+static gboolean
+key_differs(const Key *key, const GemConfig *one, const GemConfig *other)
+{
+  if (key->kind == KEY_MODEL || key->kind == KEY_MODULE) {
+    return g_strcmp0(*MEMBER(one, key, char *), *MEMBER(other, key, char *)) != 0;
+  }
+  return *MEMBER(one, key, guint) != *MEMBER(other, key, guint);
+}
+
+void
+gem_config_update(GemConfig *self, const GemConfig *from, GStrv *ret_taken, GStrv *ret_later)
+{
+  g_autoptr(GStrvBuilder) taken = g_strv_builder_new();
+  g_autoptr(GStrvBuilder) later = g_strv_builder_new();
+
+  for (gsize i = 0; i < G_N_ELEMENTS(keys); i++) {
+    if (!key_differs(&keys[i], self, from)) {
+      continue;
+    }
+    g_strv_builder_add(keys[i].live ? taken : later, keys[i].name);
+    if (keys[i].live) {
+      *MEMBER(self, &keys[i], guint) = *MEMBER(from, &keys[i], guint);
+    }
+  }
+  *ret_taken = g_strv_builder_end(taken);
+  *ret_later = g_strv_builder_end(later);
 }
 
 char *

@@ -17,9 +17,12 @@ typedef struct {
 } Arguments;
 
 typedef struct {
+  const Arguments *arguments;
+  GemConfig *config;
   GMainLoop *loop;
   GemService *service;
   GemWatchdog *watchdog;
+  gboolean ready;
   int status;
 } Daemon;
 
@@ -118,11 +121,41 @@ on_terminate(gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+/* A file that is wrong changes nothing. */
+static gboolean
+on_reload(gpointer data)
+{
+  Daemon *daemon = data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemConfig) config = NULL;
+  g_auto(GStrv) taken = NULL, later = NULL;
+  g_autofree char *taken_names = NULL, *later_names = NULL;
+
+  if (!daemon->ready) {
+    return G_SOURCE_CONTINUE; /* it has just been read */
+  }
+  gem_watchdog_tell_reloading(daemon->watchdog);
+  config = load_config(daemon->arguments, &error);
+  if (config == NULL) {
+    gem_log(LOG_ERR, GEM_LOG_RELOAD_FAILED, NULL, "the configuration stays as it was: %s", error->message);
+  } else {
+    gem_config_update(daemon->config, config, &taken, &later);
+    taken_names = g_strjoinv(", ", taken);
+    later_names = g_strjoinv(", ", later);
+    gem_log(LOG_NOTICE, GEM_LOG_RELOADED, NULL, "the configuration is read again; changed: %s%s%s",
+            taken[0] != NULL ? taken_names : "nothing",
+            later[0] != NULL ? "; changes with the next start: " : "", later_names);
+  }
+  gem_watchdog_tell_ready(daemon->watchdog);
+  return G_SOURCE_CONTINUE;
+}
+
 static void
 on_ready(gpointer data)
 {
   Daemon *daemon = data;
 
+  daemon->ready = TRUE;
   gem_watchdog_tell_ready(daemon->watchdog);
 }
 
@@ -147,14 +180,13 @@ on_ended(const GError *error, gpointer data)
 }
 
 static int
-serve(GDBusConnection *connection, GemConfig *config)
+serve(GDBusConnection *connection, const Arguments *arguments, GemConfig *config)
 {
   static const GemServiceEvents events = {on_ready, on_settled, on_ended};
   g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
   g_autoptr(GError) error = NULL;
-  Daemon daemon = {.loop = loop};
-  guint terminate;
-  guint interrupt;
+  Daemon daemon = {.arguments = arguments, .config = config, .loop = loop};
+  guint terminate, interrupt, reload;
 
   daemon.service = gem_service_new(connection, config, &events, &daemon, &error);
   if (daemon.service == NULL) {
@@ -164,7 +196,9 @@ serve(GDBusConnection *connection, GemConfig *config)
   daemon.watchdog = gem_watchdog_new(daemon.service);
   terminate = g_unix_signal_add(SIGTERM, on_terminate, &daemon);
   interrupt = g_unix_signal_add(SIGINT, on_terminate, &daemon);
+  reload = g_unix_signal_add(SIGHUP, on_reload, &daemon);
   g_main_loop_run(loop);
+  g_source_remove(reload);
   g_source_remove(terminate);
   g_source_remove(interrupt);
   gem_watchdog_free(daemon.watchdog);
@@ -201,5 +235,5 @@ main(int argc, char **argv)
     return 1;
   }
   g_dbus_connection_set_exit_on_close(connection, FALSE);
-  return serve(connection, config);
+  return serve(connection, &arguments, config);
 }

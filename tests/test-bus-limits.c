@@ -51,6 +51,70 @@ test_session_limits(void)
 }
 
 static void
+reload_with(GemTestBus *bus, const char *config)
+{
+  g_autofree char *path = g_build_filename(bus->dir, "gemd.conf", NULL);
+
+  g_assert_true(g_file_set_contents(path, config, -1, NULL));
+  g_subprocess_send_signal(bus->daemon, SIGHUP);
+}
+
+/* A new session, or NULL and the error's message. */
+static char *
+try_session(GDBusConnection *client, char **ret_message)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) answer = gem_test_call(client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "CreateSession",
+                                             g_variant_new("(@a{sv})", NONE), &error);
+  char *path = NULL;
+
+  if (answer != NULL) {
+    g_variant_get(answer, "(o)", &path);
+  } else {
+    *ret_message = g_strdup(error->message);
+  }
+  return path;
+}
+
+/* Waits until one more session is refused with this message, or allowed (NULL). */
+static void
+wait_session(GDBusConnection *client, const char *wanted)
+{
+  guint i;
+
+  for (i = 0; i < 100; i++) {
+    g_autofree char *message = NULL;
+    g_autofree char *path = try_session(client, &message);
+
+    if (g_strcmp0(message, wanted) == 0) {
+      return;
+    }
+    gem_test_run_for(50);
+  }
+  g_test_fail_printf("the new configuration is not heeded");
+}
+
+static void
+test_reload(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("MaxSessionsPerUser=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autofree char *first = gem_test_create_session(client);
+
+  wait_session(client, "MaxSessionsPerUser: 1 are in use, 1 are allowed");
+  reload_with(bus, "[gemd]\nMaxSessionsPerUser=2\n");
+  wait_session(client, NULL);
+  wait_session(client, "MaxSessionsPerUser: 2 are in use, 2 are allowed");
+  /* Below what is in use: nothing is taken away. */
+  reload_with(bus, "[gemd]\nMaxSessionsPerUser=1\n");
+  wait_session(client, "MaxSessionsPerUser: 2 are in use, 1 are allowed");
+  reload_with(bus, "[gemd]\nMaxSessionsPerUser=none\n");
+  gem_test_run_for(100);
+  wait_session(client, "MaxSessionsPerUser: 2 are in use, 1 are allowed");
+  close(gem_test_generate(client, first, "x", "{}", NULL));
+}
+
+static void
 test_total_sessions(void)
 {
   g_autoptr(GemTestBus) bus = start_with("MaxSessions=1\n");
@@ -231,6 +295,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/bus/limits/session-limits", test_session_limits);
+  g_test_add_func("/bus/limits/reload", test_reload);
   g_test_add_func("/bus/limits/total-sessions", test_total_sessions);
   g_test_add_func("/bus/limits/unread-answer", test_unread_answer);
   g_test_add_func("/bus/limits/call-limits", test_call_limits);

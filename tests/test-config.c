@@ -87,6 +87,28 @@ test_auto_is_null(void)
 }
 
 static void
+test_update(void)
+{
+  g_autoptr(GemConfig) config = gem_config_new();
+  g_autoptr(GemConfig) other = gem_config_new();
+  g_autoptr(GError) error = NULL;
+  g_auto(GStrv) taken = NULL, later = NULL;
+
+  g_assert_true(load_text(
+      other, "[gemd]\nModel=other\nThreads=3\nKvCache=f16\nAskTokens=32\nMaxSessionsPerUser=2\n", &error));
+  gem_config_update(config, other, &taken, &later);
+  g_assert_true(g_strv_equal((const char *const *)taken,
+                             (const char *const[]){"MaxSessionsPerUser", "AskTokens", NULL}));
+  g_assert_true(
+      g_strv_equal((const char *const *)later, (const char *const[]){"Model", "Threads", "KvCache", NULL}));
+  g_assert_cmpuint(config->ask_tokens, ==, 32);
+  g_assert_cmpuint(config->max_sessions_per_user, ==, 2);
+  g_assert_cmpstr(config->model, ==, "gem-mini");
+  g_assert_cmpuint(config->threads, ==, 0);
+  g_assert_false(config->kv_half);
+}
+
+static void
 test_bad_files(void)
 {
   static const struct {
@@ -191,6 +213,7 @@ main(int argc, char **argv)
   g_test_add_func("/config/defaults", test_defaults);
   g_test_add_func("/config/every-key", test_every_key);
   g_test_add_func("/config/auto-is-null", test_auto_is_null);
+  g_test_add_func("/config/update", test_update);
   g_test_add_func("/config/bad-files", test_bad_files);
   g_test_add_func("/config/no-file", test_no_file);
   g_test_add_func("/config/installed-file", test_installed_file);

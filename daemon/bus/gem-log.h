@@ -15,6 +15,8 @@
 #define GEM_LOG_PATHWAY_ABSENT   "9a2117ab6c0d40aba24635a6832a24bb"
 #define GEM_LOG_PATHWAY_PAGED    "f59fd8ae6d4645e2a111cffbb53a70d1"
 #define GEM_LOG_REQUEST_FINISHED "73301f8f21d54b2d8f775a047c5e5f0b"
+#define GEM_LOG_RELOADED         "555fe506ede847188b11fcd40578b08f"
+#define GEM_LOG_RELOAD_FAILED    "f62342f631ad4ce4b5efd6e76c7c9a38"
 #define GEM_LOG_STALLED          "7aa2a8d66ce64845afaea8f91d77e02c"
 
 /* `fields` is KEY, value, KEY, value, ..., NULL; NULL: none. Keys are upper case and begin with GEM_. */

@@ -90,6 +90,12 @@ gem_watchdog_tell_status(GemWatchdog *self)
 }
 
 void
+gem_watchdog_tell_reloading(GemWatchdog *self)
+{
+  sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time());
+}
+
+void
 gem_watchdog_tell_stopping(GemWatchdog *self)
 {
   sd_notify(0, "STOPPING=1\nSTATUS=Ending streams");

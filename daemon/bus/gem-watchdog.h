@@ -1,5 +1,5 @@
 /*
- * What systemd is told: READY, STATUS, STOPPING, and WATCHDOG while both the main loop and the engine's
+ * What systemd is told: READY, STATUS, RELOADING, STOPPING, and WATCHDOG while main loop and engine
  * thread turn. Nothing of it does anything outside systemd.
  */
 #pragma once
@@ -20,5 +20,8 @@ void
 gem_watchdog_tell_ready(GemWatchdog *self);
 void
 gem_watchdog_tell_status(GemWatchdog *self);
+/* Before the configuration is read again; ready comes after. */
+void
+gem_watchdog_tell_reloading(GemWatchdog *self);
 void
 gem_watchdog_tell_stopping(GemWatchdog *self);
