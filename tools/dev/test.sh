@@ -1,33 +1,43 @@
-# test [--all] [--ci] [NAME...]: build and run the tests
+# test [--all] [--ci] [--system] [NAME...]: build and run the tests
 #
 # Without options: the quick tests. NAMEs (as meson test takes them) run only those.
-#   --all   adds the sanitizers' run, 60 s of each fuzzer, coverage, and (as root) aarch64 under qemu-user: takes long
-#   --ci    adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
+#   --system  runs only the system test: the installed service on a booted systemd, in a container (as root)
+#   --all     adds the sanitizers' run, 60 s of each fuzzer, coverage, and (as root) the system test and aarch64 under
+#             qemu-user: takes long
+#   --ci      adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
 # GEM_DATA names a folder of real texts; tests that want it are skipped without.
 # The last line is "N passed, N failed": subtests and steps over all runs.
 
 . "$GEM_VERB_DIR/lib/results.sh"
 . "$GEM_VERB_DIR/lib/suites.sh"
 . "$GEM_VERB_DIR/lib/fuzz.sh"
+. "$GEM_VERB_DIR/lib/system.sh"
 
 all=no
+system=no
 ci=no
 names=()
 for argument in "$@"; do
   case $argument in
     --all) all=yes ;;
     --ci) ci=yes ;;
+    --system) system=yes ;;
     -*) die_usage "test: no option '$argument'" ;;
     *) names+=("$argument") ;;
   esac
 done
 
-if [ "$ci" = yes ]; then
+if [ "$system" = yes ]; then
+  [ "$(id -u)" = 0 ] || die "test --system needs root, to boot a container"
+  ensure_needs build system
+  test_suite_system
+elif [ "$ci" = yes ]; then
   ensure_needs build bus test format sanitize fuzz
   run_step "Style" "$GEM_SOURCE_DIR/dev" format --check
   test_suite_quick --werror
   test_suite_sanitize
   test_suite_fuzz 10
+  can_boot_system && test_suite_system
 else
   ensure_needs build bus test
   test_suite_quick ${names[@]+"${names[@]}"}
@@ -38,9 +48,11 @@ if [ "$all" = yes ]; then
   test_suite_fuzz 60
   run_step "Coverage" "$GEM_SOURCE_DIR/dev" coverage
   if [ "$(id -u)" = 0 ]; then
+    ensure_needs system
+    test_suite_system
     run_step "aarch64 under qemu-user" "$GEM_SOURCE_DIR/dev" arm64
   else
-    say "== aarch64 under qemu-user: left out, since making its build root needs root"
+    say "== aarch64 under qemu-user: left out, as the system test, since making their roots needs root"
   fi
 fi
 report_results

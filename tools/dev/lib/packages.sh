@@ -36,6 +36,10 @@ gem_needs_fuzz='
 command clang        clang             the compiler of the fuzzers
 clang   fuzzer       libclang-rt-dev   libFuzzer, and the sanitizers for clang
 '
+gem_needs_system='
+command mmdebstrap   mmdebstrap        makes the root that is booted
+command systemd-nspawn systemd-container boots it
+'
 gem_needs_data='
 command xz           xz-utils          unpacks texts
 '

@@ -57,6 +57,19 @@ add_counts() {
   gem_skipped=$((gem_skipped + counts[2]))
 }
 
+# count_tap FILE STATUS: adds lines of TAP to the totals; a script that ended before its plan is a failure.
+count_tap() {
+  local passed=0 not_passed=0
+  if [ -f "$1" ]; then
+    passed=$(grep -c '^ok ' "$1")
+    not_passed=$(grep -c '^not ok ' "$1")
+  fi
+  grep -q '^1\.\.' "$1" 2>/dev/null || not_passed=$((not_passed + 1))
+  [ "$2" = 0 ] || [ "$not_passed" -gt 0 ] || not_passed=1
+  gem_passed=$((gem_passed + passed))
+  gem_failed=$((gem_failed + not_passed))
+}
+
 # run_step TITLE COMMAND...: a check that is no test program; counts as one.
 run_step() {
   say "== $1"

@@ -1,0 +1,60 @@
+# The unit and the service's life: start, stop, reload, and what happens when it dies or hangs.
+
+report "the unit has no mistakes" systemd-analyze verify --man=no gemd.service
+report "exposure is 1.5 at most" systemd-analyze security --threshold=15 gemd.service
+exposure=$(systemd-analyze security gemd.service | sed -n 's/^→ Overall exposure level for gemd.service: \([0-9.]*\).*/\1/p')
+echo "# exposure $exposure"
+
+report "nothing runs before the first call" is "$(unit ActiveState)" inactive
+started=$(now)
+report "the first call starts it" answers
+echo "# first answer, with the start: $(since "$started") s"
+report "it is active" is "$(unit ActiveState)" active
+report "the status tells the model" contains "$(unit StatusText)" "Model gem-mini is ready"
+report "the model is ready" is "$(model_state)" 's "ready"'
+
+pid=$(unit MainPID)
+report "it runs as its own user" is "$(ps -o user= -p "$pid")" gemd
+report "it is not dumpable" is "$(stat -c %U "/proc/$pid/environ")" root
+report "core dumps are off" contains "$(grep 'Max core file size' "/proc/$pid/limits")" "0                    0"
+report "it has no capabilities" is "$(awk '/^CapEff/ { print $2 }' "/proc/$pid/status")" 0000000000000000
+report "it filters system calls" is "$(awk '/^Seccomp:/ { print $2 }' "/proc/$pid/status")" 2
+report "it has no network" is "$(nsenter -t "$pid" -n ip -o link 2>/dev/null | grep -vc ' lo:')" 0
+report "its own user cannot read its memory" fails_with denied as gemd cat "/proc/$pid/environ"
+report "it cannot write its configuration" fails_with "" nsenter -t "$pid" -m runuser -u gemd -- touch /etc/gemd/gemd.conf
+
+restarts=$(unit NRestarts)
+killed=$(now)
+kill -KILL "$pid"
+report "it serves again after SIGKILL" wait_for 5 answers
+gap=$(since "$killed")
+echo "# served again $gap s after SIGKILL"
+report "within a second" at_most "$gap" 1.0
+report "systemd started it again" at_most "$restarts" "$(($(unit NRestarts) - 1))"
+
+mkdir -p /run/systemd/system/gemd.service.d
+printf '[Service]\nWatchdogSec=2s\n' >/run/systemd/system/gemd.service.d/watchdog.conf
+systemctl daemon-reload
+systemctl restart gemd.service
+report "it starts again" wait_for 5 answers
+sleep 5
+report "the watchdog is fed" is "$(unit NRestarts)" 0
+kill -STOP "$(unit MainPID)"
+report "one that hangs is replaced" wait_for 10 is_replaced
+report "and serves" wait_for 5 answers
+rm -r /run/systemd/system/gemd.service.d
+systemctl daemon-reload
+
+printf '[gemd]\nMaxSessionsPerUser=3\n' >/etc/gemd/gemd.conf
+report "reload" systemctl reload gemd.service
+report "the journal tells what changed" contains "$(journalctl -u gemd -o cat -n 5)" "changed: MaxSessionsPerUser"
+printf '[gemd]\nMaxSessionsPerUser=none\n' >/etc/gemd/gemd.conf
+systemctl reload gemd.service
+report "a wrong file changes nothing" contains "$(journalctl -u gemd -o cat -n 5)" "the configuration stays as it was"
+report "and the service serves" answers
+: >/etc/gemd/gemd.conf
+
+stopped=$(now)
+report "stop" systemctl stop gemd.service
+report "within two seconds" at_most "$(since "$stopped")" 2
+report "with success" is "$(unit Result)" success
