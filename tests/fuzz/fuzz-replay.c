@@ -95,21 +95,23 @@ add_tests(const char *folder, const char *name)
 int
 main(int argc, char **argv)
 {
+  g_autofree char *folder = NULL;
   g_autoptr(GDir) dir = NULL;
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
   const char *name;
   guint i;
 
   g_test_init(&argc, &argv, NULL);
-  g_assert_cmpint(argc, ==, 2);
-  dir = g_dir_open(argv[1], 0, NULL);
+  g_assert_cmpint(argc, ==, 3);
+  folder = g_build_filename(argv[1], argv[2], NULL);
+  dir = g_dir_open(folder, 0, NULL);
   g_assert_nonnull(dir);
   while ((name = g_dir_read_name(dir)) != NULL) {
     g_ptr_array_add(names, g_strdup(name));
   }
   g_assert_cmpuint(names->len, >, 0);
   for (i = 0; i < names->len; i++) {
-    add_tests(argv[1], names->pdata[i]);
+    add_tests(folder, names->pdata[i]);
   }
   return g_test_run();
 }
