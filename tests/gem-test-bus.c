@@ -25,7 +25,8 @@ static const char bus_config[] =
     "<allow receive_type='method_return'/><allow receive_type='error'/><allow receive_type='signal'/>\n"
     "<allow send_destination='org.freedesktop.DBus'/></policy>\n"
     "<include>%s/dbus/org.gemd.Gem1.conf</include>\n"
-    "<policy context='mandatory'><allow own='org.gemd.Gem1'/></policy>\n"
+    "<policy context='mandatory'><allow own='org.gemd.Gem1'/><allow own='org.freedesktop.PolicyKit1'/>"
+    "<allow send_destination='org.freedesktop.PolicyKit1'/></policy>\n"
     "<limit name='max_replies_per_connection'>50000</limit></busconfig>\n";
 
 /* A test that dies takes what it started with it. */

@@ -101,9 +101,9 @@ gem_remote_call(GemRemote *self,
                 const char *reply_type,
                 GError **error)
 {
-  return g_dbus_connection_call_sync(self->bus, self->owner, path, interface, method, arguments,
-                                     G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL,
-                                     error);
+  return g_dbus_connection_call_sync(
+      self->bus, self->owner, path, interface, method, arguments, G_VARIANT_TYPE(reply_type),
+      G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION, G_MAXINT, NULL, error);
 }
 
 GVariant *

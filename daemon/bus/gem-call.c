@@ -81,9 +81,8 @@ gem_call_fail(GemCall *self, GError *error)
   call_free(self);
 }
 
-/* Whether there is still somebody to work for, and somebody who works; else the call is answered. */
-static gboolean
-call_check(GemCall *self)
+gboolean
+gem_call_check(GemCall *self)
 {
   if (gem_service_is_stopping(self->service)) {
     gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
@@ -101,7 +100,7 @@ on_turn(gpointer data)
 {
   GemCall *self = data;
 
-  if (call_check(self)) {
+  if (gem_call_check(self)) {
     self->run(self);
   }
 }
@@ -119,7 +118,7 @@ on_settled(gpointer data)
   GemCall *self = data;
   const GError *error = gem_model_host_get_error(gem_service_get_model(self->service));
 
-  if (!call_check(self)) {
+  if (!gem_call_check(self)) {
     return;
   }
   if (error != NULL) {
@@ -223,6 +222,14 @@ GCancellable *
 gem_call_get_cancellable(GemCall *self)
 {
   return self->caller->bye;
+}
+
+gboolean
+gem_call_allows_interaction(GemCall *self)
+{
+  GDBusMessage *message = g_dbus_method_invocation_get_message(self->invocation);
+
+  return (g_dbus_message_get_flags(message) & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION) != 0;
 }
 
 gint64

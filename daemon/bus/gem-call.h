@@ -40,6 +40,14 @@ gem_call_get_cancellable(GemCall *self);
 gint64
 gem_call_get_arrival(GemCall *self); /* monotonic, us */
 
+/* Whether the caller's message lets a person be asked for a password. */
+gboolean
+gem_call_allows_interaction(GemCall *self);
+/* After an asynchronous step: whether there is still somebody to work for, and somebody who works. FALSE: the
+ * call is answered. */
+gboolean
+gem_call_check(GemCall *self);
+
 /* Reads argument `index` as the options. On failure the call is answered, and FALSE returned. */
 gboolean
 gem_call_read_options(

@@ -17,6 +17,7 @@
 #define GEM_LOG_REQUEST_FINISHED "73301f8f21d54b2d8f775a047c5e5f0b"
 #define GEM_LOG_RELOADED         "555fe506ede847188b11fcd40578b08f"
 #define GEM_LOG_RELOAD_FAILED    "f62342f631ad4ce4b5efd6e76c7c9a38"
+#define GEM_LOG_NO_POLKIT        "f297937ab28a4a6d8f99af6269e4d52a"
 #define GEM_LOG_STALLED          "7aa2a8d66ce64845afaea8f91d77e02c"
 
 /* `fields` is KEY, value, KEY, value, ..., NULL; NULL: none. Keys are upper case and begin with GEM_. */

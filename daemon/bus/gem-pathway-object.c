@@ -1,7 +1,6 @@
 #include "daemon/bus/gem-pathway-object.h"
 
-#include <unistd.h>
-
+#include "daemon/bus/gem-authorize.h"
 #include "daemon/bus/gem-log.h"
 #include "daemon/bus/gem-service.h"
 
@@ -90,27 +89,13 @@ on_paged(GObject *source, GAsyncResult *result, gpointer data)
   gem_call_return(call, NULL);
 }
 
-/* Answers the call when not. */
-static gboolean
-check_administrator(GemCall *call)
-{
-  guint32 uid = gem_call_get_caller(call)->user->uid;
-
-  if (uid != 0 && uid != geteuid()) {
-    gem_call_fail(call, g_error_new(GEM_ERROR, GEM_ERROR_NOT_AUTHORIZED,
-                                    "only the superuser and the service's own user page pathways"));
-    return FALSE;
-  }
-  return TRUE;
-}
-
 static void
-run_page(GemCall *call, gboolean in)
+page(GemCall *call, gboolean in)
 {
   GemDBusPathway *self = GEM_DBUS_PATHWAY(gem_call_get_target(call));
   g_auto(GemCallOptions) options = {0};
 
-  if (!check_administrator(call) || !gem_call_read_options(call, 0, GEM_OPTIONS_NONE, 0, &options)) {
+  if (!gem_call_read_options(call, 0, GEM_OPTIONS_NONE, 0, &options)) {
     return;
   }
   (in ? gem_engine_page_in_async : gem_engine_page_out_async)(gem_call_get_engine(call),
@@ -119,15 +104,27 @@ run_page(GemCall *call, gboolean in)
 }
 
 static void
+page_in(GemCall *call)
+{
+  page(call, TRUE);
+}
+
+static void
+page_out(GemCall *call)
+{
+  page(call, FALSE);
+}
+
+static void
 run_page_in(GemCall *call)
 {
-  run_page(call, TRUE);
+  gem_authorize(call, GEM_ACTION_MANAGE_PATHWAYS, page_in);
 }
 
 static void
 run_page_out(GemCall *call)
 {
-  run_page(call, FALSE);
+  gem_authorize(call, GEM_ACTION_MANAGE_PATHWAYS, page_out);
 }
 
 static gboolean

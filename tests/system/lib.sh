@@ -42,10 +42,10 @@ model_state() { busctl get-property org.gemd.Gem1 /org/gemd/Gem1 org.gemd.Gem1.M
 
 # wait_for SECONDS COMMAND...: until the command holds.
 wait_for() {
-  local end=$((SECONDS + $1))
+  local end=$((SECONDS + $1)) output
   shift
-  until "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$end" ] || { echo "not after all the time: $*"; return 1; }
+  until output=$("$@" 2>&1); do
+    [ "$SECONDS" -lt "$end" ] || { echo "not after all the time: $*: $output"; return 1; }
     sleep 0.02
   done
 }

@@ -1,0 +1,83 @@
+#include "daemon/bus/gem-authorize.h"
+
+#include <unistd.h>
+
+#include "daemon/bus/gem-log.h"
+#include "daemon/bus/gem-service.h"
+
+#define POLKIT_NAME      "org.freedesktop.PolicyKit1"
+#define POLKIT_PATH      "/org/freedesktop/PolicyKit1/Authority"
+#define POLKIT_INTERFACE "org.freedesktop.PolicyKit1.Authority"
+
+#define ALLOW_USER_INTERACTION 1u
+#define SECONDS                10  /* polkit's own answer */
+#define INTERACTIVE_SECONDS    120 /* a person types a password */
+
+typedef struct {
+  GemCall *call;
+  GemCallRun run;
+} Question;
+
+static void
+refuse(GemCall *call, const char *why)
+{
+  gem_call_fail(call, g_error_new(GEM_ERROR, GEM_ERROR_NOT_AUTHORIZED, "not authorized: %s", why));
+}
+
+static void
+on_checked(GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autofree Question *question = data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) answer = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+  gboolean authorized = FALSE, challenge = FALSE;
+
+  if (!gem_call_check(question->call)) {
+    return;
+  }
+  if (answer == NULL) {
+    gem_log(LOG_WARNING, GEM_LOG_NO_POLKIT, NULL, "polkit cannot be asked, so it counts as a no: %s",
+            error->message);
+    refuse(question->call, "polkit cannot be asked");
+    return;
+  }
+  g_variant_get(answer, "((bb@a{ss}))", &authorized, &challenge, NULL);
+  if (authorized) {
+    question->run(question->call);
+  } else {
+    refuse(question->call,
+           challenge ? "a password is wanted, and the call allows no question for it" : "polkit says no");
+  }
+}
+
+static GVariant *
+make_question(const char *sender, const char *action, gboolean interactive)
+{
+  GVariantBuilder subject, details;
+
+  g_variant_builder_init(&subject, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&subject, "{sv}", "name", g_variant_new_string(sender));
+  g_variant_builder_init(&details, G_VARIANT_TYPE("a{ss}"));
+  return g_variant_new("((sa{sv})sa{ss}us)", "system-bus-name", &subject, action, &details,
+                       interactive ? ALLOW_USER_INTERACTION : 0, "");
+}
+
+void
+gem_authorize(GemCall *call, const char *action, GemCallRun run)
+{
+  const GemCaller *caller = gem_call_get_caller(call);
+  gboolean interactive = gem_call_allows_interaction(call);
+  Question *question;
+
+  if (caller->user->uid == 0 || caller->user->uid == geteuid()) {
+    run(call);
+    return;
+  }
+  question = g_new(Question, 1);
+  *question = (Question){call, run};
+  g_dbus_connection_call(gem_service_get_connection(gem_call_get_service(call)), POLKIT_NAME, POLKIT_PATH,
+                         POLKIT_INTERFACE, "CheckAuthorization",
+                         make_question(caller->sender, action, interactive), G_VARIANT_TYPE("((bba{ss}))"),
+                         G_DBUS_CALL_FLAGS_NONE, (interactive ? INTERACTIVE_SECONDS : SECONDS) * 1000,
+                         gem_call_get_cancellable(call), on_checked, question);
+}

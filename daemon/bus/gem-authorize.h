@@ -1,0 +1,16 @@
+/*
+ * Who may administrate: the superuser, the service's own user, and whom polkit lets. Without a polkit on the
+ * bus, or without an answer from it, nobody else.
+ */
+#pragma once
+
+#include "daemon/bus/gem-call.h"
+
+/* Actions, as dbus/org.gemd.Gem1.policy declares them. */
+#define GEM_ACTION_MANAGE_PATHWAYS "org.gemd.Gem1.manage-pathways"
+
+/* Goes on with `run` when the caller may do `action`; else the call fails with GEM_ERROR_NOT_AUTHORIZED. The
+ * user is only asked for a password when the caller's message allows that. Never blocks; a caller that leaves
+ * meanwhile is refused. */
+void
+gem_authorize(GemCall *call, const char *action, GemCallRun run);

@@ -1,0 +1,243 @@
+/*
+ * Who may administrate: another user's calls, and a polkit that the test plays. Needs the superuser, who
+ * alone can become another user. On an engine without a model.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/gem-test-bus.h"
+#include "tests/gem-test-calls.h"
+
+#define NOBODY "65534"
+
+/* What the played polkit says. */
+typedef enum { ANSWER_YES, ANSWER_NO, ANSWER_CHALLENGE, ANSWER_NOTHING } Answer;
+
+typedef struct {
+  GemTestBus *bus;
+  GDBusConnection *connection;
+  Answer answer;
+  guint questions;
+  guint32 flags; /* of the last question */
+  char *action;
+  char *subject;
+} Polkit;
+
+static const char introspection[] =
+    "<node><interface name='org.freedesktop.PolicyKit1.Authority'><method name='CheckAuthorization'>"
+    "<arg type='(sa{sv})' direction='in'/><arg type='s' direction='in'/><arg type='a{ss}' direction='in'/>"
+    "<arg type='u' direction='in'/><arg type='s' direction='in'/>"
+    "<arg type='(bba{ss})' direction='out'/></method></interface></node>";
+
+static void
+on_question(GDBusConnection *connection,
+            const char *sender,
+            const char *path,
+            const char *interface,
+            const char *method,
+            GVariant *parameters,
+            GDBusMethodInvocation *invocation,
+            gpointer data)
+{
+  Polkit *self = data;
+  g_autoptr(GVariant) details = NULL;
+  const char *kind, *action, *cancellation;
+
+  self->questions++;
+  g_variant_get(parameters, "((&s@a{sv})&s@a{ss}u&s)", &kind, &details, &action, NULL, &self->flags,
+                &cancellation);
+  g_assert_cmpstr(kind, ==, "system-bus-name");
+  g_free(self->action);
+  self->action = g_strdup(action);
+  g_free(self->subject);
+  g_assert_true(g_variant_lookup(details, "name", "s", &self->subject));
+  if (self->answer == ANSWER_NOTHING) {
+    g_object_unref(invocation);
+    return;
+  }
+  g_dbus_method_invocation_return_value(invocation, g_variant_new("((bba{ss}))", self->answer == ANSWER_YES,
+                                                                  self->answer == ANSWER_CHALLENGE, NULL));
+}
+
+static void
+polkit_start(Polkit *self)
+{
+  static const GDBusInterfaceVTable table = {.method_call = on_question};
+  g_autoptr(GDBusNodeInfo) node = g_dbus_node_info_new_for_xml(introspection, NULL);
+  g_autoptr(GVariant) owned = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_dbus_connection_register_object(self->connection, "/org/freedesktop/PolicyKit1/Authority",
+                                    node->interfaces[0], &table, self, NULL, &error);
+  g_assert_no_error(error);
+  owned = g_dbus_connection_call_sync(self->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                      "org.freedesktop.DBus", "RequestName",
+                                      g_variant_new("(su)", "org.freedesktop.PolicyKit1", 0),
+                                      G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
+  g_assert_no_error(error);
+}
+
+static void
+set_up(Polkit *self, gconstpointer data)
+{
+  self->bus = gem_test_bus_new_with_daemon();
+  self->connection = gem_test_bus_connect(self->bus);
+}
+
+static void
+tear_down(Polkit *self, gconstpointer data)
+{
+  g_clear_object(&self->connection);
+  gem_test_bus_free(self->bus);
+  g_free(self->action);
+  g_free(self->subject);
+}
+
+/* ---- another user's call ---- */
+
+typedef struct {
+  char *output, *errors;
+  gboolean ended;
+} Call;
+
+static void
+on_ended(GObject *source, GAsyncResult *result, gpointer data)
+{
+  Call *call = data;
+
+  g_subprocess_communicate_utf8_finish(G_SUBPROCESS(source), result, &call->output, &call->errors, NULL);
+  call->ended = TRUE;
+}
+
+static GSubprocess *
+start_page_out(Polkit *self, Call *call, gboolean interactive)
+{
+  g_autofree char *address = g_strconcat("--address=", self->bus->address, NULL);
+  const char *flag =
+      interactive ? "--allow-interactive-authorization=yes" : "--allow-interactive-authorization=no";
+  g_autoptr(GError) error = NULL;
+  GSubprocess *process = g_subprocess_new(
+      G_SUBPROCESS_FLAGS_STDERR_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, "setpriv", "--reuid=" NOBODY,
+      "--regid=" NOBODY, "--clear-groups", "busctl", address, flag, "call", GEM_BUS_NAME,
+      GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "PageOut", "a{sv}", "0", NULL);
+
+  g_assert_no_error(error);
+  g_subprocess_communicate_utf8_async(process, NULL, NULL, on_ended, call);
+  return process;
+}
+
+/* TRUE: it worked; else the message is like `pattern`. */
+static gboolean
+page_out(Polkit *self, gboolean interactive, const char *pattern)
+{
+  Call call = {0};
+  g_autoptr(GSubprocess) process = start_page_out(self, &call, interactive);
+  gboolean success;
+
+  while (!call.ended) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  success = g_subprocess_get_successful(process);
+  if (!success && !g_pattern_match_simple(pattern, call.errors)) {
+    g_test_message("\"%s\" is not like \"%s\"", call.errors, pattern);
+    g_test_fail();
+  }
+  g_free(call.output);
+  g_free(call.errors);
+  return success;
+}
+
+static gboolean
+skip_unless_possible(void)
+{
+  g_autofree char *setpriv = g_find_program_in_path("setpriv");
+  g_autofree char *busctl = g_find_program_in_path("busctl");
+
+  if (geteuid() != 0 || setpriv == NULL || busctl == NULL) {
+    g_test_skip("needs the superuser, setpriv and busctl");
+    return TRUE;
+  }
+  return FALSE;
+}
+
+static void
+test_answers(Polkit *self, gconstpointer data)
+{
+  if (skip_unless_possible()) {
+    return;
+  }
+  polkit_start(self);
+  self->answer = ANSWER_YES;
+  g_assert_true(page_out(self, FALSE, ""));
+  g_assert_cmpstr(self->action, ==, "org.gemd.Gem1.manage-pathways");
+  g_assert_true(g_dbus_is_unique_name(self->subject));
+  self->answer = ANSWER_NO;
+  g_assert_false(page_out(self, FALSE, "*not authorized: polkit says no*"));
+  self->answer = ANSWER_CHALLENGE;
+  g_assert_false(page_out(self, FALSE, "*not authorized: a password is wanted*"));
+  g_assert_cmpuint(self->questions, ==, 3);
+}
+
+static void
+test_interaction(Polkit *self, gconstpointer data)
+{
+  if (skip_unless_possible()) {
+    return;
+  }
+  polkit_start(self);
+  self->answer = ANSWER_YES;
+  g_assert_true(page_out(self, FALSE, ""));
+  g_assert_cmpuint(self->flags, ==, 0);
+  g_assert_true(page_out(self, TRUE, ""));
+  g_assert_cmpuint(self->flags, ==, 1);
+}
+
+static void
+test_no_polkit(Polkit *self, gconstpointer data)
+{
+  if (!skip_unless_possible()) {
+    g_assert_false(page_out(self, FALSE, "*not authorized: polkit cannot be asked*"));
+  }
+}
+
+/* Others are served while polkit thinks, and who left is not worked for. */
+static void
+test_vanished(Polkit *self, gconstpointer data)
+{
+  g_autoptr(GDBusConnection) other = NULL;
+  g_autoptr(GVariant) count = NULL, state = NULL;
+  g_autoptr(GSubprocess) process = NULL;
+  Call call = {0};
+
+  if (skip_unless_possible()) {
+    return;
+  }
+  polkit_start(self);
+  other = gem_test_bus_connect(self->bus);
+  self->answer = ANSWER_NOTHING;
+  process = start_page_out(self, &call, FALSE);
+  while (self->questions == 0) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  count = gem_test_manager(other, "CountTokens", g_variant_new("(s)", "abc"));
+  g_assert_nonnull(count);
+  g_subprocess_force_exit(process);
+  while (!call.ended) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  state = gem_test_get(other, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "State");
+  g_assert_cmpstr(g_variant_get_string(state, NULL), ==, "resident");
+  g_free(call.output);
+  g_free(call.errors);
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add("/bus/authorize/answers", Polkit, NULL, set_up, test_answers, tear_down);
+  g_test_add("/bus/authorize/interaction", Polkit, NULL, set_up, test_interaction, tear_down);
+  g_test_add("/bus/authorize/no-polkit", Polkit, NULL, set_up, test_no_polkit, tear_down);
+  g_test_add("/bus/authorize/vanished", Polkit, NULL, set_up, test_vanished, tear_down);
+  return g_test_run();
+}
