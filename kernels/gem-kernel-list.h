@@ -36,17 +36,17 @@
   KERNEL(void, rms_norm, (const float *x, const float *weight, size_t n, size_t d, float epsilon, float *y)) \
                                                                                                              \
   /* Rotates pairs (2i, 2i + 1) of the first `rope_dim` values of each head by positions[row] *               \
-   * base^(-2i / rope_dim). x is [n][heads][head_dim]. */                                                    \
+   * base^(-2i / rope_dim), within 4e-7 of a pair's length. x is [n][heads][head_dim]. */                    \
   KERNEL(void, rope, (float *x, const uint32_t *positions, size_t n, size_t heads, size_t head_dim,          \
                       size_t rope_dim, float base))                                                          \
                                                                                                              \
-  /* x[n] becomes exp(x - max) / sum; n >= 1. */                                                             \
+  /* x[n] becomes exp(x - max) / sum; n >= 1. The exponentials are within 4e-7 of themselves. */             \
   KERNEL(void, softmax, (float *x, size_t n))                                                                \
                                                                                                              \
-  /* out[count] = silu(gate) * up; out may be gate. */                                                       \
+  /* out[count] = silu(gate) * up, silu within 4e-7 of itself; out may be gate. */                           \
   KERNEL(void, swiglu, (const float *gate, const float *up, size_t count, float *out))                       \
                                                                                                              \
-  /* x[count] becomes 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). */                                  \
+  /* x[count] becomes 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), within 2e-7 |x|. */                 \
   KERNEL(void, gelu, (float *x, size_t count))                                                               \
                                                                                                              \
   /* ---- attention ---- */                                                                                  \

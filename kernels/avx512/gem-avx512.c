@@ -1,9 +1,11 @@
 /* What this instruction set has of its own. */
 #include "kernels/avx512/gem-avx512.h"
 #include "kernels/gem-kernel-sets.h"
+#include "kernels/portable/gem-portable.h"
 
 const GemKernels gem_avx512_kernels = {
     .name = "avx512",
     .quantize = gem_avx512_quantize,
     .linear = gem_avx512_linear,
+    GEM_PORTABLE_KERNELS,
 };

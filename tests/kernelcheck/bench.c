@@ -162,7 +162,7 @@ bench_measure(
   va_start(arguments, format);
   vsnprintf(label, sizeof label, format, arguments);
   va_end(arguments);
-  double seconds = time_call(call, data);
+  double seconds = time_call(call, data) - (cost->besides != NULL ? time_call(cost->besides, data) : 0);
   printf("%-11s %-10s %-40s %12.3f", self->kernel, self->kernels->name, label, seconds * 1e6);
   print_figure(cost->operations / seconds * 1e-9, " %9.1f", "         -");
   printf(" %8.1f", cost->bytes / seconds * 1e-9);

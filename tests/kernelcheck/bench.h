@@ -17,6 +17,8 @@ typedef struct {
   double operations; /* a multiplication and an addition are two; 0: none to speak of */
   double bytes;      /* read and written */
   double set_bytes;  /* among how many it walks: the nearest cache that holds so much sets the limit */
+  /* The part of the call that is not the kernel's, whose time is taken off; NULL: there is none. */
+  void (*besides)(void *data);
 } BenchCost;
 
 /* Bytes that weights are walked through, as in a step of a model of that size. */

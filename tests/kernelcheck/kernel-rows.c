@@ -13,6 +13,34 @@ static const size_t some_lengths[] = {1,  2,  3,  4,  5,  7,  8,   9,   15,  16,
                                       33, 48, 63, 64, 65, 96, 100, 127, 255, 512, 513, 1536};
 static const size_t some_counts[] = {1, 2, 3, 4, 5, 8, 9, 17};
 
+/* ---- curves: against the C library in double precision ---- */
+
+/* Every 4093rd float from 2^-20 to 88, then the same below zero. */
+enum { SWEEP_FIRST = 0x35800000, SWEEP_END = 0x42b00000, SWEEP_STEP = 4093 };
+enum { SWEEP_HALF = (SWEEP_END - SWEEP_FIRST) / SWEEP_STEP, SWEEP = 2 * SWEEP_HALF };
+
+static float *
+new_sweep(Check *check, const char *name)
+{
+  float *x = check_floats(check, name, SWEEP);
+  for (uint32_t i = 0; i < SWEEP_HALF; i++) {
+    uint32_t bits = SWEEP_FIRST + i * SWEEP_STEP;
+    memcpy(x + i, &bits, sizeof bits);
+    x[SWEEP_HALF + i] = -x[i];
+  }
+  return x;
+}
+
+/* How far `actual` may be from `expected`. */
+static void
+check_curve(Check *check, const char *curve, float x, double expected, double actual, double most)
+{
+  if (!(fabs(actual - expected) <= most)) {
+    check_fail(check, "%s(%a) is %.9g, expected %.9g, at most %.2g away", curve, (double)x, actual, expected,
+               most);
+  }
+}
+
 /* ---- rms_norm ---- */
 
 static void
@@ -66,7 +94,7 @@ check_pairs(Check *check, const RopeShape *shape, const float *before, const flo
   for (size_t i = 0; i < shape->n * shape->heads * shape->head_dim; i += shape->head_dim) {
     for (size_t j = 0; j < shape->rope_dim; j += 2) {
       double length = hypot((double)before[i + j], (double)before[i + j + 1]);
-      check_close(check, "a rotated pair", expected + i + j, x + i + j, 2, 1e-6 * length, 0);
+      check_close(check, "a rotated pair", expected + i + j, x + i + j, 2, 4e-7 * length, 0);
     }
     check_same(check, "what is not rotated", before + i + shape->rope_dim, x + i + shape->rope_dim,
                shape->head_dim - shape->rope_dim);
@@ -156,12 +184,30 @@ check_softmax_case(Check *check, SoftmaxPattern pattern, size_t n)
   memcpy(x, expected, n * sizeof *x);
   check_reference(check)->softmax(expected, n);
   check_kernels(check)->softmax(x, n);
-  check_close(check, "x", expected, x, n, 2e-38, 6e-6);
+  /* The reference adds one value after the other. */
+  check_close(check, "x", expected, x, n, 2e-38, 3e-6 + 2e-9 * (double)n);
+}
+
+/* The shares of two values are to each other as their exponentials. */
+static void
+check_softmax_curve(Check *check)
+{
+  check_case(check, "the curve");
+  float *x = new_sweep(check, "x below zero") + SWEEP_HALF;
+  float *shares = check_floats(check, "x", SWEEP_HALF);
+  x[0] = 0.0f;
+  memcpy(shares, x, SWEEP_HALF * sizeof *x);
+  check_kernels(check)->softmax(shares, SWEEP_HALF);
+  for (size_t i = 0; i < SWEEP_HALF && x[i] > -70.0f; i++) {
+    double expected = exp((double)x[i]);
+    check_curve(check, "exp", x[i], expected, (double)shares[i] / (double)shares[0], 4e-7 * expected);
+  }
 }
 
 void
 check_kernel_softmax(Check *check)
 {
+  check_softmax_curve(check);
   for (size_t l = 0; l < COUNT(some_lengths); l++) {
     for (unsigned pattern = 0; pattern < N_SOFTMAX; pattern++) {
       check_softmax_case(check, pattern, some_lengths[l]);
@@ -216,9 +262,27 @@ check_swiglu_case(Check *check, size_t count)
   }
 }
 
+static void
+check_swiglu_curve(Check *check)
+{
+  check_case(check, "the curve");
+  const float *gate = new_sweep(check, "gate");
+  float *up = check_floats(check, "up", SWEEP);
+  float *out = check_floats(check, "out", SWEEP);
+  for (size_t i = 0; i < SWEEP; i++) {
+    up[i] = 1.0f;
+  }
+  check_kernels(check)->swiglu(gate, up, SWEEP, out);
+  for (size_t i = 0; i < SWEEP; i++) {
+    double expected = (double)gate[i] / (1.0 + exp(-(double)gate[i]));
+    check_curve(check, "silu", gate[i], expected, (double)out[i], 4e-7 * fabs(expected) + 1e-35);
+  }
+}
+
 void
 check_kernel_swiglu(Check *check)
 {
+  check_swiglu_curve(check);
   for (size_t l = 0; l < COUNT(some_lengths); l++) {
     check_swiglu_case(check, some_lengths[l]);
   }
@@ -241,16 +305,31 @@ check_gelu_case(Check *check, size_t count)
   check_kernels(check)->gelu(x, count);
   for (size_t i = 0; i < count; i++) {
     /* The reference adds 1 to what is near -1. */
-    check_close(check, "x", expected + i, x + i, 1, 3e-7 * fabs((double)before[i]), 2e-6);
+    check_close(check, "x", expected + i, x + i, 1, 4e-7 * fabs((double)before[i]), 0);
     float alone = before[i];
     check_kernels(check)->gelu(&alone, 1);
     check_same(check, "x of a value alone", x + i, &alone, 1);
   }
 }
 
+static void
+check_gelu_curve(Check *check)
+{
+  check_case(check, "the curve");
+  const float *before = new_sweep(check, "x before");
+  float *x = new_sweep(check, "x");
+  check_kernels(check)->gelu(x, SWEEP);
+  for (size_t i = 0; i < SWEEP; i++) {
+    double v = (double)before[i];
+    double expected = 0.5 * v * (1.0 + tanh(0.79788456080286536 * (v + 0.044715 * v * v * v)));
+    check_curve(check, "gelu", before[i], expected, (double)x[i], 2e-7 * fabs(v));
+  }
+}
+
 void
 check_kernel_gelu(Check *check)
 {
+  check_gelu_curve(check);
   for (size_t l = 0; l < COUNT(some_lengths); l++) {
     check_gelu_case(check, some_lengths[l]);
   }
