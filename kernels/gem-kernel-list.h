@@ -62,5 +62,25 @@
    * head h * kv_heads / heads. `scores` is scratch of `count` floats. count >= 1. */                        \
   KERNEL(void, attend, (const float *q, size_t heads, size_t kv_heads, size_t head_dim, const GemKvRows *keys, \
                         const GemKvRows *values, const uint32_t *visible, size_t count, float *scores,        \
-                        float *out))
+                        float *out))                                                                          \
+                                                                                                             \
+  /* ---- sampling: over the logits of a vocabulary ---- */                                                  \
+                                                                                                             \
+  /* *ret_index = that of the largest x[i] that is finite, the lowest of equals; n: none is. The same bits. */ \
+  KERNEL(void, find_largest, (const float *x, size_t n, size_t *ret_index))                                  \
+                                                                                                             \
+  /* weights[i] = 2^30 exp(sharpness (x[i] - largest)), within 2^-18 of itself and 1; 0 where x[i] is not     \
+   * finite. `largest` is that of the finite values, whose weight is 2^30; sharpness > 0 and finite. Their    \
+   * sum, as all below, is exact. */                                                                         \
+  KERNEL(void, weigh, (const float *x, size_t n, float largest, float sharpness, uint32_t *weights,          \
+                       uint64_t *ret_mass))                                                                  \
+                                                                                                             \
+  /* How many of weights[n], none above 2^30, are `least` at least, and their sum. The same bits. */         \
+  KERNEL(void, tally, (const uint32_t *weights, size_t n, uint32_t least, size_t *ret_count,                 \
+                       uint64_t *ret_mass))                                                                  \
+                                                                                                             \
+  /* gathered[*ret_count], in room for n: those of weights[n] within least .. below - 1, least <= below, in their  \
+   * order; gathered may be weights. The same bits. */                                                       \
+  KERNEL(void, gather, (const uint32_t *weights, size_t n, uint32_t least, uint32_t below,                   \
+                        uint32_t *gathered, size_t *ret_count))
 /* clang-format on */

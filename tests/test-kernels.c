@@ -491,6 +491,49 @@ test_attend(void)
   check_attend(GEM_TYPE_F32, GEM_TYPE_F32, 2, 2, 6, NULL, 13);
 }
 
+/* ---- sampling ---- */
+
+static void
+test_find_largest(void)
+{
+  const float x[] = {NAN, -2.0f, INFINITY, -1.0f, -1.0f, -INFINITY}, none[] = {NAN, -INFINITY, INFINITY};
+  gsize index = 77;
+  gem_kernels_reference()->find_largest(x, G_N_ELEMENTS(x), &index);
+  g_assert_cmpuint(index, ==, 3);
+  gem_kernels_reference()->find_largest(none, G_N_ELEMENTS(none), &index);
+  g_assert_cmpuint(index, ==, G_N_ELEMENTS(none));
+}
+
+static void
+test_weigh(void)
+{
+  const float x[] = {3.0f, 2.0f, NAN, INFINITY, 3.0f, -INFINITY, -40.0f};
+  const double expected[] = {1, exp(-2.5), 0, 0, 1, 0, 0};
+  guint32 weights[G_N_ELEMENTS(x)];
+  guint64 mass = 0, sum = 0;
+  gem_kernels_reference()->weigh(x, G_N_ELEMENTS(x), 3.0f, 2.5f, weights, &mass);
+  for (gsize i = 0; i < G_N_ELEMENTS(x); i++) {
+    g_assert_cmpfloat_with_epsilon(weights[i] * 0x1p-30, expected[i], 0x1p-30);
+    sum += weights[i];
+  }
+  g_assert_cmpuint(mass, ==, sum);
+}
+
+static void
+test_tally_and_gather(void)
+{
+  const guint32 highest = 1u << 30, weights[] = {5, highest, 0, 7, highest, highest, highest, 6, 5};
+  const guint32 from_five[] = {5, 6, 5};
+  guint32 gathered[G_N_ELEMENTS(weights)];
+  gsize count = 0;
+  guint64 mass = 0;
+  gem_kernels_reference()->tally(weights, G_N_ELEMENTS(weights), 6, &count, &mass);
+  g_assert_cmpuint(count, ==, 6);
+  g_assert_cmpuint(mass, ==, 4 * (guint64)highest + 7 + 6);
+  gem_kernels_reference()->gather(weights, G_N_ELEMENTS(weights), 5, 7, gathered, &count);
+  g_assert_cmpmem(gathered, count * sizeof *gathered, from_five, sizeof from_five);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -508,5 +551,8 @@ main(int argc, char **argv)
   g_test_add_func("/kernels/scar/assign", test_scar_assign);
   g_test_add_func("/kernels/scar/ties", test_scar_ties);
   g_test_add_func("/kernels/attend", test_attend);
+  g_test_add_func("/kernels/sampling/find-largest", test_find_largest);
+  g_test_add_func("/kernels/sampling/weigh", test_weigh);
+  g_test_add_func("/kernels/sampling/tally-and-gather", test_tally_and_gather);
   return g_test_run();
 }

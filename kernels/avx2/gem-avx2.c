@@ -4,5 +4,6 @@
 
 const GemKernels gem_avx2_kernels = {
     .name = "avx2",
+    .gather = gem_avx2_gather,
     GEM_PORTABLE_KERNELS,
 };

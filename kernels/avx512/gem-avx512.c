@@ -7,5 +7,6 @@ const GemKernels gem_avx512_kernels = {
     .name = "avx512",
     .quantize = gem_avx512_quantize,
     .linear = gem_avx512_linear,
+    .gather = gem_avx512_gather_compressed,
     GEM_PORTABLE_KERNELS,
 };

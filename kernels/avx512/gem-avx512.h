@@ -16,6 +16,10 @@ gem_avx512_quantize(const GemInputs *inputs, size_t first, size_t end);
 void
 gem_avx512_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
 
+void
+gem_avx512_gather_compressed(
+    const uint32_t *weights, size_t n, uint32_t least, uint32_t below, uint32_t *gathered, size_t *ret_count);
+
 /* One panel with one input, straight from the packed form: y[lanes]. */
 void
 gem_avx512_linear_single(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);

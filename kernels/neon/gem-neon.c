@@ -8,5 +8,6 @@ const GemKernels gem_neon_kernels = {
     .pack = gem_neon_pack,
     .quantize = gem_neon_quantize,
     .linear = gem_neon_linear,
+    .gather = gem_neon_gather,
     GEM_PORTABLE_KERNELS,
 };

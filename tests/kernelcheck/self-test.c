@@ -156,6 +156,39 @@ attend_all_but_one(const float *q,
                                   count > 1 ? count - 1 : count, scores, out);
 }
 
+static void
+find_largest_last(const float *x, size_t n, size_t *ret_index)
+{
+  gem_kernels_reference()->find_largest(x, n, ret_index);
+  for (size_t i = *ret_index; i < n; i++) {
+    *ret_index = x[i] == x[*ret_index] ? i : *ret_index;
+  }
+}
+
+static void
+weigh_infinity(
+    const float *x, size_t n, float largest, float sharpness, uint32_t *weights, uint64_t *ret_mass)
+{
+  gem_kernels_reference()->weigh(x, n, largest, sharpness, weights, ret_mass);
+  for (size_t i = 0; i < n; i++) {
+    weights[i] = isinf(x[i]) && x[i] > 0 ? 1u << 30 : weights[i];
+  }
+}
+
+static void
+tally_in_32_bits(const uint32_t *weights, size_t n, uint32_t least, size_t *ret_count, uint64_t *ret_mass)
+{
+  gem_kernels_reference()->tally(weights, n, least, ret_count, ret_mass);
+  *ret_mass = (uint32_t)*ret_mass;
+}
+
+static void
+gather_below_too(
+    const uint32_t *weights, size_t n, uint32_t least, uint32_t below, uint32_t *gathered, size_t *ret_count)
+{
+  gem_kernels_reference()->gather(weights, n, least, below + 1, gathered, ret_count);
+}
+
 /* ---- whether it is found ---- */
 
 static size_t tested, missed;
@@ -212,6 +245,10 @@ main(void)
   BROKEN(gelu, gelu_by_sigmoid, "is another curve");
   BROKEN(scar_assign, scar_assign_last, "gives ties to the last");
   BROKEN(attend, attend_all_but_one, "leaves out a row");
+  BROKEN(find_largest, find_largest_last, "gives ties to the last");
+  BROKEN(weigh, weigh_infinity, "gives weight to infinity");
+  BROKEN(tally, tally_in_32_bits, "loses what 32 bits do not hold");
+  BROKEN(gather, gather_below_too, "takes the end for one of them");
   expect(false, "linear", "nothing is wrong", *gem_kernels_reference());
   printf("1..%zu\n", tested);
   return missed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
