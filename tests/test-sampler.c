@@ -1,6 +1,8 @@
 #include <math.h>
+#include <stdlib.h>
 
 #include "daemon/engine/gem-sampler.h"
+#include "kernels/gem-kernels.h"
 
 static guint32
 pick(GemSampler *sampler, const float *logits, guint n)
@@ -148,6 +150,121 @@ test_ties(void)
   g_assert_cmpuint(seen, ==, 0x7);
 }
 
+/* ---- against all tokens in order ---- */
+
+typedef struct {
+  guint32 weight;
+  guint32 token;
+} Ranked;
+
+static int
+compare_ranked(gconstpointer a, gconstpointer b)
+{
+  const Ranked *x = a, *y = b;
+
+  return x->weight != y->weight ? (x->weight > y->weight ? -1 : 1) : (x->token < y->token ? -1 : 1);
+}
+
+/* How many of ranked[n] are kept, and their mass. */
+static guint
+cut_ranked(const Ranked *ranked, guint n, guint top_k, double top_p, guint64 *ret_mass)
+{
+  guint kept = top_k > 0 ? MIN(top_k, n) : n;
+  guint64 mass = 0, wanted, sum = 0;
+
+  for (guint i = 0; i < kept; i++) {
+    mass += ranked[i].weight;
+  }
+  wanted = (guint64)ceil(top_p * (double)mass);
+  for (guint i = 0; i < kept; i++) {
+    sum += ranked[i].weight;
+    if (sum >= MAX(wanted, 1)) {
+      *ret_mass = sum;
+      return i + 1;
+    }
+  }
+  g_assert_not_reached();
+}
+
+/* The token that sorting them all leads to; `uniform` is the sampler's draw. */
+static guint32
+pick_by_rank(const float *logits, guint n, double temperature, guint top_k, double top_p, double uniform)
+{
+  g_autofree guint32 *weights = g_new(guint32, n);
+  g_autofree Ranked *ranked = g_new(Ranked, n);
+  g_autofree gboolean *is_kept = g_new0(gboolean, n);
+  gsize largest = 0;
+  guint64 mass = 0, target;
+  guint kept;
+
+  gem_kernels_best()->find_largest(logits, n, &largest);
+  gem_kernels_best()->weigh(logits, n, logits[largest], (float)(1 / temperature), weights, &mass);
+  for (guint32 i = 0; i < n; i++) {
+    ranked[i] = (Ranked){weights[i], i};
+  }
+  qsort(ranked, n, sizeof *ranked, compare_ranked);
+  kept = cut_ranked(ranked, n, top_k, top_p, &mass);
+  for (guint i = 0; i < kept; i++) {
+    is_kept[ranked[i].token] = TRUE;
+  }
+  target = (guint64)(uniform * (double)mass);
+  for (guint32 i = 0; i < n; i++) {
+    if (is_kept[i] && target < weights[i]) {
+      return i;
+    }
+    target -= is_kept[i] ? weights[i] : 0;
+  }
+  g_assert_not_reached();
+}
+
+/* Random, of few values (so that cuts fall among equals), all equal, steep, and with holes. */
+static float
+logit_of_pattern(guint pattern, GRand *rand)
+{
+  double value = g_rand_double_range(rand, -1, 1);
+
+  switch (pattern) {
+  case 0:
+    return (float)(6 * value);
+  case 1:
+    return floorf((float)(4 * value));
+  case 2:
+    return 1;
+  case 3:
+    return (float)(300 * value);
+  default:
+    return value > 0.5 ? -INFINITY : (float)value;
+  }
+}
+
+static void
+test_against_sort(void)
+{
+  static const guint sizes[] = {1, 2, 5, 64, 257, 1000, 12800};
+  static const guint top_ks[] = {0, 0, 2, 40, 700};
+  static const double top_ps[] = {1, 0.95, 0.9, 0.5, 1e-9};
+  g_autoptr(GRand) rand = g_rand_new_with_seed(9);
+  g_autofree float *logits = g_new(float, 12800);
+
+  for (guint run = 0; run < 500; run++) {
+    guint n = sizes[run % G_N_ELEMENTS(sizes)], top_k = top_ks[run / 7 % G_N_ELEMENTS(top_ks)];
+    double top_p = top_ps[run / 3 % G_N_ELEMENTS(top_ps)], temperature = run % 2 ? 0.8 : 2.5;
+    g_autoptr(GemSampler) sampler = gem_sampler_new(temperature, top_k, top_p, run);
+    g_autoptr(GemSampler) generator = gem_sampler_new(temperature, top_k, top_p, run);
+
+    for (guint i = 0; i < n; i++) {
+      logits[i] = logit_of_pattern(run / 5 % 5, rand);
+    }
+    logits[n / 2] = 1; /* one is a number */
+    for (guint i = 0; i < 4; i++) {
+      double uniform = gem_sampler_next_uniform(generator);
+
+      g_assert_cmpuint(pick(sampler, logits, n), ==,
+                       pick_by_rank(logits, n, temperature, top_k, top_p, uniform));
+    }
+  }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -160,5 +277,6 @@ main(int argc, char **argv)
   g_test_add_func("/sampler/top-k", test_top_k);
   g_test_add_func("/sampler/top-p", test_top_p);
   g_test_add_func("/sampler/ties", test_ties);
+  g_test_add_func("/sampler/against-sort", test_against_sort);
   return g_test_run();
 }

@@ -2,19 +2,40 @@
 
 #include <math.h>
 
-typedef struct {
-  double weight; /* exp((logit - largest) / temperature), 0..1 */
-  guint32 token;
-} Candidate;
+#include "kernels/gem-kernels.h"
+
+/* The weight of the likeliest token. */
+#define HIGHEST_WEIGHT (1U << 30)
+
+/* Where 1 / temperature ends: all but the likeliest have no weight left there. */
+#define HIGHEST_SHARPNESS 1e30
+
+/* Weights among which a token is looked for at once. */
+#define BLOCK_WEIGHTS 256
+
+/* A search goes on among fewer weights when it has come down to a share of them, and there are that many. */
+#define NARROW_SHARE 8
+#define NARROW_LEAST 256
 
 struct GemSampler {
+  const GemKernels *kernels;
   double temperature;
   guint top_k;
   double top_p;
   guint64 state[4];
-  Candidate *candidates; /* scratch of `capacity` */
+  guint32 *weights; /* scratch of `capacity`: of all tokens */
+  guint32 *within;  /* and of those among which a search goes on */
   guint capacity;
 };
+
+/* The tokens that may be drawn: those of more weight than `least`, and the first `equal` of those that have
+ * it. No sum here is rounded. */
+typedef struct {
+  guint32 least;
+  gsize equal;
+  gsize count;  /* of at least that weight, whether they may be drawn or not */
+  guint64 mass; /* of all that may be drawn */
+} Choice;
 
 /* splitmix64 spreads any seed, also 0, over the generator's state. */
 static guint64
@@ -32,6 +53,7 @@ gem_sampler_new(double temperature, guint top_k, double top_p, guint64 seed)
 {
   GemSampler *self = g_new0(GemSampler, 1);
 
+  self->kernels = gem_kernels_best();
   self->temperature = temperature;
   self->top_k = top_k;
   self->top_p = top_p;
@@ -47,7 +69,8 @@ gem_sampler_free(GemSampler *self)
   if (self == NULL) {
     return;
   }
-  g_free(self->candidates);
+  g_free(self->weights);
+  g_free(self->within);
   g_free(self);
 }
 
@@ -73,154 +96,189 @@ gem_sampler_next_uniform(GemSampler *self)
   return (double)(result >> 11) * 0x1p-53;
 }
 
-/* The first of the largest finite logits; FALSE: there is none. */
-static gboolean
-find_largest(const float *logits, guint n, guint32 *ret_token)
-{
-  gboolean found = FALSE;
-
-  for (guint32 i = 0; i < n; i++) {
-    if (isfinite(logits[i]) && (!found || logits[i] > logits[*ret_token])) {
-      *ret_token = i;
-      found = TRUE;
-    }
-  }
-  return found;
-}
-
-static gboolean
-comes_before(const Candidate *a, const Candidate *b)
-{
-  return a->weight > b->weight || (a->weight == b->weight && a->token < b->token);
-}
-
-/* Restores the heap below `root`: no child comes before its parent. */
 static void
-sift_down(Candidate *heap, guint n, guint root)
+reserve(GemSampler *self, guint n)
 {
-  for (;;) {
-    guint first = root;
-    Candidate swap;
-
-    for (guint child = 2 * root + 1; child <= 2 * root + 2 && child < n; child++) {
-      if (comes_before(&heap[child], &heap[first])) {
-        first = child;
-      }
-    }
-    if (first == root) {
-      return;
-    }
-    swap = heap[root];
-    heap[root] = heap[first];
-    heap[first] = swap;
-    root = first;
-  }
-}
-
-/* Moves the likeliest candidates, in order, to the end of the array (the likeliest last): `limit` of them, or
- * fewer when they reach `mass` before. A heap, so that only what is kept gets sorted. Returns how many. */
-static guint
-select_likeliest(Candidate *candidates, guint n, guint limit, double mass, double *ret_mass)
-{
-  guint kept = 0;
-  double sum = 0;
-
-  for (guint root = n / 2; root-- > 0;) {
-    sift_down(candidates, n, root);
-  }
-  while (kept < limit && sum < mass) {
-    Candidate top = candidates[0];
-
-    candidates[0] = candidates[n - 1 - kept];
-    candidates[n - 1 - kept] = top;
-    kept++;
-    sum += top.weight;
-    sift_down(candidates, n - kept, 0);
-  }
-  *ret_mass = sum;
-  return kept;
-}
-
-/* Of `kept` candidates ending at `end` (likeliest last), the number that holds `top_p` of their mass. */
-static guint
-cut_nucleus(const Candidate *end, guint kept, double top_p, double *mass)
-{
-  double wanted = top_p * *mass;
-  double sum = 0;
-  guint n = 0;
-
-  while (n < kept && sum < wanted) {
-    n++;
-    sum += end[-(gssize)n].weight;
-  }
-  *mass = sum;
-  return n;
-}
-
-/* Walks back from `end` over `n` candidates until `target` of their mass is passed. */
-static guint32
-walk_to(const Candidate *end, guint n, double target)
-{
-  for (guint i = 1; i < n; i++) {
-    target -= end[-(gssize)i].weight;
-    if (target < 0) {
-      return end[-(gssize)i].token;
-    }
-  }
-  return end[-(gssize)n].token;
-}
-
-/* Fills the scratch with the finite logits as weights; returns how many, and their sum. */
-static guint
-fill_candidates(GemSampler *self, const float *logits, guint n, float largest, double *ret_mass)
-{
-  guint count = 0;
-  double mass = 0;
-
   if (self->capacity < n) {
-    g_free(self->candidates);
-    self->candidates = g_new(Candidate, n);
+    g_free(self->weights);
+    g_free(self->within);
+    self->weights = g_new(guint32, n);
+    self->within = g_new(guint32, n);
     self->capacity = n;
   }
-  /* From the last id to the first: the walk goes from the end back. */
-  for (guint32 i = n; i-- > 0;) {
-    if (isfinite(logits[i])) {
-      Candidate *candidate = &self->candidates[count++];
+}
 
-      candidate->token = i;
-      candidate->weight = exp(((double)logits[i] - (double)largest) / self->temperature);
-      mass += candidate->weight;
+/* ---- what may be drawn ---- */
+
+/* What has at least a certain weight. */
+typedef struct {
+  gsize count;
+  guint64 mass;
+} Tally;
+
+/* Between two weights, `least` < `below`: of `least` on enough is there, of `below` on it is not. */
+typedef struct {
+  guint32 least;
+  guint32 below;
+  Tally from_least;
+  Tally from_below;
+} Bracket;
+
+/* Halfway between two weights of any magnitude, and neither of them. */
+static guint32
+middle_of(const Bracket *bracket)
+{
+  double mean = sqrt((double)MAX(bracket->least, 1) * (double)bracket->below);
+
+  return CLAMP((guint32)mean, bracket->least + 1, bracket->below - 1);
+}
+
+/* Closes the bracket, in which weights[n] are, around the greatest weight of which on `wanted` is there: no
+ * order among the tokens is needed for that, only how many there are on either side. */
+static void
+close_bracket(GemSampler *self, Bracket *bracket, gsize n, const Tally *wanted)
+{
+  const guint32 *within = self->weights;
+  Tally beyond = bracket->from_below; /* what is counted, but no longer within */
+
+  while (bracket->below - bracket->least > 1) {
+    guint32 middle = middle_of(bracket);
+    Tally from = {0};
+
+    self->kernels->tally(within, n, middle, &from.count, &from.mass);
+    from.count += beyond.count;
+    from.mass += beyond.mass;
+    if (from.count >= wanted->count && from.mass >= wanted->mass) {
+      bracket->least = middle;
+      bracket->from_least = from;
+    } else {
+      bracket->below = middle;
+      bracket->from_below = from;
+    }
+    if (n >= NARROW_LEAST && bracket->from_least.count - bracket->from_below.count <= n / NARROW_SHARE) {
+      self->kernels->gather(within, n, bracket->least, bracket->below, self->within, &n);
+      within = self->within;
+      beyond = bracket->from_below;
     }
   }
-  *ret_mass = mass;
-  return count;
+}
+
+static Bracket
+bracket_of(const Choice *choice)
+{
+  return (Bracket){
+      .least = choice->least,
+      .below = HIGHEST_WEIGHT + 1,
+      .from_least = {.count = choice->count, .mass = choice->mass},
+  };
+}
+
+/* `choice` is of all tokens yet. */
+static void
+keep_likeliest(GemSampler *self, guint n, gsize limit, Choice *choice)
+{
+  const Tally wanted = {.count = limit};
+  Bracket bracket = bracket_of(choice);
+
+  close_bracket(self, &bracket, n, &wanted);
+  choice->least = bracket.least;
+  choice->count = bracket.from_least.count;
+  choice->equal = limit - bracket.from_below.count;
+  choice->mass = bracket.from_below.mass + (guint64)bracket.least * choice->equal;
+}
+
+/* The fewest that have that share of what `choice` has. */
+static void
+keep_share(GemSampler *self, guint n, double share, Choice *choice)
+{
+  const Tally wanted = {.mass = CLAMP((guint64)ceil(share * (double)choice->mass), 1, choice->mass)};
+  Bracket bracket = bracket_of(choice);
+
+  close_bracket(self, &bracket, n, &wanted);
+  choice->least = bracket.least;
+  choice->count = bracket.from_least.count;
+  g_assert(bracket.least > 0); /* what weighs nothing adds no mass */
+  choice->equal = (wanted.mass - bracket.from_below.mass + bracket.least - 1) / bracket.least;
+  choice->mass = bracket.from_below.mass + (guint64)bracket.least * choice->equal;
+}
+
+/* ---- the draw ---- */
+
+/* What of weights[n] may be drawn, when `equal` of the least weight still may; and how many of these. */
+static guint64
+mass_of_block(const GemSampler *self, const guint32 *weights, gsize n, const Choice *choice, gsize *ret_equal)
+{
+  Tally from = {0}, above = {0};
+
+  self->kernels->tally(weights, n, choice->least, &from.count, &from.mass);
+  self->kernels->tally(weights, n, choice->least + 1, &above.count, &above.mass);
+  *ret_equal = MIN(from.count - above.count, choice->equal);
+  return above.mass + (guint64)choice->least * *ret_equal;
+}
+
+/* The token at which `target`, less than the mass of `choice`, is passed when their weights are added one
+ * after the other. */
+static guint32
+walk_to(const GemSampler *self, guint n, Choice choice, guint64 target)
+{
+  guint first = 0;
+
+  for (; first < n; first += BLOCK_WEIGHTS) {
+    gsize equal;
+    guint64 mass = mass_of_block(self, self->weights + first, MIN(n - first, BLOCK_WEIGHTS), &choice, &equal);
+
+    if (target < mass) {
+      break;
+    }
+    target -= mass;
+    choice.equal -= equal;
+  }
+  for (guint32 token = first; token < n; token++) {
+    guint32 weight = self->weights[token];
+
+    if (weight > choice.least || (weight == choice.least && choice.equal > 0)) {
+      if (target < weight) {
+        return token;
+      }
+      target -= weight;
+      choice.equal -= weight == choice.least ? 1 : 0;
+    }
+  }
+  g_assert_not_reached();
+}
+
+static guint32
+draw(GemSampler *self, const float *logits, guint n, gsize largest)
+{
+  float sharpness = (float)MIN(1 / self->temperature, HIGHEST_SHARPNESS);
+  Choice choice = {.count = n};
+
+  reserve(self, n);
+  self->kernels->weigh(logits, n, logits[largest], sharpness, self->weights, &choice.mass);
+  if (self->top_k > 0 && self->top_k < n) {
+    keep_likeliest(self, n, self->top_k, &choice);
+  }
+  if (self->top_p < 1) {
+    keep_share(self, n, self->top_p, &choice);
+  }
+  guint64 target = (guint64)(gem_sampler_next_uniform(self) * (double)choice.mass);
+
+  return walk_to(self, n, choice, MIN(target, choice.mass - 1));
 }
 
 gboolean
 gem_sampler_pick(GemSampler *self, const float *logits, guint n, guint32 *ret_token)
 {
-  guint32 largest = 0;
-  guint count, kept;
-  double mass;
+  gsize largest = n;
 
-  if (!find_largest(logits, n, &largest)) {
+  self->kernels->find_largest(logits, n, &largest);
+  if (largest == n) {
     return FALSE;
   }
   if (self->temperature <= 0 || self->top_k == 1) {
-    *ret_token = largest;
-    return TRUE;
+    *ret_token = (guint32)largest;
+  } else {
+    *ret_token = draw(self, logits, n, largest);
   }
-  count = fill_candidates(self, logits, n, logits[largest], &mass);
-  kept = count;
-  if (self->top_k > 0 && self->top_k < count) {
-    kept = select_likeliest(self->candidates, count, self->top_k, INFINITY, &mass);
-    if (self->top_p < 1) {
-      kept = cut_nucleus(self->candidates + count, kept, self->top_p, &mass);
-    }
-  } else if (self->top_p < 1) {
-    kept = select_likeliest(self->candidates, count, count, self->top_p * mass, &mass);
-  }
-  g_assert(kept > 0);
-  *ret_token = walk_to(self->candidates + count, kept, gem_sampler_next_uniform(self) * mass);
   return TRUE;
 }

@@ -1,6 +1,7 @@
 /*
  * From logits to the next token: greedy, or drawn after temperature, top-k and top-p with a generator of its
- * own, so that the same seed gives the same text everywhere.
+ * own, so that the same seed gives the same text everywhere. The vocabulary is never sorted: a few counts
+ * over it (the kernels tally and gather) find how likely a token must be.
  */
 #pragma once
 
