@@ -243,6 +243,7 @@ test_refuses(Scene *self, gconstpointer data)
       {{"router", self->model, "-t", "0", NULL}, GEM_EXIT_USAGE, "--threads: 0 is not within 1"},
       {{"router", self->model, "--peak", "-1", NULL}, GEM_EXIT_USAGE, "--peak"},
       {{"router", NULL}, GEM_EXIT_USAGE, "a MODEL is wanted"},
+      {{"sampling", "-v", "0", NULL}, GEM_EXIT_USAGE, "--vocabulary: 0 is not within 1"},
       {{"limits", self->model, NULL}, GEM_EXIT_USAGE, "limits takes no argument, and '"},
       {{"limits", "-t", "0", NULL}, GEM_EXIT_USAGE, "--threads: 0 is not within 1"},
       {{"limits", "-r", "0", NULL}, GEM_EXIT_USAGE, "--rounds: 0 is not within 1"},
@@ -396,6 +397,25 @@ test_router_turn_alone(Scene *self, gconstpointer data)
   g_assert_null(strstr(out, "share of"));
 }
 
+/* ---- sampling ---- */
+
+static void
+test_sampling(Scene *self, gconstpointer data)
+{
+  g_autofree char *out = NULL;
+  g_autoptr(JsonNode) node = NULL;
+  JsonObject *object = measure(self, ARGUMENTS("sampling", "-v", "300", "-r", "2"), &out, &node);
+  JsonArray *results = json_object_get_array_member(object, "results");
+
+  g_assert_cmpint(json_object_get_int_member(object, "vocabulary"), ==, 300);
+  g_assert_cmpuint(json_array_get_length(results), ==, 10);
+  for (guint i = 0; i < 10; i++) {
+    check_values(json_array_get_object_element(results, i), "us", 2);
+  }
+  g_assert_nonnull(strstr(out, "a token of 300\n"));
+  g_assert_nonnull(strstr(out, "top-p 0.95, flat logits"));
+}
+
 /* ---- limits ---- */
 
 /* Sets of 16, 128 and 1024 KiB, each on one thread and, where there are more processors, on all. */
@@ -526,6 +546,7 @@ main(int argc, char **argv)
       {"/gem-bench/scar/counts", test_scar},
       {"/gem-bench/router/figures", test_router},
       {"/gem-bench/router/turn-alone", test_router_turn_alone},
+      {"/gem-bench/sampling", test_sampling},
       {"/gem-bench/limits/figures", test_limits},
       {"/gem-bench/limits/one-thread", test_limits_one_thread},
       {"/gem-bench/paging/figures", test_paging},
