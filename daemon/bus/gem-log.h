@@ -7,9 +7,7 @@
 #include <glib.h>
 #include <syslog.h> /* LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO */
 
-/* MESSAGE_ID of each kind of event. */
-#define GEM_LOG_STARTED          "f84caf9432b24595a004549faa4bc66c"
-#define GEM_LOG_STOPPED          "40921f3df8f54735aca37ea3822b1dbf"
+/* MESSAGE_ID of each kind of event; systemd/gemd.catalog explains them to administrators. */
 #define GEM_LOG_MODEL_LOADED     "98b6942e381646e8b58d96c0e42693b3"
 #define GEM_LOG_MODEL_FAILED     "0061ab19e0dc4947b87d8997737cc338"
 #define GEM_LOG_PATHWAY_ABSENT   "9a2117ab6c0d40aba24635a6832a24bb"

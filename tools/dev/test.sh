@@ -27,6 +27,8 @@ for argument in "$@"; do
   esac
 done
 
+[ "$all" = no ] || export GEM_TEST_THOROUGH=1
+
 if [ "$system" = yes ]; then
   [ "$(id -u)" = 0 ] || die "test --system needs root, to boot a container"
   ensure_needs build system
