@@ -1,9 +1,12 @@
 /* What this instruction set has of its own. */
+#include "kernels/avx2/gem-avx2.h"
 #include "kernels/gem-kernel-sets.h"
 #include "kernels/portable/gem-portable.h"
 
 const GemKernels gem_avx2_kernels = {
     .name = "avx2",
+    .pack = gem_avx2_pack,
+    .quantize = gem_avx2_quantize,
     .gather = gem_avx2_gather,
     GEM_PORTABLE_KERNELS,
 };
