@@ -53,6 +53,10 @@ add_tables(void)
   }
   add_table(&gem_avx2_kernels);
 
+  if (__builtin_cpu_supports("avxvnni")) {
+    add_table(&gem_avx2_vnni_kernels);
+  }
+
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
       !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl") ||
       !__builtin_cpu_supports("avx512vnni")) {

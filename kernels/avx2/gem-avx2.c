@@ -7,6 +7,7 @@ const GemKernels gem_avx2_kernels = {
     .name = "avx2",
     .pack = gem_avx2_pack,
     .quantize = gem_avx2_quantize,
+    .linear = gem_avx2_linear,
     .gather = gem_avx2_gather,
     GEM_PORTABLE_KERNELS,
 };

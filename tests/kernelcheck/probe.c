@@ -31,6 +31,12 @@ typedef __m512i Bytes, Sums;
 #define STEP(sum, a, b) _mm512_dpbusd_epi32(sum, a, b)
 #define STEP_OPERATIONS 128
 #define OPAQUE          "+v"
+#elif defined(__AVXVNNI__)
+typedef __m256i Bytes, Sums;
+#define FILL(value)     _mm256_set1_epi8(value)
+#define STEP(sum, a, b) _mm256_dpbusd_avx_epi32(sum, a, b)
+#define STEP_OPERATIONS 64
+#define OPAQUE          "+x"
 #elif defined(__AVX2__)
 /* Products of bytes, pairs of them added to words: what the multipliers do without VNNI. */
 typedef __m256i Bytes, Sums;

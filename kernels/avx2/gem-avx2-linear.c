@@ -1,0 +1,8 @@
+#include "kernels/avx2/gem-avx2-dot.h"
+#include "kernels/avx2/gem-avx2-linear.h"
+
+void
+gem_avx2_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
+{
+  run_linear(weights, first, end, inputs, y);
+}
