@@ -253,21 +253,42 @@ gem_model_shape_read(GemGguf *file, GemModelShape *ret_shape, GError **error)
 
 /* ---- writing ---- */
 
+static void
+set_uint(GemGgufWriter *writer, const char *architecture, const char *name, guint value)
+{
+  g_autofree char *key = g_strconcat(architecture, ".", name, NULL);
+  gem_gguf_writer_set_uint(writer, key, value);
+}
+
+static void
+set_float(GemGgufWriter *writer, const char *architecture, const char *name, float value)
+{
+  g_autofree char *key = g_strconcat(architecture, ".", name, NULL);
+  gem_gguf_writer_set_float(writer, key, value);
+}
+
+/* What both architectures have. */
+static void
+write_common(const GemModelShape *shape, const char *architecture, GemGgufWriter *writer)
+{
+  gem_model_write_architecture(writer, architecture);
+  set_uint(writer, architecture, "vocab_size", shape->vocab);
+  set_uint(writer, architecture, "context_length", shape->context);
+  set_uint(writer, architecture, "embedding_length", shape->width);
+  set_uint(writer, architecture, "block_count", shape->layers);
+  set_uint(writer, architecture, "feed_forward_length", shape->ffn);
+  set_uint(writer, architecture, "attention.head_count", shape->heads);
+  set_uint(writer, architecture, "attention.head_count_kv", shape->kv_heads);
+  set_uint(writer, architecture, "attention.key_length", shape->head_dim);
+  set_float(writer, architecture, "attention.layer_norm_rms_epsilon", shape->rms_epsilon);
+  set_uint(writer, architecture, "rope.dimension_count", shape->rope_dim);
+  set_float(writer, architecture, "rope.freq_base", shape->rope_base);
+}
+
 void
 gem_model_shape_write(const GemModelShape *shape, GemGgufWriter *writer)
 {
-  gem_model_write_architecture(writer, GEM_ARCHITECTURE_MODEL);
-  gem_gguf_writer_set_uint(writer, "gem.vocab_size", shape->vocab);
-  gem_gguf_writer_set_uint(writer, "gem.context_length", shape->context);
-  gem_gguf_writer_set_uint(writer, "gem.embedding_length", shape->width);
-  gem_gguf_writer_set_uint(writer, "gem.block_count", shape->layers);
-  gem_gguf_writer_set_uint(writer, "gem.feed_forward_length", shape->ffn);
-  gem_gguf_writer_set_uint(writer, "gem.attention.head_count", shape->heads);
-  gem_gguf_writer_set_uint(writer, "gem.attention.head_count_kv", shape->kv_heads);
-  gem_gguf_writer_set_uint(writer, "gem.attention.key_length", shape->head_dim);
-  gem_gguf_writer_set_float(writer, "gem.attention.layer_norm_rms_epsilon", shape->rms_epsilon);
-  gem_gguf_writer_set_uint(writer, "gem.rope.dimension_count", shape->rope_dim);
-  gem_gguf_writer_set_float(writer, "gem.rope.freq_base", shape->rope_base);
+  write_common(shape, GEM_ARCHITECTURE_MODEL, writer);
   if (shape->n_cluster_sets > 0) {
     gem_gguf_writer_set_uint_array(writer, "gem.scar.clusters", shape->clusters, shape->n_cluster_sets);
     gem_gguf_writer_set_uint(writer, "gem.scar.window", shape->window);
@@ -280,4 +301,11 @@ gem_model_shape_write(const GemModelShape *shape, GemGgufWriter *writer)
   if (shape->ask_template != NULL) {
     gem_gguf_writer_set_string(writer, "gem.template.ask", shape->ask_template);
   }
+}
+
+void
+gem_model_shape_write_llama(const GemModelShape *shape, GemGgufWriter *writer)
+{
+  write_common(shape, GEM_ARCHITECTURE_LLAMA, writer);
+  set_uint(writer, GEM_ARCHITECTURE_LLAMA, "attention.value_length", shape->head_dim);
 }

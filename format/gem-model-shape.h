@@ -61,6 +61,10 @@ gem_model_shape_read(GemGguf *file, GemModelShape *ret_shape, GError **error);
 /* Writes the keys above, architecture "gem", to a writer. */
 void
 gem_model_shape_write(const GemModelShape *shape, GemGgufWriter *writer);
+/* The same as architecture "llama", which other programs read: domains, clusters and template are left out.
+ */
+void
+gem_model_shape_write_llama(const GemModelShape *shape, GemGgufWriter *writer);
 void
 gem_model_shape_clear(GemModelShape *shape);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemModelShape, gem_model_shape_clear)

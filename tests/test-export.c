@@ -204,6 +204,34 @@ test_round_trip(Fixture *self, gconstpointer data)
   g_assert_cmpstr(router->network->domains[1], ==, "legal");
 }
 
+/* The general part alone opens as another program would see it: no domains, dense, the same weights. */
+static void
+test_llama(Fixture *self, gconstpointer data)
+{
+  const GemExportTypes half = {GEM_TYPE_F16, GEM_TYPE_F16, GEM_TYPE_F16, GEM_TYPE_F16};
+  g_autofree char *path = g_build_filename(self->dir, "alone.gguf", NULL);
+  const GemExport export = {
+      .backbone = self->backbone, .values = self->values, .centroids = self->centroids, .name = "alone"};
+  g_autoptr(GError) error = NULL;
+  gem_model_export_llama(&export, &half, path, &error);
+  g_assert_no_error(error);
+  g_autoptr(GemModelFiles) files = gem_model_files_open(path, &error);
+  g_assert_no_error(error);
+  g_autofree char *architecture = gem_gguf_get_string(files->general, "general.architecture", &error);
+  g_assert_cmpstr(architecture, ==, "llama");
+  const GemModelShape *whole = &self->backbone->shape, *alone = &files->shape;
+  g_assert_cmpuint(alone->n_domains, ==, 0);
+  g_assert_cmpuint(alone->n_cluster_sets, ==, 0);
+  g_assert_null(gem_gguf_find_tensor(files->general, "blk.0.scar_centroids_16.weight"));
+  g_assert_cmpuint(alone->vocab, ==, whole->vocab);
+  g_assert_cmpuint(alone->context, ==, whole->context);
+  g_assert_cmpuint(alone->heads, ==, whole->heads);
+  g_assert_cmpuint(alone->rope_dim, ==, whole->rope_dim);
+  g_assert_cmpfloat(alone->rope_base, ==, whole->rope_base);
+  g_assert_cmpfloat(alone->rms_epsilon, ==, whole->rms_epsilon);
+  check_part(self->backbone->parameters, "general", self->values, files->general, GEM_TYPE_F16);
+}
+
 /* The tokenizer of a model without one: a text comes back as it was. */
 static void
 test_byte_tokenizer(Fixture *self, gconstpointer data)
@@ -234,6 +262,10 @@ test_errors(Fixture *self, gconstpointer data)
   g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO);
   g_assert_nonnull(strstr(error->message, "/dev/null/model"));
   g_clear_error(&error);
+  g_assert_false(gem_model_export_llama(&export, &gem_export_types_default, "/dev/null/alone.gguf", &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO);
+  g_assert_nonnull(strstr(error->message, "/dev/null/alone.gguf"));
+  g_clear_error(&error);
   self->values[self->backbone->layers[1].down + 5] = NAN;
   g_assert_false(gem_model_export(&export, &gem_export_types_default, self->dir, &error));
   g_assert_nonnull(strstr(error->message, "blk.1.ffn_down.weight"));
@@ -246,6 +278,7 @@ main(int argc, char **argv)
   g_test_add("/export/default-types", Fixture, NULL, set_up, test_default_types, tear_down);
   g_test_add("/export/each-type", Fixture, NULL, set_up, test_each_type, tear_down);
   g_test_add("/export/round-trip", Fixture, NULL, set_up, test_round_trip, tear_down);
+  g_test_add("/export/llama", Fixture, NULL, set_up, test_llama, tear_down);
   g_test_add("/export/byte-tokenizer", Fixture, NULL, set_up, test_byte_tokenizer, tear_down);
   g_test_add("/export/errors", Fixture, NULL, set_up, test_errors, tear_down);
   return g_test_run();

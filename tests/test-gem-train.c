@@ -208,6 +208,27 @@ test_pipeline(void)
   g_assert_cmpstr(files->name, ==, "tiny");
   check_measured();
   check_inspected();
+  assert_done(folder,
+              "export --backbone model --tokenizer start/general.gguf --name alone --types general=F16 "
+              "--llama --output alone.gguf",
+              &run);
+  assert_done(folder, "perplexity --model alone.gguf --data data --documents 2", &run);
+  g_assert_null(strstr(run.out, "own pathway"));
+}
+
+/* Random weights as one file in place of a folder: nothing of the domains is in it. */
+static void
+test_init_llama(void)
+{
+  g_auto(Run) run = {0};
+  assert_done(folder, "init --preset gem-tiny " SHAPE " --type Q4_0 --llama --output lone.gguf", &run);
+  assert_done(folder, "inspect lone.gguf", &run);
+  assert_contains(run.out, "llama.block_count");
+  assert_contains(run.out, "blk.0.ffn_down.weight");
+  g_assert_null(strstr(run.out, "scar"));
+  g_assert_null(strstr(run.out, "domain"));
+  assert_fails(folder, "init --preset gem-tiny --llama --output /dev/null/lone.gguf", 1,
+               "/dev/null/lone.gguf");
 }
 
 /* A Llama-architecture file of others, with shared keys and values, tied and not. */
@@ -449,6 +470,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train/files", test_files);
   g_test_add_func("/gem-train/pipeline", test_pipeline);
   g_test_add_func("/gem-train/llama", test_llama);
+  g_test_add_func("/gem-train/init-llama", test_init_llama);
   g_test_add_func("/gem-train/resume", test_resume);
   g_test_add_func("/gem-train/interrupt", test_interrupt);
   int status = g_test_run();

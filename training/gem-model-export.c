@@ -107,6 +107,19 @@ write_file(GemGgufWriter *writer, const char *folder, const char *file, GPtrArra
   return TRUE;
 }
 
+/* Name, vocabulary and tensors of the general part; the keys of its shape are the caller's. */
+static gboolean
+add_general(const GemExport *export, const GemExportTypes *types, GemGgufWriter *writer, GError **error)
+{
+  gem_gguf_writer_set_string(writer, "general.name", export->name);
+  if (export->tokenizer != NULL) {
+    gem_tokenizer_write(export->tokenizer, writer);
+  } else {
+    write_byte_tokenizer(export->backbone->shape.vocab, writer);
+  }
+  return add_part(export->backbone->parameters, "general", export->values, types, writer, error);
+}
+
 static gboolean
 write_general(const GemExport *export,
               const GemExportTypes *types,
@@ -116,13 +129,7 @@ write_general(const GemExport *export,
 {
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
   gem_model_shape_write(&export->backbone->shape, writer);
-  gem_gguf_writer_set_string(writer, "general.name", export->name);
-  if (export->tokenizer != NULL) {
-    gem_tokenizer_write(export->tokenizer, writer);
-  } else {
-    write_byte_tokenizer(export->backbone->shape.vocab, writer);
-  }
-  return add_part(export->backbone->parameters, "general", export->values, types, writer, error) &&
+  return add_general(export, types, writer, error) &&
          gem_centroids_write(export->centroids, "", writer, error) &&
          write_file(writer, folder, "general.gguf", files, error);
 }
@@ -176,4 +183,12 @@ gem_model_export(const GemExport *export, const GemExportTypes *types, const cha
   }
   g_ptr_array_add(files, NULL);
   return gem_manifest_write(folder, export->name, (const char *const *)files->pdata, error);
+}
+
+gboolean
+gem_model_export_llama(const GemExport *export, const GemExportTypes *types, const char *path, GError **error)
+{
+  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  gem_model_shape_write_llama(&export->backbone->shape, writer);
+  return add_general(export, types, writer, error) && gem_gguf_writer_write(writer, path, error);
 }

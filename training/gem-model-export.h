@@ -1,5 +1,5 @@
 /* Writes a model folder: general.gguf, router.gguf, pathway-<domain>.gguf and their manifest, each part in
- * its own block type. */
+ * its own block type; or the general part alone for other programs. */
 #pragma once
 
 #include "format/gem-tokenizer.h"
@@ -30,3 +30,8 @@ typedef struct {
  * Q8_0 or F16, and says so in its file; norms and centroids stay F32. */
 gboolean
 gem_model_export(const GemExport *export, const GemExportTypes *types, const char *folder, GError **error);
+
+/* The general part alone, with dense attention, as one file of architecture "llama", which other programs
+ * read, too. A model that was trained with domains or clusters says something else without them. */
+gboolean
+gem_model_export_llama(const GemExport *export, const GemExportTypes *types, const char *path, GError **error);

@@ -1,4 +1,4 @@
-/* `gem-train export`: checkpoints to a model folder, quantized. */
+/* `gem-train export`: checkpoints to a model folder, or to a Llama-architecture file, quantized. */
 #include <string.h>
 
 #include "training/gem-checkpoint.h"
@@ -8,6 +8,7 @@
 
 typedef struct {
   char *backbone, *router, *tokenizer, *name, *output, *types;
+  gboolean llama;
 } ExportOptions;
 
 static void
@@ -44,14 +45,14 @@ parse_types(const char *text, GemExportTypes *types, GError **error)
   return TRUE;
 }
 
-/* The router that the model needs, if it has domains. */
+/* The router that the model needs, if it has domains and they are wanted. */
 static gboolean
 load_router(const ExportOptions *options,
             const GemModelShape *shape,
             GemRouterCheckpoint **ret_router,
             GError **error)
 {
-  if (shape->n_domains == 0) {
+  if (shape->n_domains == 0 || options->llama) {
     *ret_router = NULL;
     return TRUE;
   }
@@ -94,19 +95,23 @@ export_model(const ExportOptions *options, GError **error)
                             .router_values = router ? router->values : NULL,
                             .tokenizer = tokenizer,
                             .name = options->name};
-  return gem_model_export(&export, &types, options->output, error);
+  return options->llama ? gem_model_export_llama(&export, &types, options->output, error)
+                        : gem_model_export(&export, &types, options->output, error);
 }
 
 static gboolean
 parse(ExportOptions *self, int argc, char **argv, GError **error)
 {
   const GOptionEntry entries[] = {
-      {"backbone", 0, 0, G_OPTION_ARG_FILENAME, &self->backbone, "Checkpoint of pretrain", "FILE"},
+      {"backbone", 0, 0, G_OPTION_ARG_FILENAME, &self->backbone,
+       "Checkpoint of pretrain, or a model folder", "FILE"},
       {"router", 0, 0, G_OPTION_ARG_FILENAME, &self->router, "Checkpoint of router", "FILE"},
       {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &self->tokenizer, "A .gguf or SentencePiece .model file",
        "FILE"},
       {"name", 0, 0, G_OPTION_ARG_STRING, &self->name, "The model's name", "NAME"},
       {"output", 0, 0, G_OPTION_ARG_FILENAME, &self->output, "The folder to write", "DIR"},
+      {"llama", 0, 0, G_OPTION_ARG_NONE, &self->llama,
+       "Write the general part alone, as one GGUF file of Llama architecture: --output names it", NULL},
       {"types", 0, 0, G_OPTION_ARG_STRING, &self->types,
        "general=Q8_0,attention=Q6_K,router=Q6_K,domain=Q4_0", "PART=TYPE,..."},
       G_OPTION_ENTRY_NULL};

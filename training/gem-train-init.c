@@ -1,4 +1,5 @@
-/* `gem-train init`: a model folder with random weights, of any shape and type, for tests and benchmarks. */
+/* `gem-train init`: a model folder or a Llama-architecture file with random weights, of any shape and type, for
+ * tests and benchmarks. */
 #include "training/gem-checkpoint.h"
 #include "training/gem-model-export.h"
 #include "training/gem-train-options.h"
@@ -7,6 +8,7 @@
 typedef struct {
   char *preset, *shape, *name, *output, *tokenizer, *type;
   gint64 seed;
+  gboolean llama;
 } InitOptions;
 
 static void
@@ -66,7 +68,8 @@ write_random(const InitOptions *options,
                             .router_values = router_values,
                             .tokenizer = tokenizer,
                             .name = options->name != NULL ? options->name : preset_name};
-  gboolean done = gem_model_export(&export, types, options->output, error);
+  gboolean done = options->llama ? gem_model_export_llama(&export, types, options->output, error)
+                                 : gem_model_export(&export, types, options->output, error);
   g_aligned_free(values);
   g_clear_pointer(&router_values, g_aligned_free);
   return done;
@@ -105,11 +108,13 @@ parse(InitOptions *self, int argc, char **argv, GError **error)
        "A .gguf or .model file (bytes alone without it)", "FILE"},
       {"name", 0, 0, G_OPTION_ARG_STRING, &self->name, "The model's name (the preset's)", "NAME"},
       {"output", 0, 0, G_OPTION_ARG_FILENAME, &self->output, "The folder to write", "DIR"},
+      {"llama", 0, 0, G_OPTION_ARG_NONE, &self->llama,
+       "Write the general part alone, as one GGUF file of Llama architecture: --output names it", NULL},
       {"seed", 0, 0, G_OPTION_ARG_INT64, &self->seed, "Of the weights", "N"},
       G_OPTION_ENTRY_NULL};
   g_autoptr(GOptionContext) context = g_option_context_new("--output DIR");
   g_option_context_set_summary(context,
-                               "Writes a model folder with random weights, for tests and benchmarks.");
+                               "Writes a model with random weights, for tests and benchmarks.");
   gem_train_options_add(context, entries);
   return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
          gem_train_options_need("output", self->output, error) &&
