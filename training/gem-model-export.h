@@ -34,4 +34,7 @@ gem_model_export(const GemExport *export, const GemExportTypes *types, const cha
 /* The general part alone, with dense attention, as one file of architecture "llama", which other programs
  * read, too. A model that was trained with domains or clusters says something else without them. */
 gboolean
-gem_model_export_llama(const GemExport *export, const GemExportTypes *types, const char *path, GError **error);
+gem_model_export_llama(const GemExport *export,
+                       const GemExportTypes *types,
+                       const char *path,
+                       GError **error);

@@ -103,8 +103,8 @@ static gboolean
 parse(ExportOptions *self, int argc, char **argv, GError **error)
 {
   const GOptionEntry entries[] = {
-      {"backbone", 0, 0, G_OPTION_ARG_FILENAME, &self->backbone,
-       "Checkpoint of pretrain, or a model folder", "FILE"},
+      {"backbone", 0, 0, G_OPTION_ARG_FILENAME, &self->backbone, "Checkpoint of pretrain, or a model folder",
+       "FILE"},
       {"router", 0, 0, G_OPTION_ARG_FILENAME, &self->router, "Checkpoint of router", "FILE"},
       {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &self->tokenizer, "A .gguf or SentencePiece .model file",
        "FILE"},

@@ -1,5 +1,5 @@
-/* `gem-train init`: a model folder or a Llama-architecture file with random weights, of any shape and type, for
- * tests and benchmarks. */
+/* `gem-train init`: a model folder or a Llama-architecture file with random weights, of any shape and type,
+ * for tests and benchmarks. */
 #include "training/gem-checkpoint.h"
 #include "training/gem-model-export.h"
 #include "training/gem-train-options.h"
@@ -113,8 +113,7 @@ parse(InitOptions *self, int argc, char **argv, GError **error)
       {"seed", 0, 0, G_OPTION_ARG_INT64, &self->seed, "Of the weights", "N"},
       G_OPTION_ENTRY_NULL};
   g_autoptr(GOptionContext) context = g_option_context_new("--output DIR");
-  g_option_context_set_summary(context,
-                               "Writes a model with random weights, for tests and benchmarks.");
+  g_option_context_set_summary(context, "Writes a model with random weights, for tests and benchmarks.");
   gem_train_options_add(context, entries);
   return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
          gem_train_options_need("output", self->output, error) &&

@@ -1,10 +1,11 @@
-# test [--all] [--ci] [--system] [NAME...]: build and run the tests
+# test [OPTION...] [NAME...]: build and run the tests
 #
 # Without options: the quick tests. NAMEs (as meson test takes them) run only those.
 #   --system  runs only the system test: the installed service on a booted systemd, in a container (as root)
 #   --all     adds the sanitizers' run, 60 s of each fuzzer, coverage, and (as root) the system test and aarch64 under
 #             qemu-user: takes long
 #   --ci      adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
+#   --peers   adds the comparison of what gemd and llama.cpp write (./dev peers --check)
 # GEM_DATA names a folder of real texts; tests that want it are skipped without.
 # The last line is "N passed, N failed": subtests and steps over all runs.
 
@@ -16,12 +17,14 @@
 all=no
 system=no
 ci=no
+peers=no
 names=()
 for argument in "$@"; do
   case $argument in
     --all) all=yes ;;
     --ci) ci=yes ;;
     --system) system=yes ;;
+    --peers) peers=yes ;;
     -*) die_usage "test: no option '$argument'" ;;
     *) names+=("$argument") ;;
   esac
@@ -57,4 +60,5 @@ if [ "$all" = yes ]; then
     say "== aarch64 under qemu-user: left out, as the system test, since making their roots needs root"
   fi
 fi
+[ "$peers" = no ] || run_step "The same tokens as llama.cpp" "$GEM_SOURCE_DIR/dev" peers --check
 report_results
