@@ -123,6 +123,22 @@ test_figures(void)
   g_assert_cmpstr(speed->descriptions[0], ==, "1, k");
 }
 
+/* A router's whole turns stand beside what llama.cpp reads. */
+static void
+test_router(void)
+{
+  g_autoptr(GemPeersSpeed) speed = gem_peers_speed_new("bert-6x256-Q6_K.gguf");
+  g_autoptr(GArray) ratios = NULL;
+  g_autoptr(GError) error = NULL;
+  const char *router = "{\"turn_tokens_per_second\": {\"values\": [900, 600, 800]}}";
+
+  g_assert_true(gem_peers_speed_take(speed, GEM_PEERS_GEMD, router, &error));
+  g_assert_no_error(error);
+  take(speed, GEM_PEERS_LLAMA, "200", 1000);
+  ratios = gem_peers_speed_ratios(speed, GEM_PEERS_GEMD, GEM_PEERS_LLAMA, GEM_PEERS_PREFILL);
+  g_assert_cmpfloat(figure_at(ratios, 0), ==, 4);
+}
+
 static void
 test_no_results(void)
 {
@@ -145,6 +161,7 @@ main(int argc, char **argv)
   g_test_add_func("/peers/greedy/near-tie", test_near_tie);
   g_test_add_func("/peers/greedy/different", test_different);
   g_test_add_func("/peers/speed/figures", test_figures);
+  g_test_add_func("/peers/speed/router", test_router);
   g_test_add_func("/peers/speed/no-results", test_no_results);
   return g_test_run();
 }

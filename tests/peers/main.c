@@ -1,8 +1,10 @@
 /*
  * gem-peers: gemd and llama.cpp side by side, on the same files.
  *
- *   gem-peers speed [OPTION...] FILE...     how fast both are, and the ratios
- *   gem-peers greedy [OPTION...] FILE...    whether both write the same
+ *   gem-peers speed [OPTION...] FILE|ROUTER=BERT...
+ *                                           how fast both are, and the ratios: on a file of Llama
+ * architecture, or with gemd's router of a model folder and llama.cpp's BERT gem-peers greedy [OPTION...]
+ * FILE...    whether both write the same
  *
  * GEM_BUILD_DIR names the build tree with the programs. `./dev peers` runs both on files that it makes.
  */
@@ -24,7 +26,7 @@
 static gboolean
 parse(const GOptionEntry *entries, int *argc, char ***argv, GError **error)
 {
-  g_autoptr(GOptionContext) context = g_option_context_new("FILE...");
+  g_autoptr(GOptionContext) context = g_option_context_new("FILE|ROUTER=BERT...");
 
   g_option_context_add_main_entries(context, entries, NULL);
   if (!g_option_context_parse(context, argc, argv, error)) {
@@ -83,20 +85,37 @@ complain_versions(const GemPeersSpeed *speed, const GemPeersWish *wish)
                       wish->threads == 1 ? "" : "s", speed->descriptions[0], speed->descriptions[1]);
 }
 
+/* A file, or ROUTER=BERT, which is read alone: a router writes nothing. */
+static gboolean
+measure_file(const char *argument, const GemPeersWish *general, JsonBuilder *builder, GError **error)
+{
+  const char *equals = strchr(argument, '='), *path = equals != NULL ? equals + 1 : argument;
+  g_autofree char *router = equals != NULL ? g_strndup(argument, (gsize)(equals - argument)) : NULL;
+  g_autoptr(GemPeersSpeed) speed = gem_peers_speed_new(path);
+  GemPeersWish wish = *general;
+
+  if (router != NULL) {
+    wish.router = router;
+    wish.tokens = wish.depth = 0;
+  }
+  if (!gem_peers_speed_measure(speed, path, &wish, error)) {
+    return FALSE;
+  }
+  complain_versions(speed, &wish);
+  gem_peers_table_print(speed, &wish);
+  gem_output_push();
+  gem_peers_table_add_json(speed, &wish, builder);
+  return TRUE;
+}
+
 /* All files with so many threads. */
 static gboolean
 measure_files(char **files, const GemPeersWish *wish, JsonBuilder *builder, GError **error)
 {
   for (guint i = 0; files[i] != NULL; i++) {
-    g_autoptr(GemPeersSpeed) speed = gem_peers_speed_new(files[i]);
-
-    if (!gem_peers_speed_measure(speed, files[i], wish, error)) {
+    if (!measure_file(files[i], wish, builder, error)) {
       return FALSE;
     }
-    complain_versions(speed, wish);
-    gem_peers_table_print(speed, wish);
-    gem_output_push();
-    gem_peers_table_add_json(speed, wish, builder);
   }
   return TRUE;
 }

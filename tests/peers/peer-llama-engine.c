@@ -80,6 +80,16 @@ gem_peer_llama_library(void)
 
 /* ---- a model ---- */
 
+/* An encoder remembers nothing and gives states in place of logits. */
+static bool
+is_encoder(const struct llama_model *model)
+{
+  char architecture[64];
+
+  return llama_model_meta_val_str(model, "general.architecture", architecture, sizeof architecture) > 0 &&
+         strcmp(architecture, "bert") == 0;
+}
+
 static struct llama_context *
 open_context(struct llama_model *model, const GemPeerLlamaWish *wish)
 {
@@ -90,6 +100,10 @@ open_context(struct llama_model *model, const GemPeerLlamaWish *wish)
   params.n_threads = (int32_t)wish->threads;
   params.n_threads_batch = (int32_t)wish->threads;
   params.no_perf = true;
+  if (is_encoder(model)) {
+    params.embeddings = true;
+    params.pooling_type = LLAMA_POOLING_TYPE_NONE;
+  }
   if (wish->cache_is_8_bits) {
     params.type_k = params.type_v = GGML_TYPE_Q8_0;
     params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED; /* the only way to values in 8 bits */
@@ -191,6 +205,8 @@ gem_peer_llama_get_logits(GemPeerLlama *self)
 bool
 gem_peer_llama_truncate(GemPeerLlama *self, unsigned n)
 {
-  return llama_memory_seq_rm(llama_get_memory(self->context), 0, (llama_pos)n, -1) ||
+  llama_memory_t memory = llama_get_memory(self->context);
+
+  return memory == NULL || llama_memory_seq_rm(memory, 0, (llama_pos)n, -1) ||
          fail("llama_memory_seq_rm failed", "going back");
 }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 typedef struct {
-  const char *model;    /* a GGUF file */
+  const char *model;    /* a GGUF file, of a model that writes or of a BERT */
   unsigned threads;     /* for prompts and answers */
   unsigned context;     /* tokens that it must hold */
   bool cache_is_8_bits; /* Q8_0 in place of llama.cpp's own choice, F16 */
@@ -45,6 +45,6 @@ gem_peer_llama_run(GemPeerLlama *self, int32_t *tokens, unsigned n);
 /* The logits [vocab] after the last token that ran. Borrowed until the next one runs. */
 const float *
 gem_peer_llama_get_logits(GemPeerLlama *self);
-/* Forgets all but the first n tokens. */
+/* Forgets all but the first n tokens; an encoder has nothing to forget. */
 bool
 gem_peer_llama_truncate(GemPeerLlama *self, unsigned n);

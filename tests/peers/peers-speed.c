@@ -82,7 +82,9 @@ gem_peers_speed_take(GemPeersSpeed *self, GemPeersRun run, const char *json, GEr
     return FALSE;
   }
   object = json_node_get_object(root);
-  figures[GEM_PEERS_PREFILL] = read_median(object, "prefill_tokens_per_second");
+  figures[GEM_PEERS_PREFILL] = read_median(object, json_object_has_member(object, "turn_tokens_per_second")
+                                                       ? "turn_tokens_per_second"
+                                                       : "prefill_tokens_per_second");
   figures[GEM_PEERS_DECODE] = read_median(object, "decode_tokens_per_second");
   figures[GEM_PEERS_LOAD] = read_median(object, "load_ms");
   figures[GEM_PEERS_PEAK] =
@@ -117,20 +119,24 @@ add_number(GStrvBuilder *words, const char *option, guint number)
   g_strv_builder_add_many(words, option, text, NULL);
 }
 
-/* The command line of a run. A deep run reads no prompt beyond its context. gem-bench writes its results to
- * the file `results`, peer-llama prints them. */
+/* The command line of a run. A deep run reads no prompt beyond its context; gemd's router has none. gem-bench
+ * writes its results to the file `results`, peer-llama prints them. */
 static GStrv
 words_of(GemPeersRun run, const char *path, const GemPeersWish *wish, const char *results)
 {
   g_autoptr(GStrvBuilder) words = g_strv_builder_new();
   g_autofree char *program = gem_peers_program(is_gemd(run) ? "bench/gem-bench" : "tests/peers/peer-llama");
+  gboolean is_router = is_gemd(run) && wish->router != NULL;
 
-  g_strv_builder_add_many(words, program, "speed", path, NULL);
+  g_strv_builder_add_many(words, program, is_router ? "router" : "speed", is_router ? wish->router : path,
+                          NULL);
   add_number(words, "-t", wish->threads);
   add_number(words, "-p", is_deep(run) ? 0 : wish->prompt);
   add_number(words, "-n", wish->tokens);
-  add_number(words, "-d", is_deep(run) ? wish->depth : 0);
   add_number(words, "-r", wish->rounds);
+  if (!is_router) {
+    add_number(words, "-d", is_deep(run) ? wish->depth : 0);
+  }
   if (is_gemd(run)) {
     g_strv_builder_add_many(words, "--json", results, NULL);
   }

@@ -13,6 +13,7 @@ typedef struct {
   guint depth;  /* tokens of context of the deep runs; 0: there are none */
   guint rounds; /* in a process */
   guint turns;
+  const char *router; /* NULL, or a model folder: gemd runs its router, llama.cpp the file, which is a BERT */
 } GemPeersWish;
 
 /* The runs of a turn, in their order. */
@@ -45,8 +46,8 @@ void
 gem_peers_speed_free(GemPeersSpeed *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPeersSpeed, gem_peers_speed_free)
 
-/* Takes the figures of a run from what the program printed: the JSON object of gem-bench speed. INVALID_DATA
- * (of G_IO_ERROR) when it is none. */
+/* Takes the figures of a run from what the program printed: the JSON object of gem-bench speed, or of
+ * gem-bench router, whose whole turns count as prefill. INVALID_DATA (of G_IO_ERROR) when it is none. */
 gboolean
 gem_peers_speed_take(GemPeersSpeed *self, GemPeersRun run, const char *json, GError **error);
 

@@ -30,6 +30,13 @@ is_deep(const Row *row)
   return row->gemd == GEM_PEERS_GEMD_DEEP;
 }
 
+/* Of a router, how fast it reads a turn. */
+static gboolean
+is_measured(const Row *row, const GemPeersWish *wish)
+{
+  return wish->router != NULL ? row->kind == GEM_PEERS_PREFILL : wish->depth > 0 || !is_deep(row);
+}
+
 /* "decode 64 after 2048, ...". Transfer full. */
 static char *
 title_of(const Row *row, const GemPeersWish *wish)
@@ -72,7 +79,7 @@ gem_peers_table_print(const GemPeersSpeed *speed, const GemPeersWish *wish)
   guint i;
 
   for (i = 0; i < G_N_ELEMENTS(rows); i++) {
-    if (wish->depth > 0 || !is_deep(&rows[i])) {
+    if (is_measured(&rows[i], wish)) {
       print_row(speed, wish, &rows[i]);
     }
   }
@@ -103,7 +110,7 @@ gem_peers_table_add_json(const GemPeersSpeed *speed, const GemPeersWish *wish, J
   guint i;
 
   for (i = 0; i < G_N_ELEMENTS(rows); i++) {
-    if (wish->depth > 0 || !is_deep(&rows[i])) {
+    if (is_measured(&rows[i], wish)) {
       add_row(speed, wish, &rows[i], builder);
     }
   }

@@ -67,11 +67,11 @@ fetch_peers() {
     mv "$part" "$dir" || die "peers: llama.cpp $release cannot be unpacked"
 }
 
-# peers_model FILE GEM-TRAIN GEM-TRAIN-ARGUMENT...: makes a file of Llama architecture unless it is there.
+# peers_model PATH GEM-TRAIN GEM-TRAIN-ARGUMENT...: makes a file or a folder unless it is there.
 peers_model() {
-  local file=$1
+  local path=$1
   shift
-  [ ! -f "$file" ] || return 0
-  say "Making ${file##*/} ..."
-  "$@" --llama --output "$file.part" && mv "$file.part" "$file" || die "gem-train could not make $file"
+  [ ! -e "$path" ] || return 0
+  say "Making ${path##*/} ..."
+  "$@" --output "$path.part" && mv "$path.part" "$path" || die "gem-train could not make $path"
 }
