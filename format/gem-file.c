@@ -1,19 +1,17 @@
-#include "format/gem-file.h"
+#include "format/gem-file-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "format/gem-file-reader.h"
 #include "format/gem-gguf.h"
 
-#define HASH_CHUNK 262144 /* bytes */
 #define SETTLED_US (2 * G_USEC_PER_SEC)
 
-/* "cannot VERB PATH: strerror" as an error of our domain; always FALSE. */
-static gboolean
-fail(GError **error, int number, const char *verb, const char *path)
+gboolean
+gem_file_fail(GError **error, int number, const char *verb, const char *path)
 {
   g_autofree char *name = g_filename_display_name(path);
   g_set_error(error, GEM_FORMAT_ERROR, number == ENOENT ? GEM_FORMAT_ERROR_MISSING : GEM_FORMAT_ERROR_IO,
@@ -21,21 +19,19 @@ fail(GError **error, int number, const char *verb, const char *path)
   return FALSE;
 }
 
-/* An open descriptor of a regular file and its status; -1 on error. Never waits, whatever stands at the path.
- */
-static int
-open_regular(const char *path, struct stat *ret_status, GError **error)
+int
+gem_file_open_regular(const char *path, struct stat *ret_status, GError **error)
 {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0 || fstat(fd, ret_status) < 0) {
-    fail(error, errno, "open", path);
+    gem_file_fail(error, errno, "open", path);
     if (fd >= 0) {
       close(fd);
     }
     return -1;
   }
   if (!S_ISREG(ret_status->st_mode)) {
-    fail(error, S_ISDIR(ret_status->st_mode) ? EISDIR : EINVAL, "open", path);
+    gem_file_fail(error, S_ISDIR(ret_status->st_mode) ? EISDIR : EINVAL, "open", path);
     close(fd);
     return -1;
   }
@@ -46,7 +42,7 @@ GBytes *
 gem_file_map(const char *path, GError **error)
 {
   struct stat status;
-  int fd = open_regular(path, &status, error);
+  int fd = gem_file_open_regular(path, &status, error);
   if (fd < 0) {
     return NULL;
   }
@@ -97,8 +93,8 @@ gem_file_identity_equal(const GemFileIdentity *a, const GemFileIdentity *b)
          same_time(a->modified, b->modified) && same_time(a->changed, b->changed);
 }
 
-static GemFileIdentity
-identity_of(const struct stat *status)
+GemFileIdentity
+gem_file_identity_of(const struct stat *status)
 {
   return (GemFileIdentity){
       .device = status->st_dev,
@@ -107,6 +103,13 @@ identity_of(const struct stat *status)
       .modified = status->st_mtim,
       .changed = status->st_ctim,
   };
+}
+
+gboolean
+gem_file_identity_is_settled(const GemFileIdentity *identity)
+{
+  gint64 changed = (gint64)identity->changed.tv_sec * G_USEC_PER_SEC + identity->changed.tv_nsec / 1000;
+  return changed + SETTLED_US < g_get_real_time();
 }
 
 /* The identity of the file that was just read whole, with the status `before` the reading; zeros: not
@@ -118,9 +121,8 @@ settled_identity(int fd, const struct stat *before)
   if (fstat(fd, &after) < 0) {
     return (GemFileIdentity){0};
   }
-  GemFileIdentity read = identity_of(before), left = identity_of(&after);
-  gint64 changed = (gint64)read.changed.tv_sec * G_USEC_PER_SEC + read.changed.tv_nsec / 1000;
-  gboolean certain = gem_file_identity_equal(&read, &left) && changed + SETTLED_US < g_get_real_time();
+  GemFileIdentity read = gem_file_identity_of(before), left = gem_file_identity_of(&after);
+  gboolean certain = gem_file_identity_equal(&read, &left) && gem_file_identity_is_settled(&read);
   return certain ? read : (GemFileIdentity){0};
 }
 
@@ -128,7 +130,7 @@ GBytes *
 gem_file_read(const char *path, gsize max, GemFileIdentity *ret_identity, GError **error)
 {
   struct stat status;
-  int fd = open_regular(path, &status, error);
+  int fd = gem_file_open_regular(path, &status, error);
   if (fd < 0) {
     return NULL;
   }
@@ -150,7 +152,7 @@ gem_file_read(const char *path, gsize max, GemFileIdentity *ret_identity, GError
   }
   close(fd);
   if (got < 0) {
-    fail(error, number, "read", path);
+    gem_file_fail(error, number, "read", path);
     return NULL;
   }
   if (ret_identity != NULL) {
@@ -162,26 +164,16 @@ gem_file_read(const char *path, gsize max, GemFileIdentity *ret_identity, GError
 gboolean
 gem_file_hash(const char *path, guint64 *ret_size, char **ret_sha256, GError **error)
 {
-  struct stat status;
-  int fd = open_regular(path, &status, error);
-  if (fd < 0) {
+  g_autoptr(GemFileReader) file = gem_file_reader_open(path, error);
+  if (file == NULL) {
     return FALSE;
   }
-  g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
-  g_autofree guint8 *chunk = g_malloc(HASH_CHUNK);
-  guint64 size = 0;
-  gssize got;
-  while ((got = read_all(fd, chunk, HASH_CHUNK)) > 0) {
-    g_checksum_update(checksum, chunk, got);
-    size += (guint64)got;
+  char *sha256 = gem_file_reader_hash(file, error);
+  if (sha256 == NULL) {
+    return FALSE;
   }
-  int number = errno;
-  close(fd);
-  if (got < 0) {
-    return fail(error, number, "read", path);
-  }
-  *ret_size = size;
-  *ret_sha256 = g_strdup(g_checksum_get_string(checksum));
+  *ret_size = gem_file_reader_get_size(file);
+  *ret_sha256 = sha256;
   return TRUE;
 }
 
@@ -244,7 +236,7 @@ gem_file_replace(const char *path, GPtrArray *parts, GError **error)
   g_autofree char *temporary = NULL;
   int fd = create_beside(path, &temporary);
   if (fd < 0) {
-    return fail(error, errno, "write", path);
+    return gem_file_fail(error, errno, "write", path);
   }
 
   int number = write_parts(fd, parts);
@@ -259,7 +251,7 @@ gem_file_replace(const char *path, GPtrArray *parts, GError **error)
   }
   if (number != 0) {
     unlink(temporary);
-    return fail(error, number, "write", path);
+    return gem_file_fail(error, number, "write", path);
   }
   sync_folder(path);
   return TRUE;

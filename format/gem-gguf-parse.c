@@ -33,8 +33,12 @@ take(Cursor *cursor, guint64 bytes, const char *field, const guint8 **ret_data, 
                   bytes, cursor->offset, left);
     return FALSE;
   }
+  gsize end = cursor->offset + (gsize)bytes;
+  if (end > cursor->file->loaded && !gem_gguf_load_head(cursor->file, end, error)) {
+    return FALSE;
+  }
   *ret_data = cursor->data + cursor->offset;
-  cursor->offset += (gsize)bytes;
+  cursor->offset = end;
   return TRUE;
 }
 
@@ -287,10 +291,9 @@ parse_alignment(GemGguf *file, guint64 *ret_alignment, GError **error)
 }
 
 static gint
-compare_by_data(gconstpointer a, gconstpointer b)
+compare_by_offset(gconstpointer a, gconstpointer b)
 {
-  const guint8 *first = (*(const GemTensor *const *)a)->data;
-  const guint8 *second = (*(const GemTensor *const *)b)->data;
+  guint64 first = (*(const GemTensor *const *)a)->offset, second = (*(const GemTensor *const *)b)->offset;
   return first < second ? -1 : first > second;
 }
 
@@ -302,11 +305,11 @@ check_overlap(GemGguf *file, GError **error)
   for (guint i = 0; i < n; i++) {
     g_ptr_array_add(ordered, &g_array_index(file->tensors, GemTensor, i));
   }
-  g_ptr_array_sort(ordered, compare_by_data);
+  g_ptr_array_sort(ordered, compare_by_offset);
   for (guint i = 1; i < n; i++) {
     const GemTensor *before = ordered->pdata[i - 1];
     const GemTensor *tensor = ordered->pdata[i];
-    if ((const guint8 *)before->data + before->bytes > (const guint8 *)tensor->data) {
+    if (before->offset + before->bytes > tensor->offset) {
       g_autofree char *field = g_strdup_printf("tensor %s", tensor->name);
       return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_MALFORMED, field,
                            "its data overlap those of tensor %s", before->name);
@@ -315,8 +318,8 @@ check_overlap(GemGguf *file, GError **error)
   return TRUE;
 }
 
-/* Turns offsets into pointers: each aligned and, with its bytes, inside the data section, which starts at the
- * next multiple of the alignment. */
+/* Turns offsets into those of the whole file: each aligned and, with its bytes, inside the data section,
+ * which starts at the next multiple of the alignment. */
 static gboolean
 place_tensors(Cursor *cursor, GArray *offsets, GError **error)
 {
@@ -343,7 +346,7 @@ place_tensors(Cursor *cursor, GArray *offsets, GError **error)
                            ", but the data section has only %" G_GUINT64_FORMAT,
                            tensor->bytes, offset, section);
     }
-    tensor->data = cursor->data + start + offset;
+    tensor->offset = start + offset;
   }
   return check_overlap(file, error);
 }

@@ -38,18 +38,28 @@ typedef struct {
 
 struct _GemGguf {
   gatomicrefcount references;
-  char *name;         /* as it was given */
-  char *display_name; /* the same as UTF-8, for messages */
-  GBytes *bytes;
+  char *name;            /* as it was given */
+  char *display_name;    /* the same as UTF-8, for messages */
+  GBytes *bytes;         /* the file; with a reader only the first `loaded` of them are there */
+  gboolean mapped;       /* `bytes` are a mapping of the file */
+  GemFileReader *reader; /* of a file whose tensors stay on disk; NULL otherwise */
+  gsize loaded;
   GArray *values;             /* GgufValue, in file order */
   GHashTable *value_indices;  /* key (borrowed) -> index */
   GArray *tensors;            /* GemTensor, in file order; names owned */
   GHashTable *tensor_indices; /* name (borrowed) -> index */
+  const GemTensor *current;   /* the tensor that was read last */
+  void *buffer;               /* its bytes, when there is a reader */
+  gsize buffer_bytes;
 };
 
 /* Fills values and tensors from the bytes, or says what is wrong with them. */
 gboolean
 gem_gguf_parse(GemGguf *self, GError **error);
+
+/* Reads the head of a file on disk at least up to `end`, which lies inside the file. */
+gboolean
+gem_gguf_load_head(GemGguf *self, gsize end, GError **error);
 
 /* "FILE: FIELD: MESSAGE" into `error`; always FALSE. */
 gboolean

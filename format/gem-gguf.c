@@ -1,6 +1,12 @@
 #include "format/gem-gguf-private.h"
 
+#include <stdlib.h>
+#include <sys/mman.h>
+
 #include "format/gem-file.h"
+
+/* Bytes of the head of a file on disk that are read at a time. */
+#define HEAD_STEP 65536u
 
 G_DEFINE_QUARK(gem - format - error - quark, gem_format_error)
 
@@ -16,16 +22,18 @@ clear_tensor(gpointer tensor)
   g_free((char *)((GemTensor *)tensor)->name);
 }
 
-GemGguf *
-gem_gguf_new_from_bytes(GBytes *bytes, const char *name, GError **error)
+/* A file whose bytes are there, or, with a reader, will be; takes `bytes` and `reader`. */
+static GemGguf *
+new_from(GBytes *bytes, gboolean mapped, GemFileReader *reader, const char *name, GError **error)
 {
-  g_return_val_if_fail(bytes != NULL && name != NULL, NULL);
-
   g_autoptr(GemGguf) self = g_new0(GemGguf, 1);
   g_atomic_ref_count_init(&self->references);
   self->name = g_strdup(name);
   self->display_name = g_filename_display_name(name);
-  self->bytes = g_bytes_ref(bytes);
+  self->bytes = bytes;
+  self->mapped = mapped;
+  self->reader = reader;
+  self->loaded = reader == NULL ? g_bytes_get_size(bytes) : 0;
   self->values = g_array_new(FALSE, FALSE, sizeof(GgufValue));
   g_array_set_clear_func(self->values, clear_value);
   self->value_indices = g_hash_table_new(g_str_hash, g_str_equal);
@@ -39,15 +47,78 @@ gem_gguf_new_from_bytes(GBytes *bytes, const char *name, GError **error)
 }
 
 GemGguf *
+gem_gguf_new_from_bytes(GBytes *bytes, const char *name, GError **error)
+{
+  g_return_val_if_fail(bytes != NULL && name != NULL, NULL);
+
+  return new_from(g_bytes_ref(bytes), FALSE, NULL, name, error);
+}
+
+GemGguf *
 gem_gguf_open(const char *path, GError **error)
 {
   g_return_val_if_fail(path != NULL, NULL);
 
-  g_autoptr(GBytes) bytes = gem_file_map(path, error);
-  if (bytes == NULL) {
+  GBytes *bytes = gem_file_map(path, error);
+  return bytes != NULL ? new_from(bytes, TRUE, NULL, path, error) : NULL;
+}
+
+/* ---- a file on disk ---- */
+
+typedef struct {
+  void *start;
+  gsize size;
+} Room;
+
+static void
+free_room(gpointer data)
+{
+  Room *room = data;
+  munmap(room->start, room->size);
+  g_free(room);
+}
+
+/* Addresses for a whole file, of which only those take memory that are written: what was read of its head
+ * stays where it is however much more is read. */
+static GBytes *
+reserve_room(guint64 size, const char *name, GError **error)
+{
+  gsize bytes = size < G_MAXSSIZE ? MAX((gsize)size, 1) : 0;
+  void *start = bytes == 0 ? MAP_FAILED
+                           : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (start == MAP_FAILED) {
+    g_autofree char *shown = g_filename_display_name(name);
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO,
+                "%s: no room for its %" G_GUINT64_FORMAT " bytes", shown, size);
     return NULL;
   }
-  return gem_gguf_new_from_bytes(bytes, path, error);
+  Room *room = g_new(Room, 1);
+  *room = (Room){start, bytes};
+  return g_bytes_new_with_free_func(start, (gsize)size, free_room, room);
+}
+
+GemGguf *
+gem_gguf_new_from_reader(GemFileReader *reader, const char *name, GError **error)
+{
+  g_return_val_if_fail(reader != NULL && name != NULL, NULL);
+
+  GBytes *bytes = reserve_room(gem_file_reader_get_size(reader), name, error);
+  return bytes != NULL ? new_from(bytes, FALSE, gem_file_reader_ref(reader), name, error) : NULL;
+}
+
+gboolean
+gem_gguf_load_head(GemGguf *self, gsize end, GError **error)
+{
+  gsize size = 0;
+  guint8 *data = (guint8 *)g_bytes_get_data(self->bytes, &size);
+  gsize wanted = MIN(size, MAX(end, self->loaded + HEAD_STEP));
+
+  if (!gem_file_reader_read(self->reader, self->loaded, data + self->loaded, wanted - self->loaded, error)) {
+    return FALSE;
+  }
+  self->loaded = wanted;
+  return TRUE;
 }
 
 GemGguf *
@@ -67,6 +138,8 @@ gem_gguf_unref(GemGguf *self)
   g_hash_table_unref(self->tensor_indices);
   g_array_unref(self->values);
   g_array_unref(self->tensors);
+  g_clear_pointer(&self->reader, gem_file_reader_unref);
+  free(self->buffer);
   g_bytes_unref(self->bytes);
   g_free(self->display_name);
   g_free(self->name);
@@ -113,46 +186,4 @@ gem_gguf_key_name(GemGguf *self, guint index)
 {
   g_return_val_if_fail(index < self->values->len, NULL);
   return g_array_index(self->values, GgufValue, index).key;
-}
-
-guint
-gem_gguf_n_tensors(GemGguf *self)
-{
-  return self->tensors->len;
-}
-
-const GemTensor *
-gem_gguf_tensor(GemGguf *self, guint index)
-{
-  g_return_val_if_fail(index < self->tensors->len, NULL);
-  return &g_array_index(self->tensors, GemTensor, index);
-}
-
-const GemTensor *
-gem_gguf_find_tensor(GemGguf *self, const char *name)
-{
-  gpointer index;
-  if (!g_hash_table_lookup_extended(self->tensor_indices, name, NULL, &index)) {
-    return NULL;
-  }
-  return &g_array_index(self->tensors, GemTensor, GPOINTER_TO_UINT(index));
-}
-
-const GemTensor *
-gem_gguf_require_tensor(GemGguf *self, const char *name, size_t rows, size_t cols, GError **error)
-{
-  const GemTensor *tensor = gem_gguf_find_tensor(self, name);
-  if (tensor == NULL) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING, "%s: tensor %s is missing",
-                self->display_name, name);
-    return NULL;
-  }
-  if (tensor->rows != rows || tensor->cols != cols) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
-                "%s: tensor %s: %" G_GSIZE_FORMAT " x %" G_GSIZE_FORMAT ", but %" G_GSIZE_FORMAT
-                " x %" G_GSIZE_FORMAT " is needed",
-                self->display_name, name, tensor->rows, tensor->cols, rows, cols);
-    return NULL;
-  }
-  return tensor;
 }

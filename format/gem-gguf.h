@@ -1,5 +1,5 @@
 /*
- * GGUF files: a mapped, bounds-checked reader and a writer.
+ * GGUF files: a bounds-checked reader and a writer.
  *
  * Every count, length, offset, type and string of the file is checked before it is used; what does not hold
  * is a GEM_FORMAT_ERROR whose message names the file and the field. GGUF versions 2 and 3, little-endian.
@@ -8,6 +8,7 @@
 
 #include <gio/gio.h>
 
+#include "format/gem-file-reader.h"
 #include "kernels/gem-types.h"
 
 #define GEM_FORMAT_ERROR (gem_format_error_quark())
@@ -27,14 +28,16 @@ typedef enum {
 typedef struct {
   const char *name;
   GemType type;
-  size_t rows;      /* product of all dimensions but the first; 1 for a vector */
-  size_t cols;      /* the first dimension of the file: the contiguous one */
-  const void *data; /* rows * row_bytes, inside the mapping; no alignment promised beyond the file's */
-  size_t bytes;
+  size_t rows;    /* product of all dimensions but the first; 1 for a vector */
+  size_t cols;    /* the first dimension of the file: the contiguous one */
+  guint64 offset; /* in the file, of its first byte */
+  size_t bytes;   /* rows * row_bytes */
 } GemTensor;
 
 /* ---- reader ---- */
-typedef struct _GemGguf GemGguf; /* immutable, reference-counted, usable from any thread */
+/* Reference-counted. Keys and the list of tensors never change and may be read from any thread; the bytes of
+ * tensors from one at a time. */
+typedef struct _GemGguf GemGguf;
 
 /* Maps and checks the whole structure (not the tensors' values). */
 GemGguf *
@@ -42,6 +45,10 @@ gem_gguf_open(const char *path, GError **error);
 /* The same over bytes in memory; `name` stands in error messages. Keeps a reference on `bytes`. */
 GemGguf *
 gem_gguf_new_from_bytes(GBytes *bytes, const char *name, GError **error);
+/* The same over an open file that is trusted to stay what it is: keys are read now, a tensor when it is asked
+ * for. Keeps a reference on `reader`. */
+GemGguf *
+gem_gguf_new_from_reader(GemFileReader *reader, const char *name, GError **error);
 GemGguf *
 gem_gguf_ref(GemGguf *self);
 void
@@ -87,7 +94,7 @@ gem_gguf_get_bytes_array(GemGguf *self, const char *key, GError **error); /* GBy
 GStrv
 gem_gguf_get_string_array(GemGguf *self, const char *key, GError **error); /* UTF-8 */
 
-/* Tensors stay valid while the file is referenced. */
+/* Entries of the list stay valid while the file is referenced. */
 guint
 gem_gguf_n_tensors(GemGguf *self);
 const GemTensor *
@@ -98,6 +105,18 @@ gem_gguf_find_tensor(GemGguf *self, const char *name);
 /* Find with the shape it must have; MISSING, or MISMATCH with both shapes in the message. */
 const GemTensor *
 gem_gguf_require_tensor(GemGguf *self, const char *name, size_t rows, size_t cols, GError **error);
+
+/* The bytes of a tensor of this file; no alignment is promised. They are valid until another tensor of it is
+ * read or released. IO, or MISMATCH when the file on disk is no longer what it was. */
+const void *
+gem_gguf_read_tensor(GemGguf *self, const GemTensor *tensor, GError **error);
+/* The bytes that were read last are not needed any more: their memory goes back to the system. */
+void
+gem_gguf_release_tensor(GemGguf *self);
+/* MISMATCH when a file that was read from disk has changed meanwhile: what was made of it must not be used.
+ */
+gboolean
+gem_gguf_check_unchanged(GemGguf *self, GError **error);
 
 /* ---- writer ---- */
 typedef struct _GemGgufWriter GemGgufWriter;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "format/gem-file.h"
+#include "format/gem-sha256.h"
 
 #define MANIFEST_FILE      "manifest"
 #define MODEL_GROUP        "model"
@@ -14,7 +15,7 @@
 typedef struct {
   guint64 size;
   char *sha256;             /* lower-case */
-  GemFileIdentity verified; /* of the file when gem_manifest_read last found it right; zeros: never */
+  GemFileIdentity verified; /* of the file when it was last found right; zeros: never */
 } ManifestEntry;
 
 struct _GemManifest {
@@ -24,7 +25,7 @@ struct _GemManifest {
   GStrv files;
   GHashTable *entries; /* file (borrowed of files) -> ManifestEntry */
   GMutex mutex;        /* guards what follows, and `verified` of the entries */
-  guint hashed;        /* times that gem_manifest_read hashed a file */
+  guint hashed;        /* times that gem_manifest_read or gem_manifest_open hashed a file */
 };
 
 static void
@@ -273,7 +274,24 @@ is_verified(GemManifest *self, const ManifestEntry *entry, const GemFileIdentity
   return same && !gem_file_identity_equal(identity, &none);
 }
 
-/* Hashes what was read of a file, and keeps its identity when it is right. */
+/* Holds what a file was found to be against what is listed, and keeps its identity when that is right. */
+static gboolean
+settle_entry(GemManifest *self,
+             const char *file,
+             ManifestEntry *entry,
+             guint64 size,
+             const char *sha256,
+             const GemFileIdentity *identity,
+             GError **error)
+{
+  gboolean right = check_entry(self, file, entry, size, sha256, error);
+  g_mutex_lock(&self->mutex);
+  self->hashed++;
+  entry->verified = right ? *identity : (GemFileIdentity){0};
+  g_mutex_unlock(&self->mutex);
+  return right;
+}
+
 static gboolean
 verify_bytes(GemManifest *self,
              const char *file,
@@ -282,13 +300,12 @@ verify_bytes(GemManifest *self,
              const GemFileIdentity *identity,
              GError **error)
 {
-  g_autofree char *sha256 = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, bytes);
-  gboolean right = check_entry(self, file, entry, g_bytes_get_size(bytes), sha256, error);
-  g_mutex_lock(&self->mutex);
-  self->hashed++;
-  entry->verified = right ? *identity : (GemFileIdentity){0};
-  g_mutex_unlock(&self->mutex);
-  return right;
+  gsize size = 0;
+  const void *data = g_bytes_get_data(bytes, &size);
+  g_autoptr(GemSha256) hash = gem_sha256_new();
+  gem_sha256_update(hash, data, size);
+  g_autofree char *sha256 = gem_sha256_finish(hash);
+  return settle_entry(self, file, entry, size, sha256, identity, error);
 }
 
 guint
@@ -324,6 +341,46 @@ gem_manifest_read(GemManifest *self, const char *file, GError **error)
     return NULL;
   }
   return g_steal_pointer(&bytes);
+}
+
+static gboolean
+verify_reader(
+    GemManifest *self, const char *file, ManifestEntry *entry, GemFileReader *reader, GError **error)
+{
+  const GemFileIdentity *identity = gem_file_reader_get_identity(reader);
+  if (is_verified(self, entry, identity)) {
+    return TRUE;
+  }
+  if (identity->size != entry->size) {
+    return check_entry(self, file, entry, identity->size, "", error); /* says so; no need to read it */
+  }
+  g_autofree char *sha256 = gem_file_reader_hash(reader, error);
+  return sha256 != NULL && gem_file_reader_check_unchanged(reader, error) &&
+         settle_entry(self, file, entry, identity->size, sha256, identity, error);
+}
+
+gboolean
+gem_manifest_open(
+    GemManifest *self, const char *file, GemFileReader **ret_reader, GBytes **ret_bytes, GError **error)
+{
+  g_autofree char *path = NULL;
+  ManifestEntry *entry = find_entry(self, file, &path, error);
+  if (entry == NULL) {
+    return FALSE;
+  }
+  g_autoptr(GemFileReader) reader = gem_file_reader_open(path, error);
+  if (reader == NULL) {
+    return FALSE;
+  }
+  if (!gem_file_reader_is_settled(reader)) {
+    *ret_bytes = gem_manifest_read(self, file, error);
+    return *ret_bytes != NULL;
+  }
+  if (!verify_reader(self, file, entry, reader, error)) {
+    return FALSE;
+  }
+  *ret_reader = g_steal_pointer(&reader);
+  return TRUE;
 }
 
 /* ---- writing ---- */

@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "format/gem-file-reader.h"
 #include "format/gem-gguf.h"
 
 typedef struct _GemManifest GemManifest; /* usable from any thread; what it says never changes */
@@ -51,7 +52,13 @@ gem_manifest_verify(GemManifest *self, const char *file, GError **error);
  */
 GBytes *
 gem_manifest_read(GemManifest *self, const char *file, GError **error);
-/* Times that gem_manifest_read has hashed a file. */
+/* The file held open, to be read in parts; hashed like that, too, and as seldom. A file that was changed so
+ * lately that a further change might not show is read whole instead. Sets one of the two; both are transfer
+ * full. Errors as above. */
+gboolean
+gem_manifest_open(
+    GemManifest *self, const char *file, GemFileReader **ret_reader, GBytes **ret_bytes, GError **error);
+/* Times that these two have hashed a file. */
 guint
 gem_manifest_get_hashed(GemManifest *self);
 

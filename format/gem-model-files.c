@@ -29,12 +29,14 @@ gem_model_pathway_file(const char *domain)
 static GemGguf *
 open_listed(GemManifest *manifest, const char *file, GError **error)
 {
-  g_autoptr(GBytes) bytes = gem_manifest_read(manifest, file, error);
-  if (bytes == NULL) {
+  g_autofree char *path = gem_manifest_get_path(manifest, file);
+  g_autoptr(GemFileReader) reader = NULL;
+  g_autoptr(GBytes) bytes = NULL;
+  if (!gem_manifest_open(manifest, file, &reader, &bytes, error)) {
     return NULL;
   }
-  g_autofree char *path = gem_manifest_get_path(manifest, file);
-  return gem_gguf_new_from_bytes(bytes, path, error);
+  return reader != NULL ? gem_gguf_new_from_reader(reader, path, error)
+                        : gem_gguf_new_from_bytes(bytes, path, error);
 }
 
 static gboolean
@@ -114,6 +116,13 @@ gem_model_files_open(const char *path, GError **error)
   gboolean opened = g_file_test(path, G_FILE_TEST_IS_DIR) ? open_folder(self, path, error)
                                                           : open_lone_file(self, path, error);
   return opened ? g_steal_pointer(&self) : NULL;
+}
+
+gboolean
+gem_model_files_check_unchanged(GemModelFiles *self, GError **error)
+{
+  return gem_gguf_check_unchanged(self->general, error) &&
+         (self->router == NULL || gem_gguf_check_unchanged(self->router, error));
 }
 
 GemGguf *

@@ -2,8 +2,8 @@
  * A model as it lies on disk: a folder with a manifest, or one Llama-architecture GGUF file, which is a GEM
  * without domains and with dense attention.
  *
- * The files of a folder are read into memory and verified as they were read: what changes on disk later
- * cannot hurt. A lone file is mapped.
+ * The files of a folder are verified, and then read a tensor at a time: what changes on disk meanwhile is
+ * found out and refused (gem_gguf_check_unchanged), what changes later cannot hurt. A lone file is mapped.
  */
 #pragma once
 
@@ -29,7 +29,11 @@ void
 gem_model_files_free(GemModelFiles *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemModelFiles, gem_model_files_free)
 
-/* Reads and verifies pathway-DOMAIN.gguf: hash, domain, width, layers, every tensor's shape. INVALID for a
+/* MISMATCH when a file of the model has changed since it was opened: to be asked when all is read. */
+gboolean
+gem_model_files_check_unchanged(GemModelFiles *self, GError **error);
+
+/* Opens and verifies pathway-DOMAIN.gguf: hash, domain, width, layers, every tensor's shape. INVALID for a
  * domain that the model does not have; MISSING, IO, MALFORMED or MISMATCH as the file is. */
 GemGguf *
 gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **error);

@@ -65,10 +65,13 @@ check_unit_rows(GemGguf *file, const GemTensor *tensor, GError **error)
     return gem_gguf_fail(file, error, GEM_FORMAT_ERROR_UNSUPPORTED, field, "of type %s; centroids are F32",
                          gem_type_name(tensor->type));
   }
+  const guint8 *data = gem_gguf_read_tensor(file, tensor, error);
+  if (data == NULL) {
+    return FALSE;
+  }
   g_autofree float *values = g_new(float, tensor->cols);
   for (gsize row = 0; row < tensor->rows; row++) {
-    gem_dequantize_row(GEM_TYPE_F32, (const guint8 *)tensor->data + row * tensor->cols * sizeof(float),
-                       values, tensor->cols);
+    gem_dequantize_row(GEM_TYPE_F32, data + row * tensor->cols * sizeof(float), values, tensor->cols);
     double square = 0.0;
     for (gsize col = 0; col < tensor->cols; col++) {
       square += (double)values[col] * values[col];

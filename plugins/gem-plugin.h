@@ -79,7 +79,9 @@ typedef struct {
   uint32_t type;
   size_t rows;
   size_t cols;
-  const void *data; /* rows of blocks; valid during the call of `open` alone: a backend copies or packs it */
+  /* Rows of blocks; valid until the next tensor is found, and during the call of `open` alone: a backend
+   * copies or packs it. */
+  const void *data;
   size_t bytes;
 } GemTensorView;
 

@@ -20,13 +20,17 @@ static float *
 tensor_values(GemGguf *file, const char *name)
 {
   const GemTensor *tensor = gem_gguf_find_tensor(file, name);
+  g_autoptr(GError) error = NULL;
+  const guint8 *data;
   float *values;
 
   g_assert_nonnull(tensor);
+  data = gem_gguf_read_tensor(file, tensor, &error);
+  g_assert_no_error(error);
   values = g_new(float, tensor->rows * tensor->cols);
   for (gsize i = 0; i < tensor->rows; i++) {
-    gem_dequantize_row(tensor->type, (const guint8 *)tensor->data + i * (tensor->bytes / tensor->rows),
-                       values + i * tensor->cols, tensor->cols);
+    gem_dequantize_row(tensor->type, data + i * (tensor->bytes / tensor->rows), values + i * tensor->cols,
+                       tensor->cols);
   }
   return values;
 }

@@ -100,8 +100,8 @@ check_sample_tensors(GemGguf *file)
     }
     gem_quantize_row(tensor->type, expected, packed, 256);
     gem_dequantize_row(tensor->type, packed, expected, 256);
-    gem_dequantize_row(tensor->type, (const guint8 *)tensor->data + 2 * gem_type_row_bytes(tensor->type, 256),
-                       row, 256);
+    const guint8 *data = gem_gguf_read_tensor(file, tensor, NULL);
+    gem_dequantize_row(tensor->type, data + 2 * gem_type_row_bytes(tensor->type, 256), row, 256);
     g_assert_cmpmem(row, sizeof row, expected, sizeof expected);
   }
   g_autoptr(GError) error = NULL;
@@ -278,7 +278,7 @@ use_all(GemGguf *file)
   }
   for (guint i = 0; i < gem_gguf_n_tensors(file); i++) {
     const GemTensor *tensor = gem_gguf_tensor(file, i);
-    const guint8 *data = tensor->data;
+    const guint8 *data = gem_gguf_read_tensor(file, tensor, NULL);
     volatile guint8 sink;
     sink = data[0];
     sink = data[tensor->bytes - 1];

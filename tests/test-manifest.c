@@ -171,6 +171,49 @@ test_hashed_once(Fixture *fixture, gconstpointer data)
   g_assert_cmpuint(gem_manifest_get_hashed(manifest), ==, 6);
 }
 
+/* What is held open is hashed as seldom, and refused as surely; what is too new is read whole. */
+static void
+test_opened(Fixture *fixture, gconstpointer data)
+{
+  write_manifest(fixture);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemManifest) manifest = gem_manifest_load(fixture->dir, &error);
+  g_autoptr(GBytes) bytes = NULL;
+  g_autoptr(GemFileReader) none = NULL;
+  g_assert_true(gem_manifest_open(manifest, "a.gguf", &none, &bytes, &error));
+  g_assert_no_error(error);
+  g_assert_true((none == NULL) == (bytes != NULL));
+
+  let_settle();
+  for (guint i = 0; i < 2; i++) {
+    g_autoptr(GemFileReader) reader = NULL;
+    g_autoptr(GBytes) no_bytes = NULL;
+    char part[2];
+    g_assert_true(gem_manifest_open(manifest, "a.gguf", &reader, &no_bytes, &error));
+    g_assert_null(no_bytes);
+    g_assert_true(gem_file_reader_read(reader, 1, part, 2, &error));
+    g_assert_cmpmem(part, 2, "bc", 2);
+  }
+  g_assert_cmpuint(gem_manifest_get_hashed(manifest), <=, 2);
+
+  alter_unseen(fixture);
+  let_settle();
+  g_autoptr(GemFileReader) altered = NULL;
+  g_assert_false(gem_manifest_open(manifest, "a.gguf", &altered, &bytes, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH);
+  g_assert_nonnull(strstr(error->message, "SHA-256"));
+  g_clear_error(&error);
+  set_file(fixture->dir, "a.gguf", "abcd", 4);
+  let_settle();
+  g_assert_false(gem_manifest_open(manifest, "a.gguf", &altered, &bytes, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH);
+  g_assert_nonnull(strstr(error->message, "4 bytes, but 3"));
+  g_clear_error(&error);
+  g_assert_false(gem_manifest_open(manifest, "c.gguf", &altered, &bytes, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING);
+  g_assert_null(altered);
+}
+
 #define MODEL(files) "[model]\nformat=1\nname=n\nfiles=" files "\n"
 #define ENTRY(file)  "[" file "]\nsize=3\nsha256=" ABC_SHA256 "\n"
 
@@ -270,6 +313,7 @@ main(int argc, char **argv)
   g_test_add("/manifest/round-trip", Fixture, NULL, set_up, test_round_trip, tear_down);
   g_test_add("/manifest/verify", Fixture, NULL, set_up, test_verify, tear_down);
   g_test_add("/manifest/hashed-once", Fixture, NULL, set_up, test_hashed_once, tear_down);
+  g_test_add("/manifest/opened", Fixture, NULL, set_up, test_opened, tear_down);
   g_test_add("/manifest/grammar", Fixture, NULL, set_up, test_grammar, tear_down);
   g_test_add("/manifest/absent", Fixture, NULL, set_up, test_absent, tear_down);
   g_test_add("/manifest/write-refuses", Fixture, NULL, set_up, test_write_refuses, tear_down);

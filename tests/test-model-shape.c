@@ -339,7 +339,7 @@ copy_tensors(GemGguf *file, const char *changed, gsize rows, gsize cols, const c
     const GemTensor *tensor = gem_gguf_tensor(file, i);
     if (g_strcmp0(tensor->name, changed) != 0) {
       gem_gguf_writer_add_tensor_data(writer, tensor->name, tensor->type, tensor->rows, tensor->cols,
-                                      tensor->data);
+                                      gem_gguf_read_tensor(file, tensor, NULL));
     }
   }
   g_autofree float *zeros = g_new0(float, MAX(rows * cols, 8));

@@ -165,30 +165,43 @@ gem_centroids_write(const GemCentroids *self, const char *prefix, GemGgufWriter 
   return TRUE;
 }
 
+/* The k centroids of a set, and their shares unless there is no prefix: a model's file has none. */
+static gboolean
+read_set(GemCentroids *self, const char *prefix, guint layer, guint set, GemGguf *file, GError **error)
+{
+  const GemModelShape *shape = &self->backbone->shape;
+  guint k = shape->clusters[set];
+  gsize first = gem_backbone_centroids_at(self->backbone, layer, set);
+  g_autofree char *name = g_strdup_printf("%sblk.%u.scar_centroids_%u.weight", prefix, layer, k);
+  const GemTensor *tensor = gem_gguf_require_tensor(file, name, k, shape->width, error);
+  const guint8 *data = tensor != NULL ? gem_gguf_read_tensor(file, tensor, error) : NULL;
+  if (data == NULL) {
+    return FALSE;
+  }
+  for (guint j = 0; j < k; j++) {
+    gem_dequantize_row(tensor->type, data + j * gem_type_row_bytes(tensor->type, shape->width),
+                       self->values + (first + j) * shape->width, shape->width);
+  }
+  if (*prefix == '\0') {
+    return TRUE;
+  }
+  g_autofree char *shares_name = g_strdup_printf("%sblk.%u.scar_shares_%u", prefix, layer, k);
+  tensor = gem_gguf_require_tensor(file, shares_name, 1, 2 * (gsize)k, error);
+  data = tensor != NULL ? gem_gguf_read_tensor(file, tensor, error) : NULL;
+  if (data == NULL) {
+    return FALSE;
+  }
+  memcpy(self->shares + first, data, k * sizeof(double));
+  return TRUE;
+}
+
 gboolean
 gem_centroids_read(GemCentroids *self, const char *prefix, GemGguf *file, GError **error)
 {
   const GemModelShape *shape = &self->backbone->shape;
-  for (guint l = 0; l < shape->layers; l++) {
+  for (guint layer = 0; layer < shape->layers; layer++) {
     for (guint set = 0; set < shape->n_cluster_sets; set++) {
-      guint k = shape->clusters[set];
-      gsize row = gem_backbone_centroids_at(self->backbone, l, set);
-      g_autofree char *name = g_strdup_printf("%sblk.%u.scar_centroids_%u.weight", prefix, l, k);
-      const GemTensor *tensor = gem_gguf_require_tensor(file, name, k, shape->width, error);
-      if (tensor == NULL) {
-        return FALSE;
-      }
-      for (guint j = 0; j < k; j++) {
-        gem_dequantize_row(tensor->type,
-                           (const guint8 *)tensor->data + j * gem_type_row_bytes(tensor->type, shape->width),
-                           self->values + (row + j) * shape->width, shape->width);
-      }
-      g_autofree char *shares_name = g_strdup_printf("%sblk.%u.scar_shares_%u", prefix, l, k);
-      const GemTensor *shares =
-          *prefix != '\0' ? gem_gguf_require_tensor(file, shares_name, 1, 2 * (gsize)k, error) : NULL;
-      if (shares != NULL) {
-        memcpy(self->shares + row, shares->data, k * sizeof(double));
-      } else if (*prefix != '\0') {
+      if (!read_set(self, prefix, layer, set, file, error)) {
         return FALSE;
       }
     }

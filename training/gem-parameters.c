@@ -102,10 +102,14 @@ read_tensor(const GemParameter *parameter, const char *name, GemGguf *file, floa
   if (tensor == NULL) {
     return FALSE;
   }
+  const guint8 *data = gem_gguf_read_tensor(file, tensor, error);
+  if (data == NULL) {
+    return FALSE;
+  }
   gsize row_bytes = gem_type_row_bytes(tensor->type, tensor->cols);
   for (gsize row = 0; row < tensor->rows; row++) {
-    gem_dequantize_row(tensor->type, (const guint8 *)tensor->data + row * row_bytes,
-                       values + parameter->offset + row * tensor->cols, tensor->cols);
+    gem_dequantize_row(tensor->type, data + row * row_bytes, values + parameter->offset + row * tensor->cols,
+                       tensor->cols);
   }
   return TRUE;
 }

@@ -109,7 +109,8 @@ open_attention(GemRuntime *self, const GemEngineConfig *config, GError **error)
   self->attention_functions = gem_plugin_module_get(self->attention_module)->functions;
   self->attention = self->attention_functions->open(source, &self->plugin_shape, self->backend, &reason);
   if (self->attention == NULL) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "attention %s: %s", name, reason.message);
+    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "attention %s: %s", name,
+                gem_tensor_source_explain(source, &reason));
     return FALSE;
   }
   self->clusters_needed = self->attention_functions->needs_clusters(self->attention);
@@ -138,7 +139,20 @@ open_router(GemRuntime *self, const GemEngineConfig *config, GError **error)
   self->router_functions = gem_plugin_module_get(self->router_module)->functions;
   self->router = self->router_functions->open(source, &self->plugin_shape, self->backend, &reason);
   if (self->router == NULL) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "router: %s", reason.message);
+    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "router: %s", gem_tensor_source_explain(source, &reason));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* All that is needed of the files is packed now: were they what they were verified to be up to here? */
+static gboolean
+check_files(const GemRuntime *self, GError **error)
+{
+  GError *cause = NULL;
+
+  if (!gem_model_files_check_unchanged(self->files, &cause)) {
+    take_error(error, GEM_ERROR_MODEL, cause);
     return FALSE;
   }
   return TRUE;
@@ -163,7 +177,7 @@ gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **e
     return NULL;
   }
   self->pager = gem_pager_new(self->files, self->loader, &self->plugin_shape, self->backend, error);
-  return self->pager != NULL ? g_steal_pointer(&self) : NULL;
+  return self->pager != NULL && check_files(self, error) ? g_steal_pointer(&self) : NULL;
 }
 
 void

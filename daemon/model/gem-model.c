@@ -7,18 +7,16 @@ static GemMatrix *
 load_matrix(const GemModel *self, GemGguf *file, const char *name, gsize rows, gsize cols, GError **error)
 {
   const GemTensor *tensor = gem_gguf_require_tensor(file, name, rows, cols, error);
+  const void *data = tensor != NULL ? gem_gguf_read_tensor(file, tensor, error) : NULL;
   GemPluginError reason = {0};
   GemTensorView view;
   GemMatrix *matrix;
 
-  if (tensor == NULL) {
+  if (data == NULL) {
     return NULL;
   }
-  view = (GemTensorView){.type = tensor->type,
-                         .rows = tensor->rows,
-                         .cols = tensor->cols,
-                         .data = tensor->data,
-                         .bytes = tensor->bytes};
+  view = (GemTensorView){
+      .type = tensor->type, .rows = tensor->rows, .cols = tensor->cols, .data = data, .bytes = tensor->bytes};
   matrix = self->backend->functions->matrix_new(self->backend->state, &view, &reason);
   if (matrix == NULL) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "%s: tensor %s: %s", gem_gguf_get_name(file), name,
@@ -32,13 +30,14 @@ static float *
 load_vector(GemGguf *file, const char *name, gsize cols, GError **error)
 {
   const GemTensor *tensor = gem_gguf_require_tensor(file, name, 1, cols, error);
+  const void *data = tensor != NULL ? gem_gguf_read_tensor(file, tensor, error) : NULL;
   float *values;
 
-  if (tensor == NULL) {
+  if (data == NULL) {
     return NULL;
   }
   values = g_new(float, cols);
-  gem_dequantize_row(tensor->type, tensor->data, values, cols);
+  gem_dequantize_row(tensor->type, data, values, cols);
   return values;
 }
 

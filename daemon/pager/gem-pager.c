@@ -221,10 +221,10 @@ open_pathway(GemPager *self, Entry *entry, GemGguf *file, GError **error)
   entry->functions = gem_plugin_module_get(entry->module)->functions;
   entry->pathway = entry->functions->open(source, self->shape, self->backend, &reason);
   if (entry->pathway == NULL) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_PATHWAY, "%s", reason.message);
+    g_set_error(error, GEM_ERROR, GEM_ERROR_PATHWAY, "%s", gem_tensor_source_explain(source, &reason));
     return FALSE;
   }
-  return TRUE;
+  return gem_gguf_check_unchanged(file, error);
 }
 
 gboolean

@@ -4,6 +4,7 @@ typedef struct {
   GemTensorSource source; /* first: the address of both is the same */
   GemGguf *file;
   GHashTable *strings; /* char* key -> char* value, as asked for so far */
+  GError *error;       /* of the first tensor that could not be read */
 } GemGgufSource;
 
 static bool
@@ -14,11 +15,15 @@ find_tensor(void *context, const char *name, GemTensorView *ret_tensor)
   if (tensor == NULL) {
     return false;
   }
+  const void *data = gem_gguf_read_tensor(self->file, tensor, self->error == NULL ? &self->error : NULL);
+  if (data == NULL) {
+    return false;
+  }
   *ret_tensor = (GemTensorView){
       .type = tensor->type,
       .rows = tensor->rows,
       .cols = tensor->cols,
-      .data = tensor->data,
+      .data = data,
       .bytes = tensor->bytes,
   };
   return true;
@@ -80,9 +85,18 @@ void
 gem_tensor_source_free(GemTensorSource *self)
 {
   GemGgufSource *source = self->context;
+  gem_gguf_release_tensor(source->file);
+  g_clear_error(&source->error);
   g_hash_table_unref(source->strings);
   gem_gguf_unref(source->file);
   g_free(source);
+}
+
+const char *
+gem_tensor_source_explain(const GemTensorSource *self, const GemPluginError *reason)
+{
+  const GemGgufSource *source = self->context;
+  return source->error != NULL ? source->error->message : reason->message;
 }
 
 GemShape

@@ -8,13 +8,18 @@
 #include "format/gem-model-shape.h"
 #include "plugins/gem-plugin.h"
 
-/* Keeps a reference on `file`. Tensors point into its mapping; strings live as long as the source. For one
- * thread at a time. */
+/* Keeps a reference on `file`. A tensor's bytes are there until the next is found; strings live as long as
+ * the source. For one thread at a time. */
 GemTensorSource *
 gem_tensor_source_new(GemGguf *file);
 void
 gem_tensor_source_free(GemTensorSource *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTensorSource, gem_tensor_source_free)
+
+/* Why a module that gave this `reason` could not be opened: a tensor that could not be read is, to a module,
+ * one that is not there. Lives as long as both. */
+const char *
+gem_tensor_source_explain(const GemTensorSource *self, const GemPluginError *reason);
 
 /* The part of the hyper-parameters that modules read; copies, nothing to free. */
 GemShape

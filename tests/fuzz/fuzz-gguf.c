@@ -26,7 +26,7 @@ static void
 read_tensor(GemGguf *file, const GemTensor *tensor)
 {
   g_assert_true(gem_gguf_find_tensor(file, tensor->name) != NULL);
-  g_free(g_memdup2(tensor->data, tensor->bytes));
+  g_free(g_memdup2(gem_gguf_read_tensor(file, tensor, NULL), tensor->bytes));
 }
 
 static void

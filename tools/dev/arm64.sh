@@ -10,7 +10,7 @@ root=$GEM_SOURCE_DIR/build-arm64-root
 
 make_root() {
   local packages=crossbuild-essential-arm64,meson,ninja-build,pkg-config,qemu-user,dbus-daemon,libglib2.0-bin
-  packages+=,libglib2.0-dev:arm64,libglib2.0-dev-bin,libsystemd-dev:arm64,libjson-glib-dev:arm64,libopenblas-dev:arm64
+  packages+=,libglib2.0-dev:arm64,libglib2.0-dev-bin,libsystemd-dev:arm64,libgcrypt20-dev:arm64,libjson-glib-dev:arm64,libopenblas-dev:arm64
   say "Making an arm64 build root in $root ..."
   rm -rf "$root.part"
   mmdebstrap --variant=minbase --architectures=amd64,arm64 --include="$packages" bookworm "$root.part" >&2 ||
