@@ -256,22 +256,42 @@ gem_gguf_get_float_array(GemGguf *self, const char *key, GError **error)
   return array;
 }
 
-GPtrArray *
-gem_gguf_get_bytes_array(GemGguf *self, const char *key, GError **error)
+gboolean
+gem_gguf_get_strings(GemGguf *self, const char *key, GemGgufStrings *ret_strings, GError **error)
 {
   const GgufValue *value = require_value(self, key, TRUE, error);
   if (value == NULL) {
-    return NULL;
+    return FALSE;
   }
   if (value->type != GGUF_VALUE_STRING) {
-    fail_key(self, key, error, "not an array of strings");
+    return fail_key(self, key, error, "not an array of strings");
+  }
+  *ret_strings = (GemGgufStrings){.next = value->data, .left = (guint)value->count};
+  return TRUE;
+}
+
+gboolean
+gem_gguf_strings_next(GemGgufStrings *self, const char **ret_string, gsize *ret_length)
+{
+  if (self->left == 0) {
+    return FALSE;
+  }
+  *ret_string = load_string(self->next, ret_length, &self->next);
+  self->left--;
+  return TRUE;
+}
+
+GPtrArray *
+gem_gguf_get_bytes_array(GemGguf *self, const char *key, GError **error)
+{
+  GemGgufStrings strings = {0};
+  if (!gem_gguf_get_strings(self, key, &strings, error)) {
     return NULL;
   }
-  GPtrArray *array = g_ptr_array_new_full((guint)value->count, (GDestroyNotify)g_bytes_unref);
-  const guint8 *next = value->data;
-  for (guint64 i = 0; i < value->count; i++) {
-    gsize length;
-    const char *string = load_string(next, &length, &next);
+  GPtrArray *array = g_ptr_array_new_full(strings.left, (GDestroyNotify)g_bytes_unref);
+  const char *string;
+  gsize length;
+  while (gem_gguf_strings_next(&strings, &string, &length)) {
     g_ptr_array_add(array, g_bytes_new(string, length));
   }
   return array;

@@ -83,6 +83,19 @@ gem_gguf_get_bool(GemGguf *self, const char *key, gboolean *ret_value, GError **
 char *
 gem_gguf_get_string(GemGguf *self, const char *key, GError **error);
 
+/* The strings of an array one after the other, as they lie in the file: any bytes, no NUL at the end. `left`:
+ * how many are still to come. */
+typedef struct {
+  const guint8 *next;
+  guint left;
+} GemGgufStrings;
+
+gboolean
+gem_gguf_get_strings(GemGguf *self, const char *key, GemGgufStrings *ret_strings, GError **error);
+/* FALSE: that was the last one. */
+gboolean
+gem_gguf_strings_next(GemGgufStrings *self, const char **ret_string, gsize *ret_length);
+
 /* Arrays; each returned array is owned by the caller. Strings as GPtrArray of GBytes (they may hold any
  * bytes). */
 GArray *

@@ -24,11 +24,11 @@ read_vocab(const GemModelKeys *keys, GemModelShape *shape, GError **error)
   const char *tokens_key = "tokenizer.ggml.tokens";
   guint tokens = 0;
   if (gem_gguf_has_key(keys->file, tokens_key)) {
-    g_autoptr(GPtrArray) pieces = gem_gguf_get_bytes_array(keys->file, tokens_key, error);
-    if (pieces == NULL) {
+    GemGgufStrings pieces = {0};
+    if (!gem_gguf_get_strings(keys->file, tokens_key, &pieces, error)) {
       return FALSE;
     }
-    tokens = pieces->len;
+    tokens = pieces.left;
     if (tokens == 0 || tokens > GEM_MAX_VOCAB) {
       return gem_gguf_fail(keys->file, error, GEM_FORMAT_ERROR_MALFORMED, "key tokenizer.ggml.tokens",
                            "%u tokens; 1 to %u are allowed", tokens, GEM_MAX_VOCAB);

@@ -62,46 +62,50 @@ check_kind(GemGguf *file, GError **error)
   return TRUE;
 }
 
-static gboolean
-read_pieces(GemTokenizer *self, GemGguf *file, GError **error)
+/* An empty tokenizer, to which all pieces are added. */
+static GemTokenizer *
+read_pieces(GemGguf *file, GError **error)
 {
-  g_autoptr(GPtrArray) pieces = NULL;
+  g_autoptr(GemTokenizer) self = NULL;
   g_autoptr(GArray) scores = NULL;
   g_autoptr(GArray) types = NULL;
+  GemGgufStrings pieces = {0};
+  const char *piece;
+  gsize length;
 
-  if (!(pieces = gem_gguf_get_bytes_array(file, KEY("tokens"), error)) ||
+  if (!gem_gguf_get_strings(file, KEY("tokens"), &pieces, error) ||
       !(scores = gem_gguf_get_float_array(file, KEY("scores"), error)) ||
       !(types = gem_gguf_get_uint_array(file, KEY("token_type"), error))) {
-    return FALSE;
+    return NULL;
   }
-  if (scores->len != pieces->len || types->len != pieces->len) {
+  if (scores->len != pieces.left || types->len != pieces.left) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
                 "%s: " KEY("tokens") ", .scores and .token_type have %u, %u and %u entries",
-                gem_gguf_get_name(file), pieces->len, scores->len, types->len);
-    return FALSE;
+                gem_gguf_get_name(file), pieces.left, scores->len, types->len);
+    return NULL;
   }
-  for (guint i = 0; i < pieces->len; i++) {
-    gsize length;
-    const char *piece = g_bytes_get_data(g_ptr_array_index(pieces, i), &length);
-
+  self = gem_tokenizer_new_empty(pieces.left);
+  for (guint i = 0; gem_gguf_strings_next(&pieces, &piece, &length); i++) {
     if (!gem_tokenizer_add_piece(self, piece, length, g_array_index(scores, float, i),
                                  g_array_index(types, guint64, i), error)) {
       g_prefix_error(error, "%s: " KEY("tokens") ": ", gem_gguf_get_name(file));
-      return FALSE;
+      return NULL;
     }
   }
-  return TRUE;
+  return g_steal_pointer(&self);
 }
 
 GemTokenizer *
 gem_tokenizer_new_from_gguf(GemGguf *file, GError **error)
 {
-  g_autoptr(GemTokenizer) self = gem_tokenizer_new_empty();
+  g_autoptr(GemTokenizer) self = check_kind(file, error) ? read_pieces(file, error) : NULL;
   gboolean add_bos = TRUE;
 
+  if (!self) {
+    return NULL;
+  }
   self->add_dummy_prefix = TRUE;
-  if (!check_kind(file, error) || !read_pieces(self, file, error) ||
-      !get_optional_id(file, KEY("bos_token_id"), &self->bos, error) ||
+  if (!get_optional_id(file, KEY("bos_token_id"), &self->bos, error) ||
       !get_optional_id(file, KEY("eos_token_id"), &self->eos, error) ||
       !get_optional_id(file, KEY("unknown_token_id"), &self->unknown, error) ||
       !get_optional_bool(file, KEY("add_bos_token"), &add_bos, error) ||

@@ -27,6 +27,7 @@ typedef enum {
 typedef struct {
   const char *piece; /* valid UTF-8, not empty */
   const char *bytes; /* what it adds to a running text */
+  guint32 length;    /* bytes of the piece */
   guint32 n_bytes;
   guint32 n_characters; /* of the piece */
   guint32 rank;         /* place of its score, best first; equal scores have equal ranks */
@@ -38,17 +39,18 @@ struct _GemTokenizer {
   gatomicrefcount ref_count;
 
   GStringChunk *strings;
-  GArray *tokens;       /* GemToken by id */
-  GHashTable *by_piece; /* piece -> id */
-  GArray *controls;     /* guint32: the ids of control tokens */
+  GArray *tokens;         /* GemToken by id */
+  GemPieceTable by_piece; /* only while it is made */
+  GArray *controls;       /* guint32: the ids of control tokens */
   guint32 byte_tokens[256];
   guint32 bos, eos, unknown; /* GEM_NONE: none */
   gboolean add_bos;
   gboolean add_dummy_prefix; /* a space before the text */
 
-  GemPairTable characters; /* (0, code point) -> symbol */
-  guint32 ascii_symbols[128];
-  guint32 space_symbol; /* of U+2581, and so of a space in the text */
+  GemPairTable characters;    /* (0, code point) -> symbol */
+  guint32 ascii_symbols[128]; /* the same of the first 128, which are not in the table */
+  guint32 n_symbols;          /* tokens, and characters that are none */
+  guint32 space_symbol;       /* of U+2581, and so of a space in the text */
 
   /* (left symbol, right symbol) -> merged token; GEM_NONE for two characters that stand side by side in a
    * piece, but whose pair is no piece. Two characters that are not in the table can never come to stand in
@@ -75,10 +77,10 @@ gem_tokenizer_character_symbol(GemTokenizer *self, gunichar character)
                          : gem_pair_table_get(&self->characters, 0, character);
 }
 
-/* How a reader makes a tokenizer: new_empty, add_piece for each id in order, set the fields bos to
- * add_dummy_prefix, finish. */
+/* How a reader makes a tokenizer: new_empty (with the number of pieces, if it is known), add_piece for each
+ * id in order, set the fields bos to add_dummy_prefix, finish. */
 GemTokenizer *
-gem_tokenizer_new_empty(void);
+gem_tokenizer_new_empty(gsize n_expected);
 /* MALFORMED, naming the id, for a piece that is empty, no UTF-8, already there, of no known type or scored
  * with no number. */
 gboolean

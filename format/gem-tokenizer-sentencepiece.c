@@ -323,7 +323,7 @@ read_model(GemTokenizer *tokenizer, Span span, GError **error)
 GemTokenizer *
 gem_tokenizer_new_from_sentencepiece(const char *path, GError **error)
 {
-  g_autoptr(GemTokenizer) self = gem_tokenizer_new_empty();
+  g_autoptr(GemTokenizer) self = gem_tokenizer_new_empty(0);
   g_autoptr(GError) local_error = NULL;
   g_autofree char *contents = NULL;
   gsize length;

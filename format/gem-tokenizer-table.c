@@ -2,8 +2,27 @@
 
 #include <string.h>
 
+#define LEAST_SLOTS 1024u
+
+/* A power of two of which `n_expected` take at most half; its hash's shift in `ret_shift`. */
+static gsize
+choose_size(gsize n_expected, guint *ret_shift)
+{
+  gsize n_slots = LEAST_SLOTS;
+  guint bits = 10;
+
+  while (n_slots / 2 < n_expected) {
+    n_slots *= 2;
+    bits++;
+  }
+  *ret_shift = 64 - bits;
+  return n_slots;
+}
+
+/* ---- pairs ---- */
+
 static GemPairSlot *
-slots_new(gsize n)
+pair_slots_new(gsize n)
 {
   GemPairSlot *slots = g_new(GemPairSlot, n);
 
@@ -12,9 +31,11 @@ slots_new(gsize n)
 }
 
 void
-gem_pair_table_init(GemPairTable *self)
+gem_pair_table_init(GemPairTable *self, gsize n_expected)
 {
-  *self = (GemPairTable){.slots = slots_new(1 << 10), .n_slots = 1 << 10, .shift = 64 - 10};
+  *self = (GemPairTable){0};
+  self->n_slots = choose_size(n_expected, &self->shift);
+  self->slots = pair_slots_new(self->n_slots);
 }
 
 void
@@ -23,49 +44,130 @@ gem_pair_table_clear(GemPairTable *self)
   g_clear_pointer(&self->slots, g_free);
 }
 
-/* The slot of `key`, or the free one where it belongs. */
+/* The slot of the pair, or the free one where it belongs. */
 static GemPairSlot *
-slot_for(GemPairTable *self, guint64 key)
+pair_slot_for(GemPairTable *self, guint32 first, guint32 second)
 {
   const gsize mask = self->n_slots - 1;
-  gsize i = (key * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) >> self->shift;
+  gsize i = gem_pair_table_start(self, first, second);
 
-  while (self->slots[i].key != key && self->slots[i].key != G_MAXUINT64) {
+  while (!gem_pair_slot_is_free(&self->slots[i]) &&
+         (self->slots[i].first != first || self->slots[i].second != second)) {
     i = (i + 1) & mask;
   }
   return &self->slots[i];
 }
 
 static void
-grow(GemPairTable *self)
+grow_pairs(GemPairTable *self)
 {
   const gsize n_old = self->n_slots;
   g_autofree GemPairSlot *old = self->slots;
 
   self->n_slots *= 2;
   self->shift--;
-  self->slots = slots_new(self->n_slots);
+  self->slots = pair_slots_new(self->n_slots);
   for (gsize i = 0; i < n_old; i++) {
-    if (old[i].key != G_MAXUINT64) {
-      *slot_for(self, old[i].key) = old[i];
+    if (!gem_pair_slot_is_free(&old[i])) {
+      *pair_slot_for(self, old[i].first, old[i].second) = old[i];
     }
   }
+}
+
+static void
+put_pair(GemPairTable *self, guint32 first, guint32 second, guint32 value, gboolean replace)
+{
+  GemPairSlot *slot;
+
+  g_return_if_fail(first != GEM_NONE || second != GEM_NONE);
+
+  slot = pair_slot_for(self, first, second);
+  if (!gem_pair_slot_is_free(slot)) {
+    slot->value = replace ? value : slot->value;
+    return;
+  }
+  if ((self->n_used + 1) * 2 > self->n_slots) {
+    grow_pairs(self);
+    slot = pair_slot_for(self, first, second);
+  }
+  self->n_used++;
+  *slot = (GemPairSlot){first, second, value};
 }
 
 void
 gem_pair_table_set(GemPairTable *self, guint32 first, guint32 second, guint32 value)
 {
-  const guint64 key = (guint64)first << 32 | second;
-  GemPairSlot *slot;
+  put_pair(self, first, second, value, TRUE);
+}
 
-  g_return_if_fail(key != G_MAXUINT64);
+void
+gem_pair_table_add(GemPairTable *self, guint32 first, guint32 second, guint32 value)
+{
+  put_pair(self, first, second, value, FALSE);
+}
 
+/* ---- pieces ---- */
+
+void
+gem_piece_table_init(GemPieceTable *self, gsize n_expected)
+{
+  *self = (GemPieceTable){0};
+  self->n_slots = choose_size(n_expected, &self->shift);
+  self->slots = g_new0(GemPieceSlot, self->n_slots);
+}
+
+void
+gem_piece_table_clear(GemPieceTable *self)
+{
+  g_clear_pointer(&self->slots, g_free);
+}
+
+/* The slot of the text, or the free one where it belongs. */
+static GemPieceSlot *
+piece_slot_for(const GemPieceTable *self, guint64 hash, const char *text, gsize length)
+{
+  const gsize mask = self->n_slots - 1;
+  gsize i = (gsize)((hash * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) >> self->shift);
+
+  while (self->slots[i].text != NULL &&
+         (self->slots[i].length != length || memcmp(self->slots[i].text, text, length) != 0)) {
+    i = (i + 1) & mask;
+  }
+  return &self->slots[i];
+}
+
+guint32
+gem_piece_table_get(const GemPieceTable *self, guint64 hash, const char *text, gsize length)
+{
+  const GemPieceSlot *slot = piece_slot_for(self, hash, text, length);
+
+  return slot->text != NULL ? slot->id : GEM_NONE;
+}
+
+static void
+grow_pieces(GemPieceTable *self)
+{
+  const gsize n_old = self->n_slots;
+  g_autofree GemPieceSlot *old = self->slots;
+
+  self->n_slots *= 2;
+  self->shift--;
+  self->slots = g_new0(GemPieceSlot, self->n_slots);
+  for (gsize i = 0; i < n_old; i++) {
+    if (old[i].text != NULL) {
+      const guint64 hash = gem_text_hash(0, old[i].text, old[i].length);
+
+      *piece_slot_for(self, hash, old[i].text, old[i].length) = old[i];
+    }
+  }
+}
+
+void
+gem_piece_table_insert(GemPieceTable *self, guint64 hash, const char *text, gsize length, guint32 id)
+{
   if ((self->n_used + 1) * 2 > self->n_slots) {
-    grow(self);
+    grow_pieces(self);
   }
-  slot = slot_for(self, key);
-  if (slot->key == G_MAXUINT64) {
-    self->n_used++;
-  }
-  *slot = (GemPairSlot){.key = key, .value = value};
+  self->n_used++;
+  *piece_slot_for(self, hash, text, length) = (GemPieceSlot){text, (guint32)length, id};
 }

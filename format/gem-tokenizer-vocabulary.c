@@ -11,25 +11,24 @@
 #define MAX_PIECE_BYTES 2048
 
 GemTokenizer *
-gem_tokenizer_new_empty(void)
+gem_tokenizer_new_empty(gsize n_expected)
 {
   GemTokenizer *self = g_new0(GemTokenizer, 1);
 
   g_atomic_ref_count_init(&self->ref_count);
   self->strings = g_string_chunk_new(1 << 14);
-  self->tokens = g_array_new(FALSE, FALSE, sizeof(GemToken));
-  self->by_piece = g_hash_table_new(g_str_hash, g_str_equal);
+  self->tokens = g_array_sized_new(FALSE, FALSE, sizeof(GemToken), (guint)n_expected);
+  gem_piece_table_init(&self->by_piece, n_expected);
   self->controls = g_array_new(FALSE, FALSE, sizeof(guint32));
   for (guint i = 0; i < G_N_ELEMENTS(self->byte_tokens); i++) {
     self->byte_tokens[i] = GEM_NONE;
   }
   self->bos = self->eos = self->unknown = GEM_NONE;
-  gem_pair_table_init(&self->characters);
+  gem_pair_table_init(&self->characters, 0);
   for (guint i = 0; i < G_N_ELEMENTS(self->ascii_symbols); i++) {
     self->ascii_symbols[i] = GEM_NONE;
   }
-  gem_pair_table_init(&self->merges);
-  gem_pair_table_init(&self->user_edges);
+  gem_pair_table_init(&self->user_edges, 0);
   self->user_tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
   return self;
 }
@@ -49,36 +48,54 @@ byte_of_piece(const char *piece)
   return g_ascii_xdigit_value(piece[3]) << 4 | g_ascii_xdigit_value(piece[4]);
 }
 
+/* The piece with each U+2581 as a space; the piece itself when it has none. */
+static const char *
+spell_with_spaces(GemTokenizer *self, const GemToken *token, guint32 *ret_length)
+{
+  const gsize n_space = strlen(GEM_TOKENIZER_SPACE);
+  const char *from = token->piece, *end = token->piece + token->length;
+  char *spelled, *to;
+
+  *ret_length = token->length;
+  if (strstr(token->piece, GEM_TOKENIZER_SPACE) == NULL) {
+    return token->piece;
+  }
+  spelled = g_string_chunk_insert_len(self->strings, token->piece, token->length);
+  to = spelled;
+  while (from < end) {
+    if (strncmp(from, GEM_TOKENIZER_SPACE, n_space) == 0) {
+      *to++ = ' ';
+      from += n_space;
+    } else {
+      *to++ = *from++;
+    }
+  }
+  *to = '\0';
+  *ret_length = (guint32)(to - spelled);
+  return spelled;
+}
+
 static void
 set_token_bytes(GemTokenizer *self, GemToken *token)
 {
-  g_autofree char *spaced = NULL;
   char byte;
-  const char *bytes = "";
-  gsize n_bytes = 0;
 
   switch (token->type) {
   case GEM_PIECE_CONTROL:
+    token->bytes = "";
     break;
   case GEM_PIECE_UNKNOWN:
-    bytes = GEM_TOKENIZER_UNKNOWN_TEXT;
-    n_bytes = strlen(bytes);
+    token->bytes = GEM_TOKENIZER_UNKNOWN_TEXT;
+    token->n_bytes = (guint32)strlen(token->bytes);
     break;
   case GEM_PIECE_BYTE:
     byte = (char)byte_of_piece(token->piece);
-    bytes = &byte;
-    n_bytes = 1;
+    token->bytes = g_string_chunk_insert_len(self->strings, &byte, 1);
+    token->n_bytes = 1;
     break;
-  default: {
-    g_auto(GStrv) parts = g_strsplit(token->piece, GEM_TOKENIZER_SPACE, -1);
-
-    spaced = g_strjoinv(" ", parts);
-    bytes = spaced;
-    n_bytes = strlen(spaced);
+  default:
+    token->bytes = spell_with_spaces(self, token, &token->n_bytes);
   }
-  }
-  token->bytes = g_string_chunk_insert_len(self->strings, bytes, (gssize)n_bytes);
-  token->n_bytes = (guint32)n_bytes;
 }
 
 static gboolean
@@ -116,19 +133,21 @@ static gboolean
 index_token(GemTokenizer *self, guint id, const GemToken *token, GError **error)
 {
   const int byte = token->type == GEM_PIECE_BYTE ? byte_of_piece(token->piece) : 0;
+  const guint64 hash = gem_text_hash(0, token->piece, token->length);
+  guint32 same;
 
   if (byte < 0) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
                 "token %u: a byte piece that does not read \"<0xHH>\"", id);
     return FALSE;
   }
-  if (g_hash_table_contains(self->by_piece, token->piece)) {
+  same = gem_piece_table_get(&self->by_piece, hash, token->piece, token->length);
+  if (same != GEM_NONE) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
-                "token %u: the piece is the same as token %u's", id,
-                GPOINTER_TO_UINT(g_hash_table_lookup(self->by_piece, token->piece)));
+                "token %u: the piece is the same as token %u's", id, same);
     return FALSE;
   }
-  g_hash_table_insert(self->by_piece, (gpointer)token->piece, GUINT_TO_POINTER(id));
+  gem_piece_table_insert(&self->by_piece, hash, token->piece, token->length, id);
   if (token->type == GEM_PIECE_BYTE) {
     self->byte_tokens[byte] = id;
   }
@@ -147,6 +166,7 @@ gem_tokenizer_add_piece(
   }
 
   token.piece = g_string_chunk_insert_len(self->strings, piece, (gssize)length);
+  token.length = (guint32)length;
   token.n_characters = (guint32)g_utf8_strlen(token.piece, (gssize)length);
   if (!index_token(self, id, &token, error)) {
     return FALSE;
@@ -166,78 +186,80 @@ gem_tokenizer_add_piece(
 
 /* ---- tables ---- */
 
+/* What is needed while the tables are made, and not afterwards. */
+typedef struct {
+  GemTokenizer *tokenizer;
+  guint64 powers[MAX_PIECE_BYTES + 1]; /* of the hash's base */
+} Tables;
+
 /* The token that a run of text may merge to, or GEM_NONE. */
 static guint32
-find_mergeable(GemTokenizer *self, const char *piece)
+find_mergeable(GemTokenizer *self, guint64 hash, const char *text, gsize length)
 {
-  gpointer value;
+  const guint32 id = gem_piece_table_get(&self->by_piece, hash, text, length);
   GemPieceType type;
 
-  if (!g_hash_table_lookup_extended(self->by_piece, piece, NULL, &value)) {
+  if (id == GEM_NONE) {
     return GEM_NONE;
   }
-  type = gem_tokenizer_token(self, GPOINTER_TO_UINT(value))->type;
-  return type == GEM_PIECE_NORMAL || type == GEM_PIECE_UNUSED ? GPOINTER_TO_UINT(value) : GEM_NONE;
+  type = gem_tokenizer_token(self, id)->type;
+  return type == GEM_PIECE_NORMAL || type == GEM_PIECE_UNUSED ? id : GEM_NONE;
 }
 
 /* The symbol of a piece's character, made if it is new. */
 static guint32
 intern_character(GemTokenizer *self, gunichar character)
 {
-  char utf8[7] = "";
-  guint32 symbol = gem_pair_table_get(&self->characters, 0, character);
+  char utf8[6];
+  guint32 symbol = gem_tokenizer_character_symbol(self, character);
+  gsize length;
 
   if (symbol != GEM_NONE) {
     return symbol;
   }
 
-  g_unichar_to_utf8(character, utf8);
-  symbol = find_mergeable(self, utf8);
+  length = (gsize)g_unichar_to_utf8(character, utf8);
+  symbol = find_mergeable(self, gem_text_hash(0, utf8, length), utf8, length);
   if (symbol == GEM_NONE) {
-    symbol = self->tokens->len + (guint32)self->characters.n_used;
+    symbol = self->n_symbols++;
   }
-  gem_pair_table_set(&self->characters, 0, character, symbol);
+  if (character < G_N_ELEMENTS(self->ascii_symbols)) {
+    self->ascii_symbols[character] = symbol;
+  } else {
+    gem_pair_table_set(&self->characters, 0, character, symbol);
+  }
   return symbol;
-}
-
-/* The symbol of a part of a piece, or GEM_NONE when text cannot come to it. */
-static guint32
-symbol_of_part(GemTokenizer *self, const char *part)
-{
-  if (*g_utf8_next_char(part) == '\0') {
-    return intern_character(self, g_utf8_get_char(part));
-  }
-  return find_mergeable(self, part);
 }
 
 /* Makes the token's characters known. Every pair of symbols that spells it merges to it, and no cut may be
  * made between its characters. */
 static void
-add_merges(GemTokenizer *self, guint32 id)
+add_merges(const Tables *tables, guint32 id)
 {
-  const char *piece = gem_tokenizer_token(self, id)->piece;
-  g_autofree char *head = g_strdup(piece);
-  const char *before = piece;
+  GemTokenizer *self = tables->tokenizer;
+  const GemToken *token = gem_tokenizer_token(self, id);
+  const char *end = token->piece + token->length;
+  const char *cut = g_utf8_next_char(token->piece), *next;
+  const guint64 whole = gem_text_hash(0, token->piece, token->length);
+  guint64 head = gem_text_hash(0, token->piece, (gsize)(cut - token->piece)); /* of what is left of the cut */
+  guint32 last = intern_character(self, g_utf8_get_char(token->piece)), left = last;
 
-  intern_character(self, g_utf8_get_char(piece));
-  for (const char *cut = g_utf8_next_char(piece); *cut; cut = g_utf8_next_char(cut)) {
-    const guint32 last = intern_character(self, g_utf8_get_char(before));
+  for (; cut < end; cut = next) {
     const guint32 first = intern_character(self, g_utf8_get_char(cut));
-    const gsize n = (gsize)(cut - piece);
-    guint32 left, right;
+    const gsize n_rest = (gsize)(end - cut);
+    guint32 right;
 
-    if (!gem_pair_table_find(&self->merges, last, first)) {
-      gem_pair_table_set(&self->merges, last, first, GEM_NONE);
+    next = g_utf8_next_char(cut);
+    gem_pair_table_add(&self->merges, last, first, GEM_NONE);
+    if (left != GEM_NONE) {
+      right = next == end ? first : find_mergeable(self, whole - head * tables->powers[n_rest], cut, n_rest);
+      if (right != GEM_NONE) {
+        gem_pair_table_set(&self->merges, left, right, id);
+      }
     }
-
-    head[n] = '\0';
-    left = symbol_of_part(self, head);
-    right = symbol_of_part(self, cut);
-    head[n] = piece[n];
-    if (left != GEM_NONE && right != GEM_NONE) {
-      gem_pair_table_set(&self->merges, left, right, id);
-    }
-    before = cut;
+    head = gem_text_hash(head, cut, (gsize)(next - cut));
+    left = find_mergeable(self, head, token->piece, (gsize)(next - token->piece));
+    last = first;
   }
 }
 
@@ -271,17 +293,31 @@ compare_scores(gconstpointer a, gconstpointer b, gpointer user_data)
   return (first < second) - (first > second);
 }
 
-static void
-rank_tokens(GemTokenizer *self)
+/* Ids by their scores, best first. They are in that order as a rule: the trainer gives one id after another.
+ */
+static guint32 *
+order_by_score(GemTokenizer *self)
 {
   const guint n = self->tokens->len;
-  g_autofree guint32 *order = g_new(guint32, n);
+  guint32 *order = g_new(guint32, n);
+  gboolean ordered = TRUE;
 
   for (guint i = 0; i < n; i++) {
     order[i] = i;
+    ordered = ordered && (i == 0 || compare_scores(&order[i - 1], &order[i], self) <= 0);
   }
-  g_qsort_with_data(order, (int)n, sizeof(*order), compare_scores, self);
-  for (guint i = 0; i < n; i++) {
+  if (!ordered) {
+    g_qsort_with_data(order, (int)n, sizeof(*order), compare_scores, self);
+  }
+  return order;
+}
+
+static void
+rank_tokens(GemTokenizer *self)
+{
+  g_autofree guint32 *order = order_by_score(self);
+
+  for (guint i = 0; i < self->tokens->len; i++) {
     GemToken *token = &g_array_index(self->tokens, GemToken, order[i]);
     const GemToken *before = i > 0 ? gem_tokenizer_token(self, order[i - 1]) : NULL;
 
@@ -289,14 +325,20 @@ rank_tokens(GemTokenizer *self)
   }
 }
 
-static void
-fill_ascii_symbols(GemTokenizer *self)
+/* Most pieces are spelled by one or two pairs; their characters' borders are few. */
+static Tables *
+tables_new(GemTokenizer *self)
 {
-  for (guint i = 0; i < G_N_ELEMENTS(self->ascii_symbols); i++) {
-    self->ascii_symbols[i] = gem_pair_table_get(&self->characters, 0, i);
+  Tables *tables = g_new(Tables, 1);
+
+  tables->tokenizer = self;
+  tables->powers[0] = 1;
+  for (guint i = 1; i < G_N_ELEMENTS(tables->powers); i++) {
+    tables->powers[i] = tables->powers[i - 1] * GEM_TEXT_HASH_BASE;
   }
-  /* The text's spaces are read as U+2581, so that a piece with a plain space in it is never met. */
-  self->ascii_symbols[' '] = self->space_symbol;
+  self->n_symbols = self->tokens->len;
+  gem_pair_table_init(&self->merges, 2 * (gsize)self->tokens->len);
+  return tables;
 }
 
 static gboolean
@@ -314,6 +356,7 @@ gboolean
 gem_tokenizer_finish(GemTokenizer *self, GError **error)
 {
   const guint32 none = GEM_NONE;
+  g_autofree Tables *tables = NULL;
 
   if (!check_special(self, "beginning-of-sequence", self->bos, error) ||
       !check_special(self, "end-of-sequence", self->eos, error) ||
@@ -329,17 +372,20 @@ gem_tokenizer_finish(GemTokenizer *self, GError **error)
   }
 
   rank_tokens(self);
+  tables = tables_new(self);
   self->space_symbol = intern_character(self, GEM_TOKENIZER_SPACE_CHARACTER);
   g_array_append_val(self->user_tokens, none); /* the root */
   for (guint32 id = 0; id < self->tokens->len; id++) {
     const GemPieceType type = gem_tokenizer_token(self, id)->type;
 
     if (type == GEM_PIECE_NORMAL || type == GEM_PIECE_UNUSED) {
-      add_merges(self, id);
+      add_merges(tables, id);
     } else if (type == GEM_PIECE_USER_DEFINED) {
       add_user_defined(self, id);
     }
   }
-  fill_ascii_symbols(self);
+  gem_piece_table_clear(&self->by_piece);
+  /* The text's spaces are read as U+2581, so that a piece with a plain space in it is never met. */
+  self->ascii_symbols[' '] = self->space_symbol;
   return TRUE;
 }

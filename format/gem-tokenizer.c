@@ -1,5 +1,7 @@
 #include "format/gem-tokenizer-private.h"
 
+#include <string.h>
+
 GemTokenizer *
 gem_tokenizer_ref(GemTokenizer *self)
 {
@@ -17,7 +19,7 @@ gem_tokenizer_unref(GemTokenizer *self)
   gem_pair_table_clear(&self->merges);
   gem_pair_table_clear(&self->user_edges);
   g_array_unref(self->user_tokens);
-  g_hash_table_unref(self->by_piece);
+  gem_piece_table_clear(&self->by_piece);
   g_array_unref(self->controls);
   g_array_unref(self->tokens);
   g_string_chunk_free(self->strings);
@@ -51,12 +53,14 @@ gem_tokenizer_is_control(GemTokenizer *self, guint32 token)
 guint32
 gem_tokenizer_find_control(GemTokenizer *self, const char *piece)
 {
-  gpointer value;
+  for (guint i = 0; i < self->controls->len; i++) {
+    const guint32 id = g_array_index(self->controls, guint32, i);
 
-  if (!g_hash_table_lookup_extended(self->by_piece, piece, NULL, &value)) {
-    return GEM_NONE;
+    if (strcmp(gem_tokenizer_token(self, id)->piece, piece) == 0) {
+      return id;
+    }
   }
-  return gem_tokenizer_is_control(self, GPOINTER_TO_UINT(value)) ? GPOINTER_TO_UINT(value) : GEM_NONE;
+  return GEM_NONE;
 }
 
 const char *
