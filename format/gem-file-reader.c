@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "format/gem-file-private.h"
@@ -115,11 +116,25 @@ gem_file_reader_hash(GemFileReader *self, GError **error)
   return gem_sha256_finish(hash);
 }
 
-void
-gem_file_reader_read_ahead(GemFileReader *self, guint64 offset, guint64 size)
+/* Whether the file's last byte is in memory; FALSE when the file system does not say. */
+static gboolean
+end_is_cached(GemFileReader *self)
 {
-  /* A wish: a file system that cannot do it reads when it is asked to. */
-  (void)posix_fadvise(self->fd, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
+  guint8 byte;
+  struct iovec last = {&byte, 1};
+
+  return self->identity.size == 0 ||
+         preadv2(self->fd, &last, 1, (off_t)self->identity.size - 1, RWF_NOWAIT) == 1;
+}
+
+void
+gem_file_reader_read_ahead(GemFileReader *self)
+{
+  /* Asking costs as much as a small file's reading: not when it was read before. The advice is a wish; a file
+   * system that cannot follow it reads when it must. */
+  if (!end_is_cached(self)) {
+    (void)posix_fadvise(self->fd, 0, 0, POSIX_FADV_WILLNEED);
+  }
 }
 
 gboolean

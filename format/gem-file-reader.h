@@ -34,9 +34,9 @@ gem_file_reader_read(GemFileReader *self, guint64 offset, void *buffer, gsize si
 /* SHA-256 of the whole file (lower-case hexadecimal), read in chunks. Transfer full. */
 char *
 gem_file_reader_hash(GemFileReader *self, GError **error);
-/* Asks the system to read these bytes ahead, as far as they are not in memory; does not wait for them. */
+/* Asks the system to bring the whole file into its cache, unless it is there; does not wait for it. */
 void
-gem_file_reader_read_ahead(GemFileReader *self, guint64 offset, guint64 size);
+gem_file_reader_read_ahead(GemFileReader *self);
 
 /* MISMATCH when the file is not what it was when it was opened: what was read of it since is worth nothing.
  */

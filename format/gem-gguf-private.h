@@ -41,15 +41,13 @@ struct _GemGguf {
   char *name;            /* as it was given */
   char *display_name;    /* the same as UTF-8, for messages */
   GBytes *bytes;         /* the file; with a reader only the first `loaded` of them are there */
-  gboolean mapped;       /* `bytes` are a mapping of the file */
   GemFileReader *reader; /* of a file whose tensors stay on disk; NULL otherwise */
   gsize loaded;
   GArray *values;             /* GgufValue, in file order */
   GHashTable *value_indices;  /* key (borrowed) -> index */
   GArray *tensors;            /* GemTensor, in file order; names owned */
   GHashTable *tensor_indices; /* name (borrowed) -> index */
-  const GemTensor *current;   /* the tensor that was read last */
-  void *buffer;               /* its bytes, when there is a reader */
+  void *buffer;               /* bytes of the tensor that was read last, when there is a reader */
   gsize buffer_bytes;
 };
 

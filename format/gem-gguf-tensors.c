@@ -1,14 +1,7 @@
 /* The tensors of a file: found by name, and their bytes, from memory, a mapping or the disk. */
 #include "format/gem-gguf-private.h"
 
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-/* A buffer up to this size is kept for the next tensor: it stays in the second-level cache, so that reading a
- * tensor and packing it cost little more than a copy. Larger ones go as soon as another tensor is read. */
-#define KEPT_BUFFER 1048576u
-#define HUGE_PAGE   2097152u
+#include <string.h>
 
 guint
 gem_gguf_n_tensors(GemGguf *self)
@@ -54,93 +47,66 @@ gem_gguf_require_tensor(GemGguf *self, const char *name, size_t rows, size_t col
 
 /* ---- bytes ---- */
 
-/* Tells the system about the pages of a mapped file that lie within `data`, whole ones only. A wish: where
- * it does not know the advice they come and go as they are touched. */
-static void
-advise(const void *data, gsize bytes, gboolean outward, int advice)
+const void *
+gem_gguf_get_data(GemGguf *self, const GemTensor *tensor)
 {
-  guintptr page = (guintptr)sysconf(_SC_PAGESIZE);
-  guintptr first = (guintptr)data & ~(page - 1), end = ((guintptr)data + bytes + page - 1) & ~(page - 1);
-
-  if (!outward) {
-    first = ((guintptr)data + page - 1) & ~(page - 1);
-    end = ((guintptr)data + bytes) & ~(page - 1);
-  }
-  if (first < end) {
-    (void)madvise((void *)first, end - first, advice);
-  }
+  return self->reader == NULL ? (const guint8 *)g_bytes_get_data(self->bytes, NULL) + tensor->offset : NULL;
 }
 
-/* A large buffer asks for large pages: a fault for each small one would cost more than the reading. */
-static void *
-buffer_new(gsize bytes)
+gboolean
+gem_gguf_read(GemGguf *self, const GemTensor *tensor, gsize offset, gsize bytes, void *to, GError **error)
 {
-  void *buffer = NULL;
-  gsize alignment = bytes > KEPT_BUFFER ? HUGE_PAGE : 64;
+  const guint8 *data = gem_gguf_get_data(self, tensor);
 
-  if (posix_memalign(&buffer, alignment, MAX(bytes, 1)) != 0) {
-    return NULL;
+  g_return_val_if_fail(offset <= tensor->bytes && bytes <= tensor->bytes - offset, FALSE);
+
+  if (data == NULL) {
+    return gem_file_reader_read(self->reader, tensor->offset + offset, to, bytes, error);
   }
-  if (bytes > KEPT_BUFFER) {
-    (void)madvise(buffer, bytes, MADV_HUGEPAGE);
-  }
-  return buffer;
+  memcpy(to, data + offset, bytes);
+  return TRUE;
 }
 
-void
-gem_gguf_release_tensor(GemGguf *self)
+static gboolean
+reserve_buffer(GemGguf *self, const GemTensor *tensor, GError **error)
 {
-  const GemTensor *tensor = g_steal_pointer(&self->current);
-
-  if (tensor != NULL && self->mapped) {
-    advise((const guint8 *)g_bytes_get_data(self->bytes, NULL) + tensor->offset, tensor->bytes, FALSE,
-           MADV_DONTNEED);
+  if (tensor->bytes <= self->buffer_bytes) {
+    return TRUE;
   }
-  if (self->buffer_bytes > KEPT_BUFFER) {
-    g_clear_pointer(&self->buffer, free);
-    self->buffer_bytes = 0;
+  g_free(self->buffer);
+  self->buffer = g_try_malloc(tensor->bytes);
+  self->buffer_bytes = self->buffer != NULL ? tensor->bytes : 0;
+  if (self->buffer == NULL) {
+    g_autofree char *field = g_strdup_printf("tensor %s", tensor->name);
+    return gem_gguf_fail(self, error, GEM_FORMAT_ERROR_IO, field,
+                         "no memory for its %" G_GSIZE_FORMAT " bytes", tensor->bytes);
   }
-}
-
-/* The bytes of a tensor that is read from the disk. */
-static const void *
-fill_buffer(GemGguf *self, const GemTensor *tensor, GError **error)
-{
-  if (tensor->bytes > self->buffer_bytes) {
-    g_clear_pointer(&self->buffer, free);
-    self->buffer_bytes = 0;
-    self->buffer = buffer_new(tensor->bytes);
-    if (self->buffer == NULL) {
-      g_autofree char *field = g_strdup_printf("tensor %s", tensor->name);
-      gem_gguf_fail(self, error, GEM_FORMAT_ERROR_IO, field, "no memory for its %" G_GSIZE_FORMAT " bytes",
-                    tensor->bytes);
-      return NULL;
-    }
-    self->buffer_bytes = tensor->bytes;
-  }
-  return gem_file_reader_read(self->reader, tensor->offset, self->buffer, tensor->bytes, error) ? self->buffer
-                                                                                                : NULL;
+  return TRUE;
 }
 
 const void *
 gem_gguf_read_tensor(GemGguf *self, const GemTensor *tensor, GError **error)
 {
-  const void *data;
+  const void *data = gem_gguf_get_data(self, tensor);
 
-  if (self->reader == NULL) {
-    data = (const guint8 *)g_bytes_get_data(self->bytes, NULL) + tensor->offset;
-    if (self->mapped && self->current != tensor) {
-      gem_gguf_release_tensor(self);
-      advise(data, tensor->bytes, TRUE, MADV_POPULATE_READ);
-    }
-  } else if (self->current == tensor) {
-    data = self->buffer;
-  } else {
-    gem_gguf_release_tensor(self);
-    data = fill_buffer(self, tensor, error);
+  if (data != NULL) {
+    return data;
   }
-  self->current = data != NULL ? tensor : NULL;
-  return data;
+  return reserve_buffer(self, tensor, error) &&
+                 gem_gguf_read(self, tensor, 0, tensor->bytes, self->buffer, error)
+             ? self->buffer
+             : NULL;
+}
+
+guint64
+gem_gguf_tensor_bytes(GemGguf *self)
+{
+  guint64 sum = 0;
+
+  for (guint i = 0; i < self->tensors->len; i++) {
+    sum += gem_gguf_tensor(self, i)->bytes;
+  }
+  return sum;
 }
 
 gboolean

@@ -1,12 +1,12 @@
 #include "format/gem-gguf-private.h"
 
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "format/gem-file.h"
 
-/* Bytes of the head of a file on disk that are read at a time. */
-#define HEAD_STEP 65536u
+/* Bytes of the head of a file on disk that are read at a time: few of a small head, many of a large one. */
+#define LEAST_STEP 8192u
+#define MOST_STEP  65536u
 
 G_DEFINE_QUARK(gem - format - error - quark, gem_format_error)
 
@@ -24,14 +24,13 @@ clear_tensor(gpointer tensor)
 
 /* A file whose bytes are there, or, with a reader, will be; takes `bytes` and `reader`. */
 static GemGguf *
-new_from(GBytes *bytes, gboolean mapped, GemFileReader *reader, const char *name, GError **error)
+new_from(GBytes *bytes, GemFileReader *reader, const char *name, GError **error)
 {
   g_autoptr(GemGguf) self = g_new0(GemGguf, 1);
   g_atomic_ref_count_init(&self->references);
   self->name = g_strdup(name);
   self->display_name = g_filename_display_name(name);
   self->bytes = bytes;
-  self->mapped = mapped;
   self->reader = reader;
   self->loaded = reader == NULL ? g_bytes_get_size(bytes) : 0;
   self->values = g_array_new(FALSE, FALSE, sizeof(GgufValue));
@@ -51,7 +50,7 @@ gem_gguf_new_from_bytes(GBytes *bytes, const char *name, GError **error)
 {
   g_return_val_if_fail(bytes != NULL && name != NULL, NULL);
 
-  return new_from(g_bytes_ref(bytes), FALSE, NULL, name, error);
+  return new_from(g_bytes_ref(bytes), NULL, name, error);
 }
 
 GemGguf *
@@ -60,7 +59,7 @@ gem_gguf_open(const char *path, GError **error)
   g_return_val_if_fail(path != NULL, NULL);
 
   GBytes *bytes = gem_file_map(path, error);
-  return bytes != NULL ? new_from(bytes, TRUE, NULL, path, error) : NULL;
+  return bytes != NULL ? new_from(bytes, NULL, path, error) : NULL;
 }
 
 /* ---- a file on disk ---- */
@@ -104,7 +103,7 @@ gem_gguf_new_from_reader(GemFileReader *reader, const char *name, GError **error
   g_return_val_if_fail(reader != NULL && name != NULL, NULL);
 
   GBytes *bytes = reserve_room(gem_file_reader_get_size(reader), name, error);
-  return bytes != NULL ? new_from(bytes, FALSE, gem_file_reader_ref(reader), name, error) : NULL;
+  return bytes != NULL ? new_from(bytes, gem_file_reader_ref(reader), name, error) : NULL;
 }
 
 gboolean
@@ -112,7 +111,7 @@ gem_gguf_load_head(GemGguf *self, gsize end, GError **error)
 {
   gsize size = 0;
   guint8 *data = (guint8 *)g_bytes_get_data(self->bytes, &size);
-  gsize wanted = MIN(size, MAX(end, self->loaded + HEAD_STEP));
+  gsize wanted = MIN(size, MAX(end, self->loaded + CLAMP(self->loaded, LEAST_STEP, MOST_STEP)));
 
   if (!gem_file_reader_read(self->reader, self->loaded, data + self->loaded, wanted - self->loaded, error)) {
     return FALSE;
@@ -139,7 +138,7 @@ gem_gguf_unref(GemGguf *self)
   g_array_unref(self->values);
   g_array_unref(self->tensors);
   g_clear_pointer(&self->reader, gem_file_reader_unref);
-  free(self->buffer);
+  g_free(self->buffer);
   g_bytes_unref(self->bytes);
   g_free(self->display_name);
   g_free(self->name);

@@ -119,13 +119,20 @@ gem_gguf_find_tensor(GemGguf *self, const char *name);
 const GemTensor *
 gem_gguf_require_tensor(GemGguf *self, const char *name, size_t rows, size_t cols, GError **error);
 
-/* The bytes of a tensor of this file; no alignment is promised. They are valid until another tensor of it is
- * read or released. IO, or MISMATCH when the file on disk is no longer what it was. */
+/* Bytes of all tensors. */
+guint64
+gem_gguf_tensor_bytes(GemGguf *self);
+
+/* The bytes of a tensor of this file, without any alignment; NULL when the file stays on disk. */
+const void *
+gem_gguf_get_data(GemGguf *self, const GemTensor *tensor);
+/* Copies `bytes` of them from `offset` on, wherever they are; from any thread. IO, or MISMATCH when the file
+ * on disk has become shorter. */
+gboolean
+gem_gguf_read(GemGguf *self, const GemTensor *tensor, gsize offset, gsize bytes, void *to, GError **error);
+/* All of them, wherever they are; from disk into memory that the next call uses again. Errors as above. */
 const void *
 gem_gguf_read_tensor(GemGguf *self, const GemTensor *tensor, GError **error);
-/* The bytes that were read last are not needed any more: their memory goes back to the system. */
-void
-gem_gguf_release_tensor(GemGguf *self);
 /* MISMATCH when a file that was read from disk has changed meanwhile: what was made of it must not be used.
  */
 gboolean

@@ -35,6 +35,9 @@ open_listed(GemManifest *manifest, const char *file, GError **error)
   if (!gem_manifest_open(manifest, file, &reader, &bytes, error)) {
     return NULL;
   }
+  if (reader != NULL) {
+    gem_file_reader_read_ahead(reader);
+  }
   return reader != NULL ? gem_gguf_new_from_reader(reader, path, error)
                         : gem_gguf_new_from_bytes(bytes, path, error);
 }
@@ -97,7 +100,12 @@ open_lone_file(GemModelFiles *self, const char *path, GError **error)
   if (g_str_has_suffix(self->name, ".gguf")) {
     self->name[strlen(self->name) - strlen(".gguf")] = '\0';
   }
-  self->general = gem_gguf_open(path, error);
+  g_autoptr(GemFileReader) reader = gem_file_reader_open(path, error);
+  if (reader == NULL) {
+    return FALSE;
+  }
+  gem_file_reader_read_ahead(reader);
+  self->general = gem_gguf_new_from_reader(reader, path, error);
   if (self->general == NULL || !gem_model_shape_read(self->general, &self->shape, error)) {
     return FALSE;
   }
@@ -123,6 +131,17 @@ gem_model_files_check_unchanged(GemModelFiles *self, GError **error)
 {
   return gem_gguf_check_unchanged(self->general, error) &&
          (self->router == NULL || gem_gguf_check_unchanged(self->router, error));
+}
+
+void
+gem_model_files_expect_pathway(GemModelFiles *self, const char *domain)
+{
+  g_autofree char *file = gem_model_pathway_file(domain);
+  g_autofree char *path = gem_manifest_get_path(self->manifest, file);
+  g_autoptr(GemFileReader) reader = gem_file_reader_open(path, NULL);
+  if (reader != NULL) {
+    gem_file_reader_read_ahead(reader);
+  }
 }
 
 GemGguf *

@@ -3,7 +3,8 @@
  * without domains and with dense attention.
  *
  * The files of a folder are verified, and then read a tensor at a time: what changes on disk meanwhile is
- * found out and refused (gem_gguf_check_unchanged), what changes later cannot hurt. A lone file is mapped.
+ * found out and refused (gem_gguf_check_unchanged), what changes later cannot hurt. A lone file is read like
+ * that, too, but there is nothing to verify it by.
  */
 #pragma once
 
@@ -37,6 +38,11 @@ gem_model_files_check_unchanged(GemModelFiles *self, GError **error);
  * domain that the model does not have; MISSING, IO, MALFORMED or MISMATCH as the file is. */
 GemGguf *
 gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **error);
+
+/* Has the system read that file ahead, when it is not in its cache; does not wait, and says nothing of a file
+ * that is not there. */
+void
+gem_model_files_expect_pathway(GemModelFiles *self, const char *domain);
 
 /* "pathway-DOMAIN.gguf". Transfer full. */
 char *

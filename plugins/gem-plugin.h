@@ -75,14 +75,19 @@ typedef struct {
 /* ---- what a module reads of the model ---- */
 
 /* Tensor types by their GGUF ids: 0 F32, 1 F16, 2 Q4_0, 8 Q8_0, 14 Q6_K. */
-typedef struct {
+typedef struct GemTensorView {
   uint32_t type;
   size_t rows;
   size_t cols;
-  /* Rows of blocks; valid until the next tensor is found, and during the call of `open` alone: a backend
-   * copies or packs it. */
+  size_t bytes; /* rows of blocks */
+  /* Where they are in memory; NULL: on disk. Valid during the call of `open` alone, as `read` is: a backend
+   * copies or packs them. */
   const void *data;
-  size_t bytes;
+  /* Where data is NULL: copies `bytes` of them from `offset` on; false: they cannot be read. From any thread,
+   * several at a time. */
+  bool (*read)(const struct GemTensorView *self, size_t offset, size_t bytes, void *to);
+  void *context; /* of `read`, as the next */
+  const void *tensor;
 } GemTensorView;
 
 /* One model file, as a module may see it. */
@@ -151,6 +156,11 @@ typedef struct GemBackendFunctions {
   GemBackendState *(*open)(const GemBackendOptions *options, GemPluginError *error);
   void (*close)(GemBackendState *self);
 
+  /* Matrices that are made between these two come and go together, so that their memory can be one piece.
+   * `bytes`: of all their blocks, or more. Not nested; one that is freed before the others, and more than
+   * `bytes`, cost memory only. */
+  void (*group_begin)(GemBackendState *self, size_t bytes);
+  void (*group_end)(GemBackendState *self);
   /* Copies `data` (rows of blocks of `type`) into the backend's own form. */
   GemMatrix *(*matrix_new)(GemBackendState *self, const GemTensorView *tensor, GemPluginError *error);
   void (*matrix_free)(GemBackendState *self, GemMatrix *matrix);

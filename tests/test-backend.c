@@ -96,6 +96,67 @@ test_matrix_row(void)
   }
 }
 
+/* A tensor that is read in parts, from any thread; the last `missing` bytes of it are not to be had. */
+typedef struct {
+  const guint8 *data;
+  size_t bytes, missing;
+  gint reads; /* atomic */
+} OnDisk;
+
+static bool
+read_part(const GemTensorView *view, size_t offset, size_t bytes, void *to)
+{
+  OnDisk *disk = view->context;
+  g_assert_cmpuint(offset + bytes, <=, disk->bytes);
+  g_atomic_int_inc(&disk->reads);
+  if (offset + bytes > disk->bytes - disk->missing) {
+    return false;
+  }
+  memcpy(to, disk->data + offset, bytes);
+  return true;
+}
+
+/* What is read in parts is packed as what is in memory is, with any number of threads, alone or in a group.
+ */
+static void
+test_matrix_from_disk(void)
+{
+  g_autoptr(GemTestBackend) backend = gem_test_backend_open();
+  g_autoptr(GemTestSource) source = gem_test_source_new("file.gguf", 11);
+  GemPluginError error = {""};
+  float row[512], same[512];
+  gem_test_source_add(source, "w", GEM_TYPE_Q4_0, 1003, 512, 0, 1);
+  for (uint32_t threads = 1; threads <= 3; threads++) {
+    const GemBackendOptions options = {.struct_size = sizeof options, .threads = threads};
+    GemBackendState *state = backend->functions.open(&options, &error);
+    GemTensorView view;
+    g_assert_nonnull(state);
+    g_assert_true(source->source.find_tensor(source->source.context, "w", &view));
+    GemMatrix *whole = backend->functions.matrix_new(state, &view, &error);
+    OnDisk disk = {.data = view.data, .bytes = view.bytes};
+    view.data = NULL;
+    view.read = read_part;
+    view.context = &disk;
+    backend->functions.group_begin(state, view.bytes);
+    GemMatrix *parts = backend->functions.matrix_new(state, &view, &error);
+    backend->functions.group_end(state);
+    g_assert_nonnull(parts);
+    g_assert_cmpint(disk.reads, >, 1);
+    for (size_t i = 0; i < 1003; i++) {
+      backend->functions.matrix_row(state, whole, i, row);
+      backend->functions.matrix_row(state, parts, i, same);
+      g_assert_cmpmem(row, sizeof row, same, sizeof same);
+    }
+    backend->functions.matrix_free(state, parts);
+    backend->functions.matrix_free(state, whole);
+
+    disk.missing = 1;
+    g_assert_null(backend->functions.matrix_new(state, &view, &error));
+    g_assert_nonnull(strstr(error.message, "cannot be read"));
+    backend->functions.close(state);
+  }
+}
+
 static void
 test_linear(void)
 {
@@ -275,6 +336,7 @@ main(int argc, char **argv)
   g_test_add_func("/backend/probe", test_probe);
   g_test_add_func("/backend/kernels-by-name", test_kernels_by_name);
   g_test_add_func("/backend/matrix-row", test_matrix_row);
+  g_test_add_func("/backend/matrix-from-disk", test_matrix_from_disk);
   g_test_add_func("/backend/linear", test_linear);
   g_test_add_func("/backend/feed-forward", test_feed_forward);
   g_test_add_func("/backend/element-wise", test_element_wise);

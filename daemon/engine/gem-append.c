@@ -85,11 +85,23 @@ ask_router(GemRuntime *runtime, const GemAppend *appends, guint count, GError **
   return TRUE;
 }
 
+/* Starts to read a pathway that tokens are routed to, once for all tokens of an append. */
+static void
+expect(const GemRuntime *runtime, guint8 route, guint32 *expected)
+{
+  G_STATIC_ASSERT(GEM_MAX_DOMAINS <= 32);
+  if (route != GEM_ROUTE_GENERAL && (*expected & (1U << route)) == 0) {
+    *expected |= 1U << route;
+    gem_pager_expect(runtime->pager, route);
+  }
+}
+
 static void
 append_routed(const GemRuntime *runtime, const GemAppend *append)
 {
   guint domains = runtime->shape->n_domains;
   gboolean asked = asks_router(runtime, append);
+  guint32 expected = 0;
 
   if (!asked) {
     memset(append->probabilities, 0, (gsize)append->n * domains * sizeof(float));
@@ -101,6 +113,7 @@ append_routed(const GemRuntime *runtime, const GemAppend *append)
       route = gem_route_choose(append->probabilities + (gsize)i * domains, domains, runtime->threshold);
     }
     g_byte_array_append(append->sequence->routes, &route, 1);
+    expect(runtime, route, &expected);
   }
   g_array_append_vals(append->sequence->tokens, append->tokens, append->n);
 }

@@ -64,24 +64,59 @@ gem_runtime_open_files(const GemEngineConfig *config, GError **error)
   return files;
 }
 
-/* The tokenizer, and the weights that all tokens run through. */
-static gboolean
-open_model(GemRuntime *self, GError **error)
-{
-  GError *cause = NULL;
+/* The tables of a tokenizer take as long to make as the weights to pack: both at a time. */
+typedef struct {
+  GemGguf *file;
+  GThread *thread; /* NULL: none could be had */
+  GemTokenizer *tokenizer;
+  GError *error;
+} TokenizerWork;
 
-  self->tokenizer = gem_tokenizer_new_from_gguf(self->files->general, &cause);
-  if (self->tokenizer == NULL) {
-    take_error(error, GEM_ERROR_MODEL, cause);
+static gpointer
+make_tokenizer(gpointer data)
+{
+  TokenizerWork *work = data;
+
+  work->tokenizer = gem_tokenizer_new_from_gguf(work->file, &work->error);
+  return NULL;
+}
+
+static void
+begin_tokenizer(TokenizerWork *work)
+{
+  work->thread = g_thread_try_new("tokenizer", make_tokenizer, work, NULL);
+  if (work->thread == NULL) {
+    make_tokenizer(work);
+  }
+}
+
+/* Takes what the work came to. */
+static gboolean
+take_tokenizer(GemRuntime *self, TokenizerWork *work, GError **error)
+{
+  if (work->thread != NULL) {
+    g_thread_join(work->thread);
+  }
+  if (work->tokenizer == NULL) {
+    take_error(error, GEM_ERROR_MODEL, work->error);
     return FALSE;
   }
+  self->tokenizer = work->tokenizer;
   self->vocab = gem_tokenizer_n_tokens(self->tokenizer);
   if (self->vocab > self->shape->vocab) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "%s: the tokenizer has %u tokens, the embedding %u rows",
                 gem_gguf_get_name(self->files->general), self->vocab, self->shape->vocab);
     return FALSE;
   }
-  self->plugin_shape = gem_shape_for_plugins(self->shape);
+  return TRUE;
+}
+
+/* The weights that all tokens run through. */
+static gboolean
+open_model(GemRuntime *self, GError **error)
+{
+  GError *cause = NULL;
+
   self->model = gem_model_new(self->files->general, self->shape, self->backend, &cause);
   if (self->model == NULL) {
     take_error(error, GEM_ERROR_MODEL, cause);
@@ -158,6 +193,35 @@ check_files(const GemRuntime *self, GError **error)
   return TRUE;
 }
 
+/* All that stays in memory as long as the runtime does, but the tokenizer. */
+static gboolean
+open_parts(GemRuntime *self, const GemEngineConfig *config, GError **error)
+{
+  self->plugin_shape = gem_shape_for_plugins(self->shape);
+  if (!open_model(self, error) || !open_attention(self, config, error) || !open_router(self, config, error)) {
+    return FALSE;
+  }
+  self->pager = gem_pager_new(self->files, self->loader, &self->plugin_shape, self->backend, error);
+  return self->pager != NULL;
+}
+
+static gboolean
+open_together(GemRuntime *self, const GemEngineConfig *config, GError **error)
+{
+  const GemBackendFunctions *functions = self->backend->functions;
+  TokenizerWork work = {.file = self->files->general};
+  guint64 bytes = gem_gguf_tensor_bytes(self->files->general);
+  gboolean opened;
+
+  begin_tokenizer(&work);
+  bytes += self->files->router != NULL ? gem_gguf_tensor_bytes(self->files->router) : 0;
+  functions->group_begin(self->backend->state, bytes);
+  opened = open_parts(self, config, error);
+  functions->group_end(self->backend->state);
+  /* What failed first has said why. */
+  return take_tokenizer(self, &work, opened ? error : NULL) && opened;
+}
+
 GemRuntime *
 gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **error)
 {
@@ -173,11 +237,7 @@ gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **e
     return NULL;
   }
   self->backend = gem_backend_set_get(self->backends);
-  if (!open_model(self, error) || !open_attention(self, config, error) || !open_router(self, config, error)) {
-    return NULL;
-  }
-  self->pager = gem_pager_new(self->files, self->loader, &self->plugin_shape, self->backend, error);
-  return self->pager != NULL && check_files(self, error) ? g_steal_pointer(&self) : NULL;
+  return open_together(self, config, error) && check_files(self, error) ? g_steal_pointer(&self) : NULL;
 }
 
 void

@@ -97,7 +97,7 @@ make_room(GemStep *self, guint rows)
   self->domain_sum = g_new(float, rows *width);
 }
 
-/* Looks up embeddings, positions and routes of all rows; pages in what they are routed to. */
+/* Looks up embeddings, positions and routes of all rows. */
 static void
 place_rows(GemStep *self, const GemStepSpan *spans, guint n)
 {
@@ -110,12 +110,8 @@ place_rows(GemStep *self, const GemStepSpan *spans, guint n)
 
     for (guint j = 0; j < spans[i].rows; j++, row++) {
       guint position = sequence->cached + j;
-      guint8 route = sequence->routes->data[position];
 
-      if (route != GEM_ROUTE_GENERAL && !gem_pager_need(runtime->pager, route, NULL)) {
-        route = GEM_ROUTE_GENERAL;
-      }
-      self->routes[row] = route;
+      self->routes[row] = sequence->routes->data[position];
       self->positions[row] = position;
       backend->functions->matrix_row(backend->state, runtime->model->embedding,
                                      g_array_index(sequence->tokens, guint32, position),
@@ -123,6 +119,19 @@ place_rows(GemStep *self, const GemStepSpan *spans, guint n)
     }
   }
   self->rows = row;
+}
+
+/* Pages in what rows are routed to. Where that fails they have the general pathway alone. */
+static void
+need_pathways(GemStep *self)
+{
+  for (guint row = 0; row < self->rows; row++) {
+    guint8 route = self->routes[row];
+
+    if (route != GEM_ROUTE_GENERAL && !gem_pager_need(self->runtime->pager, route, NULL)) {
+      self->routes[row] = GEM_ROUTE_GENERAL;
+    }
+  }
 }
 
 static void
@@ -254,6 +263,10 @@ run_feed_forward(GemStep *self, guint layer)
 
   norm(self, self->runtime->model->layers[layer].ffn_norm);
   gem_pager_apply(self->runtime->pager, shape->n_domains, layer, self->normed, self->rows, self->x);
+  if (layer == 0) {
+    /* As late as can be: up to here they were read ahead, since they were routed. */
+    need_pathways(self);
+  }
   for (guint domain = 0; domain < shape->n_domains; domain++) {
     run_domain(self, domain, layer);
   }

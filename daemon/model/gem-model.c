@@ -1,26 +1,31 @@
 #include "daemon/model/gem-model.h"
 
+#include "daemon/plugin/gem-tensor-source.h"
 #include "dbus/gem-error.h"
 
-/* The tensor of a layer, or of the whole model when layer is negative, packed by the backend. */
+/* What is loaded from: the file, and the same as modules see it. */
+typedef struct {
+  GemGguf *file;
+  GemTensorSource *source;
+} Loading;
+
+/* A tensor, packed by the backend. */
 static GemMatrix *
-load_matrix(const GemModel *self, GemGguf *file, const char *name, gsize rows, gsize cols, GError **error)
+load_matrix(
+    const GemModel *self, const Loading *loading, const char *name, gsize rows, gsize cols, GError **error)
 {
-  const GemTensor *tensor = gem_gguf_require_tensor(file, name, rows, cols, error);
-  const void *data = tensor != NULL ? gem_gguf_read_tensor(file, tensor, error) : NULL;
   GemPluginError reason = {0};
   GemTensorView view;
   GemMatrix *matrix;
 
-  if (data == NULL) {
+  if (gem_gguf_require_tensor(loading->file, name, rows, cols, error) == NULL) {
     return NULL;
   }
-  view = (GemTensorView){
-      .type = tensor->type, .rows = tensor->rows, .cols = tensor->cols, .data = data, .bytes = tensor->bytes};
+  loading->source->find_tensor(loading->source->context, name, &view);
   matrix = self->backend->functions->matrix_new(self->backend->state, &view, &reason);
   if (matrix == NULL) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "%s: tensor %s: %s", gem_gguf_get_name(file), name,
-                reason.message);
+    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "%s: tensor %s: %s", gem_gguf_get_name(loading->file),
+                name, gem_tensor_source_explain(loading->source, &reason));
   }
   return matrix;
 }
@@ -42,7 +47,7 @@ load_vector(GemGguf *file, const char *name, gsize cols, GError **error)
 }
 
 static gboolean
-load_layer(GemModel *self, GemGguf *file, guint index, GError **error)
+load_layer(GemModel *self, const Loading *loading, guint index, GError **error)
 {
   const GemModelShape *shape = self->shape;
   GemModelLayer *layer = &self->layers[index];
@@ -64,46 +69,55 @@ load_layer(GemModel *self, GemGguf *file, guint index, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS(matrices); i++) {
     g_autofree char *name = g_strdup_printf("blk.%u.%s.weight", index, matrices[i].name);
 
-    *matrices[i].matrix = load_matrix(self, file, name, matrices[i].rows, matrices[i].cols, error);
+    *matrices[i].matrix = load_matrix(self, loading, name, matrices[i].rows, matrices[i].cols, error);
     if (*matrices[i].matrix == NULL) {
       return FALSE;
     }
   }
-  layer->attention_norm = load_vector(file, attention_norm, shape->width, error);
+  layer->attention_norm = load_vector(loading->file, attention_norm, shape->width, error);
   if (layer->attention_norm == NULL) {
     return FALSE;
   }
-  layer->ffn_norm = load_vector(file, ffn_norm, shape->width, error);
+  layer->ffn_norm = load_vector(loading->file, ffn_norm, shape->width, error);
   return layer->ffn_norm != NULL;
+}
+
+static gboolean
+load_all(GemModel *self, const Loading *loading, GError **error)
+{
+  const GemModelShape *shape = self->shape;
+
+  self->embedding = load_matrix(self, loading, "token_embd.weight", shape->vocab, shape->width, error);
+  if (self->embedding == NULL) {
+    return FALSE;
+  }
+  self->output = shape->tied ? self->embedding
+                             : load_matrix(self, loading, "output.weight", shape->vocab, shape->width, error);
+  if (self->output == NULL) {
+    return FALSE;
+  }
+  self->output_norm = load_vector(loading->file, "output_norm.weight", shape->width, error);
+  if (self->output_norm == NULL) {
+    return FALSE;
+  }
+  for (guint i = 0; i < shape->layers; i++) {
+    if (!load_layer(self, loading, i, error)) {
+      return FALSE;
+    }
+  }
+  return TRUE;
 }
 
 GemModel *
 gem_model_new(GemGguf *file, const GemModelShape *shape, const GemBackend *backend, GError **error)
 {
   g_autoptr(GemModel) self = g_new0(GemModel, 1);
+  g_autoptr(GemTensorSource) source = gem_tensor_source_new(file);
 
   self->shape = shape;
   self->backend = backend;
   self->layers = g_new0(GemModelLayer, shape->layers);
-  self->embedding = load_matrix(self, file, "token_embd.weight", shape->vocab, shape->width, error);
-  if (self->embedding == NULL) {
-    return NULL;
-  }
-  self->output = shape->tied ? self->embedding
-                             : load_matrix(self, file, "output.weight", shape->vocab, shape->width, error);
-  if (self->output == NULL) {
-    return NULL;
-  }
-  self->output_norm = load_vector(file, "output_norm.weight", shape->width, error);
-  if (self->output_norm == NULL) {
-    return NULL;
-  }
-  for (guint i = 0; i < shape->layers; i++) {
-    if (!load_layer(self, file, i, error)) {
-      return NULL;
-    }
-  }
-  return g_steal_pointer(&self);
+  return load_all(self, &(Loading){file, source}, error) ? g_steal_pointer(&self) : NULL;
 }
 
 static void

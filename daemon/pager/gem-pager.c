@@ -207,6 +207,23 @@ gem_pager_get_info(GemPager *self, guint index)
   return info;
 }
 
+/* The pathway's matrices as one group; those of general belong to that of the whole model. */
+static GemPathway *
+open_together(
+    GemPager *self, const Entry *entry, GemGguf *file, const GemTensorSource *source, GemPluginError *reason)
+{
+  const GemBackendFunctions *backend = self->backend->functions;
+  GemPathway *pathway;
+
+  if (entry == &self->entries[self->n_domains]) {
+    return entry->functions->open(source, self->shape, self->backend, reason);
+  }
+  backend->group_begin(self->backend->state, gem_gguf_tensor_bytes(file));
+  pathway = entry->functions->open(source, self->shape, self->backend, reason);
+  backend->group_end(self->backend->state);
+  return pathway;
+}
+
 /* Opens module and pathway over `file`; what is open on failure is closed by close_entry. */
 static gboolean
 open_pathway(GemPager *self, Entry *entry, GemGguf *file, GError **error)
@@ -219,7 +236,7 @@ open_pathway(GemPager *self, Entry *entry, GemGguf *file, GError **error)
     return FALSE;
   }
   entry->functions = gem_plugin_module_get(entry->module)->functions;
-  entry->pathway = entry->functions->open(source, self->shape, self->backend, &reason);
+  entry->pathway = open_together(self, entry, file, source, &reason);
   if (entry->pathway == NULL) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_PATHWAY, "%s", gem_tensor_source_explain(source, &reason));
     return FALSE;
@@ -255,6 +272,16 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
   g_debug("pathway %s paged in: %" G_GUINT64_FORMAT " bytes in %.1f ms", entry->name, entry->resident_bytes,
           (double)(g_get_monotonic_time() - start) / 1e3);
   return TRUE;
+}
+
+void
+gem_pager_expect(GemPager *self, guint index)
+{
+  const Entry *entry = &self->entries[index];
+
+  if (entry->pathway == NULL && entry->reason == NULL) {
+    gem_model_files_expect_pathway(self->files, entry->name);
+  }
 }
 
 gboolean

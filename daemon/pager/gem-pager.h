@@ -36,6 +36,9 @@ gem_pager_find(GemPager *self, const char *name, guint *ret_index);
 GemPathwayInfo *
 gem_pager_get_info(GemPager *self, guint index);
 
+/* Tokens will need it: its file is read ahead, when the pathway is absent, while others are computed. */
+void
+gem_pager_expect(GemPager *self, guint index);
 /* Makes a pathway that tokens are routed to resident; FALSE, without trying, when it failed before.
  * GEM_ERROR_PATHWAY says why. */
 gboolean

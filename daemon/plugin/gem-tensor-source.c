@@ -4,8 +4,29 @@ typedef struct {
   GemTensorSource source; /* first: the address of both is the same */
   GemGguf *file;
   GHashTable *strings; /* char* key -> char* value, as asked for so far */
-  GError *error;       /* of the first tensor that could not be read */
+  GError *error;       /* of the first part of a tensor that could not be read; atomic */
 } GemGgufSource;
+
+/* Keeps the first error; from any thread. */
+static void
+keep_error(GemGgufSource *self, GError *error)
+{
+  if (!g_atomic_pointer_compare_and_exchange(&self->error, NULL, error)) {
+    g_error_free(error);
+  }
+}
+
+static bool
+read_part(const GemTensorView *view, size_t offset, size_t bytes, void *to)
+{
+  GemGgufSource *self = view->context;
+  GError *error = NULL;
+  if (!gem_gguf_read(self->file, view->tensor, offset, bytes, to, &error)) {
+    keep_error(self, error);
+    return false;
+  }
+  return true;
+}
 
 static bool
 find_tensor(void *context, const char *name, GemTensorView *ret_tensor)
@@ -15,16 +36,15 @@ find_tensor(void *context, const char *name, GemTensorView *ret_tensor)
   if (tensor == NULL) {
     return false;
   }
-  const void *data = gem_gguf_read_tensor(self->file, tensor, self->error == NULL ? &self->error : NULL);
-  if (data == NULL) {
-    return false;
-  }
   *ret_tensor = (GemTensorView){
       .type = tensor->type,
       .rows = tensor->rows,
       .cols = tensor->cols,
-      .data = data,
       .bytes = tensor->bytes,
+      .data = gem_gguf_get_data(self->file, tensor),
+      .read = read_part,
+      .context = self,
+      .tensor = tensor,
   };
   return true;
 }
@@ -85,7 +105,6 @@ void
 gem_tensor_source_free(GemTensorSource *self)
 {
   GemGgufSource *source = self->context;
-  gem_gguf_release_tensor(source->file);
   g_clear_error(&source->error);
   g_hash_table_unref(source->strings);
   gem_gguf_unref(source->file);

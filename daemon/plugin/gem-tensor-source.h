@@ -8,16 +8,16 @@
 #include "format/gem-model-shape.h"
 #include "plugins/gem-plugin.h"
 
-/* Keeps a reference on `file`. A tensor's bytes are there until the next is found; strings live as long as
- * the source. For one thread at a time. */
+/* Keeps a reference on `file`. Strings live as long as the source. For one thread at a time, but for the
+ * reading of a tensor's parts. */
 GemTensorSource *
 gem_tensor_source_new(GemGguf *file);
 void
 gem_tensor_source_free(GemTensorSource *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTensorSource, gem_tensor_source_free)
 
-/* Why a module that gave this `reason` could not be opened: a tensor that could not be read is, to a module,
- * one that is not there. Lives as long as both. */
+/* Why a module that gave this `reason` could not be opened: what could not be read, if that was it. Lives as
+ * long as both. */
 const char *
 gem_tensor_source_explain(const GemTensorSource *self, const GemPluginError *reason);
 

@@ -1,8 +1,83 @@
 /* Weights in the form that the kernels take: packed once, when they come in. */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "plugins/backends/cpu/gem-cpu.h"
 #include "plugins/support/gem-plugin-support.h"
+
+/* Bytes that are read and packed at a time: they stay in a core's own cache between the two. */
+#define PART_BYTES 65536
+
+typedef struct {
+  const GemKernels *kernels;
+  const GemTensorView *tensor;
+  const GemMatrix *matrix;
+  atomic_bool failed;
+} Packing;
+
+/* Packs `rows` rows, `offset` bytes into the tensor, that lie on disk. */
+static bool
+pack_from_disk(const Packing *packing, size_t rows, size_t offset, size_t bytes, uint8_t *panels)
+{
+  const GemTensorView *tensor = packing->tensor;
+  uint8_t *stored = malloc(bytes);
+  bool there = stored != NULL && tensor->read(tensor, offset, bytes, stored);
+  if (there) {
+    packing->kernels->pack(packing->matrix->packed.type, rows, tensor->cols, stored, panels);
+  }
+  free(stored);
+  return there;
+}
+
+/* Panels from `part` of `parts` to the next: whole ones, so that no two parts write to the same. */
+static void
+pack_part(void *context, size_t part, size_t parts)
+{
+  Packing *packing = context;
+  const GemTensorView *tensor = packing->tensor;
+  const GemPacked *packed = &packing->matrix->packed;
+  size_t count = gem_packed_panels(packed->rows);
+  size_t first = count * part / parts;
+  size_t end = count * (part + 1) / parts;
+  size_t panel_bytes = gem_packed_panel_bytes(packed->type, packed->cols);
+  size_t row_bytes = gem_type_row_bytes(packed->type, packed->cols);
+  size_t first_row = first * GEM_PANEL_ROWS;
+  size_t rows = (end == count ? packed->rows : end * GEM_PANEL_ROWS) - first_row;
+  uint8_t *panels = packing->matrix->data + first * panel_bytes;
+
+  if (packing->matrix->group != NULL) {
+    gem_cpu_group_fetch(panels, (end - first) * panel_bytes);
+  }
+  if (tensor->data != NULL) {
+    const uint8_t *stored = tensor->data;
+    packing->kernels->pack(packed->type, rows, packed->cols, stored + first_row * row_bytes, panels);
+  } else if (!pack_from_disk(packing, rows, first_row * row_bytes, rows * row_bytes, panels)) {
+    atomic_store(&packing->failed, true);
+  }
+}
+
+static bool
+pack(const GemBackendState *self, const GemTensorView *tensor, const GemMatrix *matrix)
+{
+  Packing packing = {.kernels = self->kernels, .tensor = tensor, .matrix = matrix};
+  size_t panels = gem_packed_panels(tensor->rows);
+  size_t parts = (tensor->bytes + PART_BYTES - 1) / PART_BYTES;
+  gem_cpu_pool_run(self->pool, pack_part, &packing, parts < panels ? parts : panels);
+  return !atomic_load(&packing.failed);
+}
+
+/* Sets `data` and `group`. */
+static bool
+take_memory(const GemBackendState *self, GemMatrix *matrix, size_t bytes)
+{
+  matrix->data = self->group != NULL ? gem_cpu_group_take(self->group, bytes) : NULL;
+  if (matrix->data != NULL) {
+    matrix->group = self->group;
+    return true;
+  }
+  matrix->data = aligned_alloc(GEM_PACKED_ALIGNMENT, bytes);
+  return matrix->data != NULL;
+}
 
 GemMatrix *
 gem_cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPluginError *error)
@@ -20,27 +95,49 @@ gem_cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPlugin
   }
 
   size_t bytes = gem_packed_bytes(type, tensor->rows, tensor->cols);
-  GemMatrix *matrix = malloc(sizeof *matrix);
-  uint8_t *data = aligned_alloc(GEM_PACKED_ALIGNMENT, bytes);
-  if (matrix == NULL || data == NULL) {
+  GemMatrix *matrix = calloc(1, sizeof *matrix);
+  if (matrix == NULL || !take_memory(self, matrix, bytes)) {
     free(matrix);
-    free(data);
     gem_plugin_set_error(error, "out of memory (%zu bytes)", bytes);
     return NULL;
   }
-  *matrix = (GemMatrix){
-      .packed = {.type = type, .rows = tensor->rows, .cols = tensor->cols, .data = data},
-      .data = data,
-  };
-  self->kernels->pack(type, tensor->rows, tensor->cols, tensor->data, data);
+  matrix->packed =
+      (GemPacked){.type = type, .rows = tensor->rows, .cols = tensor->cols, .data = matrix->data};
+  if (!pack(self, tensor, matrix)) {
+    gem_cpu_matrix_free(self, matrix);
+    gem_plugin_set_error(error, "its bytes cannot be read");
+    return NULL;
+  }
   return matrix;
 }
 
 void
 gem_cpu_matrix_free(GemBackendState *self, GemMatrix *matrix)
 {
-  free(matrix->data);
+  const GemPacked *packed = &matrix->packed;
+  if (matrix->group != NULL) {
+    gem_cpu_group_return(matrix->group, matrix->data,
+                         gem_packed_bytes(packed->type, packed->rows, packed->cols));
+  } else {
+    free(matrix->data);
+  }
   free(matrix);
+}
+
+void
+gem_cpu_group_begin(GemBackendState *self, size_t bytes)
+{
+  /* Without a group matrices have memory of their own each. */
+  self->group = gem_cpu_group_new(bytes);
+}
+
+void
+gem_cpu_group_finish(GemBackendState *self)
+{
+  if (self->group != NULL) {
+    gem_cpu_group_end(self->group);
+    self->group = NULL;
+  }
 }
 
 size_t

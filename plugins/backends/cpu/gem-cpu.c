@@ -79,6 +79,7 @@ cpu_open(const GemBackendOptions *options, GemPluginError *error)
 static void
 cpu_close(GemBackendState *self)
 {
+  gem_cpu_group_finish(self);
   gem_cpu_pool_free(self->pool);
   gem_cpu_scratch_clear(&self->inputs);
   gem_cpu_scratch_clear(&self->feed_forward);
@@ -163,6 +164,8 @@ static const GemBackendFunctions functions = {
     .probe = cpu_probe,
     .open = cpu_open,
     .close = cpu_close,
+    .group_begin = gem_cpu_group_begin,
+    .group_end = gem_cpu_group_finish,
     .matrix_new = gem_cpu_matrix_new,
     .matrix_free = gem_cpu_matrix_free,
     .matrix_bytes = gem_cpu_matrix_bytes,

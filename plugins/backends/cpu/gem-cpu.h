@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/gem-kernels.h"
+#include "plugins/backends/cpu/gem-cpu-memory.h"
 #include "plugins/backends/cpu/gem-cpu-pool.h"
 #include "plugins/gem-plugin.h"
 
@@ -17,6 +18,7 @@ typedef struct {
 struct GemBackendState {
   const GemKernels *kernels;
   GemCpuPool *pool;
+  GemCpuGroup *group;         /* that new matrices go to; NULL: none */
   GemCpuScratch inputs;       /* of a matrix: levels, scales and sums */
   GemCpuScratch feed_forward; /* what lies between its matrices */
   GemCpuScratch attention;    /* scores */
@@ -24,7 +26,8 @@ struct GemBackendState {
 
 struct GemMatrix {
   GemPacked packed;
-  uint8_t *data; /* of `packed` */
+  uint8_t *data;      /* of `packed` */
+  GemCpuGroup *group; /* whose memory that is; NULL: its own */
 };
 
 /* At least that many bytes; what they held is lost. There is no way to fail: out of memory ends the process,
@@ -37,6 +40,10 @@ gem_cpu_scratch_clear(GemCpuScratch *self);
 /* ---- gem-cpu-matrix.c ---- */
 GemMatrix *
 gem_cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPluginError *error);
+void
+gem_cpu_group_begin(GemBackendState *self, size_t bytes);
+void
+gem_cpu_group_finish(GemBackendState *self);
 void
 gem_cpu_matrix_free(GemBackendState *self, GemMatrix *matrix);
 size_t

@@ -1,0 +1,96 @@
+/* The memory of packed matrices: in one piece, aligned, given back when the last of a group is gone. */
+#include <glib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kernels/gem-packed.h"
+#include "plugins/backends/cpu/gem-cpu-memory.h"
+
+#define MATRIX ((size_t)300 * 1024)
+
+/* Whether the page at that address is mapped. */
+static gboolean
+is_mapped(const void *address)
+{
+  guintptr page = (guintptr)sysconf(_SC_PAGESIZE);
+  unsigned char in_memory = 0;
+  return mincore((void *)((guintptr)address / page * page), 1, &in_memory) == 0;
+}
+
+static void
+test_pieces(void)
+{
+  GemCpuGroup *group = gem_cpu_group_new(4 * MATRIX);
+  guint8 *taken[4];
+  g_assert_nonnull(group);
+  for (guint i = 0; i < G_N_ELEMENTS(taken); i++) {
+    taken[i] = gem_cpu_group_take(group, MATRIX);
+    g_assert_nonnull(taken[i]);
+    g_assert_cmpuint((guintptr)taken[i] % GEM_PACKED_ALIGNMENT, ==, 0);
+    g_assert_true(i == 0 || taken[i] == taken[i - 1] + MATRIX);
+    gem_cpu_group_fetch(taken[i], MATRIX);
+    memset(taken[i], (int)i + 1, MATRIX);
+  }
+  gem_cpu_group_end(group);
+  for (guint i = 0; i < G_N_ELEMENTS(taken); i++) {
+    g_assert_cmpuint(taken[i][0], ==, i + 1);
+    g_assert_cmpuint(taken[i][MATRIX - 1], ==, i + 1);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS(taken); i++) {
+    g_assert_true(is_mapped(taken[i]));
+    gem_cpu_group_return(group, taken[i], MATRIX);
+  }
+  g_assert_false(is_mapped(taken[0]));
+  g_assert_false(is_mapped(taken[3] + MATRIX - 1));
+}
+
+/* More than was said is refused; what was said and not used goes back at the end. */
+static void
+test_bounds(void)
+{
+  GemCpuGroup *group = gem_cpu_group_new(16 * MATRIX);
+  g_assert_null(gem_cpu_group_take(group, 32 * MATRIX));
+  guint8 *taken = gem_cpu_group_take(group, MATRIX);
+  g_assert_nonnull(taken);
+  g_assert_true(is_mapped(taken + 15 * MATRIX));
+  gem_cpu_group_end(group);
+  g_assert_true(is_mapped(taken + MATRIX - 1));
+  g_assert_false(is_mapped(taken + 15 * MATRIX));
+  gem_cpu_group_return(group, taken, MATRIX);
+  g_assert_null(gem_cpu_group_new(SIZE_MAX - 4096));
+}
+
+/* A matrix that goes at once, as one that is only unpacked, leaves its room to the next. */
+static void
+test_last_goes(void)
+{
+  GemCpuGroup *group = gem_cpu_group_new(MATRIX);
+  guint8 *first = NULL;
+  for (guint i = 0; i < 100; i++) {
+    guint8 *taken = gem_cpu_group_take(group, MATRIX);
+    g_assert_true(taken != NULL && (first == NULL || taken == first));
+    first = taken;
+    gem_cpu_group_return(group, taken, MATRIX);
+  }
+  gem_cpu_group_end(group);
+  g_assert_false(is_mapped(first));
+}
+
+static void
+test_empty(void)
+{
+  gem_cpu_group_end(gem_cpu_group_new(0));
+  gem_cpu_group_end(gem_cpu_group_new(64 * MATRIX));
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/cpu-memory/pieces", test_pieces);
+  g_test_add_func("/cpu-memory/bounds", test_bounds);
+  g_test_add_func("/cpu-memory/last-goes", test_last_goes);
+  g_test_add_func("/cpu-memory/empty", test_empty);
+  return g_test_run();
+}
