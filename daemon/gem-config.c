@@ -75,6 +75,7 @@ config_clear(gpointer data)
   g_free(self->model);
   g_free(self->backend);
   g_free(self->attention);
+  g_free(self->cache_dir);
   g_strfreev(self->plugin_dirs);
   g_strfreev(self->model_dirs);
 }

@@ -28,7 +28,8 @@ typedef struct {
   guint ask_seconds;
   guint parallel_asks;
 
-  /* From the command line. */
+  /* From the command line and the environment. */
+  char *cache_dir; /* NULL: none */
   GStrv plugin_dirs;
   GStrv model_dirs;
 } GemConfig;

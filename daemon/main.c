@@ -2,6 +2,7 @@
 #include <glib-unix.h>
 #include <locale.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -75,6 +76,15 @@ search_path(const Arguments *arguments, const char *variable, const char *built_
   return g_strsplit(joined != NULL ? joined : built_in, G_SEARCHPATH_SEPARATOR_S, -1);
 }
 
+/* The folder that the service manager made for this service (CacheDirectory=), if it did. */
+static char *
+find_cache_dir(void)
+{
+  const char *value = g_getenv("CACHE_DIRECTORY");
+
+  return value != NULL && g_path_is_absolute(value) && strchr(value, ':') == NULL ? g_strdup(value) : NULL;
+}
+
 static GemConfig *
 load_config(const Arguments *arguments, GError **error)
 {
@@ -93,6 +103,7 @@ load_config(const Arguments *arguments, GError **error)
     g_free(config->model);
     config->model = g_strdup(arguments->model);
   }
+  config->cache_dir = find_cache_dir();
   config->model_dirs = search_path(arguments, "GEMD_MODEL_DIR", GEM_MODEL_DIR);
   config->plugin_dirs = arguments->plugin_dirs != NULL
                             ? g_strdupv(arguments->plugin_dirs)

@@ -23,6 +23,7 @@ struct _GemManifest {
   char *path; /* of the manifest itself, as UTF-8, for messages */
   char *name;
   GStrv files;
+  GemVerified *record; /* of files that were found right in earlier starts; borrowed, may be NULL */
   GHashTable *entries; /* file (borrowed of files) -> ManifestEntry */
   GMutex mutex;        /* guards what follows, and `verified` of the entries */
   guint hashed;        /* times that gem_manifest_read or gem_manifest_open hashed a file */
@@ -49,6 +50,12 @@ gem_manifest_free(GemManifest *self)
   g_free(self->path);
   g_free(self->dir);
   g_free(self);
+}
+
+void
+gem_manifest_set_record(GemManifest *self, GemVerified *record)
+{
+  self->record = record;
 }
 
 const char *
@@ -271,7 +278,8 @@ is_verified(GemManifest *self, const ManifestEntry *entry, const GemFileIdentity
   g_mutex_lock(&self->mutex);
   gboolean same = gem_file_identity_equal(&entry->verified, identity);
   g_mutex_unlock(&self->mutex);
-  return same && !gem_file_identity_equal(identity, &none);
+  return !gem_file_identity_equal(identity, &none) &&
+         (same || (self->record != NULL && gem_verified_has(self->record, identity, entry->sha256)));
 }
 
 /* Holds what a file was found to be against what is listed, and keeps its identity when that is right. */
@@ -289,6 +297,9 @@ settle_entry(GemManifest *self,
   self->hashed++;
   entry->verified = right ? *identity : (GemFileIdentity){0};
   g_mutex_unlock(&self->mutex);
+  if (right && self->record != NULL) {
+    gem_verified_add(self->record, identity, entry->sha256);
+  }
   return right;
 }
 

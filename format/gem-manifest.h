@@ -18,6 +18,7 @@
 
 #include "format/gem-file-reader.h"
 #include "format/gem-gguf.h"
+#include "format/gem-verified.h"
 
 typedef struct _GemManifest GemManifest; /* usable from any thread; what it says never changes */
 
@@ -28,6 +29,11 @@ gem_manifest_load(const char *dir, GError **error);
 void
 gem_manifest_free(GemManifest *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemManifest, gem_manifest_free)
+
+/* What was found right before needs no hashing; what is from now on is added. `record` outlives the manifest;
+ * NULL: none. */
+void
+gem_manifest_set_record(GemManifest *self, GemVerified *record);
 
 const char *
 gem_manifest_get_name(GemManifest *self);
@@ -47,9 +53,8 @@ gem_manifest_get_path(GemManifest *self, const char *file);
 gboolean
 gem_manifest_verify(GemManifest *self, const char *file, GError **error);
 /* The file's bytes in memory, verified as they are: what changes on disk later cannot hurt. Errors as above.
- * A file that was read and found right before is hashed again only when its identity is another (see
- * gem-file.h).
- */
+ * A file that was read and found right before, or that the record knows, is hashed again only when its
+ * identity is another (see gem-file.h). */
 GBytes *
 gem_manifest_read(GemManifest *self, const char *file, GError **error);
 /* The file held open, to be read in parts; hashed like that, too, and as seldom. A file that was changed so

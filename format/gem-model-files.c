@@ -80,12 +80,13 @@ open_router(GemModelFiles *self, GError **error)
 }
 
 static gboolean
-open_folder(GemModelFiles *self, const char *dir, GError **error)
+open_folder(GemModelFiles *self, const char *dir, GemVerified *record, GError **error)
 {
   self->manifest = gem_manifest_load(dir, error);
   if (self->manifest == NULL) {
     return FALSE;
   }
+  gem_manifest_set_record(self->manifest, record);
   self->name = g_strdup(gem_manifest_get_name(self->manifest));
   self->general = open_listed(self->manifest, GENERAL_FILE, error);
   return self->general != NULL && gem_model_shape_read(self->general, &self->shape, error) &&
@@ -118,10 +119,16 @@ open_lone_file(GemModelFiles *self, const char *path, GError **error)
 GemModelFiles *
 gem_model_files_open(const char *path, GError **error)
 {
+  return gem_model_files_open_recorded(path, NULL, error);
+}
+
+GemModelFiles *
+gem_model_files_open_recorded(const char *path, GemVerified *record, GError **error)
+{
   g_return_val_if_fail(path != NULL, NULL);
 
   g_autoptr(GemModelFiles) self = g_new0(GemModelFiles, 1);
-  gboolean opened = g_file_test(path, G_FILE_TEST_IS_DIR) ? open_folder(self, path, error)
+  gboolean opened = g_file_test(path, G_FILE_TEST_IS_DIR) ? open_folder(self, path, record, error)
                                                           : open_lone_file(self, path, error);
   return opened ? g_steal_pointer(&self) : NULL;
 }

@@ -26,6 +26,9 @@ typedef struct {
  * or broken one leaves the rest usable. */
 GemModelFiles *
 gem_model_files_open(const char *path, GError **error);
+/* The same with a record of files that need not be hashed again; it outlives the files. NULL: none. */
+GemModelFiles *
+gem_model_files_open_recorded(const char *path, GemVerified *record, GError **error);
 void
 gem_model_files_free(GemModelFiles *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemModelFiles, gem_model_files_free)

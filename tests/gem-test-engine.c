@@ -84,7 +84,7 @@ gem_test_engine_open_runtime(GemTestEngine *self, GemModelFiles **ret_files)
   if (self->model_path == NULL) {
     gem_test_engine_write(self, FALSE);
   }
-  *ret_files = gem_runtime_open_files(&self->config, &error);
+  *ret_files = gem_runtime_open_files(&self->config, NULL, &error);
   g_assert_no_error(error);
   runtime = gem_runtime_open(&self->config, *ret_files, &error);
   g_assert_no_error(error);

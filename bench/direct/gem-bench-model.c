@@ -69,7 +69,7 @@ gem_bench_model_open(const GemBenchModelOptions *options, const GemBenchModelWis
   if (!gem_bench_check_range("threads", options->threads, 1, MOST_THREADS, error)) {
     return NULL;
   }
-  self->files = gem_runtime_open_files(&config, error);
+  self->files = gem_runtime_open_files(&config, NULL, error);
   if (self->files == NULL) {
     return NULL;
   }

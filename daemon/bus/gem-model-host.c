@@ -29,6 +29,7 @@ load(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
     engine = gem_engine_new(
         &(GemEngineConfig){
             .model_path = path,
+            .cache_dir = config->cache_dir,
             .plugin_dirs = (const char *const *)config->plugin_dirs,
             .backend = config->backend,
             .threads = config->threads,

@@ -15,6 +15,7 @@ struct _GemEngine {
   GMainContext *context;   /* of gem_engine_new: where every callback runs */
   GThread *thread;         /* NULL once stopped */
   GAsyncQueue *commands;   /* main loop to engine thread */
+  GemVerified *record;     /* outlives the files; NULL: none is kept */
   GemModelFiles *files;    /* outlives the runtime */
   GemTokenizer *tokenizer; /* any thread */
   gsize longest_piece;     /* bytes of a text that one token stands for, at most */

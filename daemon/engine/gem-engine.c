@@ -144,11 +144,23 @@ report_start(Start *start, GError *error)
   g_mutex_unlock(&start->mutex);
 }
 
+/* Every file of the model was looked at. */
+static void
+keep_record(GemEngine *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (self->record != NULL && !gem_verified_save(self->record, &error)) {
+    g_message("files will be hashed again at the next start: %s", error->message);
+  }
+}
+
 /* Files, modules and weights. */
 static gboolean
 open_model(GemEngine *self, const GemEngineConfig *config, GError **error)
 {
-  self->files = gem_runtime_open_files(config, error);
+  self->record = config->cache_dir != NULL ? gem_verified_open(config->cache_dir) : NULL;
+  self->files = gem_runtime_open_files(config, self->record, error);
   if (self->files == NULL) {
     return FALSE;
   }
@@ -156,6 +168,7 @@ open_model(GemEngine *self, const GemEngineConfig *config, GError **error)
   if (self->runtime == NULL) {
     return FALSE;
   }
+  keep_record(self);
   /* What is needed of these two is packed now; names and shape stay. */
   g_clear_pointer(&self->files->general, gem_gguf_unref);
   g_clear_pointer(&self->files->router, gem_gguf_unref);
@@ -277,6 +290,7 @@ gem_engine_finalize(GObject *object)
   g_clear_pointer(&self->tokenizer, gem_tokenizer_unref);
   g_clear_pointer(&self->backends, g_ptr_array_unref);
   g_clear_pointer(&self->files, gem_model_files_free);
+  g_clear_pointer(&self->record, gem_verified_free);
   g_free(self->attention);
   g_main_context_unref(self->context);
   G_OBJECT_CLASS(gem_engine_parent_class)->finalize(object);

@@ -14,6 +14,7 @@
 
 typedef struct {
   const char *model_path;         /* folder with manifest, or a Llama-architecture .gguf file */
+  const char *cache_dir;          /* where it is kept which files were found right; NULL: nowhere */
   const char *const *plugin_dirs; /* searched for router/, attention/, pathways/, backends/ modules */
   const char *backend;            /* name, or NULL: the highest score */
   guint threads;                  /* that calculate; 0: the backend's choice */

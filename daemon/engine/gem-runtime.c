@@ -49,7 +49,7 @@ check_config(const GemEngineConfig *config, GError **error)
 }
 
 GemModelFiles *
-gem_runtime_open_files(const GemEngineConfig *config, GError **error)
+gem_runtime_open_files(const GemEngineConfig *config, GemVerified *record, GError **error)
 {
   GError *cause = NULL;
   GemModelFiles *files;
@@ -57,7 +57,7 @@ gem_runtime_open_files(const GemEngineConfig *config, GError **error)
   if (!check_config(config, error)) {
     return NULL;
   }
-  files = gem_model_files_open(config->model_path, &cause);
+  files = gem_model_files_open_recorded(config->model_path, record, &cause);
   if (files == NULL) {
     take_error(error, GEM_ERROR_MODEL, cause);
   }

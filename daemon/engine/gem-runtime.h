@@ -41,10 +41,10 @@ typedef struct {
   gsize sequence_bytes; /* of all sequences: caches and router states */
 } GemRuntime;
 
-/* Checks the configuration and opens the model that it names. INVALID_OPTION names the option, MODEL the
- * file. */
+/* Checks the configuration and opens the model that it names. `record` (may be NULL) outlives the files.
+ * INVALID_OPTION names the option, MODEL the file. */
 GemModelFiles *
-gem_runtime_open_files(const GemEngineConfig *config, GError **error);
+gem_runtime_open_files(const GemEngineConfig *config, GemVerified *record, GError **error);
 
 /* Opens modules and weights for a checked configuration. Errors are of GEM_ERROR: INVALID_OPTION names the
  * option, MODEL the file, FAILED the module. */
