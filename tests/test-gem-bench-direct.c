@@ -497,6 +497,9 @@ test_paging(Scene *self, gconstpointer data)
     check_values(row, "page_out_us", 4 + json_array_get_length(cold));
     g_assert_true(json_array_get_length(cold) == 4 ||
                   json_object_get_int_member(row, "cache_bytes_left") > 0);
+    g_assert_cmpuint(json_array_get_length(json_object_get_array_member(
+                         json_object_get_object_member(row, "first_token_delay_us"), "values")),
+                     ==, json_array_get_length(cold));
     g_assert_true(json_array_get_length(cold) == 4 || strstr(out, "the cache could not be dropped") != NULL);
   }
 }

@@ -3,12 +3,14 @@
 
 #include "bench/direct/gem-bench-file-cache.h"
 #include "bench/direct/gem-bench-model.h"
+#include "bench/direct/gem-bench-sequence.h"
 #include "bench/gem-bench-chart.h"
 #include "bench/gem-bench-progress.h"
 #include "clients/gem-client/gem-client-output.h"
 #include "clients/gem-client/gem-client-table.h"
 
-#define MOST_ROUNDS 100000
+#define MOST_ROUNDS   100000
+#define PROMPT_TOKENS 16u /* few: a long prompt would hide the reading */
 
 typedef struct {
   GemBenchOptions common;
@@ -20,6 +22,7 @@ typedef enum {
   WARM_IN, /* the file is in the system's cache */
   COLD_IN, /* it is not */
   OUT,
+  DELAY, /* of a prompt whose pathway is absent and not in the cache, against one whose pathway is resident */
   N_KINDS,
 } Kind;
 
@@ -27,6 +30,7 @@ static const char *const kind_names[N_KINDS] = {
     [WARM_IN] = "page_in_warm_us",
     [COLD_IN] = "page_in_cold_us",
     [OUT] = "page_out_us",
+    [DELAY] = "first_token_delay_us",
 };
 
 /* Of one pathway. */
@@ -72,49 +76,105 @@ add_pathway(GArray *all, const char *domain)
 
 /* ---- a measurement ---- */
 
+/* What is measured of: a pathway and its file. */
+typedef struct {
+  GemPager *pager;
+  guint domain;
+  const char *file;
+  GemBenchSequence *sequence; /* whose tokens are all routed to it */
+} Subject;
+
+/* The clock counts whole microseconds. */
+static void
+note(Figures *figures, Kind kind, gint64 us)
+{
+  double value = (double)us;
+
+  g_array_append_val(figures->us[kind], value);
+}
+
 static gboolean
-page_in(GemPager *pager, guint domain, Figures *figures, Kind kind, GError **error)
+page_in(const Subject *subject, Figures *figures, Kind kind, GError **error)
 {
   gint64 started = g_get_monotonic_time();
-  double us;
 
-  if (!gem_pager_page_in(pager, domain, error)) {
+  if (!gem_pager_page_in(subject->pager, subject->domain, error)) {
     return FALSE;
   }
-  us = (double)(g_get_monotonic_time() - started);
-  g_array_append_val(figures->us[kind], us);
+  note(figures, kind, g_get_monotonic_time() - started);
   return TRUE;
 }
 
 static gboolean
-page_out(GemPager *pager, guint domain, Figures *figures, GError **error)
+page_out(const Subject *subject, Figures *figures, GError **error)
 {
   gint64 started = g_get_monotonic_time();
-  double us;
 
-  if (!gem_pager_page_out(pager, domain, error)) {
+  if (!gem_pager_page_out(subject->pager, subject->domain, error)) {
     return FALSE;
   }
-  us = (double)(g_get_monotonic_time() - started);
-  g_array_append_val(figures->us[OUT], us);
+  note(figures, OUT, g_get_monotonic_time() - started);
   return TRUE;
 }
 
-/* In and out with the file in the cache, then without. The clock counts whole microseconds. */
+/* From a prompt to its first token, in microseconds. */
 static gboolean
-run_round(GemPager *pager, guint domain, const char *file, Figures *figures, GError **error)
+read_prompt(const Subject *subject, gint64 *ret_us, GError **error)
+{
+  gint64 started = g_get_monotonic_time();
+
+  if (!gem_bench_sequence_prefill(subject->sequence, PROMPT_TOKENS, error)) {
+    return FALSE;
+  }
+  *ret_us = g_get_monotonic_time() - started;
+  return gem_bench_sequence_rewind(subject->sequence, error);
+}
+
+/* The pathway is absent, and its file not in the cache. */
+static gboolean
+measure_delay(const Subject *subject, Figures *figures, GError **error)
+{
+  gint64 absent, resident;
+
+  if (!read_prompt(subject, &absent, error) || !read_prompt(subject, &resident, error)) {
+    return FALSE;
+  }
+  note(figures, DELAY, absent - resident);
+  return gem_pager_page_out(subject->pager, subject->domain, error);
+}
+
+/* In and out with the file in the cache, then without, then because of a prompt. */
+static gboolean
+run_round(const Subject *subject, Figures *figures, GError **error)
 {
   guint64 left = 0;
 
-  if (!page_in(pager, domain, figures, WARM_IN, error) || !page_out(pager, domain, figures, error) ||
-      !gem_bench_file_cache_drop(file, &left, error)) {
+  if (!page_in(subject, figures, WARM_IN, error) || !page_out(subject, figures, error) ||
+      !gem_bench_file_cache_drop(subject->file, &left, error)) {
     return FALSE;
   }
   figures->left = MAX(figures->left, left);
   if (left > 0) {
     return TRUE;
   }
-  return page_in(pager, domain, figures, COLD_IN, error) && page_out(pager, domain, figures, error);
+  return page_in(subject, figures, COLD_IN, error) && page_out(subject, figures, error) &&
+         gem_bench_file_cache_drop(subject->file, &left, error) && measure_delay(subject, figures, error);
+}
+
+/* The first time does not count: the file may be anywhere. */
+static gboolean
+look_at(const Subject *subject, Figures *figures, GError **error)
+{
+  GemPathwayInfo *info;
+
+  if (!gem_pager_page_in(subject->pager, subject->domain, error)) {
+    return FALSE;
+  }
+  info = gem_pager_get_info(subject->pager, subject->domain);
+  figures->file_bytes = info->file_bytes;
+  figures->resident_bytes = info->resident_bytes;
+  gem_pathway_info_free(info);
+  return gem_pager_page_out(subject->pager, subject->domain, error);
 }
 
 static gboolean
@@ -126,24 +186,18 @@ measure_pathway(GemBenchModel *model,
                 GemBenchProgress *progress,
                 GError **error)
 {
-  GemPager *pager = model->runtime->pager;
-  GemPathwayInfo *info;
+  const GemRouting routing = {.forced = TRUE, .route = (guint8)domain};
+  g_autoptr(GemBenchSequence) sequence = gem_bench_sequence_new(model->runtime, &routing, PROMPT_TOKENS);
+  const Subject subject = {
+      .pager = model->runtime->pager, .domain = domain, .file = file, .sequence = sequence};
   guint i;
 
-  /* The first time does not count: the file may be anywhere. */
-  if (!gem_pager_page_in(pager, domain, error)) {
-    return FALSE;
-  }
-  info = gem_pager_get_info(pager, domain);
-  figures->file_bytes = info->file_bytes;
-  figures->resident_bytes = info->resident_bytes;
-  gem_pathway_info_free(info);
-  if (!gem_pager_page_out(pager, domain, error)) {
+  if (!look_at(&subject, figures, error) || !gem_bench_sequence_set_mark(sequence, error)) {
     return FALSE;
   }
   for (i = 0; i < rounds; i++) {
     /* What a cold page-in has read is in the cache again. */
-    if (!run_round(pager, domain, file, figures, error)) {
+    if (!run_round(&subject, figures, error)) {
       return FALSE;
     }
     gem_bench_progress_step(progress, figures->domain);
@@ -197,9 +251,10 @@ add_row(GemTable *table, const Figures *figures)
   g_autofree char *cold = format_figure(gem_bench_spread(figures->us[COLD_IN]).median);
   g_autofree char *cold_rate = format_figure(rate_of(figures, COLD_IN));
   g_autofree char *out = format_figure(gem_bench_spread(figures->us[OUT]).median);
+  g_autofree char *delay = format_figure(gem_bench_spread(figures->us[DELAY]).median);
 
   gem_table_add(table, -1,
-                (const char *const[]){figures->domain, size, warm, warm_rate, cold, cold_rate, out});
+                (const char *const[]){figures->domain, size, warm, warm_rate, cold, cold_rate, out, delay});
 }
 
 static void
@@ -223,9 +278,9 @@ add_json(const Figures *figures, JsonBuilder *builder)
 static void
 report(const GArray *all, JsonBuilder *builder)
 {
-  static const char *const headings[] = {"pathway",     "file", "warm in, us", "MB/s",
-                                         "cold in, us", "MB/s", "out, us",     NULL};
-  g_autoptr(GemTable) table = gem_table_new("lrrrrrr", headings);
+  static const char *const headings[] = {"pathway", "file",    "warm in, us", "MB/s", "cold in, us",
+                                         "MB/s",    "out, us", "delay, us",   NULL};
+  g_autoptr(GemTable) table = gem_table_new("lrrrrrrr", headings);
   guint i;
 
   gem_bench_json_begin_list(builder, "pathways");
@@ -250,8 +305,10 @@ report(const GArray *all, JsonBuilder *builder)
 static gboolean
 draw_chart(const GArray *all, const char *title, const char *path, GError **error)
 {
-  static const char *const names[N_KINDS] = {
-      [WARM_IN] = "page-in, warm", [COLD_IN] = "page-in, cold", [OUT] = "page-out"};
+  static const char *const names[N_KINDS] = {[WARM_IN] = "page-in, warm",
+                                             [COLD_IN] = "page-in, cold",
+                                             [OUT] = "page-out",
+                                             [DELAY] = "delay of a first token"};
   g_autoptr(GemBenchChart) chart = gem_bench_chart_new_bars(title, "microseconds, medians");
   guint kind, i;
 
@@ -272,7 +329,8 @@ draw_chart(const GArray *all, const char *title, const char *path, GError **erro
 static gboolean
 measure(const GemBenchCommand *command, const PagingOptions *options, GError **error)
 {
-  GemBenchModelWish wish = {.path = gem_bench_get_argument(&options->common, "MODEL", error)};
+  GemBenchModelWish wish = {.path = gem_bench_get_argument(&options->common, "MODEL", error),
+                            .context = PROMPT_TOKENS};
   g_autoptr(GemBenchModel) model =
       wish.path == NULL ? NULL : gem_bench_model_open(&options->model, &wish, error);
   g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Figures));
@@ -321,7 +379,9 @@ const GemBenchCommand gem_bench_paging = {
         "(warm), and after the cache was told to drop it (cold). A file that stays in the cache, on a file\n"
         "system in memory for instance, has no cold figure. The first check of a file's hash is not "
         "counted:\n"
-        "the daemon makes it when it starts. MB/s are of the file.\n\n"
+        "the daemon makes it when it starts. MB/s are of the file. The delay is that of the first token "
+        "after\n"
+        "a prompt of 16 tokens whose pathway is absent and cold, against one whose pathway is resident.\n\n"
         "Examples:\n"
         "  gem-bench paging ~/models/gem-mini\n"
         "  gem-bench paging ~/models/gem-mini -r 51 --json paging.json --chart paging.svg",
