@@ -233,3 +233,21 @@ gem_test_wait_result(GAsyncResult **slot)
   }
   return g_steal_pointer(slot);
 }
+
+static gboolean
+stop_waiting(gpointer flag)
+{
+  *(gboolean *)flag = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+void
+gem_test_run_main_loop(guint milliseconds)
+{
+  gboolean over = FALSE;
+
+  g_timeout_add(milliseconds, stop_waiting, &over);
+  while (!over) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+}

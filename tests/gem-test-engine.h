@@ -73,3 +73,7 @@ GAsyncResult *
 gem_test_wait_result(GAsyncResult **slot);
 void
 gem_test_keep_result(GObject *source, GAsyncResult *result, gpointer slot);
+
+/* Turns the main loop for so long. */
+void
+gem_test_run_main_loop(guint milliseconds);
