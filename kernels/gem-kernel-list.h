@@ -57,12 +57,21 @@
   KERNEL(void, scar_assign, (const float *u, size_t n, size_t d, const float *centroids, size_t k,           \
                              uint8_t *cluster))                                                              \
                                                                                                              \
-  /* One query row over gathered keys: out[heads][head_dim] = softmax(q k^T / sqrt(head_dim)) v over the      \
-   * `count` rows named by `visible` (ascending; NULL: rows 0 .. count - 1). Grouped-query: head h reads kv   \
-   * head h * kv_heads / heads. `scores` is scratch of `count` floats. count >= 1. */                        \
-  KERNEL(void, attend, (const float *q, size_t heads, size_t kv_heads, size_t head_dim, const GemKvRows *keys, \
-                        const GemKvRows *values, const uint32_t *visible, size_t count, float *scores,        \
-                        float *out))                                                                          \
+  /* Position i of n, its keys and values [kv_heads][head_dim], goes to place places[i] of tiles[i], whatever  \
+   * stood there: gem-kv.h. kv_store is for tiles of 8 bits, and gives the same bits; kv_store_half for those of \
+   * halves, each value rounded to the nearest. */                                                           \
+  KERNEL(void, kv_store, (const GemKvForm *form, const float *keys, const float *values, size_t n,           \
+                          uint8_t *const *tiles, const uint8_t *places))                                     \
+  KERNEL(void, kv_store_half, (const GemKvForm *form, const float *keys, const float *values, size_t n,      \
+                               uint8_t *const *tiles, const uint8_t *places))                                \
+                                                                                                             \
+  /* out = softmax(q k^T / sqrt(head_dim)) v over what each row of the group sees; zeros where it sees       \
+   * nothing. attend is for tiles of 8 bits: queries are rounded to 8 bits, and weights to 14 relative to the \
+   * largest of their chunk. The same bits, in both: gem-attend.h. */                                        \
+  KERNEL(void, attend, (const GemKvForm *form, const GemKvQueries *queries, const GemKvGroup *group,         \
+                        const GemKvShare *share))                                                            \
+  KERNEL(void, attend_half, (const GemKvForm *form, const GemKvQueries *queries, const GemKvGroup *group,    \
+                             const GemKvShare *share))                                                       \
                                                                                                              \
   /* ---- sampling: over the logits of a vocabulary ---- */                                                  \
                                                                                                              \

@@ -6,16 +6,8 @@
 #pragma once
 
 #include "kernels/gem-kernel-list.h"
+#include "kernels/gem-kv.h"
 #include "kernels/gem-packed.h"
-
-/* Keys or values of one layer of one sequence: row j starts at data + j * row_bytes and holds kv_heads *
- * head_dim values of `type` (F32, F16 or Q8_0); head h starts at h * head_bytes in it. */
-typedef struct {
-  GemType type;
-  const uint8_t *data;
-  size_t row_bytes;
-  size_t head_bytes;
-} GemKvRows;
 
 #define GEM_KERNEL_FIELD(result, name, parameters) result(*name) parameters;
 typedef struct {

@@ -111,14 +111,46 @@ typedef struct {
   float rms_epsilon, rope_base;
 } GemShape;
 
-/* Keys or values of one layer of one sequence; row j (a position) starts at data + j * row_bytes, head h at h
- * * head_bytes in it. The same as GemKvRows of the kernels. */
+/* ---- keys and values of earlier tokens ---- */
+
+/* A tile holds keys and values of so many positions of one layer of one sequence, all heads, in a form of the
+ * backend's own; the daemon owns its memory. */
+#define GEM_KEY_VALUE_TILE 16u
+/* Bytes that a tile's address is a multiple of. */
+#define GEM_KEY_VALUE_ALIGNMENT 64u
+/* Lists that a group of rows may look into. */
+#define GEM_KEY_VALUE_PARTS 4u
+
 typedef struct {
-  uint32_t type; /* 0 F32, 1 F16, 8 Q8_0 */
-  const uint8_t *data;
-  size_t row_bytes;
-  size_t head_bytes;
-} GemKeyValueRows;
+  uint32_t kv_heads;
+  uint32_t head_dim;
+  bool half; /* about 16 bits a value in place of 8 */
+} GemKeyValueForm;
+
+/* Some positions of one layer of one sequence, in ascending order: member m stands at place m % 16 of tile
+ * m / 16. */
+typedef struct {
+  uint32_t count;              /* members, those whose tiles are gone included */
+  uint32_t first_tile;         /* tiles before it are gone */
+  const uint8_t *const *tiles; /* from first_tile on */
+} GemKeyValueList;
+
+/* What the rows of a group see of one list. */
+typedef struct {
+  const uint8_t *const *tiles;
+  uint32_t first_tile;
+  const uint32_t *from; /* [n] each row of the group sees members from .. to - 1; none when from >= to */
+  const uint32_t *to;
+} GemKeyValuePart;
+
+/* Query rows that see members of the same lists; a member is in one of the lists only. */
+typedef struct {
+  const uint32_t *rows; /* [n] their indices in q and out; NULL: from first_row on */
+  uint32_t first_row;
+  uint32_t n;
+  uint32_t n_parts; /* <= GEM_KEY_VALUE_PARTS */
+  const GemKeyValuePart *parts;
+} GemKeyValueGroup;
 
 /* ---- backend: where arithmetic runs ---- */
 
@@ -205,17 +237,33 @@ typedef struct GemBackendFunctions {
                       const float *centroids,
                       size_t k,
                       uint8_t *clusters);
-  /* One query row over the rows of a cache named by `visible` (ascending; NULL: 0 .. count - 1):
-   * out[heads][head_dim]. */
+  /* Bytes of a tile; a multiple of GEM_KEY_VALUE_ALIGNMENT. */
+  size_t (*kv_tile_bytes)(GemBackendState *self, const GemKeyValueForm *form);
+  /* Position i of n, its keys and values [kv_heads][head_dim], goes to place places[i] of tiles[i]. */
+  void (*kv_store)(GemBackendState *self,
+                   const GemKeyValueForm *form,
+                   const float *keys,
+                   const float *values,
+                   size_t n,
+                   uint8_t *const *tiles,
+                   const uint8_t *places);
+  /* Copies one position. */
+  void (*kv_copy)(GemBackendState *self,
+                  const GemKeyValueForm *form,
+                  const uint8_t *from,
+                  size_t from_place,
+                  uint8_t *to,
+                  size_t to_place);
+  /* out = softmax(q k^T / sqrt(head_dim)) v over what each row of the groups sees, zeros where it sees
+   * nothing; q and out are [rows][heads][head_dim], and only rows of the groups are touched. Heads are a
+   * multiple of kv_heads. A row's result does not depend on the other rows, nor on members that it does not
+   * see. */
   void (*attend)(GemBackendState *self,
-                 const float *q,
+                 const GemKeyValueForm *form,
                  size_t heads,
-                 size_t kv_heads,
-                 size_t head_dim,
-                 const GemKeyValueRows *keys,
-                 const GemKeyValueRows *values,
-                 const uint32_t *visible,
-                 size_t count,
+                 const float *q,
+                 const GemKeyValueGroup *groups,
+                 size_t n_groups,
                  float *out);
 } GemBackendFunctions;
 
@@ -276,14 +324,14 @@ typedef struct GemAttention GemAttention;
 
 /* n consecutive rows of one sequence in one layer. */
 typedef struct {
-  uint32_t layer;
   uint32_t first; /* position of the first row; row i stands at first + i */
-  size_t n;
-  const float *q;       /* [n][heads][head_dim], rotated */
-  GemKeyValueRows keys; /* positions 0 .. first + n - 1 are filled */
-  GemKeyValueRows values;
-  const uint8_t *clusters; /* of positions 0 .. first + n - 1 in this layer; NULL when clusters_needed is 0 */
-} GemAttentionRows;
+  uint32_t n;
+  GemKeyValueList in_order; /* all positions; the tiles of at least the latest `window` before any row, and of
+                               the rows, are there */
+  uint32_t n_clusters;      /* 0 without */
+  const GemKeyValueList *lists; /* [n_clusters] each cluster's positions, the rows among them */
+  const uint8_t *clusters;      /* [first + n] */
+} GemAttentionSpan;
 
 typedef struct GemAttentionFunctions {
   /* `source` is general.gguf (centroids). cluster_set is an index into shape->clusters (the k to use). */
@@ -293,14 +341,23 @@ typedef struct GemAttentionFunctions {
                         GemPluginError *error);
   void (*close)(GemAttention *self);
   size_t (*resident_bytes)(const GemAttention *self);
-  /* Whether `assign` must be called and its result kept with the cache. */
+  /* Whether `assign` must be called, its result kept, and a list kept for each cluster. */
   bool (*needs_clusters)(const GemAttention *self);
+  /* How many of the latest positions, a row's own among them, it looks for in the list of all positions;
+   * UINT32_MAX: all. */
+  uint32_t (*needs_window)(const GemAttention *self);
   /* The cluster of each row's normed input u [n][width]; cluster_set indexes shape->clusters. */
   void (*assign)(
       GemAttention *self, uint32_t layer, uint32_t cluster_set, const float *u, size_t n, uint8_t *clusters);
-  /* out[n][heads][head_dim]. SCAR: row i sees j when j <= i and (same cluster, or i - j < window, or j == 0).
-   */
-  int (*attend)(GemAttention *self, const GemAttentionRows *rows, float *out);
+  /* The rows of all spans, one after the other: q, rotated, and out are [rows][heads][head_dim]. Keys and
+   * values of the rows are in the lists already. SCAR: row i sees j when j <= i and (same cluster, or i - j <
+   * window, or j == 0). Negative: out of memory. */
+  int (*attend)(GemAttention *self,
+                const GemKeyValueForm *form,
+                const GemAttentionSpan *spans,
+                size_t n,
+                const float *q,
+                float *out);
 } GemAttentionFunctions;
 
 /* ---- pathway: one domain's (or the general) feed-forward ---- */

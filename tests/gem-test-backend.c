@@ -38,20 +38,17 @@ matrix_free(GemBackendState *state, GemMatrix *matrix)
 
 static void
 attend(GemBackendState *state,
-       const float *q,
+       const GemKeyValueForm *form,
        size_t heads,
-       size_t kv_heads,
-       size_t head_dim,
-       const GemKeyValueRows *keys,
-       const GemKeyValueRows *values,
-       const uint32_t *visible,
-       size_t count,
+       const float *q,
+       const GemKeyValueGroup *groups,
+       size_t n_groups,
        float *out)
 {
-  if (looked_at.watch != NULL) {
-    looked_at.watch(visible, count, looked_at.watch_data);
+  for (size_t g = 0; g < n_groups && looked_at.watch != NULL; g++) {
+    looked_at.watch(form, &groups[g], looked_at.watch_data);
   }
-  looked_at.real->attend(state, q, heads, kv_heads, head_dim, keys, values, visible, count, out);
+  looked_at.real->attend(state, form, heads, q, groups, n_groups, out);
 }
 
 GemTestBackend *

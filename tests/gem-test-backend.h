@@ -29,8 +29,7 @@ gem_test_backend_matrix_bytes(void);
 void
 gem_test_backend_fail_matrix(guint count);
 
-/* Called for every query row with the rows that it is to see; `visible` NULL: 0 .. count - 1. NULL: not
- * wanted. */
-typedef void (*GemTestAttendWatch)(const uint32_t *visible, size_t count, gpointer data);
+/* Called for every group of rows that attend. NULL: not wanted. */
+typedef void (*GemTestAttendWatch)(const GemKeyValueForm *form, const GemKeyValueGroup *group, gpointer data);
 void
 gem_test_backend_watch_attend(GemTestAttendWatch watch, gpointer data);

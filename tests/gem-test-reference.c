@@ -1,6 +1,9 @@
 #include "tests/gem-test-reference.h"
 
 #include <math.h>
+#include <stdlib.h>
+
+#include "kernels/gem-kernels.h"
 
 void
 gem_test_linear(const float *weights, size_t rows, size_t cols, const double *x, double *y)
@@ -140,6 +143,46 @@ gem_test_attend(const double *q,
     size_t offset = head * kv_heads / heads * head_dim;
     attend_head(q + head * head_dim, head_dim, keys + offset, values + offset, kv_heads * head_dim, visible,
                 count, out + head * head_dim);
+  }
+}
+
+void
+gem_test_round_keys_values(
+    double *keys, double *values, size_t n, size_t kv_heads, size_t head_dim, gboolean half)
+{
+  const GemKernels *kernels = gem_kernels_reference();
+  GemKvForm form = {.kv_heads = kv_heads, .head_dim = head_dim, .half = half};
+  size_t width = kv_heads * head_dim;
+  float *row = g_new(float, 2 * width);
+  uint8_t *tile = aligned_alloc(GEM_KV_ALIGNMENT, gem_kv_tile_bytes(&form));
+  const uint8_t place = 3;
+  for (size_t i = 0; i < n; i++) {
+    for (size_t j = 0; j < width; j++) {
+      row[j] = (float)keys[i * width + j];
+      row[width + j] = (float)values[i * width + j];
+    }
+    (half ? kernels->kv_store_half : kernels->kv_store)(&form, row, row + width, 1, &tile, &place);
+    gem_kv_read(&form, tile, place, row, row + width);
+    for (size_t j = 0; j < width; j++) {
+      keys[i * width + j] = row[j];
+      values[i * width + j] = row[width + j];
+    }
+  }
+  free(tile);
+  g_free(row);
+}
+
+void
+gem_test_round_queries(double *q, size_t count, size_t head_dim)
+{
+  for (double *head = q; head < q + count * head_dim; head += head_dim) {
+    double largest = 0;
+    for (size_t i = 0; i < head_dim; i++) {
+      largest = fmax(largest, fabs(head[i]));
+    }
+    for (size_t i = 0; i < head_dim && largest > 0; i++) {
+      head[i] = rint(head[i] / largest * 127) * largest / 127;
+    }
   }
 }
 

@@ -44,6 +44,14 @@ gem_test_attend(const double *q,
                 size_t count,
                 double *out);
 
+/* What tiles keep of keys and values [n][kv_heads][head_dim]: halves, or 8 bits. */
+void
+gem_test_round_keys_values(
+    double *keys, double *values, size_t n, size_t kv_heads, size_t head_dim, gboolean half);
+/* Queries [count][head_dim] as they meet keys of 8 bits: whole multiples of their largest / 127. */
+void
+gem_test_round_queries(double *q, size_t count, size_t head_dim);
+
 /* Copies to doubles; free with g_free. */
 double *
 gem_test_to_doubles(const float *values, size_t count);

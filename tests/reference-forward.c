@@ -10,7 +10,7 @@ typedef struct {
   const GemModelShape *shape;
   guint n;
   int cluster_set;
-  GemType cache_type;
+  gboolean half;
   double *x; /* [n][width] */
   double *u; /* [n][width] normed */
 } Pass;
@@ -113,26 +113,6 @@ assign_clusters(const Pass *pass, guint layer)
   return clusters;
 }
 
-/* What a cache of `type` keeps of rows [n][width] of heads: each head is rounded on its own. */
-static void
-round_heads(const Pass *pass, double *rows, gsize width)
-{
-  gsize head_dim = pass->shape->head_dim;
-  g_autofree float *head = g_new(float, head_dim);
-  g_autofree guint8 *stored = g_malloc(gem_type_row_bytes(pass->cache_type, head_dim));
-
-  for (double *at = rows; at < rows + pass->n * width; at += head_dim) {
-    for (gsize i = 0; i < head_dim; i++) {
-      head[i] = (float)at[i];
-    }
-    gem_quantize_row(pass->cache_type, head, stored, head_dim);
-    gem_dequantize_row(pass->cache_type, stored, head, head_dim);
-    for (gsize i = 0; i < head_dim; i++) {
-      at[i] = (double)head[i];
-    }
-  }
-}
-
 static void
 run_attention(const Pass *pass, guint layer)
 {
@@ -161,8 +141,10 @@ run_attention(const Pass *pass, guint layer)
     gem_test_rope(k + i * key_width, i, shape->kv_heads, shape->head_dim, shape->rope_dim,
                   (double)shape->rope_base);
   }
-  round_heads(pass, k, key_width);
-  round_heads(pass, v, key_width);
+  gem_test_round_keys_values(k, v, pass->n, shape->kv_heads, shape->head_dim, pass->half);
+  if (!pass->half) {
+    gem_test_round_queries(q, (gsize)pass->n * shape->heads, shape->head_dim);
+  }
   for (guint i = 0; i < pass->n; i++) {
     for (guint j = 0; j <= i; j++) {
       visible[j] = clusters == NULL || clusters[i] == clusters[j] || i - j < shape->window || j == 0;
@@ -237,7 +219,7 @@ reference_forward(GemModelFiles *files,
                   guint n,
                   const guint8 *routes,
                   int cluster_set,
-                  GemType cache_type,
+                  gboolean half,
                   gboolean hidden)
 {
   const GemModelShape *shape = &files->shape;
@@ -246,13 +228,8 @@ reference_forward(GemModelFiles *files,
   g_autofree float *norm = tensor_values(files->general, "output_norm.weight");
   g_autofree float *output =
       tensor_values(files->general, shape->tied ? "token_embd.weight" : "output.weight");
-  Pass pass = {.files = files,
-               .shape = shape,
-               .n = n,
-               .cluster_set = cluster_set,
-               .cache_type = cache_type,
-               .x = x,
-               .u = u};
+  Pass pass = {
+      .files = files, .shape = shape, .n = n, .cluster_set = cluster_set, .half = half, .x = x, .u = u};
 
   embed_tokens(&pass, tokens);
   for (guint layer = 0; layer < shape->layers; layer++) {

@@ -7,7 +7,7 @@
 #include "format/gem-model-files.h"
 
 /* routes: a domain's index a token, or 0xff for general alone. cluster_set: index into shape.clusters; -1:
- * dense attention. cache_type: what keys and values are rounded to (F32: not at all).
+ * dense attention. half: keys and values are rounded to halves; otherwise they and queries are to 8 bits.
  * Result [n][vocab] logits, or, with `hidden`, the [n][width] states after the output norm;
  * free with g_free. */
 double *
@@ -16,7 +16,7 @@ reference_forward(GemModelFiles *files,
                   guint n,
                   const guint8 *routes,
                   int cluster_set,
-                  GemType cache_type,
+                  gboolean half,
                   gboolean hidden);
 
 /* log softmax(logits [vocab]) at `token`. */

@@ -19,6 +19,9 @@ static const GemType types[] = {GEM_TYPE_F32, GEM_TYPE_F16, GEM_TYPE_Q8_0, GEM_T
  * the kernels make of rounded inputs is checked exactly in test-kernels and kernelcheck. */
 #define ROUNDED_TOLERANCE 0.05
 
+/* Queries rounded to 8 bits, and weights to 14. */
+#define ATTEND_TOLERANCE 0.01
+
 static double
 tolerance_of(GemType type)
 {
@@ -268,40 +271,114 @@ test_scar_assign(void)
   g_assert_cmpuint(clusters[2], ==, 2);
 }
 
-/* Grouped-query attention over chosen rows of a cache in each of its types. */
+/* ---- attention ---- */
+
+enum { HEADS = 4, KV_HEADS = 2, HEAD_DIM = 32, POSITIONS = 1000, QUERIES = 40 };
+
+/* Positions in tiles of one list, and what a reader makes of them. */
+typedef struct {
+  GemKeyValueForm form;
+  uint8_t *memory;
+  const uint8_t *tiles[(POSITIONS + 15) / 16];
+  double *keys; /* [POSITIONS][KV_HEADS][HEAD_DIM] */
+  double *values;
+} List;
+
+static void
+list_init(List *self, const GemTestBackend *backend, GRand *random, gboolean half)
+{
+  const size_t row = KV_HEADS * HEAD_DIM;
+  *self = (List){.form = {.kv_heads = KV_HEADS, .head_dim = HEAD_DIM, .half = half}};
+  GemKvForm own = {.kv_heads = KV_HEADS, .head_dim = HEAD_DIM, .half = half};
+  size_t bytes = backend->functions.kv_tile_bytes(backend->backend.state, &self->form);
+  g_assert_cmpuint(bytes % GEM_KEY_VALUE_ALIGNMENT, ==, 0);
+  self->memory = aligned_alloc(GEM_KEY_VALUE_ALIGNMENT, G_N_ELEMENTS(self->tiles) * bytes);
+  g_autofree float *keys = gem_test_random_floats(random, POSITIONS * row, 1);
+  g_autofree float *values = gem_test_random_floats(random, POSITIONS * row, 1);
+  for (size_t i = 0; i < POSITIONS; i++) {
+    uint8_t *tile = self->memory + i / 16 * bytes, place = i % 16;
+    self->tiles[i / 16] = tile;
+    backend->functions.kv_store(backend->backend.state, &self->form, keys + i * row, values + i * row, 1,
+                                &tile, &place);
+    gem_kv_read(&own, tile, place, keys + i * row, values + i * row);
+  }
+  self->keys = gem_test_to_doubles(keys, POSITIONS * row);
+  self->values = gem_test_to_doubles(values, POSITIONS * row);
+}
+
+static void
+list_clear(List *self)
+{
+  free(self->memory);
+  g_free(self->keys);
+  g_free(self->values);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(List, list_clear)
+
+/* Row i sees members i / 2 .. 100 i / 4, and row 7 none. */
+static void
+assert_attend(const GemTestBackend *backend, GRand *random, gboolean half)
+{
+  g_auto(List) list = {0};
+  list_init(&list, backend, random, half);
+  g_autofree float *q = gem_test_random_floats(random, QUERIES * HEADS * HEAD_DIM, 1);
+  g_autofree double *exact = gem_test_to_doubles(q, QUERIES * HEADS * HEAD_DIM);
+  g_autofree float *out = g_new(float, QUERIES *HEADS *HEAD_DIM);
+  uint32_t from[QUERIES], to[QUERIES];
+  for (uint32_t i = 0; i < QUERIES; i++) {
+    from[i] = i / 2;
+    to[i] = i == 7 ? 0 : 25 * (i + 1);
+  }
+  GemKeyValuePart part = {.tiles = list.tiles, .from = from, .to = to};
+  GemKeyValueGroup group = {.n = QUERIES, .n_parts = 1, .parts = &part};
+  backend->functions.attend(backend->backend.state, &list.form, HEADS, q, &group, 1, out);
+  for (uint32_t i = 0; i < QUERIES; i++) {
+    gboolean visible[POSITIONS];
+    double expected[HEADS * HEAD_DIM] = {0};
+    for (uint32_t j = 0; j < POSITIONS; j++) {
+      visible[j] = j >= from[i] && j < to[i];
+    }
+    if (to[i] > 0) {
+      gem_test_attend(exact + i * HEADS * HEAD_DIM, HEADS, KV_HEADS, HEAD_DIM, list.keys, list.values,
+                      visible, POSITIONS, expected);
+    }
+    gem_test_assert_close(out + i * HEADS * HEAD_DIM, expected, HEADS * HEAD_DIM,
+                          half ? TOLERANCE : ATTEND_TOLERANCE);
+  }
+}
+
+/* Grouped-query attention, of enough rows to be shared out to threads. */
 static void
 test_attend(void)
 {
   g_autoptr(GemTestBackend) backend = gem_test_backend_open();
-  static const GemType cache_types[] = {GEM_TYPE_F32, GEM_TYPE_F16, GEM_TYPE_Q8_0};
-  const size_t heads = 4, kv_heads = 2, head_dim = 32, count = 40, row = kv_heads * head_dim;
-  const uint32_t chosen[] = {0, 3, 4, 17, 38};
-  gboolean visible[40] = {FALSE};
-  for (gsize i = 0; i < G_N_ELEMENTS(chosen); i++) {
-    visible[chosen[i]] = TRUE;
-  }
+  g_autoptr(GRand) random = g_rand_new_with_seed(23);
+  assert_attend(backend, random, TRUE);
+  assert_attend(backend, random, FALSE);
+}
 
-  for (gsize t = 0; t < G_N_ELEMENTS(cache_types); t++) {
-    g_autoptr(GemTestSource) source = gem_test_source_new("cache", 23 + (guint)t);
-    gem_test_source_add(source, "k", cache_types[t], count, row, 0, 1);
-    gem_test_source_add(source, "v", cache_types[t], count, row, 0, 1);
-    GemTensorView keys, values;
-    g_assert_true(source->source.find_tensor(source, "k", &keys));
-    g_assert_true(source->source.find_tensor(source, "v", &values));
-    size_t row_bytes = gem_type_row_bytes(cache_types[t], row);
-    GemKeyValueRows key_rows = {cache_types[t], keys.data, row_bytes, row_bytes / kv_heads};
-    GemKeyValueRows value_rows = {cache_types[t], values.data, row_bytes, row_bytes / kv_heads};
-
-    g_autofree float *q = gem_test_random_floats(source->random, heads * head_dim, 2);
-    g_autofree float *out = g_new(float, heads *head_dim);
-    g_autofree double *exact_q = gem_test_to_doubles(q, heads * head_dim);
-    g_autofree double *exact_k = gem_test_to_doubles(gem_test_source_values(source, "k"), count * row);
-    g_autofree double *exact_v = gem_test_to_doubles(gem_test_source_values(source, "v"), count * row);
-    g_autofree double *expected = g_new(double, heads *head_dim);
-    backend->functions.attend(backend->backend.state, q, heads, kv_heads, head_dim, &key_rows, &value_rows,
-                              chosen, G_N_ELEMENTS(chosen), out);
-    gem_test_attend(exact_q, heads, kv_heads, head_dim, exact_k, exact_v, visible, count, expected);
-    gem_test_assert_close(out, expected, heads * head_dim, TOLERANCE);
+/* A copied position is the same at its other place. */
+static void
+test_kv_copy(void)
+{
+  g_autoptr(GemTestBackend) backend = gem_test_backend_open();
+  g_autoptr(GRand) random = g_rand_new_with_seed(24);
+  for (gsize half = 0; half < 2; half++) {
+    g_auto(List) list = {0};
+    list_init(&list, backend, random, half == 1);
+    GemKvForm own = {.kv_heads = KV_HEADS, .head_dim = HEAD_DIM, .half = half == 1};
+    size_t bytes = gem_kv_tile_bytes(&own);
+    uint8_t *copy = aligned_alloc(GEM_KEY_VALUE_ALIGNMENT, bytes);
+    float keys[KV_HEADS * HEAD_DIM], values[KV_HEADS * HEAD_DIM];
+    for (size_t place = 0; place < 16; place++) {
+      backend->functions.kv_copy(backend->backend.state, &list.form, list.tiles[3], place, copy, 15 - place);
+      gem_kv_read(&own, copy, 15 - place, keys, values);
+      for (size_t i = 0; i < KV_HEADS * HEAD_DIM; i++) {
+        g_assert_cmpfloat(keys[i], ==, list.keys[(48 + place) * KV_HEADS * HEAD_DIM + i]);
+        g_assert_cmpfloat(values[i], ==, list.values[(48 + place) * KV_HEADS * HEAD_DIM + i]);
+      }
+    }
+    free(copy);
   }
 }
 
@@ -342,6 +419,7 @@ main(int argc, char **argv)
   g_test_add_func("/backend/element-wise", test_element_wise);
   g_test_add_func("/backend/scar-assign", test_scar_assign);
   g_test_add_func("/backend/attend", test_attend);
+  g_test_add_func("/backend/kv-copy", test_kv_copy);
   g_test_add_func("/backend/bad-matrix", test_bad_matrix);
   return g_test_run();
 }

@@ -56,8 +56,8 @@ reference_greedy(GemModelFiles *files, GemTokenizer *tokenizer, GArray *tokens, 
     const char *bytes;
 
     memset(routes, GEM_ROUTE_GENERAL, tokens->len);
-    logits = reference_forward(files, (const guint32 *)(gpointer)tokens->data, tokens->len, routes, 0,
-                               GEM_TYPE_Q8_0, FALSE);
+    logits = reference_forward(files, (const guint32 *)(gpointer)tokens->data, tokens->len, routes, 0, FALSE,
+                               FALSE);
     last = logits + (gsize)(tokens->len - 1) * files->shape.vocab;
     for (guint32 t = 1; t < files->shape.vocab; t++) {
       best = last[t] > last[best] ? t : best;
@@ -533,9 +533,15 @@ test_resident_bytes(void)
   g_auto(GemGenerateOptions) options = {.max_tokens = 5, .run = {.domain = g_strdup("general")}};
   guint64 before;
 
-  /* Unlike the clusters of SCAR, it needs no lists that grow with the longest sequence. */
-  test->config.attention = "dense";
   gem_test_engine_start(test);
+  /* What modules keep grows with the longest sequence: one as long as the next. */
+  sequence = new_sequence(test);
+  answer = gem_test_generate(sequence, PROMPT, &options);
+  gem_test_answer_wait(answer);
+  g_clear_pointer(&answer, gem_test_answer_free);
+  g_clear_object(&sequence);
+  gem_test_run_main_loop(10);
+
   before = gem_engine_get_resident_bytes(test->engine);
   g_assert_cmpuint(before, >, 0);
   sequence = new_sequence(test);

@@ -374,123 +374,6 @@ test_scar_ties(void)
   g_assert_cmpuint(clusters[0], ==, 255);
 }
 
-/* ---- attention ---- */
-
-typedef struct {
-  gsize rows, kv_heads, head_dim;
-  GemKvRows kv;
-  guint8 *stored;
-  float *decoded; /* [rows][kv_heads][head_dim] */
-} Cache;
-
-/* Random rows stored as `type`, with gaps after each head and each row. */
-static void
-cache_init(Cache *cache, GemType type, gsize rows, gsize kv_heads, gsize head_dim)
-{
-  gsize head_bytes = gem_type_row_bytes(type, head_dim) + 2;
-  gsize row_bytes = kv_heads * head_bytes + 6;
-  *cache = (Cache){.rows = rows, .kv_heads = kv_heads, .head_dim = head_dim};
-  cache->stored = g_malloc(rows * row_bytes);
-  cache->decoded = new_random(rows * kv_heads * head_dim, 2.0);
-  for (gsize row = 0; row < rows; row++) {
-    for (gsize head = 0; head < kv_heads; head++) {
-      float *values = cache->decoded + (row * kv_heads + head) * head_dim;
-      guint8 *place = cache->stored + row * row_bytes + head * head_bytes;
-      gem_quantize_row(type, values, place, head_dim);
-      gem_dequantize_row(type, place, values, head_dim);
-    }
-  }
-  cache->kv =
-      (GemKvRows){.type = type, .data = cache->stored, .row_bytes = row_bytes, .head_bytes = head_bytes};
-}
-
-static void
-cache_clear(Cache *cache)
-{
-  g_free(cache->stored);
-  g_free(cache->decoded);
-}
-
-/* softmax(q k^T / sqrt(head_dim)) v of one head in double. */
-static void
-expect_head(const float *q,
-            gsize kv_head,
-            const Cache *keys,
-            const Cache *values,
-            const guint32 *visible,
-            gsize count,
-            double *ret_out)
-{
-  gsize d = keys->head_dim;
-  g_autofree double *scores = g_new(double, count);
-  double max = -G_MAXDOUBLE, sum = 0.0;
-  for (gsize j = 0; j < count; j++) {
-    gsize row = visible ? visible[j] : j;
-    scores[j] = 0.0;
-    for (gsize i = 0; i < d; i++) {
-      scores[j] += (double)q[i] * keys->decoded[(row * keys->kv_heads + kv_head) * d + i] / sqrt((double)d);
-    }
-    max = MAX(max, scores[j]);
-  }
-  for (gsize j = 0; j < count; j++) {
-    sum += exp(scores[j] - max);
-  }
-  memset(ret_out, 0, d * sizeof(double));
-  for (gsize j = 0; j < count; j++) {
-    gsize row = visible ? visible[j] : j;
-    for (gsize i = 0; i < d; i++) {
-      ret_out[i] += exp(scores[j] - max) / sum * values->decoded[(row * keys->kv_heads + kv_head) * d + i];
-    }
-  }
-}
-
-static void
-check_attend(GemType key_type,
-             GemType value_type,
-             gsize heads,
-             gsize kv_heads,
-             gsize head_dim,
-             const guint32 *visible,
-             gsize count)
-{
-  Cache keys, values;
-  cache_init(&keys, key_type, 40, kv_heads, head_dim);
-  cache_init(&values, value_type, 40, kv_heads, head_dim);
-  g_autofree float *q = new_random(heads * head_dim, 2.0);
-  g_autofree float *scores = g_new(float, count + 1);
-  g_autofree float *out = g_new(float, heads *head_dim + 1);
-  g_autofree double *expected = g_new(double, head_dim);
-  scores[count] = out[heads * head_dim] = 42.0f;
-  gem_kernels_reference()->attend(q, heads, kv_heads, head_dim, &keys.kv, &values.kv, visible, count, scores,
-                                  out);
-  for (gsize head = 0; head < heads; head++) {
-    expect_head(q + head * head_dim, head / (heads / kv_heads), &keys, &values, visible, count, expected);
-    for (gsize i = 0; i < head_dim; i++) {
-      g_assert_cmpfloat_with_epsilon(out[head * head_dim + i], expected[i], 2e-5);
-    }
-  }
-  g_assert_cmpfloat(scores[count], ==, 42.0f);
-  g_assert_cmpfloat(out[heads * head_dim], ==, 42.0f);
-  cache_clear(&keys);
-  cache_clear(&values);
-}
-
-static void
-test_attend(void)
-{
-  const GemType types[] = {GEM_TYPE_F32, GEM_TYPE_F16, GEM_TYPE_Q8_0};
-  const guint32 visible[] = {0, 3, 4, 17, 39};
-  for (gsize t = 0; t < G_N_ELEMENTS(types); t++) {
-    check_attend(types[t], types[t], 4, 4, 64, NULL, 40);
-    check_attend(types[t], types[t], 4, 4, 32, visible, G_N_ELEMENTS(visible));
-    check_attend(types[t], types[t], 6, 2, 32, visible, G_N_ELEMENTS(visible));
-    check_attend(types[t], types[t], 8, 1, 96, NULL, 1);
-    check_attend(types[t], types[t], 1, 1, 1056, NULL, 5);
-  }
-  check_attend(GEM_TYPE_F16, GEM_TYPE_Q8_0, 4, 2, 64, NULL, 13);
-  check_attend(GEM_TYPE_F32, GEM_TYPE_F32, 2, 2, 6, NULL, 13);
-}
-
 /* ---- sampling ---- */
 
 static void
@@ -550,7 +433,6 @@ main(int argc, char **argv)
   g_test_add_func("/kernels/gelu", test_gelu);
   g_test_add_func("/kernels/scar/assign", test_scar_assign);
   g_test_add_func("/kernels/scar/ties", test_scar_ties);
-  g_test_add_func("/kernels/attend", test_attend);
   g_test_add_func("/kernels/sampling/find-largest", test_find_largest);
   g_test_add_func("/kernels/sampling/weigh", test_weigh);
   g_test_add_func("/kernels/sampling/tally-and-gather", test_tally_and_gather);

@@ -73,7 +73,7 @@ static double *
 forward(const Scene *scene, const GArray *tokens, const guint8 *routes, gboolean hidden)
 {
   return reference_forward(scene->files, (const guint32 *)(gpointer)tokens->data, tokens->len, routes, 0,
-                           GEM_TYPE_F16, hidden);
+                           TRUE, hidden);
 }
 
 /* ---- route ---- */

@@ -94,7 +94,7 @@ test_description(Fixture *fixture, gconstpointer data)
       {"no-license", GEM_PLUGIN_LOADER_ERROR_ABI, "states no license"},
       {"small-table", GEM_PLUGIN_LOADER_ERROR_ABI, "its table of functions has"},
       {"no-table", GEM_PLUGIN_LOADER_ERROR_ABI, "its table of functions has 0 bytes"},
-      {"no-function", GEM_PLUGIN_LOADER_ERROR_ABI, "function 2 of 6"},
+      {"no-function", GEM_PLUGIN_LOADER_ERROR_ABI, "function 2 of 7"},
       {"no-description", GEM_PLUGIN_LOADER_ERROR_ABI, "describes nothing"},
       {"no-entry", GEM_PLUGIN_LOADER_ERROR_BROKEN, "exports no gem_plugin_describe"},
   };

@@ -104,15 +104,6 @@ run_in_blocks(const Scene *scene, GemSequenceState *sequence, guint block, gbool
   return outputs.rows;
 }
 
-/* What the caches of the scene keep. */
-static GemType
-cache_type(const Scene *scene)
-{
-  gboolean half = scene->runtime->kv_half || scene->runtime->shape->head_dim % 32 != 0;
-
-  return half ? GEM_TYPE_F16 : GEM_TYPE_Q8_0;
-}
-
 /* Runs the forced sequence and compares all its logits with the reference. */
 static void
 check_against_reference(Scene *scene, int cluster_set)
@@ -126,7 +117,7 @@ check_against_reference(Scene *scene, int cluster_set)
   sequence = forced_sequence(scene, tokens, (guint)MAX(cluster_set, 0));
   logits = run_in_blocks(scene, sequence, 16, FALSE);
   expected = reference_forward(scene->files, tokens, N, sequence->routes->data, cluster_set,
-                               cache_type(scene), FALSE);
+                               scene->runtime->kv_half, FALSE);
   gem_test_assert_close(logits, expected, (gsize)N * scene->runtime->shape->vocab, TOLERANCE);
   gem_sequence_state_free(scene->runtime, sequence);
 }
@@ -202,7 +193,8 @@ test_hidden(void)
   fill_tokens(scene, 4, tokens);
   sequence = forced_sequence(scene, tokens, 0);
   states = run_in_blocks(scene, sequence, N, TRUE);
-  expected = reference_forward(scene->files, tokens, N, sequence->routes->data, 0, cache_type(scene), TRUE);
+  expected =
+      reference_forward(scene->files, tokens, N, sequence->routes->data, 0, scene->runtime->kv_half, TRUE);
   gem_test_assert_close(states, expected, (gsize)N * scene->runtime->shape->width, TOLERANCE);
   gem_sequence_state_free(scene->runtime, sequence);
 }
@@ -246,7 +238,8 @@ test_router(void)
   g_assert_cmpuint(routed, <, N);
 
   logits = run_in_blocks(scene, sequence, 16, FALSE);
-  expected = reference_forward(scene->files, tokens, N, sequence->routes->data, 0, cache_type(scene), FALSE);
+  expected =
+      reference_forward(scene->files, tokens, N, sequence->routes->data, 0, scene->runtime->kv_half, FALSE);
   gem_test_assert_close(logits, expected, (gsize)N * scene->runtime->shape->vocab, TOLERANCE);
   gem_sequence_state_free(scene->runtime, sequence);
 }
@@ -359,7 +352,7 @@ test_slide(void)
   span.sequence = sequence;
   span.rows = left;
   g_assert_true(gem_step_run(scene->step, &span, 1, NULL));
-  expected = reference_forward(scene->files, tokens, left, routes, 0, cache_type(scene), FALSE);
+  expected = reference_forward(scene->files, tokens, left, routes, 0, scene->runtime->kv_half, FALSE);
   gem_test_assert_close(after, expected, left * outputs.width, TOLERANCE);
   /* No token is counted twice. */
   g_assert_cmpuint(sequence->rows_by_pathway[0] + sequence->rows_by_pathway[1] +
@@ -397,7 +390,7 @@ test_missing_domain(void)
 
     degraded[i] = route == legal ? GEM_ROUTE_GENERAL : route;
   }
-  expected = reference_forward(scene->files, tokens, N, degraded, 0, cache_type(scene), FALSE);
+  expected = reference_forward(scene->files, tokens, N, degraded, 0, scene->runtime->kv_half, FALSE);
   gem_test_assert_close(logits, expected, (gsize)N * scene->runtime->shape->vocab, TOLERANCE);
   g_assert_cmpuint(sequence->rows_by_pathway[legal], ==, 0);
   g_assert_cmpuint(sequence->rows_by_pathway[0] + sequence->rows_by_pathway[1] +

@@ -10,6 +10,8 @@
 #define MOST_TOKENS 500000
 #define MOST_ROUNDS 1000
 #define BLOCK       128u
+/* Tokens decoded after each length. */
+#define DECODED 5u
 
 typedef struct {
   GemBenchOptions common;
@@ -24,8 +26,9 @@ typedef struct {
   const GArray *lengths; /* guint, ascending */
   guint rounds, kinds;
   guint clusters[GEM_BENCH_KINDS_MAX]; /* 0: dense */
-  double *ms;                          /* [lengths][kinds][rounds] */
-  guint64 *pairs;                      /* [lengths][kinds] over all layers */
+  double *ms;                          /* [lengths][kinds][rounds] of the whole prompt */
+  double *token_us;                    /* [lengths][kinds][rounds * DECODED] of a token after it */
+  guint64 *pairs;                      /* [lengths][kinds] of the prompt, over all layers */
 } Figures;
 
 static void
@@ -41,6 +44,7 @@ static void
 figures_clear(Figures *figures)
 {
   g_free(figures->ms);
+  g_free(figures->token_us);
   g_free(figures->pairs);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Figures, figures_clear)
@@ -62,6 +66,7 @@ figures_init(Figures *figures,
     figures->clusters[kind] = gem_bench_attention_get_clusters(attention, kind);
   }
   figures->ms = g_new0(double, (gsize)lengths->len * figures->kinds * rounds);
+  figures->token_us = g_new0(double, (gsize)lengths->len * figures->kinds * rounds * DECODED);
   figures->pairs = g_new0(guint64, (gsize)lengths->len * figures->kinds);
 }
 
@@ -73,27 +78,62 @@ length_at(const Figures *figures, guint index)
 
 /* ---- a measurement ---- */
 
-/* One prompt of the longest length; what it took to get to each length on the way. */
+/* Tokens after a prompt, each in the place of the one before. */
 static gboolean
-run_round(
-    GemBenchSequence *sequence, GemBenchAttention *attention, Figures *figures, guint round, GError **error)
+decode_tokens(GemBenchSequence *sequence, GemBenchAttention *attention, double *token_us, GError **error)
 {
-  guint i, kind, done = 0;
+  guint i;
 
-  gem_bench_attention_reset(attention);
+  if (!gem_bench_sequence_set_mark(sequence, error)) {
+    return FALSE;
+  }
+  for (i = 0; i < DECODED; i++) {
+    gem_bench_attention_take_seconds(attention);
+    if (!gem_bench_sequence_decode(sequence, error)) {
+      return FALSE;
+    }
+    token_us[i] = gem_bench_attention_take_seconds(attention) * 1e6;
+    if (!gem_bench_sequence_rewind(sequence, error)) {
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* One prompt of the longest length; what it took to get to each length on the way, and a token there. */
+static gboolean
+run_round(GemRuntime *runtime,
+          GemBenchAttention *attention,
+          Figures *figures,
+          guint kind,
+          guint round,
+          GemBenchProgress *progress,
+          GError **error)
+{
+  GemRouting general = {.forced = TRUE, .route = GEM_ROUTE_GENERAL};
+  g_autoptr(GemBenchSequence) sequence = NULL;
+  double seconds = 0;
+  guint i, done = 0;
+
+  gem_bench_attention_use(attention, kind);
+  sequence = gem_bench_sequence_new(runtime, &general, BLOCK);
+  sequence->progress = progress;
   for (i = 0; i < figures->lengths->len; i++) {
+    guint cell = i * figures->kinds + kind, run = cell * figures->rounds + round;
+
+    gem_bench_attention_take_seconds(attention);
     if (!gem_bench_sequence_prefill(sequence, length_at(figures, i) - done, error)) {
       return FALSE;
     }
     done = length_at(figures, i);
-    for (kind = 0; kind < figures->kinds; kind++) {
-      guint cell = i * figures->kinds + kind;
-
-      figures->ms[cell * figures->rounds + round] = gem_bench_attention_get_seconds(attention, kind) * 1e3;
-      figures->pairs[cell] = gem_bench_attention_count_pairs(attention, kind, done);
+    seconds += gem_bench_attention_take_seconds(attention);
+    figures->ms[run] = seconds * 1e3;
+    figures->pairs[cell] = gem_bench_attention_count_pairs(attention, kind, sequence->state);
+    if (!decode_tokens(sequence, attention, figures->token_us + run * DECODED, error)) {
+      return FALSE;
     }
   }
-  return gem_bench_sequence_rewind(sequence, error);
+  return TRUE;
 }
 
 /* Steps of one prompt: each length begins a block. */
@@ -103,27 +143,27 @@ count_steps(const Figures *figures)
   guint i, done = 0, steps = 0;
 
   for (i = 0; i < figures->lengths->len; i++) {
-    steps += (length_at(figures, i) - done + BLOCK - 1) / BLOCK;
+    steps += (length_at(figures, i) - done + BLOCK - 1) / BLOCK + DECODED;
     done = length_at(figures, i);
   }
   return steps;
 }
 
+/* Kinds take turns: none is always the one that finds the cache cold or the machine busy. */
 static gboolean
 measure_rounds(GemRuntime *runtime, GemBenchAttention *attention, Figures *figures, GError **error)
 {
-  GemRouting general = {.forced = TRUE, .route = GEM_ROUTE_GENERAL};
-  g_autoptr(GemBenchProgress) progress = gem_bench_progress_new(count_steps(figures) * figures->rounds);
-  g_autoptr(GemBenchSequence) sequence = gem_bench_sequence_new(runtime, &general, BLOCK);
-  guint round;
+  g_autoptr(GemBenchProgress) progress =
+      gem_bench_progress_new(count_steps(figures) * figures->rounds * figures->kinds);
+  guint round, i;
 
-  sequence->progress = progress;
-  if (!gem_bench_sequence_set_mark(sequence, error)) {
-    return FALSE;
-  }
   for (round = 0; round < figures->rounds; round++) {
-    if (!run_round(sequence, attention, figures, round, error)) {
-      return FALSE;
+    for (i = 0; i < figures->kinds; i++) {
+      guint kind = (round + i) % figures->kinds;
+
+      if (!run_round(runtime, attention, figures, kind, round, progress, error)) {
+        return FALSE;
+      }
     }
   }
   return TRUE;
@@ -136,6 +176,14 @@ median_ms(const Figures *figures, guint length, guint kind)
 {
   return gem_bench_median(figures->ms + (gsize)(length * figures->kinds + kind) * figures->rounds,
                           figures->rounds);
+}
+
+static double
+median_token_us(const Figures *figures, guint length, guint kind)
+{
+  gsize samples = (gsize)figures->rounds * DECODED;
+
+  return gem_bench_median(figures->token_us + (length * figures->kinds + kind) * samples, samples);
 }
 
 /* Multiply-adds of all layers: of each pair, a key's and a value's with every head; of each token, its input
@@ -164,6 +212,8 @@ add_row(GemTable *table, JsonBuilder *builder, const Figures *figures, guint len
   double operations = count_operations(figures, length, kind), ms = median_ms(figures, length, kind);
   double operations_share = operations / count_operations(figures, length, 0);
   double time_share = ms / median_ms(figures, length, 0);
+  double token_us = median_token_us(figures, length, kind);
+  double token_share = token_us / median_token_us(figures, length, 0);
   g_autofree char *name = kind_name(figures, kind);
   g_autofree char *tokens = g_strdup_printf("%u", n);
   g_autofree char *counted = g_strdup_printf("%" G_GUINT64_FORMAT, paper);
@@ -171,8 +221,12 @@ add_row(GemTable *table, JsonBuilder *builder, const Figures *figures, guint len
   g_autofree char *work_share = g_strdup_printf("%.3f", operations_share);
   g_autofree char *time = g_strdup_printf("%.2f", ms);
   g_autofree char *share = g_strdup_printf("%.3f", time_share);
+  g_autofree char *token = g_strdup_printf("%.1f", token_us);
+  g_autofree char *share_of_token = g_strdup_printf("%.3f", token_share);
 
-  gem_table_add(table, -1, (const char *const[]){tokens, name, counted, work, work_share, time, share});
+  gem_table_add(
+      table, -1,
+      (const char *const[]){tokens, name, counted, work, work_share, time, share, token, share_of_token});
   gem_bench_json_begin_entry(builder);
   gem_bench_json_add_count(builder, "tokens", n);
   gem_bench_json_add_count(builder, "clusters", figures->clusters[kind]);
@@ -182,15 +236,18 @@ add_row(GemTable *table, JsonBuilder *builder, const Figures *figures, guint len
   gem_bench_json_add_double(builder, "operations_of_dense", operations_share);
   gem_bench_json_add_double(builder, "ms", ms);
   gem_bench_json_add_double(builder, "ms_of_dense", time_share);
+  gem_bench_json_add_double(builder, "token_us", token_us);
+  gem_bench_json_add_double(builder, "token_us_of_dense", token_share);
   gem_bench_json_end_entry(builder);
 }
 
 static void
 report(const Figures *figures, JsonBuilder *builder)
 {
-  static const char *const headings[] = {"tokens",   "attention", "paper's count",   "million operations",
-                                         "of dense", "ms",        "of dense's time", NULL};
-  g_autoptr(GemTable) table = gem_table_new("rlrrrrr", headings);
+  static const char *const headings[] = {"tokens",   "attention",  "paper's count", "million operations",
+                                         "of dense", "prompt, ms", "of dense",      "next token, us",
+                                         "of dense", NULL};
+  g_autoptr(GemTable) table = gem_table_new("rlrrrrrrr", headings);
   guint length, kind;
 
   gem_bench_json_add_count(builder, "rounds", figures->rounds);
@@ -240,7 +297,7 @@ measure(const GemBenchCommand *command, const ScarOptions *options, GError **err
 {
   g_autoptr(GArray) lengths = gem_bench_parse_numbers("lengths", options->lengths, 1, MOST_TOKENS, error);
   guint longest = lengths == NULL ? 0 : g_array_index(lengths, guint, lengths->len - 1);
-  g_autoptr(GemBenchModel) model = lengths == NULL ? NULL : open_model(options, longest, error);
+  g_autoptr(GemBenchModel) model = lengths == NULL ? NULL : open_model(options, longest + 1, error);
   g_autoptr(GemBenchAttention) attention = NULL;
   g_autofree char *description = NULL;
   g_autoptr(JsonBuilder) builder = NULL;
@@ -250,7 +307,7 @@ measure(const GemBenchCommand *command, const ScarOptions *options, GError **err
     return FALSE;
   }
   description = gem_bench_model_describe(model);
-  attention = gem_bench_attention_new(model->runtime, longest, error);
+  attention = gem_bench_attention_new(model->runtime, error);
   if (attention == NULL) {
     return FALSE;
   }
@@ -305,10 +362,13 @@ const GemBenchCommand gem_bench_scar = {
     .arguments = "MODEL",
     .summary = "Tell what sparse attention saves, in operations and in time",
     .details =
-        "Reads a prompt of random tokens in this process. In each layer attention runs over the same rows "
-        "as\n"
-        "dense attention and with each of the model's sets of clusters, timed alone. The paper's count is\n"
-        "k n + n (dense: n^2); operations are the multiply-adds of all layers: assignment to clusters, and\n"
+        "Reads a prompt of random tokens in this process with dense attention, and with each of the model's\n"
+        "sets of clusters. Attention is timed alone: assignment to clusters, finding what each token sees, "
+        "and\n"
+        "attending, in all layers; of the whole prompt, and of one more token after it. The paper's count "
+        "is\n"
+        "k n + n (dense: n^2); operations are the multiply-adds of the prompt in all layers: assignment, "
+        "and\n"
         "keys and values of the tokens that each token sees.\n\n"
         "Examples:\n"
         "  gem-bench scar ~/models/gem-mini\n"

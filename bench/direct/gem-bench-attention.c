@@ -1,6 +1,5 @@
 #include "bench/direct/gem-bench-attention.h"
 
-#include <string.h>
 #include <time.h>
 
 #include "bench/direct/gem-bench-scar-count.h"
@@ -13,17 +12,14 @@ struct GemAttention {
 
 struct _GemBenchAttention {
   GemRuntime *runtime;
-  guint limit;  /* tokens */
-  guint sets;   /* of clusters */
-  guint turn;   /* which kind runs first in the next call: none is always the one that finds the cache cold */
-  guint *known; /* [layers] tokens that have their clusters */
-  guint8 *clusters; /* [sets][layers][limit] */
-  float *spare;     /* results that the model does not go on with */
-  gsize spare_rows; /* rows of those */
-  double seconds[GEM_BENCH_KINDS_MAX];
+  guint set; /* of clusters, that the runtime used */
+  double seconds;
 
   GemAttention object;
-  GemAttentionFunctions functions;
+  GemAttentionFunctions timed;
+  const GemAttentionFunctions *functions; /* those in use, */
+  GemAttention *attention;                /* and what they work on */
+
   const GemAttentionFunctions *scar_functions;
   GemAttention *scar;
   GemPluginModule *dense_module;
@@ -40,72 +36,45 @@ now(void)
   return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-static guint8 *
-clusters_of(const GemBenchAttention *self, guint set, guint layer)
+/* ---- what the step calls ---- */
+
+static bool
+needs_clusters(const GemAttention *object)
 {
-  return self->clusters + ((gsize)set * self->runtime->shape->layers + layer) * self->limit;
+  return object->self->functions->needs_clusters(object->self->attention);
 }
 
-/* ---- what the step calls ---- */
+static uint32_t
+needs_window(const GemAttention *object)
+{
+  return object->self->functions->needs_window(object->self->attention);
+}
 
 static void
 assign(
     GemAttention *object, uint32_t layer, uint32_t cluster_set, const float *u, size_t n, uint8_t *clusters)
 {
   GemBenchAttention *self = object->self;
-  guint set;
-
-  g_assert(self->known[layer] + n <= self->limit);
-  for (set = 0; set < self->sets; set++) {
-    double started = now();
-
-    self->scar_functions->assign(self->scar, layer, set, u, n,
-                                 clusters_of(self, set, layer) + self->known[layer]);
-    self->seconds[1 + set] += now() - started;
-  }
-  memcpy(clusters, clusters_of(self, cluster_set, layer) + self->known[layer], n);
-  self->known[layer] += (guint)n;
-}
-
-/* One kind over the rows; its time is taken. */
-static int
-attend_as(GemBenchAttention *self, guint kind, const GemAttentionRows *rows, float *out)
-{
-  GemAttentionRows own = *rows;
   double started = now();
-  int result;
 
-  if (kind == 0) {
-    own.clusters = NULL;
-    result = self->dense_functions->attend(self->dense, &own, out);
-  } else {
-    own.clusters = clusters_of(self, kind - 1, rows->layer);
-    result = self->scar_functions->attend(self->scar, &own, out);
-  }
-  self->seconds[kind] += now() - started;
-  return result;
+  self->functions->assign(self->attention, layer, cluster_set, u, n, clusters);
+  self->seconds += now() - started;
 }
 
 static int
-attend(GemAttention *object, const GemAttentionRows *rows, float *out)
+attend(GemAttention *object,
+       const GemKeyValueForm *form,
+       const GemAttentionSpan *spans,
+       size_t n,
+       const float *q,
+       float *out)
 {
   GemBenchAttention *self = object->self;
-  const GemModelShape *shape = self->runtime->shape;
-  guint kinds = 1 + self->sets, i, used = 1 + self->runtime->cluster_set;
+  double started = now();
+  int result = self->functions->attend(self->attention, form, spans, n, q, out);
 
-  if (rows->n > self->spare_rows) {
-    self->spare_rows = rows->n;
-    self->spare = g_renew(float, self->spare, rows->n * shape->heads * shape->head_dim);
-  }
-  for (i = 0; i < kinds; i++) {
-    guint kind = (self->turn + i) % kinds;
-
-    if (attend_as(self, kind, rows, kind == used ? out : self->spare) < 0) {
-      return -1;
-    }
-  }
-  self->turn++;
-  return 0;
+  self->seconds += now() - started;
+  return result;
 }
 
 /* ---- in place of the runtime's ---- */
@@ -133,26 +102,26 @@ open_dense(GemBenchAttention *self, GError **error)
 }
 
 GemBenchAttention *
-gem_bench_attention_new(GemRuntime *runtime, guint limit, GError **error)
+gem_bench_attention_new(GemRuntime *runtime, GError **error)
 {
   g_autoptr(GemBenchAttention) self = g_new0(GemBenchAttention, 1);
 
   self->runtime = runtime;
-  self->limit = limit;
-  self->sets = runtime->shape->n_cluster_sets;
-  self->known = g_new0(guint, runtime->shape->layers);
-  self->clusters = g_new0(guint8, (gsize)self->sets * runtime->shape->layers * limit);
   if (!open_dense(self, error)) {
     return NULL;
   }
+  self->set = runtime->cluster_set;
   self->scar_functions = runtime->attention_functions;
   self->scar = runtime->attention;
-  self->functions = *self->scar_functions;
-  self->functions.assign = assign;
-  self->functions.attend = attend;
+  self->timed = *self->scar_functions;
+  self->timed.needs_clusters = needs_clusters;
+  self->timed.needs_window = needs_window;
+  self->timed.assign = assign;
+  self->timed.attend = attend;
   self->object.self = self;
-  runtime->attention_functions = &self->functions;
+  runtime->attention_functions = &self->timed;
   runtime->attention = &self->object;
+  gem_bench_attention_use(self, 1 + self->set);
   return g_steal_pointer(&self);
 }
 
@@ -162,30 +131,20 @@ gem_bench_attention_free(GemBenchAttention *self)
   if (self->scar != NULL) {
     self->runtime->attention_functions = self->scar_functions;
     self->runtime->attention = self->scar;
+    self->runtime->clusters_needed = TRUE;
+    self->runtime->cluster_set = self->set;
   }
   if (self->dense != NULL) {
     self->dense_functions->close(self->dense);
   }
   g_clear_pointer(&self->dense_module, gem_plugin_module_close);
-  g_free(self->known);
-  g_free(self->clusters);
-  g_free(self->spare);
   g_free(self);
 }
-
-void
-gem_bench_attention_reset(GemBenchAttention *self)
-{
-  memset(self->known, 0, self->runtime->shape->layers * sizeof *self->known);
-  memset(self->seconds, 0, sizeof self->seconds);
-}
-
-/* ---- what came out ---- */
 
 guint
 gem_bench_attention_count_kinds(const GemBenchAttention *self)
 {
-  return 1 + self->sets;
+  return 1 + self->runtime->shape->n_cluster_sets;
 }
 
 guint
@@ -194,25 +153,37 @@ gem_bench_attention_get_clusters(const GemBenchAttention *self, guint kind)
   return kind == 0 ? 0 : self->runtime->shape->clusters[kind - 1];
 }
 
-double
-gem_bench_attention_get_seconds(const GemBenchAttention *self, guint kind)
+void
+gem_bench_attention_use(GemBenchAttention *self, guint kind)
 {
-  return self->seconds[kind];
+  self->functions = kind == 0 ? self->dense_functions : self->scar_functions;
+  self->attention = kind == 0 ? self->dense : self->scar;
+  self->runtime->clusters_needed = kind > 0;
+  self->runtime->cluster_set = kind > 0 ? kind - 1 : self->set;
+}
+
+double
+gem_bench_attention_take_seconds(GemBenchAttention *self)
+{
+  double seconds = self->seconds;
+
+  self->seconds = 0;
+  return seconds;
 }
 
 guint64
-gem_bench_attention_count_pairs(const GemBenchAttention *self, guint kind, guint n)
+gem_bench_attention_count_pairs(const GemBenchAttention *self, guint kind, const GemSequenceState *sequence)
 {
   const GemModelShape *shape = self->runtime->shape;
   guint64 pairs = 0;
-  guint layer;
 
   if (kind == 0) {
-    return shape->layers * gem_bench_count_dense_pairs(n);
+    return shape->layers * gem_bench_count_dense_pairs(sequence->cached);
   }
-  for (layer = 0; layer < shape->layers; layer++) {
-    g_assert(n <= self->known[layer]);
-    pairs += gem_bench_count_scar_pairs(clusters_of(self, kind - 1, layer), n, shape->window);
+  for (guint layer = 0; layer < shape->layers; layer++) {
+    GemAttentionSpan span = gem_kv_cache_get_span(sequence->cache, layer, sequence->cached);
+
+    pairs += gem_bench_count_scar_pairs(span.clusters, sequence->cached, shape->window);
   }
   return pairs;
 }

@@ -2,24 +2,33 @@
 
 #include <string.h>
 
+#include "daemon/engine/gem-kv-pool.h"
 #include "dbus/gem-error.h"
-#include "kernels/gem-types.h"
 
-/* Rows are added at least this many at a time. */
+/* Room is made for at least this many rows at a time. */
 #define GROWTH_ROWS 64u
 
+#define TILE GEM_KEY_VALUE_TILE
+
+/* A list's tiles stand in an array of the layer by their number, so that those of a window are where they
+ * would be if all were kept. */
 typedef struct {
-  guint8 *keys, *values; /* [capacity][row_bytes] */
-  guint8 *clusters;      /* [capacity]; NULL without clusters */
+  guint rows;       /* stored */
+  guint capacity;   /* rows that `tiles` and `clusters` have room for */
+  guint8 *clusters; /* [capacity]; NULL without clusters */
+  guint8 **tiles;   /* [1 + shape.clusters][stride_of(capacity)]: of the list in order, and of each cluster */
+  GemKeyValueList in_order; /* views of them */
+  GemKeyValueList *lists;   /* [shape.clusters] */
 } Layer;
 
 struct GemKvCache {
   GemKvCacheShape shape;
-  GemType type;
-  gsize head_bytes;
-  gsize row_bytes;
-  guint capacity; /* rows */
+  GemKvPool *pool;
+  guint capacity; /* rows that there is room for */
+  guint block;    /* rows that may be stored at once */
   Layer *layers;
+  guint8 **targets; /* [block] where the rows of a call go */
+  guint8 *places;   /* [block] */
 };
 
 GemKvCache *
@@ -28,13 +37,12 @@ gem_kv_cache_new(const GemKvCacheShape *shape)
   GemKvCache *self = g_new0(GemKvCache, 1);
 
   self->shape = *shape;
-  self->type = GEM_TYPE_Q8_0;
-  if (shape->half || shape->head_dim % gem_type_block_cols(GEM_TYPE_Q8_0) != 0) {
-    self->type = GEM_TYPE_F16;
-  }
-  self->head_bytes = gem_type_row_bytes(self->type, shape->head_dim);
-  self->row_bytes = self->head_bytes * shape->kv_heads;
+  self->shape.window = MAX(shape->window, 1);
+  self->pool = gem_kv_pool_new(shape->backend->functions->kv_tile_bytes(shape->backend->state, &shape->form));
   self->layers = g_new0(Layer, shape->layers);
+  for (guint i = 0; i < shape->layers; i++) {
+    self->layers[i].lists = g_new0(GemKeyValueList, shape->clusters);
+  }
   return self;
 }
 
@@ -47,14 +55,6 @@ wipe_and_free(guint8 *data, gsize bytes)
   }
 }
 
-static void
-clear_layer(const GemKvCache *self, Layer *layer, guint capacity)
-{
-  wipe_and_free(layer->keys, capacity * self->row_bytes);
-  wipe_and_free(layer->values, capacity * self->row_bytes);
-  wipe_and_free(layer->clusters, capacity);
-}
-
 void
 gem_kv_cache_free(GemKvCache *self)
 {
@@ -62,118 +62,336 @@ gem_kv_cache_free(GemKvCache *self)
     return;
   }
   for (guint i = 0; i < self->shape.layers; i++) {
-    clear_layer(self, &self->layers[i], self->capacity);
+    wipe_and_free(self->layers[i].clusters, self->layers[i].capacity);
+    g_free(self->layers[i].tiles);
+    g_free(self->layers[i].lists);
   }
   g_free(self->layers);
+  g_free(self->targets);
+  g_free(self->places);
+  gem_kv_pool_free(self->pool);
   g_free(self);
 }
 
-/* FALSE: no memory; what was allocated is in `layer`. */
-static gboolean
-allocate_layer(const GemKvCache *self, Layer *layer, guint capacity)
+/* ---- room ---- */
+
+static gsize
+tiles_of(gsize rows)
 {
-  layer->keys = g_try_malloc_n(capacity, self->row_bytes);
-  layer->values = g_try_malloc_n(capacity, self->row_bytes);
-  layer->clusters = self->shape.clusters ? g_try_malloc(capacity) : NULL;
-  return layer->keys != NULL && layer->values != NULL && (layer->clusters != NULL || !self->shape.clusters);
+  return (rows + TILE - 1) / TILE;
+}
+
+/* Tiles that a layer of `rows` rows may need while it takes `block` rows at once: the window and the block,
+ * which begin anywhere in a tile, and the clusters' lists, each of which ends anywhere in one. */
+static gsize
+most_tiles(const GemKvCacheShape *shape, gsize rows, gsize block)
+{
+  gsize in_order = tiles_of(rows);
+  gsize lists = shape->clusters == 0 ? 0 : rows / TILE + MIN(shape->clusters, rows);
+
+  if (shape->window != G_MAXUINT) {
+    in_order = MIN(in_order, (shape->window - 1 + block) / TILE + 2);
+  }
+  return in_order + lists;
+}
+
+static gsize
+stride_of(guint capacity)
+{
+  return tiles_of(capacity);
+}
+
+/* Of the list in order (0) or of a cluster (1 + c). */
+static guint8 **
+tiles_in(const Layer *layer, guint list)
+{
+  return layer->tiles + list * stride_of(layer->capacity);
 }
 
 static void
-copy_layer(const GemKvCache *self, Layer *to, const Layer *from)
+update_views(const GemKvCache *self, Layer *layer)
 {
-  if (self->capacity == 0) {
-    return;
-  }
-  memcpy(to->keys, from->keys, self->capacity * self->row_bytes);
-  memcpy(to->values, from->values, self->capacity * self->row_bytes);
-  if (self->shape.clusters) {
-    memcpy(to->clusters, from->clusters, self->capacity);
+  layer->in_order.count = layer->rows;
+  layer->in_order.tiles = (const guint8 *const *)(tiles_in(layer, 0) + layer->in_order.first_tile);
+  for (guint c = 0; c < self->shape.clusters; c++) {
+    layer->lists[c].tiles = (const guint8 *const *)tiles_in(layer, 1 + c);
   }
 }
 
-gboolean
-gem_kv_cache_reserve(GemKvCache *self, guint rows, GError **error)
+static gboolean
+grow_layer(const GemKvCache *self, Layer *layer, guint capacity)
 {
-  g_autofree Layer *grown = NULL;
-  gboolean enough = TRUE;
-  guint capacity;
+  gsize lists = 1 + (gsize)self->shape.clusters;
+  gsize stride = stride_of(capacity);
+  g_autofree guint8 **tiles = NULL;
+  guint8 *clusters = NULL;
 
-  g_assert(rows <= self->shape.limit);
-  if (rows <= self->capacity) {
+  if (capacity <= layer->capacity) {
     return TRUE;
   }
-  /* Doubling keeps the copying linear in the rows. */
-  capacity = MIN(self->shape.limit, MAX(MAX(rows, GROWTH_ROWS), 2 * self->capacity));
-  grown = g_new0(Layer, self->shape.layers);
-  for (guint i = 0; i < self->shape.layers && enough; i++) {
-    enough = allocate_layer(self, &grown[i], capacity);
+  tiles = g_try_malloc_n(lists * stride, sizeof *tiles);
+  if (tiles == NULL) {
+    return FALSE;
   }
-  for (guint i = 0; i < self->shape.layers; i++) {
-    if (enough) {
-      copy_layer(self, &grown[i], &self->layers[i]);
-      clear_layer(self, &self->layers[i], self->capacity);
-      self->layers[i] = grown[i];
-    } else {
-      g_free(grown[i].keys);
-      g_free(grown[i].values);
-      g_free(grown[i].clusters);
+  if (self->shape.clusters > 0) {
+    clusters = g_try_malloc(capacity);
+    if (clusters == NULL) {
+      return FALSE;
     }
   }
-  if (!enough) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for a key-value cache of %u rows", capacity);
+  if (layer->capacity > 0) {
+    for (guint list = 0; list < lists; list++) {
+      memcpy(tiles + list * stride, tiles_in(layer, list), stride_of(layer->capacity) * sizeof *tiles);
+    }
+    if (clusters != NULL) {
+      memcpy(clusters, layer->clusters, layer->rows);
+    }
+  }
+  wipe_and_free(layer->clusters, layer->capacity);
+  g_free(layer->tiles);
+  layer->clusters = clusters;
+  layer->tiles = g_steal_pointer(&tiles);
+  layer->capacity = capacity;
+  update_views(self, layer);
+  return TRUE;
+}
+
+static gboolean
+grow_block(GemKvCache *self, guint block)
+{
+  guint8 **targets;
+  guint8 *places;
+
+  if (block <= self->block) {
+    return TRUE;
+  }
+  targets = g_try_realloc_n(self->targets, block, sizeof *targets);
+  if (targets == NULL) {
     return FALSE;
+  }
+  self->targets = targets;
+  places = g_try_realloc(self->places, block);
+  if (places == NULL) {
+    return FALSE;
+  }
+  self->places = places;
+  self->block = block;
+  return TRUE;
+}
+
+/* What one part gets and another does not, stays with it for the next try. */
+static gboolean
+grow(GemKvCache *self, guint rows, guint block)
+{
+  guint capacity = self->capacity;
+  gsize tiles;
+
+  if (rows > capacity) {
+    /* Doubling keeps the copying linear in the rows. */
+    capacity = MIN(self->shape.limit, MAX(MAX(rows, GROWTH_ROWS), 2 * capacity));
+  }
+  tiles = most_tiles(&self->shape, capacity, MAX(block, self->block));
+  if (tiles > G_MAXSIZE / self->shape.layers ||
+      !gem_kv_pool_reserve(self->pool, self->shape.layers * tiles) || !grow_block(self, block)) {
+    return FALSE;
+  }
+  for (guint i = 0; i < self->shape.layers; i++) {
+    if (!grow_layer(self, &self->layers[i], capacity)) {
+      return FALSE;
+    }
   }
   self->capacity = capacity;
   return TRUE;
 }
 
+/* ---- going back ---- */
+
+/* Takes the rows from `first` on off the clusters' lists. */
 static void
-store_rows(const GemKvCache *self, guint8 *to, const float *values, guint n)
+shorten_lists(GemKvCache *self, Layer *layer, guint first)
 {
-  for (gsize i = 0; i < (gsize)n * self->shape.kv_heads; i++) {
-    gem_quantize_row(self->type, values + i * self->shape.head_dim, to + i * self->head_bytes,
-                     self->shape.head_dim);
+  if (self->shape.clusters == 0) {
+    return;
+  }
+  for (guint row = layer->rows; row > first; row--) {
+    guint cluster = layer->clusters[row - 1];
+    GemKeyValueList *list = &layer->lists[cluster];
+
+    list->count--;
+    if (list->count % TILE == 0) {
+      gem_kv_pool_give(self->pool, tiles_in(layer, 1 + cluster)[list->count / TILE]);
+    }
+  }
+}
+
+/* Gives up the tiles from..to - 1 of the list in order. */
+static void
+give_in_order(GemKvCache *self, Layer *layer, gsize from, gsize to)
+{
+  for (gsize tile = from; tile < to; tile++) {
+    gem_kv_pool_give(self->pool, tiles_in(layer, 0)[tile]);
+  }
+}
+
+/* The first position that a row at `first` looks for in the list in order. */
+static guint
+window_start(const GemKvCache *self, guint first)
+{
+  return first >= self->shape.window ? first + 1 - self->shape.window : 0;
+}
+
+/* Fills the list in order from tile `first_tile` on to where its tiles are there, out of the clusters' lists;
+ * rows before `first` are stored. */
+static void
+restore_window(GemKvCache *self, Layer *layer, guint first_tile, guint first)
+{
+  const GemBackend *backend = self->shape.backend;
+  gsize missing = MIN(layer->in_order.first_tile * TILE, first);
+  guint members[G_MAXUINT8 + 1];
+
+  for (gsize tile = first_tile; tile < tiles_of(missing); tile++) {
+    tiles_in(layer, 0)[tile] = gem_kv_pool_take(self->pool);
+  }
+  for (guint c = 0; c < self->shape.clusters; c++) {
+    members[c] = layer->lists[c].count;
+  }
+  for (guint row = first; row > first_tile * TILE; row--) {
+    guint cluster = layer->clusters[row - 1], member = --members[cluster];
+
+    if (row <= missing) {
+      backend->functions->kv_copy(backend->state, &self->shape.form,
+                                  tiles_in(layer, 1 + cluster)[member / TILE], member % TILE,
+                                  tiles_in(layer, 0)[(row - 1) / TILE], (row - 1) % TILE);
+    }
+  }
+  layer->in_order.first_tile = first_tile;
+}
+
+static void
+go_back(GemKvCache *self, Layer *layer, guint first)
+{
+  /* Whole tiles: going back again must not find half of one. */
+  guint first_tile = window_start(self, first) / TILE;
+
+  if (first >= layer->rows) {
+    return;
+  }
+  shorten_lists(self, layer, first);
+  give_in_order(self, layer, MAX(layer->in_order.first_tile, tiles_of(first)), tiles_of(layer->rows));
+  if (first_tile < layer->in_order.first_tile) {
+    restore_window(self, layer, first_tile, first);
+  }
+  layer->rows = first;
+  update_views(self, layer);
+}
+
+gboolean
+gem_kv_cache_reserve(GemKvCache *self, guint first, guint n, GError **error)
+{
+  g_assert(n <= self->shape.limit && first <= self->shape.limit - n);
+  if (!grow(self, first + n, n)) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for a key-value cache of %u rows", first + n);
+    return FALSE;
+  }
+  for (guint i = 0; i < self->shape.layers; i++) {
+    go_back(self, &self->layers[i], first);
+  }
+  return TRUE;
+}
+
+/* ---- rows ---- */
+
+/* Where the next n rows go in the list in order; gives up the tiles before their window. */
+static void
+place_in_order(GemKvCache *self, Layer *layer, guint n)
+{
+  guint kept = window_start(self, layer->rows) / TILE;
+
+  if (kept > layer->in_order.first_tile) {
+    give_in_order(self, layer, layer->in_order.first_tile, MIN(kept, tiles_of(layer->rows)));
+    layer->in_order.first_tile = kept;
+  }
+  for (guint i = 0; i < n; i++) {
+    guint row = layer->rows + i;
+
+    if (row % TILE == 0) {
+      tiles_in(layer, 0)[row / TILE] = gem_kv_pool_take(self->pool);
+    }
+    self->targets[i] = tiles_in(layer, 0)[row / TILE];
+    self->places[i] = row % TILE;
+  }
+}
+
+/* Where they go in the lists of their clusters. */
+static void
+place_in_lists(GemKvCache *self, Layer *layer, guint n, const guint8 *clusters)
+{
+  for (guint i = 0; i < n; i++) {
+    guint member = layer->lists[clusters[i]].count++;
+    guint8 **tiles = tiles_in(layer, 1 + clusters[i]);
+
+    if (member % TILE == 0) {
+      tiles[member / TILE] = gem_kv_pool_take(self->pool);
+    }
+    self->targets[i] = tiles[member / TILE];
+    self->places[i] = member % TILE;
   }
 }
 
 void
-gem_kv_cache_store(
-    GemKvCache *self, guint layer, guint first, guint n, const float *keys, const float *values)
+gem_kv_cache_store(GemKvCache *self,
+                   guint layer_index,
+                   guint first,
+                   guint n,
+                   const float *keys,
+                   const float *values,
+                   const guint8 *clusters)
 {
-  g_assert(layer < self->shape.layers && first + n <= self->capacity);
-  store_rows(self, self->layers[layer].keys + first * self->row_bytes, keys, n);
-  store_rows(self, self->layers[layer].values + first * self->row_bytes, values, n);
+  const GemBackend *backend = self->shape.backend;
+  Layer *layer = &self->layers[layer_index];
+
+  g_assert(first == layer->rows && n <= self->block && first + n <= self->capacity);
+  place_in_order(self, layer, n);
+  backend->functions->kv_store(backend->state, &self->shape.form, keys, values, n, self->targets,
+                               self->places);
+  if (self->shape.clusters > 0) {
+    place_in_lists(self, layer, n, clusters);
+    backend->functions->kv_store(backend->state, &self->shape.form, keys, values, n, self->targets,
+                                 self->places);
+    memcpy(layer->clusters + first, clusters, n);
+  }
+  layer->rows += n;
+  update_views(self, layer);
 }
 
-static GemKeyValueRows
-rows_of(const GemKvCache *self, const guint8 *data)
+const GemKeyValueForm *
+gem_kv_cache_get_form(const GemKvCache *self)
 {
-  return (GemKeyValueRows){
-      .type = self->type, .data = data, .row_bytes = self->row_bytes, .head_bytes = self->head_bytes};
+  return &self->shape.form;
 }
 
-GemKeyValueRows
-gem_kv_cache_keys(GemKvCache *self, guint layer)
+GemAttentionSpan
+gem_kv_cache_get_span(const GemKvCache *self, guint layer_index, guint n)
 {
-  return rows_of(self, self->layers[layer].keys);
-}
+  const Layer *layer = &self->layers[layer_index];
 
-GemKeyValueRows
-gem_kv_cache_values(GemKvCache *self, guint layer)
-{
-  return rows_of(self, self->layers[layer].values);
-}
-
-guint8 *
-gem_kv_cache_clusters(GemKvCache *self, guint layer)
-{
-  return self->layers[layer].clusters;
+  g_assert(n <= layer->rows);
+  return (GemAttentionSpan){
+      .first = layer->rows - n,
+      .n = n,
+      .in_order = layer->in_order,
+      .n_clusters = self->shape.clusters,
+      .lists = layer->lists,
+      .clusters = layer->clusters,
+  };
 }
 
 gsize
-gem_kv_cache_bytes(GemKvCache *self)
+gem_kv_cache_bytes(const GemKvCache *self)
 {
-  gsize row = 2 * self->row_bytes + (self->shape.clusters ? 1 : 0);
+  gsize lists = 1 + (gsize)self->shape.clusters;
+  gsize row = self->shape.clusters > 0 ? 1 : 0;
+  gsize layer = lists * stride_of(self->capacity) * sizeof(guint8 *) + self->capacity * row;
 
-  return row * self->capacity * self->shape.layers;
+  return gem_kv_pool_bytes(self->pool) + self->shape.layers * layer;
 }

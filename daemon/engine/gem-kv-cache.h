@@ -1,6 +1,10 @@
 /*
- * The keys and values of one sequence, with the SCAR cluster of each row, for every layer. Row j belongs to
- * position j. It grows as rows are stored and is wiped before its memory goes back.
+ * The keys and values of one sequence, for every layer, in tiles of the backend's form.
+ *
+ * Each layer has a list of all positions in their order and, where attention works by clusters, a list for
+ * each cluster: a row is stored in both, so that a token which sees its cluster and a window reads whole
+ * tiles of what it sees, and next to nothing else. Of the list in order the tiles before the window are given
+ * up then. The cache grows as rows are stored and is wiped before its memory goes back.
  */
 #pragma once
 
@@ -9,12 +13,12 @@
 #include "plugins/gem-plugin.h"
 
 typedef struct {
+  const GemBackend *backend;
   guint layers;
-  guint kv_heads;
-  guint head_dim;    /* values a head */
-  guint limit;       /* rows that it may ever hold */
-  gboolean half;     /* F16 in place of Q8_0; also taken when head_dim is no multiple of 32 */
-  gboolean clusters; /* keep a cluster a row */
+  GemKeyValueForm form;
+  guint limit;    /* rows that it may ever hold */
+  guint clusters; /* lists; 0: attention does without */
+  guint window;   /* latest positions that are kept in order; G_MAXUINT: all */
 } GemKvCacheShape;
 
 typedef struct GemKvCache GemKvCache;
@@ -27,24 +31,31 @@ void
 gem_kv_cache_free(GemKvCache *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemKvCache, gem_kv_cache_free)
 
-/* Makes room for `rows` rows, keeping those that are there. GEM_ERROR_FAILED when memory is short (nothing
- * changes then); rows must be within the limit. */
+/* Makes room for n more rows at position `first`, in all layers; rows from there on are forgotten, those
+ * before it are kept. GEM_ERROR_FAILED when memory is short (nothing changes then); all rows must be within
+ * the limit.
+ */
 gboolean
-gem_kv_cache_reserve(GemKvCache *self, guint rows, GError **error);
+gem_kv_cache_reserve(GemKvCache *self, guint first, guint n, GError **error);
 
-/* Stores n rows at position first: keys, values [n][kv_heads][head_dim]. There must be room. */
+/* Stores n rows of a layer at position `first`, as they were reserved: keys, values [n][kv_heads][head_dim],
+ * and the cluster of each, NULL without clusters. Allocates nothing. */
 void
-gem_kv_cache_store(
-    GemKvCache *self, guint layer, guint first, guint n, const float *keys, const float *values);
+gem_kv_cache_store(GemKvCache *self,
+                   guint layer,
+                   guint first,
+                   guint n,
+                   const float *keys,
+                   const float *values,
+                   const guint8 *clusters);
 
-GemKeyValueRows
-gem_kv_cache_keys(GemKvCache *self, guint layer);
-GemKeyValueRows
-gem_kv_cache_values(GemKvCache *self, guint layer);
-/* The clusters of positions 0.. in a layer, to be read and written; NULL without clusters. */
-guint8 *
-gem_kv_cache_clusters(GemKvCache *self, guint layer);
+const GemKeyValueForm *
+gem_kv_cache_get_form(const GemKvCache *self);
+
+/* What a layer holds, the latest n rows as the span's; borrowed until the next change. */
+GemAttentionSpan
+gem_kv_cache_get_span(const GemKvCache *self, guint layer, guint n);
 
 /* Memory that it takes now. */
 gsize
-gem_kv_cache_bytes(GemKvCache *self);
+gem_kv_cache_bytes(const GemKvCache *self);

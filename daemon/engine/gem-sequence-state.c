@@ -7,12 +7,14 @@ gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set)
 {
   GemSequenceState *self = g_new0(GemSequenceState, 1);
   GemKvCacheShape shape = {
+      .backend = runtime->backend,
       .layers = runtime->shape->layers,
-      .kv_heads = runtime->shape->kv_heads,
-      .head_dim = runtime->shape->head_dim,
+      .form = {.kv_heads = runtime->shape->kv_heads,
+               .head_dim = runtime->shape->head_dim,
+               .half = runtime->kv_half},
       .limit = runtime->context,
-      .half = runtime->kv_half,
-      .clusters = runtime->clusters_needed,
+      .clusters = runtime->clusters_needed ? runtime->shape->clusters[cluster_set] : 0,
+      .window = runtime->attention_functions->needs_window(runtime->attention),
   };
 
   /* As many as there may ever be: the array never moves, so that no copy of the text is left behind. */
@@ -53,12 +55,10 @@ gboolean
 gem_sequence_state_reserve(GemRuntime *runtime, GemSequenceState *self, guint rows, GError **error)
 {
   gsize before = gem_kv_cache_bytes(self->cache);
+  gboolean enough = gem_kv_cache_reserve(self->cache, self->cached, rows, error);
 
-  if (!gem_kv_cache_reserve(self->cache, rows, error)) {
-    return FALSE;
-  }
   runtime->sequence_bytes += gem_kv_cache_bytes(self->cache) - before;
-  return TRUE;
+  return enough;
 }
 
 void

@@ -28,7 +28,7 @@ gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set);
 void
 gem_sequence_state_free(GemRuntime *runtime, GemSequenceState *self);
 
-/* Room in the cache for the first `rows` tokens. */
+/* Room in the cache for the next `rows` tokens after the cached ones. */
 gboolean
 gem_sequence_state_reserve(GemRuntime *runtime, GemSequenceState *self, guint rows, GError **error);
 

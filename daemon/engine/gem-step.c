@@ -13,20 +13,21 @@ struct GemStep {
   guint capacity; /* rows */
 
   guint rows;
-  guint8 *clusters;    /* [rows] */
-  guint8 *routes;      /* [rows]; general where the pathway is not to be had */
-  guint32 *positions;  /* [rows] */
-  guint32 *gathered;   /* [rows] row numbers of one domain */
-  float *x;            /* [rows][D] the residual stream */
-  float *normed;       /* [rows][D] */
-  float *query;        /* [rows][Q] */
-  float *key;          /* [rows][K] */
-  float *value;        /* [rows][K] */
-  float *attended;     /* [rows][Q] */
-  float *projected;    /* [rows][D] */
-  float *domain_input; /* [rows][D] gathered rows of `normed` */
-  float *domain_sum;   /* [rows][D] gathered rows of `x` */
-  float *logits;       /* [OUTPUT_ROWS][vocab] */
+  GemAttentionSpan *attention; /* [rows] of each span */
+  guint8 *clusters;            /* [rows] */
+  guint8 *routes;              /* [rows]; general where the pathway is not to be had */
+  guint32 *positions;          /* [rows] */
+  guint32 *gathered;           /* [rows] row numbers of one domain */
+  float *x;                    /* [rows][D] the residual stream */
+  float *normed;               /* [rows][D] */
+  float *query;                /* [rows][Q] */
+  float *key;                  /* [rows][K] */
+  float *value;                /* [rows][K] */
+  float *attended;             /* [rows][Q] */
+  float *projected;            /* [rows][D] */
+  float *domain_input;         /* [rows][D] gathered rows of `normed` */
+  float *domain_sum;           /* [rows][D] gathered rows of `x` */
+  float *logits;               /* [OUTPUT_ROWS][vocab] */
 };
 
 GemStep *
@@ -43,6 +44,7 @@ gem_step_new(GemRuntime *runtime, GemBeat *beat)
 static void
 free_rows(GemStep *self)
 {
+  g_free(self->attention);
   g_free(self->clusters);
   g_free(self->routes);
   g_free(self->positions);
@@ -82,6 +84,7 @@ make_room(GemStep *self, guint rows)
   }
   free_rows(self);
   self->capacity = rows;
+  self->attention = g_new(GemAttentionSpan, rows);
   self->clusters = g_new(guint8, rows);
   self->routes = g_new(guint8, rows);
   self->positions = g_new(guint32, rows);
@@ -158,36 +161,39 @@ rotate(const GemStep *self, float *x, guint heads)
                                           heads, shape->head_dim, shape->rope_dim, shape->rope_base);
 }
 
-/* Caches the span's keys, values and clusters, then attends: its rows are rows first_row.. of the step. */
-static gboolean
-attend_span(GemStep *self, const GemStepSpan *span, guint layer, guint first_row)
+/* Caches the span's keys and values, which are rows first_row.. of the step, and their clusters. */
+static void
+cache_span(GemStep *self, const GemStepSpan *span, guint layer, guint first_row)
 {
   const GemRuntime *runtime = self->runtime;
   const GemModelShape *shape = runtime->shape;
-  GemSequenceState *sequence = span->sequence;
-  gsize query_row = (gsize)shape->heads * shape->head_dim;
   gsize key_row = (gsize)shape->kv_heads * shape->head_dim;
-  GemAttentionRows rows = {
-      .layer = layer,
-      .first = sequence->cached,
-      .n = span->rows,
-      .q = self->query + first_row * query_row,
-      .keys = gem_kv_cache_keys(sequence->cache, layer),
-      .values = gem_kv_cache_values(sequence->cache, layer),
-  };
+  const guint8 *clusters = NULL;
 
-  gem_kv_cache_store(sequence->cache, layer, sequence->cached, span->rows, self->key + first_row * key_row,
-                     self->value + first_row * key_row);
   if (runtime->clusters_needed) {
-    guint8 *clusters = gem_kv_cache_clusters(sequence->cache, layer);
-
-    runtime->attention_functions->assign(runtime->attention, layer, sequence->cluster_set,
+    runtime->attention_functions->assign(runtime->attention, layer, span->sequence->cluster_set,
                                          self->normed + (gsize)first_row * shape->width, span->rows,
-                                         clusters + sequence->cached);
-    rows.clusters = clusters;
+                                         self->clusters + first_row);
+    clusters = self->clusters + first_row;
   }
-  return runtime->attention_functions->attend(runtime->attention, &rows,
-                                              self->attended + first_row * query_row) >= 0;
+  gem_kv_cache_store(span->sequence->cache, layer, span->sequence->cached, span->rows,
+                     self->key + first_row * key_row, self->value + first_row * key_row, clusters);
+}
+
+static gboolean
+attend(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
+{
+  const GemRuntime *runtime = self->runtime;
+  guint row = 0;
+
+  for (guint i = 0; i < n; i++) {
+    cache_span(self, &spans[i], layer, row);
+    self->attention[i] = gem_kv_cache_get_span(spans[i].sequence->cache, layer, spans[i].rows);
+    row += spans[i].rows;
+  }
+  return runtime->attention_functions->attend(runtime->attention,
+                                              gem_kv_cache_get_form(spans[0].sequence->cache),
+                                              self->attention, n, self->query, self->attended) >= 0;
 }
 
 static void
@@ -215,17 +221,13 @@ run_attention(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
 {
   const GemModelShape *shape = self->runtime->shape;
   const GemModelLayer *weights = &self->runtime->model->layers[layer];
-  guint row = 0;
 
   norm(self, weights->attention_norm);
   run_projections(self, weights);
   rotate(self, self->query, shape->heads);
   rotate(self, self->key, shape->kv_heads);
-  for (guint i = 0; i < n; i++) {
-    if (!attend_span(self, &spans[i], layer, row)) {
-      return FALSE;
-    }
-    row += spans[i].rows;
+  if (!attend(self, spans, n, layer)) {
+    return FALSE;
   }
   linear(self, weights->output, self->attended, self->projected);
   add(self->x, self->projected, (gsize)self->rows * shape->width);
@@ -367,8 +369,7 @@ gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error)
 
   make_room(self, count_all_rows(spans, n));
   for (guint i = 0; i < n; i++) {
-    if (!gem_sequence_state_reserve(runtime, spans[i].sequence, spans[i].sequence->cached + spans[i].rows,
-                                    error)) {
+    if (!gem_sequence_state_reserve(runtime, spans[i].sequence, spans[i].rows, error)) {
       return FALSE;
     }
   }

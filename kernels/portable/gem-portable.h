@@ -23,4 +23,5 @@ GEM_KERNEL_LIST(GEM_PORTABLE_DECLARE)
 #define GEM_PORTABLE_KERNELS                                                                                 \
   .rms_norm = GEM_PORTABLE(rms_norm), .rope = GEM_PORTABLE(rope), .softmax = GEM_PORTABLE(softmax),          \
   .swiglu = GEM_PORTABLE(swiglu), .gelu = GEM_PORTABLE(gelu), .scar_assign = GEM_PORTABLE(scar_assign),      \
-  .find_largest = GEM_PORTABLE(find_largest), .weigh = GEM_PORTABLE(weigh), .tally = GEM_PORTABLE(tally)
+  .find_largest = GEM_PORTABLE(find_largest), .weigh = GEM_PORTABLE(weigh), .tally = GEM_PORTABLE(tally),    \
+  .attend_half = GEM_PORTABLE(attend_half)

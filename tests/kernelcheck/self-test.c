@@ -141,19 +141,66 @@ scar_assign_last(const float *u, size_t n, size_t d, const float *centroids, siz
 }
 
 static void
-attend_all_but_one(const float *q,
-                   size_t heads,
-                   size_t kv_heads,
-                   size_t head_dim,
-                   const GemKvRows *keys,
-                   const GemKvRows *values,
-                   const uint32_t *visible,
-                   size_t count,
-                   float *scores,
-                   float *out)
+kv_store_nearest(const GemKvForm *form,
+                 const float *keys,
+                 const float *values,
+                 size_t n,
+                 uint8_t *const *tiles,
+                 const uint8_t *places)
 {
-  gem_kernels_reference()->attend(q, heads, kv_heads, head_dim, keys, values, visible,
-                                  count > 1 ? count - 1 : count, scores, out);
+  gem_kernels_reference()->kv_store(form, keys, values, n, tiles, places);
+  uint16_t scale;
+  void *at = tiles[0] + gem_kv_key_scales_offset(gem_kv_dim(form)) + places[0] * sizeof scale;
+  memcpy(&scale, at, sizeof scale);
+  scale -= scale > 0;
+  memcpy(at, &scale, sizeof scale);
+}
+
+static void
+kv_store_half_twice(const GemKvForm *form,
+                    const float *keys,
+                    const float *values,
+                    size_t n,
+                    uint8_t *const *tiles,
+                    const uint8_t *places)
+{
+  const uint8_t beside = (uint8_t)(places[n - 1] ^ 1);
+  size_t last = (n - 1) * form->kv_heads * form->head_dim;
+  gem_kernels_reference()->kv_store_half(form, keys + last, values + last, 1, tiles + n - 1, &beside);
+  gem_kernels_reference()->kv_store_half(form, keys, values, n, tiles, places);
+}
+
+/* The first row does not see the last member of its last list. */
+static void
+attend_all_but_one(const GemKvForm *form,
+                   const GemKvQueries *queries,
+                   const GemKvGroup *group,
+                   const GemKvShare *share)
+{
+  uint32_t to[16];
+  GemKvPart parts[4];
+  GemKvGroup other = *group;
+  memcpy(parts, group->parts, group->n_parts * sizeof *parts);
+  memcpy(to, group->parts[group->n_parts - 1].to, group->n * sizeof *to);
+  to[0] -= to[0] > 0;
+  parts[group->n_parts - 1].to = to;
+  other.parts = parts;
+  gem_kernels_reference()->attend(form, queries, &other, share);
+}
+
+/* Every row of the group, whatever the share. */
+static void
+attend_half_all_rows(const GemKvForm *form,
+                     const GemKvQueries *queries,
+                     const GemKvGroup *group,
+                     const GemKvShare *share)
+{
+  GemKvShare more = *share;
+  more.first_row = 0;
+  more.end_row = group->n > share->end_row + 1 ? share->end_row + 1 : group->n;
+  gem_kernels_reference()->attend_half(form, queries, group, &more);
+  /* Rows between those of the group are nobody's. */
+  queries->out[(group->rows[0] ^ 1) * queries->heads * form->head_dim] = 1.0f;
 }
 
 static void
@@ -244,7 +291,10 @@ main(void)
   BROKEN(swiglu, swiglu_not_in_place, "destroys its input");
   BROKEN(gelu, gelu_by_sigmoid, "is another curve");
   BROKEN(scar_assign, scar_assign_last, "gives ties to the last");
-  BROKEN(attend, attend_all_but_one, "leaves out a row");
+  BROKEN(kv_store, kv_store_nearest, "has a scale below what it must be");
+  BROKEN(kv_store_half, kv_store_half_twice, "writes a place beside");
+  BROKEN(attend, attend_all_but_one, "leaves out a member");
+  BROKEN(attend_half, attend_half_all_rows, "writes rows that it was not asked for");
   BROKEN(find_largest, find_largest_last, "gives ties to the last");
   BROKEN(weigh, weigh_infinity, "gives weight to infinity");
   BROKEN(tally, tally_in_32_bits, "loses what 32 bits do not hold");

@@ -66,8 +66,19 @@ attention_assign(
 {
 }
 
+static uint32_t
+attention_needs_window(const GemAttention *self)
+{
+  return 0;
+}
+
 static int
-attention_attend(GemAttention *self, const GemAttentionRows *rows, float *out)
+attention_attend(GemAttention *self,
+                 const GemKeyValueForm *form,
+                 const GemAttentionSpan *spans,
+                 size_t n,
+                 const float *q,
+                 float *out)
 {
   return -1;
 }
@@ -77,6 +88,7 @@ __attribute__((unused)) static const GemAttentionFunctions functions = {
     .close = BROKEN_CLOSE,
     .resident_bytes = attention_resident_bytes,
     .needs_clusters = attention_needs_clusters,
+    .needs_window = attention_needs_window,
     .assign = attention_assign,
     .attend = attention_attend,
 };

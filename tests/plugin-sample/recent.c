@@ -48,27 +48,42 @@ recent_needs_clusters(const GemAttention *self)
   return false;
 }
 
+static uint32_t
+recent_needs_window(const GemAttention *self)
+{
+  return RECENT_TOKENS;
+}
+
 static void
 recent_assign(
     GemAttention *self, uint32_t layer, uint32_t cluster_set, const float *u, size_t n, uint8_t *clusters)
 {
 }
 
-/* Arithmetic is the backend's: a module only says which rows are visible. */
+/* Arithmetic is the backend's: a module only says which positions are visible. A row at a time, for brevity;
+ * rows of one call to the backend share what it reads. */
 static int
-recent_attend(GemAttention *self, const GemAttentionRows *rows, float *out)
+recent_attend(GemAttention *self,
+              const GemKeyValueForm *form,
+              const GemAttentionSpan *spans,
+              size_t n,
+              const float *q,
+              float *out)
 {
-  size_t row_values = (size_t)self->shape.heads * self->shape.head_dim;
-  for (size_t i = 0; i < rows->n; i++) {
-    uint32_t visible[RECENT_TOKENS];
-    uint32_t position = rows->first + (uint32_t)i;
-    uint32_t count = position + 1 < RECENT_TOKENS ? position + 1 : RECENT_TOKENS;
-    for (uint32_t j = 0; j < count; j++) {
-      visible[j] = position + 1 - count + j;
+  uint32_t row = 0;
+  for (size_t s = 0; s < n; s++) {
+    for (uint32_t i = 0; i < spans[s].n; i++) {
+      uint32_t to = spans[s].first + i + 1;
+      uint32_t from = to > RECENT_TOKENS ? to - RECENT_TOKENS : 0;
+      GemKeyValuePart part = {
+          .tiles = spans[s].in_order.tiles,
+          .first_tile = spans[s].in_order.first_tile,
+          .from = &from,
+          .to = &to,
+      };
+      GemKeyValueGroup group = {.first_row = row++, .n = 1, .n_parts = 1, .parts = &part};
+      self->backend.functions->attend(self->backend.state, form, self->shape.heads, q, &group, 1, out);
     }
-    self->backend.functions->attend(self->backend.state, rows->q + i * row_values, self->shape.heads,
-                                    self->shape.kv_heads, self->shape.head_dim, &rows->keys, &rows->values,
-                                    visible, count, out + i * row_values);
   }
   return 0;
 }
@@ -78,6 +93,7 @@ static const GemAttentionFunctions functions = {
     .close = recent_close,
     .resident_bytes = recent_resident_bytes,
     .needs_clusters = recent_needs_clusters,
+    .needs_window = recent_needs_window,
     .assign = recent_assign,
     .attend = recent_attend,
 };

@@ -11,8 +11,12 @@
 struct GemAttention {
   GemBackend backend;
   uint32_t heads;
-  uint32_t kv_heads;
-  uint32_t head_dim;
+  size_t rows_capacity;
+  uint32_t *from; /* [rows_capacity] zeros */
+  uint32_t *to;   /* [rows_capacity] */
+  size_t spans_capacity;
+  GemKeyValueGroup *groups; /* [spans_capacity] */
+  GemKeyValuePart *parts;   /* [spans_capacity] */
 };
 
 static GemAttention *
@@ -21,36 +25,43 @@ dense_open(const GemTensorSource *source,
            const GemBackend *backend,
            GemPluginError *error)
 {
-  GemAttention *self = malloc(sizeof *self);
+  GemAttention *self = calloc(1, sizeof *self);
   if (self == NULL) {
     gem_plugin_set_error(error, "%s: out of memory", source->file);
     return NULL;
   }
-  *self = (GemAttention){
-      .backend = *backend,
-      .heads = shape->heads,
-      .kv_heads = shape->kv_heads,
-      .head_dim = shape->head_dim,
-  };
+  self->backend = *backend;
+  self->heads = shape->heads;
   return self;
 }
 
 static void
 dense_close(GemAttention *self)
 {
+  free(self->from);
+  free(self->to);
+  free(self->groups);
+  free(self->parts);
   free(self);
 }
 
 static size_t
 dense_resident_bytes(const GemAttention *self)
 {
-  return sizeof *self;
+  return sizeof *self + self->rows_capacity * 2 * sizeof *self->from +
+         self->spans_capacity * (sizeof *self->groups + sizeof *self->parts);
 }
 
 static bool
 dense_needs_clusters(const GemAttention *self)
 {
   return false;
+}
+
+static uint32_t
+dense_needs_window(const GemAttention *self)
+{
+  return UINT32_MAX;
 }
 
 /* Nothing reads them; all tokens are of one cluster. */
@@ -61,15 +72,82 @@ dense_assign(
   memset(clusters, 0, n);
 }
 
-static int
-dense_attend(GemAttention *self, const GemAttentionRows *rows, float *out)
+/* Zeros stay where they are: a row sees from the first position on. */
+static bool
+reserve_rows(GemAttention *self, size_t rows)
 {
-  size_t row_values = (size_t)self->heads * self->head_dim;
-  for (size_t i = 0; i < rows->n; i++) {
-    self->backend.functions->attend(self->backend.state, rows->q + i * row_values, self->heads,
-                                    self->kv_heads, self->head_dim, &rows->keys, &rows->values, NULL,
-                                    rows->first + i + 1, out + i * row_values);
+  if (rows <= self->rows_capacity) {
+    return true;
   }
+  size_t grown = rows + rows / 2;
+  uint32_t *from = calloc(grown, sizeof *from);
+  uint32_t *to = malloc(grown * sizeof *to);
+  if (from == NULL || to == NULL) {
+    free(from);
+    free(to);
+    return false;
+  }
+  free(self->from);
+  free(self->to);
+  self->from = from;
+  self->to = to;
+  self->rows_capacity = grown;
+  return true;
+}
+
+static bool
+reserve_spans(GemAttention *self, size_t spans)
+{
+  if (spans <= self->spans_capacity) {
+    return true;
+  }
+  GemKeyValueGroup *groups = malloc(spans * sizeof *groups);
+  GemKeyValuePart *parts = malloc(spans * sizeof *parts);
+  if (groups == NULL || parts == NULL) {
+    free(groups);
+    free(parts);
+    return false;
+  }
+  free(self->groups);
+  free(self->parts);
+  self->groups = groups;
+  self->parts = parts;
+  self->spans_capacity = spans;
+  return true;
+}
+
+static int
+dense_attend(GemAttention *self,
+             const GemKeyValueForm *form,
+             const GemAttentionSpan *spans,
+             size_t n,
+             const float *q,
+             float *out)
+{
+  size_t rows = 0;
+  for (size_t s = 0; s < n; s++) {
+    rows += spans[s].n;
+  }
+  if (!reserve_rows(self, rows) || !reserve_spans(self, n)) {
+    return -1;
+  }
+
+  uint32_t row = 0;
+  for (size_t s = 0; s < n; s++) {
+    const GemAttentionSpan *span = &spans[s];
+    self->parts[s] = (GemKeyValuePart){
+        .tiles = span->in_order.tiles,
+        .first_tile = span->in_order.first_tile,
+        .from = self->from + row,
+        .to = self->to + row,
+    };
+    self->groups[s] =
+        (GemKeyValueGroup){.first_row = row, .n = span->n, .n_parts = 1, .parts = &self->parts[s]};
+    for (uint32_t i = 0; i < span->n; i++) {
+      self->to[row++] = span->first + i + 1;
+    }
+  }
+  self->backend.functions->attend(self->backend.state, form, self->heads, q, self->groups, n, out);
   return 0;
 }
 
@@ -78,6 +156,7 @@ static const GemAttentionFunctions functions = {
     .close = dense_close,
     .resident_bytes = dense_resident_bytes,
     .needs_clusters = dense_needs_clusters,
+    .needs_window = dense_needs_window,
     .assign = dense_assign,
     .attend = dense_attend,
 };

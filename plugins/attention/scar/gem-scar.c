@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "plugins/attention/scar/gem-scar-index.h"
+#include "plugins/attention/scar/gem-scar-visible.h"
 #include "plugins/gem-plugin.h"
 #include "plugins/support/gem-plugin-support.h"
 
@@ -15,9 +15,7 @@ struct GemAttention {
   GemBackend backend;
   GemShape shape;
   float **centroids; /* [layers][n_cluster_sets], each [k][width] of unit length */
-  uint32_t *members; /* two lists of `capacity` positions: of the index, */
-  uint32_t *visible; /* and of what one token sees; one allocation */
-  size_t capacity;
+  GemScarVisible visible;
 };
 
 static void
@@ -28,7 +26,7 @@ scar_close(GemAttention *self)
     free(self->centroids[i]);
   }
   free(self->centroids);
-  free(self->members);
+  gem_scar_visible_clear(&self->visible);
   free(self);
 }
 
@@ -103,13 +101,19 @@ scar_resident_bytes(const GemAttention *self)
     rows += shape->clusters[set];
   }
   return sizeof *self + shape->layers * rows * shape->width * sizeof(float) +
-         2 * self->capacity * sizeof *self->members;
+         gem_scar_visible_bytes(&self->visible);
 }
 
 static bool
 scar_needs_clusters(const GemAttention *self)
 {
   return true;
+}
+
+static uint32_t
+scar_needs_window(const GemAttention *self)
+{
+  return self->shape.window;
 }
 
 static void
@@ -122,42 +126,19 @@ scar_assign(
                                        shape->clusters[cluster_set], clusters);
 }
 
-static bool
-reserve_positions(GemAttention *self, size_t count)
-{
-  if (count <= self->capacity) {
-    return true;
-  }
-  size_t grown = count + count / 2;
-  uint32_t *members = realloc(self->members, 2 * grown * sizeof *members);
-  if (members == NULL) {
-    return false;
-  }
-  self->members = members;
-  self->visible = members + grown;
-  self->capacity = grown;
-  return true;
-}
-
 static int
-scar_attend(GemAttention *self, const GemAttentionRows *rows, float *out)
+scar_attend(GemAttention *self,
+            const GemKeyValueForm *form,
+            const GemAttentionSpan *spans,
+            size_t n,
+            const float *q,
+            float *out)
 {
-  const GemShape *shape = &self->shape;
-  size_t row_values = (size_t)shape->heads * shape->head_dim;
-  uint32_t count = rows->first + (uint32_t)rows->n;
-  if (!reserve_positions(self, count)) {
+  if (!gem_scar_visible_find(&self->visible, spans, n, self->shape.window)) {
     return -1;
   }
-
-  GemScarIndex index;
-  gem_scar_index_init(&index, rows->clusters, count, self->members);
-  for (size_t i = 0; i < rows->n; i++) {
-    size_t n_visible =
-        gem_scar_index_visible(&index, rows->first + (uint32_t)i, shape->window, self->visible);
-    self->backend.functions->attend(self->backend.state, rows->q + i * row_values, shape->heads,
-                                    shape->kv_heads, shape->head_dim, &rows->keys, &rows->values,
-                                    self->visible, n_visible, out + i * row_values);
-  }
+  self->backend.functions->attend(self->backend.state, form, self->shape.heads, q, self->visible.groups,
+                                  self->visible.n_groups, out);
   return 0;
 }
 
@@ -166,6 +147,7 @@ static const GemAttentionFunctions functions = {
     .close = scar_close,
     .resident_bytes = scar_resident_bytes,
     .needs_clusters = scar_needs_clusters,
+    .needs_window = scar_needs_window,
     .assign = scar_assign,
     .attend = scar_attend,
 };

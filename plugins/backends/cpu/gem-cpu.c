@@ -131,35 +131,6 @@ cpu_scar_assign(GemBackendState *self,
   self->kernels->scar_assign(u, n, d, centroids, k, clusters);
 }
 
-static GemKvRows
-kernel_rows(const GemKeyValueRows *rows)
-{
-  return (GemKvRows){
-      .type = (GemType)rows->type,
-      .data = rows->data,
-      .row_bytes = rows->row_bytes,
-      .head_bytes = rows->head_bytes,
-  };
-}
-
-static void
-cpu_attend(GemBackendState *self,
-           const float *q,
-           size_t heads,
-           size_t kv_heads,
-           size_t head_dim,
-           const GemKeyValueRows *keys,
-           const GemKeyValueRows *values,
-           const uint32_t *visible,
-           size_t count,
-           float *out)
-{
-  GemKvRows key_rows = kernel_rows(keys);
-  GemKvRows value_rows = kernel_rows(values);
-  float *scores = gem_cpu_scratch_reserve(&self->attention, count * sizeof *scores);
-  self->kernels->attend(q, heads, kv_heads, head_dim, &key_rows, &value_rows, visible, count, scores, out);
-}
-
 static const GemBackendFunctions functions = {
     .probe = cpu_probe,
     .open = cpu_open,
@@ -177,7 +148,10 @@ static const GemBackendFunctions functions = {
     .gelu = cpu_gelu,
     .softmax = cpu_softmax,
     .scar_assign = cpu_scar_assign,
-    .attend = cpu_attend,
+    .kv_tile_bytes = gem_cpu_kv_tile_bytes,
+    .kv_store = gem_cpu_kv_store,
+    .kv_copy = gem_cpu_kv_copy,
+    .attend = gem_cpu_attend,
 };
 
 GEM_PLUGIN_DEFINE(GEM_PLUGIN_BACKEND, "cpu", "1.0", "Apache-2.0", "Vector kernels on the CPU", functions)

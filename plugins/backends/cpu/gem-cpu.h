@@ -21,7 +21,7 @@ struct GemBackendState {
   GemCpuGroup *group;         /* that new matrices go to; NULL: none */
   GemCpuScratch inputs;       /* of a matrix: levels, scales and sums */
   GemCpuScratch feed_forward; /* what lies between its matrices */
-  GemCpuScratch attention;    /* scores */
+  GemCpuScratch attention;    /* groups of rows, as the kernels take them */
 };
 
 struct GemMatrix {
@@ -61,3 +61,30 @@ gem_cpu_linear(GemBackendState *self,
                float *const *y);
 void
 gem_cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y);
+
+/* ---- gem-cpu-attend.c ---- */
+size_t
+gem_cpu_kv_tile_bytes(GemBackendState *self, const GemKeyValueForm *form);
+void
+gem_cpu_kv_store(GemBackendState *self,
+                 const GemKeyValueForm *form,
+                 const float *keys,
+                 const float *values,
+                 size_t n,
+                 uint8_t *const *tiles,
+                 const uint8_t *places);
+void
+gem_cpu_kv_copy(GemBackendState *self,
+                const GemKeyValueForm *form,
+                const uint8_t *from,
+                size_t from_place,
+                uint8_t *to,
+                size_t to_place);
+void
+gem_cpu_attend(GemBackendState *self,
+               const GemKeyValueForm *form,
+               size_t heads,
+               const float *q,
+               const GemKeyValueGroup *groups,
+               size_t n_groups,
+               float *out);

@@ -77,15 +77,17 @@ allocate(GemRouter *self, const GemTensorSource *source, GemPluginError *error)
 {
   size_t wide = self->hidden > self->embedding ? self->hidden : self->embedding;
   self->layers = calloc(self->n_layers, sizeof *self->layers);
-  self->scratch.normed = malloc(GEM_BERT_BLOCK * (4 * (size_t)self->width + wide) * sizeof(float));
+  self->scratch.normed = malloc(GEM_BERT_BLOCK * (5 * (size_t)self->width + wide) * sizeof(float));
   self->scratch.positions = malloc(GEM_BERT_BLOCK * sizeof *self->scratch.positions);
   if (self->layers == NULL || self->scratch.normed == NULL || self->scratch.positions == NULL) {
     gem_plugin_set_error(error, "%s: out of memory", source->file);
     return false;
   }
   self->scratch.attended = self->scratch.normed + GEM_BERT_BLOCK * self->width;
-  self->scratch.turn = self->scratch.attended + GEM_BERT_BLOCK * self->width;
+  self->scratch.keys = self->scratch.attended + GEM_BERT_BLOCK * self->width;
+  self->scratch.turn = self->scratch.keys + GEM_BERT_BLOCK * self->width;
   self->scratch.hidden = self->scratch.turn + 2 * GEM_BERT_BLOCK * self->width;
+  self->form = (GemKeyValueForm){.kv_heads = self->heads, .head_dim = self->head_dim};
   return true;
 }
 
@@ -225,7 +227,7 @@ gem_bert_resident_bytes(const GemRouter *self)
   size_t (*matrix_bytes)(const GemMatrix *) = self->backend.functions->matrix_bytes;
   size_t wide = self->hidden > self->embedding ? self->hidden : self->embedding;
   size_t floats = self->width * (1 + 2 * (size_t)self->n_layers); /* norms */
-  floats += GEM_BERT_BLOCK * (4 * (size_t)self->width + wide);    /* scratch */
+  floats += GEM_BERT_BLOCK * (5 * (size_t)self->width + wide);    /* scratch */
   size_t bytes = sizeof *self + self->n_layers * sizeof *self->layers + floats * sizeof(float) +
                  GEM_BERT_BLOCK * sizeof *self->scratch.positions + matrix_bytes(self->embeddings) +
                  matrix_bytes(self->classifier);

@@ -6,7 +6,7 @@
 /* One turn on its way through the encoder. */
 typedef struct {
   GemRouter *router;
-  GemRouterState *state; /* has room for the turn; its rows count only what came before */
+  GemRouterState *state; /* has room for the turn; `next` is its first token's position */
   const uint32_t *tokens;
   size_t n;
   bool causal;
@@ -73,45 +73,55 @@ project_block(const Turn *turn, uint32_t layer, size_t first)
 {
   GemRouter *self = turn->router;
   const GemBertLayer *weights = &self->layers[layer];
+  GemBertScratch *scratch = &self->scratch;
   size_t rows = block_rows(turn, first);
-  size_t offset = (turn->state->rows + first) * self->width;
   float *queries = turn->queries + first * self->width;
-  float *keys = gem_bert_state_keys(turn->state, layer) + offset;
-  float *values = gem_bert_state_values(turn->state, layer) + offset;
   const GemMatrix *const matrices[] = {weights->query, weights->key, weights->value};
-  float *const results[] = {queries, keys, values};
+  float *const results[] = {queries, scratch->keys, scratch->attended};
 
   norm_block(turn, first, rows, weights->attention_norm);
-  self->backend.functions->linear(self->backend.state, matrices, 3, self->scratch.normed, rows, results);
+  self->backend.functions->linear(self->backend.state, matrices, 3, scratch->normed, rows, results);
   rotate_block(turn, first, rows, queries);
-  rotate_block(turn, first, rows, keys);
+  rotate_block(turn, first, rows, scratch->keys);
+  for (size_t i = 0; i < rows; i++) {
+    uint32_t position = turn->state->next + (uint32_t)(first + i);
+    scratch->targets[i] = gem_bert_state_tile(turn->state, layer, position);
+    scratch->places[i] = position % GEM_KEY_VALUE_TILE;
+  }
+  self->backend.functions->kv_store(self->backend.state, &self->form, scratch->keys, scratch->attended, rows,
+                                    scratch->targets, scratch->places);
 }
 
-/* One token's attention over what lies inside the window: earlier tokens, and later ones of its own turn
- * unless the turn is causal. Row r of the state is r - i tokens after the token's own row i. */
+/* What a token sees lies inside the window: earlier tokens, and later ones of its own turn unless the turn is
+ * causal. */
 static void
-attend_token(const Turn *turn, uint32_t layer, size_t token, const float *query, float *out)
+see(const Turn *turn, size_t token, uint32_t *from, uint32_t *to)
+{
+  uint32_t own = turn->state->next + (uint32_t)token;
+  uint32_t turn_end = turn->state->next + (uint32_t)turn->n;
+  uint32_t window = turn->router->window;
+  *from = own + 1 > window ? own + 1 - window : 0;
+  *to = turn->causal ? own + 1 : turn_end - own < window ? turn_end : own + window;
+}
+
+/* What the block's tokens attend to, into scratch. */
+static void
+attend_block(const Turn *turn, uint32_t layer, size_t first)
 {
   GemRouter *self = turn->router;
-  size_t own = turn->state->rows + token;
-  size_t first = own + 1 > self->window ? own + 1 - self->window : 0;
-  size_t end = own + 1;
-  if (!turn->causal) {
-    size_t turn_end = turn->state->rows + turn->n;
-    end = turn_end - own < self->window ? turn_end : own + self->window;
-  }
-
-  size_t offset = first * self->width;
-  GemKeyValueRows keys = {
-      .type = 0, /* F32 */
-      .data = (const uint8_t *)(gem_bert_state_keys(turn->state, layer) + offset),
-      .row_bytes = self->width * sizeof(float),
-      .head_bytes = self->head_dim * sizeof(float),
+  GemBertScratch *scratch = &self->scratch;
+  GemKeyValuePart part = {
+      .tiles = turn->state->tiles + (size_t)layer * turn->state->capacity,
+      .first_tile = turn->state->first_tile,
+      .from = scratch->from,
+      .to = scratch->to,
   };
-  GemKeyValueRows values = keys;
-  values.data = (const uint8_t *)(gem_bert_state_values(turn->state, layer) + offset);
-  self->backend.functions->attend(self->backend.state, query, self->heads, self->heads, self->head_dim, &keys,
-                                  &values, NULL, end - first, out);
+  GemKeyValueGroup group = {.n = (uint32_t)block_rows(turn, first), .n_parts = 1, .parts = &part};
+  for (size_t i = 0; i < group.n; i++) {
+    see(turn, first + i, &scratch->from[i], &scratch->to[i]);
+  }
+  self->backend.functions->attend(self->backend.state, &self->form, self->heads,
+                                  turn->queries + first * self->width, &group, 1, scratch->attended);
 }
 
 /* x += W_o attention */
@@ -123,10 +133,7 @@ attention_block(const Turn *turn, uint32_t layer, size_t first)
   GemBertScratch *scratch = &self->scratch;
   size_t rows = block_rows(turn, first);
 
-  for (size_t i = 0; i < rows; i++) {
-    attend_token(turn, layer, first + i, turn->queries + (first + i) * self->width,
-                 scratch->attended + i * self->width);
-  }
+  attend_block(turn, layer, first);
   gem_backend_linear(&self->backend, weights->output, scratch->attended, rows, scratch->normed);
   add_rows(turn->x + first * self->width, scratch->normed, rows * self->width);
 }
@@ -223,7 +230,6 @@ route_one(GemRouter *self, const GemRouterTurn *wanted)
   if (x != self->scratch.turn) {
     free(x);
   }
-  wanted->state->rows += wanted->n;
   wanted->state->next += (uint32_t)wanted->n;
   gem_bert_state_trim(wanted->state);
   return 0;

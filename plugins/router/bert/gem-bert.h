@@ -25,11 +25,16 @@ typedef struct {
 
 /* Room for the arithmetic of one block, one allocation. */
 typedef struct {
-  float *normed;       /* [GEM_BERT_BLOCK][D]: u, and the projections that are added to x */
-  float *attended;     /* [GEM_BERT_BLOCK][D] */
-  float *turn;         /* [2][GEM_BERT_BLOCK][D]: x and queries of a turn that is no longer */
-  float *hidden;       /* [GEM_BERT_BLOCK][max(F, E)]: the feed-forward's, and the embedding's */
-  uint32_t *positions; /* [GEM_BERT_BLOCK] */
+  float *normed;                    /* [GEM_BERT_BLOCK][D]: u, and the projections that are added to x */
+  float *attended;                  /* [GEM_BERT_BLOCK][D]; values before */
+  float *keys;                      /* [GEM_BERT_BLOCK][D] */
+  float *turn;                      /* [2][GEM_BERT_BLOCK][D]: x and queries of a turn that is no longer */
+  float *hidden;                    /* [GEM_BERT_BLOCK][max(F, E)]: the feed-forward's, and the embedding's */
+  uint32_t *positions;              /* [GEM_BERT_BLOCK] */
+  uint8_t *targets[GEM_BERT_BLOCK]; /* where keys and values go */
+  uint8_t places[GEM_BERT_BLOCK];
+  uint32_t from[GEM_BERT_BLOCK]; /* positions that a row sees: from .. to - 1 */
+  uint32_t to[GEM_BERT_BLOCK];
 } GemBertScratch;
 
 struct GemRouter {
@@ -50,20 +55,22 @@ struct GemRouter {
   GemMatrix *classifier; /* [domains][D]: W_r */
   uint32_t n_layers;
   GemBertLayer *layers;
+  GemKeyValueForm form; /* of the states */
   GemBertScratch scratch;
 };
 
-/* Rotated keys, and values, of the last tokens of one sequence, in every layer; at least the last window - 1
- * of them where the sequence has as many. Room for a few more, so that single tokens are appended without
- * moving the others each time. */
+/* Rotated keys, and values, of the last tokens of one sequence, in every layer, in tiles of the backend; at
+ * least the last window - 1 of them where the sequence has as many. Room for a few more, so that single
+ * tokens are appended without moving the others each time. */
 struct GemRouterState {
   uint32_t n_layers;
-  uint32_t width;
   uint32_t window;
-  uint32_t next; /* position of the next token in the sequence */
-  size_t rows;   /* tokens held: positions next - rows .. next - 1 */
-  size_t capacity;
-  float *data; /* [n_layers][2][capacity][D] */
+  size_t tile_bytes;
+  uint32_t next;         /* position of the next token in the sequence */
+  uint32_t first_tile;   /* tile t of a layer's holds positions 16 t ..; those before this one are gone */
+  uint32_t capacity;     /* tiles a layer */
+  uint8_t *memory;       /* of the tiles */
+  const uint8_t **tiles; /* [n_layers][capacity] from first_tile on */
 };
 
 /* ---- gem-bert-load.c ---- */
@@ -86,18 +93,16 @@ void
 gem_bert_state_free(GemRouter *self, GemRouterState *state);
 size_t
 gem_bert_state_bytes(const GemRouter *self);
-/* Room for n more tokens, dropping those that fell out of the window. False, and nothing changed: out of
+/* Room for n more tokens, dropping tiles that fell out of the window. False, and nothing changed: out of
  * memory. */
 bool
 gem_bert_state_reserve(GemRouterState *state, size_t n);
 /* Gives back what a long turn needed beyond the usual room. */
 void
 gem_bert_state_trim(GemRouterState *state);
-/* First row of a layer's keys or values, [capacity][D]. */
-float *
-gem_bert_state_keys(const GemRouterState *state, uint32_t layer);
-float *
-gem_bert_state_values(const GemRouterState *state, uint32_t layer);
+/* The tile of a position, for which there must be room. */
+uint8_t *
+gem_bert_state_tile(const GemRouterState *state, uint32_t layer, uint32_t position);
 
 /* ---- gem-bert-route.c ---- */
 int
