@@ -226,8 +226,10 @@ static inline void
 gem_attend_finish(const GemAttendQuery *query, size_t head_dim)
 {
   float share = query->sum > 0.0f ? 1.0f / query->sum : 0.0f;
+  float *out = query->out;
+#pragma omp simd
   for (size_t i = 0; i < head_dim; i++) {
-    query->out[i] *= share;
+    out[i] *= share;
   }
 }
 

@@ -9,5 +9,6 @@ const GemKernels gem_avx2_kernels = {
     .quantize = gem_avx2_quantize,
     .linear = gem_avx2_linear,
     .gather = gem_avx2_gather,
+    .attend = gem_avx2_attend,
     GEM_PORTABLE_KERNELS,
 };

@@ -8,5 +8,6 @@ const GemKernels gem_avx512_kernels = {
     .quantize = gem_avx512_quantize,
     .linear = gem_avx512_linear,
     .gather = gem_avx512_gather_compressed,
+    .attend = gem_avx512_attend,
     GEM_PORTABLE_KERNELS,
 };

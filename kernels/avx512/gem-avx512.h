@@ -20,6 +20,12 @@ void
 gem_avx512_gather_compressed(
     const uint32_t *weights, size_t n, uint32_t least, uint32_t below, uint32_t *gathered, size_t *ret_count);
 
+void
+gem_avx512_attend(const GemKvForm *form,
+                  const GemKvQueries *queries,
+                  const GemKvGroup *group,
+                  const GemKvShare *share);
+
 /* One panel with one input, straight from the packed form: y[lanes]. */
 void
 gem_avx512_linear_single(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);

@@ -9,5 +9,6 @@ const GemKernels gem_neon_kernels = {
     .quantize = gem_neon_quantize,
     .linear = gem_neon_linear,
     .gather = gem_neon_gather,
+    .attend = GEM_PORTABLE(attend),
     GEM_PORTABLE_KERNELS,
 };

@@ -1,0 +1,64 @@
+/* Keys and values into tiles of 8 bits: kernels/gem-kv.h. */
+#include "kernels/gem-attend-levels.h"
+#include "kernels/portable/gem-portable.h"
+
+/* Levels [D] of n values, zeros behind them; returns the upper half of their scale, rounded up so that no
+ * level is beyond 127. */
+static inline uint16_t
+quantize(const float *x, size_t n, int8_t *levels, size_t dim)
+{
+  float largest = gem_attend_find_largest(x, n);
+  if (!(largest > GEM_ATTEND_SMALLEST)) {
+    memset(levels, 0, dim);
+    return 0;
+  }
+  float scale = largest / 127.0f;
+  uint32_t bits;
+  memcpy(&bits, &scale, sizeof bits);
+  uint16_t upper_half = (uint16_t)((bits + 0xffff) >> 16);
+  gem_attend_round_levels(x, n, 1.0f / gem_kv_scale(upper_half), levels);
+  memset(levels + n, 0, dim - n);
+  return upper_half;
+}
+
+static inline void
+store_scale(uint8_t *scales, size_t place, uint16_t scale)
+{
+  memcpy(scales + place * sizeof scale, &scale, sizeof scale);
+}
+
+static inline void
+store_head(const GemKvForm *form, const float *keys, const float *values, uint8_t *head, size_t place)
+{
+  int8_t levels[GEM_KV_MOST_DIM];
+  size_t dim = gem_kv_dim(form);
+  uint16_t scale = quantize(keys, form->head_dim, levels, dim);
+  for (size_t four = 0; four < dim / 4; four++) {
+    memcpy(head + gem_kv_key_at(place, four), levels + four * 4, 4);
+  }
+  store_scale(head + gem_kv_key_scales_offset(dim), place, scale);
+
+  scale = quantize(values, form->head_dim, levels, dim);
+  uint8_t *to = head + gem_kv_values_offset(dim) + gem_kv_value_at(dim, place, 0);
+  for (size_t i = 0; i < dim; i++) {
+    to[i * 4] = (uint8_t)levels[i];
+  }
+  store_scale(head + gem_kv_value_scales_offset(dim), place, scale);
+}
+
+void
+GEM_PORTABLE(kv_store)(const GemKvForm *form,
+                       const float *keys,
+                       const float *values,
+                       size_t n,
+                       uint8_t *const *tiles,
+                       const uint8_t *places)
+{
+  size_t row = form->kv_heads * form->head_dim;
+  for (size_t i = 0; i < n; i++) {
+    for (size_t head = 0; head < form->kv_heads; head++) {
+      size_t at = i * row + head * form->head_dim;
+      store_head(form, keys + at, values + at, tiles[i] + head * gem_kv_head_bytes(form), places[i]);
+    }
+  }
+}
