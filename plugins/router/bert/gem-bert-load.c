@@ -72,10 +72,18 @@ read_embedding_width(GemRouter *self, const GemTensorSource *source, GemPluginEr
   return true;
 }
 
+/* Floats of a row of scratch.hidden. */
+static size_t
+widest(const GemRouter *self)
+{
+  size_t wide = self->hidden > self->embedding ? self->hidden : self->embedding;
+  return wide > self->domains ? wide : self->domains;
+}
+
 static bool
 allocate(GemRouter *self, const GemTensorSource *source, GemPluginError *error)
 {
-  size_t wide = self->hidden > self->embedding ? self->hidden : self->embedding;
+  size_t wide = widest(self);
   self->layers = calloc(self->n_layers, sizeof *self->layers);
   self->scratch.normed = malloc(GEM_BERT_BLOCK * (5 * (size_t)self->width + wide) * sizeof(float));
   self->scratch.positions = malloc(GEM_BERT_BLOCK * sizeof *self->scratch.positions);
@@ -225,7 +233,7 @@ size_t
 gem_bert_resident_bytes(const GemRouter *self)
 {
   size_t (*matrix_bytes)(const GemMatrix *) = self->backend.functions->matrix_bytes;
-  size_t wide = self->hidden > self->embedding ? self->hidden : self->embedding;
+  size_t wide = widest(self);
   size_t floats = self->width * (1 + 2 * (size_t)self->n_layers); /* norms */
   floats += GEM_BERT_BLOCK * (5 * (size_t)self->width + wide);    /* scratch */
   size_t bytes = sizeof *self + self->n_layers * sizeof *self->layers + floats * sizeof(float) +

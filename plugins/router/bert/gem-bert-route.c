@@ -3,21 +3,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One turn on its way through the encoder. */
+/* Turns on their way through the encoder together: their rows, one turn's after the other's. */
 typedef struct {
   GemRouter *router;
-  GemRouterState *state; /* has room for the turn; `next` is its first token's position */
-  const uint32_t *tokens;
-  size_t n;
-  bool causal;
+  const GemRouterTurn *turns; /* states have room for them; `next` is a turn's first position */
+  size_t count;
+  size_t n;       /* rows of all turns */
   float *x;       /* [n][D], the residual stream */
   float *queries; /* [n][D], of the layer at hand */
-} Turn;
+} Batch;
 
 static size_t
-block_rows(const Turn *turn, size_t first)
+block_rows(const Batch *batch, size_t first)
 {
-  return turn->n - first < GEM_BERT_BLOCK ? turn->n - first : GEM_BERT_BLOCK;
+  return batch->n - first < GEM_BERT_BLOCK ? batch->n - first : GEM_BERT_BLOCK;
+}
+
+/* What of each turn lies in the block that begins at row `first`, into scratch.pieces; how many do. */
+static size_t
+cut_block(const Batch *batch, size_t first)
+{
+  GemBertPiece *pieces = batch->router->scratch.pieces;
+  size_t end = first + block_rows(batch, first), begin = 0, count = 0;
+  for (size_t i = 0; i < batch->count && begin < end; i++) {
+    const GemRouterTurn *turn = &batch->turns[i];
+    size_t from = begin > first ? begin : first;
+    size_t to = begin + turn->n < end ? begin + turn->n : end;
+    if (from < to) {
+      pieces[count++] =
+          (GemBertPiece){.turn = turn, .token = from - begin, .row = from - first, .n = to - from};
+    }
+    begin += turn->n;
+  }
+  return count;
+}
+
+/* Position in its sequence of a piece's i-th row. */
+static uint32_t
+piece_position(const GemBertPiece *piece, size_t i)
+{
+  return piece->turn->state->next + (uint32_t)(piece->token + i);
 }
 
 static void
@@ -30,64 +55,77 @@ add_rows(float *x, const float *addend, size_t count)
 
 /* x = E[tokens], projected to the width where the embedding is narrower. */
 static void
-embed_block(const Turn *turn, size_t first)
+embed_block(const Batch *batch, size_t first)
 {
-  GemRouter *self = turn->router;
+  GemRouter *self = batch->router;
   const GemBackendFunctions *backend = self->backend.functions;
-  size_t rows = block_rows(turn, first);
-  float *x = turn->x + first * self->width;
+  const GemBertPiece *pieces = self->scratch.pieces;
+  size_t count = cut_block(batch, first);
+  float *x = batch->x + first * self->width;
   float *embedded = self->projection != NULL ? self->scratch.hidden : x;
 
-  for (size_t i = 0; i < rows; i++) {
-    backend->matrix_row(self->backend.state, self->embeddings, turn->tokens[first + i],
-                        embedded + i * self->embedding);
+  for (size_t p = 0; p < count; p++) {
+    for (size_t i = 0; i < pieces[p].n; i++) {
+      backend->matrix_row(self->backend.state, self->embeddings, pieces[p].turn->tokens[pieces[p].token + i],
+                          embedded + (pieces[p].row + i) * self->embedding);
+    }
   }
   if (self->projection != NULL) {
-    gem_backend_linear(&self->backend, self->projection, embedded, rows, x);
+    gem_backend_linear(&self->backend, self->projection, embedded, block_rows(batch, first), x);
   }
 }
 
 /* u = RMSNorm(x) into scratch.normed. */
 static void
-norm_block(const Turn *turn, size_t first, size_t rows, const float *weight)
+norm_block(const Batch *batch, size_t first, size_t rows, const float *weight)
 {
-  GemRouter *self = turn->router;
-  self->backend.functions->rms_norm(self->backend.state, turn->x + first * self->width, weight, rows,
+  GemRouter *self = batch->router;
+  self->backend.functions->rms_norm(self->backend.state, batch->x + first * self->width, weight, rows,
                                     self->width, self->rms_epsilon, self->scratch.normed);
 }
 
 static void
-rotate_block(const Turn *turn, size_t first, size_t rows, float *heads)
+rotate_block(GemRouter *self, size_t rows, float *heads)
 {
-  GemRouter *self = turn->router;
-  for (size_t i = 0; i < rows; i++) {
-    self->scratch.positions[i] = turn->state->next + (uint32_t)(first + i);
-  }
   self->backend.functions->rope(self->backend.state, heads, self->scratch.positions, rows, self->heads,
                                 self->head_dim, self->head_dim, self->rope_base);
 }
 
+/* Where each row of the block stands, and where its keys and values go, into scratch. */
+static void
+place_block(const Batch *batch, uint32_t layer, size_t first)
+{
+  GemBertScratch *scratch = &batch->router->scratch;
+  size_t count = cut_block(batch, first);
+
+  for (size_t p = 0; p < count; p++) {
+    const GemBertPiece *piece = &scratch->pieces[p];
+    for (size_t i = 0; i < piece->n; i++) {
+      uint32_t position = piece_position(piece, i);
+      scratch->positions[piece->row + i] = position;
+      scratch->targets[piece->row + i] = gem_bert_state_tile(piece->turn->state, layer, position);
+      scratch->places[piece->row + i] = position % GEM_KEY_VALUE_TILE;
+    }
+  }
+}
+
 /* The block's rotated queries, and its rotated keys and values, behind those of earlier tokens. */
 static void
-project_block(const Turn *turn, uint32_t layer, size_t first)
+project_block(const Batch *batch, uint32_t layer, size_t first)
 {
-  GemRouter *self = turn->router;
+  GemRouter *self = batch->router;
   const GemBertLayer *weights = &self->layers[layer];
   GemBertScratch *scratch = &self->scratch;
-  size_t rows = block_rows(turn, first);
-  float *queries = turn->queries + first * self->width;
+  size_t rows = block_rows(batch, first);
+  float *queries = batch->queries + first * self->width;
   const GemMatrix *const matrices[] = {weights->query, weights->key, weights->value};
   float *const results[] = {queries, scratch->keys, scratch->attended};
 
-  norm_block(turn, first, rows, weights->attention_norm);
+  norm_block(batch, first, rows, weights->attention_norm);
   self->backend.functions->linear(self->backend.state, matrices, 3, scratch->normed, rows, results);
-  rotate_block(turn, first, rows, queries);
-  rotate_block(turn, first, rows, scratch->keys);
-  for (size_t i = 0; i < rows; i++) {
-    uint32_t position = turn->state->next + (uint32_t)(first + i);
-    scratch->targets[i] = gem_bert_state_tile(turn->state, layer, position);
-    scratch->places[i] = position % GEM_KEY_VALUE_TILE;
-  }
+  place_block(batch, layer, first);
+  rotate_block(self, rows, queries);
+  rotate_block(self, rows, scratch->keys);
   self->backend.functions->kv_store(self->backend.state, &self->form, scratch->keys, scratch->attended, rows,
                                     scratch->targets, scratch->places);
 }
@@ -95,161 +133,161 @@ project_block(const Turn *turn, uint32_t layer, size_t first)
 /* What a token sees lies inside the window: earlier tokens, and later ones of its own turn unless the turn is
  * causal. */
 static void
-see(const Turn *turn, size_t token, uint32_t *from, uint32_t *to)
+see(const GemRouter *self, const GemRouterTurn *turn, uint32_t own, uint32_t *from, uint32_t *to)
 {
-  uint32_t own = turn->state->next + (uint32_t)token;
   uint32_t turn_end = turn->state->next + (uint32_t)turn->n;
-  uint32_t window = turn->router->window;
+  uint32_t window = self->window;
   *from = own + 1 > window ? own + 1 - window : 0;
   *to = turn->causal ? own + 1 : turn_end - own < window ? turn_end : own + window;
 }
 
-/* What the block's tokens attend to, into scratch. */
+/* What the block's tokens attend to, each in its own sequence, into scratch.attended. */
 static void
-attend_block(const Turn *turn, uint32_t layer, size_t first)
+attend_block(const Batch *batch, uint32_t layer, size_t first)
 {
-  GemRouter *self = turn->router;
+  GemRouter *self = batch->router;
   GemBertScratch *scratch = &self->scratch;
-  GemKeyValuePart part = {
-      .tiles = turn->state->tiles + (size_t)layer * turn->state->capacity,
-      .first_tile = turn->state->first_tile,
-      .from = scratch->from,
-      .to = scratch->to,
-  };
-  GemKeyValueGroup group = {.n = (uint32_t)block_rows(turn, first), .n_parts = 1, .parts = &part};
-  for (size_t i = 0; i < group.n; i++) {
-    see(turn, first + i, &scratch->from[i], &scratch->to[i]);
+  size_t count = cut_block(batch, first);
+
+  for (size_t p = 0; p < count; p++) {
+    const GemBertPiece *piece = &scratch->pieces[p];
+    const GemRouterState *state = piece->turn->state;
+    scratch->parts[p] = (GemKeyValuePart){
+        .tiles = state->tiles + (size_t)layer * state->capacity,
+        .first_tile = state->first_tile,
+        .from = scratch->from + piece->row,
+        .to = scratch->to + piece->row,
+    };
+    scratch->groups[p] = (GemKeyValueGroup){.first_row = (uint32_t)piece->row,
+                                            .n = (uint32_t)piece->n,
+                                            .n_parts = 1,
+                                            .parts = &scratch->parts[p]};
+    for (size_t i = 0; i < piece->n; i++) {
+      see(self, piece->turn, piece_position(piece, i), &scratch->from[piece->row + i],
+          &scratch->to[piece->row + i]);
+    }
   }
   self->backend.functions->attend(self->backend.state, &self->form, self->heads,
-                                  turn->queries + first * self->width, &group, 1, scratch->attended);
+                                  batch->queries + first * self->width, scratch->groups, count,
+                                  scratch->attended);
 }
 
 /* x += W_o attention */
 static void
-attention_block(const Turn *turn, uint32_t layer, size_t first)
+attention_block(const Batch *batch, uint32_t layer, size_t first)
 {
-  GemRouter *self = turn->router;
-  const GemBertLayer *weights = &self->layers[layer];
+  GemRouter *self = batch->router;
   GemBertScratch *scratch = &self->scratch;
-  size_t rows = block_rows(turn, first);
+  size_t rows = block_rows(batch, first);
 
-  attend_block(turn, layer, first);
-  gem_backend_linear(&self->backend, weights->output, scratch->attended, rows, scratch->normed);
-  add_rows(turn->x + first * self->width, scratch->normed, rows * self->width);
+  attend_block(batch, layer, first);
+  gem_backend_linear(&self->backend, self->layers[layer].output, scratch->attended, rows, scratch->normed);
+  add_rows(batch->x + first * self->width, scratch->normed, rows * self->width);
 }
 
 /* x += W_down gelu(W_up u) */
 static void
-feed_forward_block(const Turn *turn, uint32_t layer, size_t first)
+feed_forward_block(const Batch *batch, uint32_t layer, size_t first)
 {
-  GemRouter *self = turn->router;
-  const GemBackendFunctions *backend = self->backend.functions;
+  GemRouter *self = batch->router;
   const GemBertLayer *weights = &self->layers[layer];
   GemBertScratch *scratch = &self->scratch;
-  size_t rows = block_rows(turn, first);
+  size_t rows = block_rows(batch, first);
 
-  norm_block(turn, first, rows, weights->feed_forward_norm);
+  norm_block(batch, first, rows, weights->feed_forward_norm);
   gem_backend_linear(&self->backend, weights->up, scratch->normed, rows, scratch->hidden);
-  backend->gelu(self->backend.state, scratch->hidden, rows * self->hidden);
+  self->backend.functions->gelu(self->backend.state, scratch->hidden, rows * self->hidden);
   gem_backend_linear(&self->backend, weights->down, scratch->hidden, rows, scratch->normed);
-  add_rows(turn->x + first * self->width, scratch->normed, rows * self->width);
+  add_rows(batch->x + first * self->width, scratch->normed, rows * self->width);
 }
 
 /* All projections first: a token may look ahead in its turn, beyond its block. */
 static void
-run_layer(const Turn *turn, uint32_t layer)
+run_layer(const Batch *batch, uint32_t layer)
 {
-  for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
-    project_block(turn, layer, first);
+  for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
+    project_block(batch, layer, first);
   }
-  for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
-    attention_block(turn, layer, first);
-    feed_forward_block(turn, layer, first);
+  for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
+    attention_block(batch, layer, first);
+    feed_forward_block(batch, layer, first);
   }
 }
 
 /* P(d | x_i) = softmax(W_r e_i), the paper's routing probability. */
 static void
-classify_block(const Turn *turn, size_t first, float *probabilities)
+classify_block(const Batch *batch, size_t first)
 {
-  GemRouter *self = turn->router;
-  size_t rows = block_rows(turn, first);
-  norm_block(turn, first, rows, self->output_norm);
-  gem_backend_linear(&self->backend, self->classifier, self->scratch.normed, rows,
-                     probabilities + first * self->domains);
-  for (size_t i = first; i < first + rows; i++) {
-    self->backend.functions->softmax(self->backend.state, probabilities + i * self->domains, self->domains);
+  GemRouter *self = batch->router;
+  GemBertScratch *scratch = &self->scratch;
+  size_t rows = block_rows(batch, first), count = cut_block(batch, first);
+  norm_block(batch, first, rows, self->output_norm);
+  gem_backend_linear(&self->backend, self->classifier, scratch->normed, rows, scratch->hidden);
+  for (size_t p = 0; p < count; p++) {
+    const GemBertPiece *piece = &scratch->pieces[p];
+    float *probabilities = piece->turn->probabilities + piece->token * self->domains;
+    memcpy(probabilities, scratch->hidden + piece->row * self->domains,
+           piece->n * self->domains * sizeof *probabilities);
+    for (size_t i = 0; i < piece->n; i++) {
+      self->backend.functions->softmax(self->backend.state, probabilities + i * self->domains, self->domains);
+    }
   }
 }
 
 static void
-run_turn(const Turn *turn, float *probabilities)
+run_batch(const Batch *batch)
 {
-  for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
-    embed_block(turn, first);
+  for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
+    embed_block(batch, first);
   }
-  for (uint32_t layer = 0; layer < turn->router->n_layers; layer++) {
-    run_layer(turn, layer);
+  for (uint32_t layer = 0; layer < batch->router->n_layers; layer++) {
+    run_layer(batch, layer);
   }
-  for (size_t first = 0; first < turn->n; first += GEM_BERT_BLOCK) {
-    classify_block(turn, first, probabilities);
+  for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
+    classify_block(batch, first);
   }
 }
 
 static bool
-tokens_are_known(const GemRouter *self, const uint32_t *tokens, size_t n)
+tokens_are_known(const GemRouter *self, const GemRouterTurn *turn)
 {
-  for (size_t i = 0; i < n; i++) {
-    if (tokens[i] >= self->vocabulary) {
+  for (size_t i = 0; i < turn->n; i++) {
+    if (turn->tokens[i] >= self->vocabulary) {
       return false;
     }
   }
   return true;
 }
 
-/* The state has room for it. */
-static int
-route_one(GemRouter *self, const GemRouterTurn *wanted)
-{
-  /* A single token, as it comes with each step of an answer, needs no memory of its own. */
-  size_t values = wanted->n * self->width;
-  float *x = wanted->n <= GEM_BERT_BLOCK ? self->scratch.turn : malloc(2 * values * sizeof *x);
-  if (x == NULL) {
-    return -1;
-  }
-  Turn turn = {.router = self,
-               .state = wanted->state,
-               .tokens = wanted->tokens,
-               .n = wanted->n,
-               .causal = wanted->causal,
-               .x = x,
-               .queries = x + values};
-  run_turn(&turn, wanted->probabilities);
-  /* They tell of a caller's text. */
-  explicit_bzero(x, 2 * values * sizeof *x);
-  if (x != self->scratch.turn) {
-    free(x);
-  }
-  wanted->state->next += (uint32_t)wanted->n;
-  gem_bert_state_trim(wanted->state);
-  return 0;
-}
-
 int
 gem_bert_route(GemRouter *self, const GemRouterTurn *turns, size_t count)
 {
+  Batch batch = {.router = self, .turns = turns, .count = count};
   for (size_t i = 0; i < count; i++) {
-    if (!tokens_are_known(self, turns[i].tokens, turns[i].n)) {
+    if (!tokens_are_known(self, &turns[i])) {
       return -2;
     }
     if (!gem_bert_state_reserve(turns[i].state, turns[i].n)) {
       return -1;
     }
+    batch.n += turns[i].n;
+  }
+  /* Single tokens, as they come with each step of answers, need no memory of their own. */
+  size_t values = batch.n * self->width;
+  batch.x = batch.n <= GEM_BERT_BLOCK ? self->scratch.turn : malloc(2 * values * sizeof *batch.x);
+  if (batch.x == NULL) {
+    return -1;
+  }
+  batch.queries = batch.x + values;
+  run_batch(&batch);
+  /* They tell of callers' texts. */
+  explicit_bzero(batch.x, 2 * values * sizeof *batch.x);
+  if (batch.x != self->scratch.turn) {
+    free(batch.x);
   }
   for (size_t i = 0; i < count; i++) {
-    if (route_one(self, &turns[i]) < 0) {
-      return -1;
-    }
+    turns[i].state->next += (uint32_t)turns[i].n;
+    gem_bert_state_trim(turns[i].state);
   }
   return 0;
 }

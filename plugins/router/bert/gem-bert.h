@@ -23,18 +23,29 @@ typedef struct {
   GemMatrix *down;          /* [D][F] */
 } GemBertLayer;
 
+/* What of a turn lies in a block: n tokens from `token` on, rows `row` .. of the block. */
+typedef struct {
+  const GemRouterTurn *turn;
+  size_t token;
+  size_t row;
+  size_t n;
+} GemBertPiece;
+
 /* Room for the arithmetic of one block, one allocation. */
 typedef struct {
-  float *normed;                    /* [GEM_BERT_BLOCK][D]: u, and the projections that are added to x */
-  float *attended;                  /* [GEM_BERT_BLOCK][D]; values before */
-  float *keys;                      /* [GEM_BERT_BLOCK][D] */
-  float *turn;                      /* [2][GEM_BERT_BLOCK][D]: x and queries of a turn that is no longer */
-  float *hidden;                    /* [GEM_BERT_BLOCK][max(F, E)]: the feed-forward's, and the embedding's */
-  uint32_t *positions;              /* [GEM_BERT_BLOCK] */
+  float *normed;       /* [GEM_BERT_BLOCK][D]: u, and the projections that are added to x */
+  float *attended;     /* [GEM_BERT_BLOCK][D]; values before */
+  float *keys;         /* [GEM_BERT_BLOCK][D] */
+  float *turn;         /* [2][GEM_BERT_BLOCK][D]: x and queries of turns that are no longer */
+  float *hidden;       /* [GEM_BERT_BLOCK][max(F, E, domains)]: the feed-forward's, the embedding's, logits */
+  uint32_t *positions; /* [GEM_BERT_BLOCK] */
   uint8_t *targets[GEM_BERT_BLOCK]; /* where keys and values go */
   uint8_t places[GEM_BERT_BLOCK];
   uint32_t from[GEM_BERT_BLOCK]; /* positions that a row sees: from .. to - 1 */
   uint32_t to[GEM_BERT_BLOCK];
+  GemBertPiece pieces[GEM_BERT_BLOCK];
+  GemKeyValuePart parts[GEM_BERT_BLOCK]; /* of each piece */
+  GemKeyValueGroup groups[GEM_BERT_BLOCK];
 } GemBertScratch;
 
 struct GemRouter {
