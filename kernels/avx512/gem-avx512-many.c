@@ -22,9 +22,12 @@ typedef struct {
   __m512 scales[MOST_SUBS][MOST_PANELS];
 } Chunk;
 
+/* Loads, and asks for what stands `ahead` bytes behind: the chunk that is decoded next comes from memory
+ * while this one is met with its inputs. Past the end it asks for nothing. */
 static inline __m512i
-load(const uint8_t *bytes)
+load(const uint8_t *bytes, size_t ahead)
 {
+  _mm_prefetch((const char *)(bytes + ahead), _MM_HINT_T0);
   return _mm512_loadu_si512(bytes);
 }
 
@@ -40,14 +43,14 @@ describe_blocks(Chunk *chunk, size_t blocks)
 }
 
 static void
-decode_q4_0(const uint8_t *data, size_t blocks, size_t panel, Chunk *chunk)
+decode_q4_0(const uint8_t *data, size_t ahead, size_t blocks, size_t panel, Chunk *chunk)
 {
   const __m512i low = _mm512_set1_epi8(0x0f);
   const __m512i offset = _mm512_set1_epi8(128 - 8);
   for (size_t block = 0; block < blocks; block++) {
 #pragma GCC unroll 4
     for (size_t word = 0; word < 4; word++) {
-      __m512i nibbles = load(data + (block * 4 + word) * 64);
+      __m512i nibbles = load(data + (block * 4 + word) * 64, ahead);
       __m512i high = _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low);
       chunk->weights[block * 8 + word][panel] = _mm512_add_epi8(_mm512_and_si512(nibbles, low), offset);
       chunk->weights[block * 8 + 4 + word][panel] = _mm512_add_epi8(high, offset);
@@ -57,11 +60,11 @@ decode_q4_0(const uint8_t *data, size_t blocks, size_t panel, Chunk *chunk)
 }
 
 static void
-decode_q8_0(const uint8_t *data, size_t blocks, size_t panel, Chunk *chunk)
+decode_q8_0(const uint8_t *data, size_t ahead, size_t blocks, size_t panel, Chunk *chunk)
 {
   const __m512i sign = _mm512_set1_epi8((char)0x80);
   for (size_t word = 0; word < blocks * 8; word++) {
-    chunk->weights[word][panel] = _mm512_xor_si512(load(data + word * 64), sign);
+    chunk->weights[word][panel] = _mm512_xor_si512(load(data + word * 64, ahead), sign);
   }
   for (size_t block = 0; block < blocks; block++) {
     chunk->scales[block][panel] = gem_avx512_scales(data + blocks * 512 + block * 32);
@@ -78,15 +81,15 @@ six_bits(__m512i nibbles, __m512i pairs)
 }
 
 static void
-decode_q6_k(const uint8_t *data, size_t panel, Chunk *chunk)
+decode_q6_k(const uint8_t *data, size_t ahead, size_t panel, Chunk *chunk)
 {
   __m512 d = gem_avx512_scales(data + 3328);
   for (size_t word = 0; word < 16; word++) {
     size_t group = word / 4;
     const uint8_t *nibbles = data + (word / 8 * 16 + word % 8) * 64;
-    __m512i first = load(nibbles);
-    __m512i second = load(nibbles + 8 * 64);
-    __m512i pairs = load(data + 2048 + word * 64);
+    __m512i first = load(nibbles, ahead);
+    __m512i second = load(nibbles + 8 * 64, ahead);
+    __m512i pairs = load(data + 2048 + word * 64, ahead);
     __m512i *weights = &chunk->weights[group * 16 + word % 4][panel];
     weights[0] = six_bits(first, _mm512_slli_epi16(pairs, 4));
     weights[4 * MOST_PANELS] = six_bits(second, _mm512_slli_epi16(pairs, 2));
@@ -111,12 +114,24 @@ describe_q6_k(Chunk *chunk)
   }
 }
 
+/* How far behind a chunk the one stands that is decoded next: the panel's next, or after the last the first
+ * of the panels that follow. */
+static size_t
+next_chunk(const GemPacked *weights, size_t panels, size_t col)
+{
+  size_t begin = gem_packed_chunk_offset(weights->type, col);
+  return col + GEM_CHUNK_COLS < weights->cols
+             ? gem_packed_chunk_offset(weights->type, col + GEM_CHUNK_COLS) - begin
+             : panels * gem_packed_panel_bytes(weights->type, weights->cols) - begin;
+}
+
 static void
 decode_chunk(const GemPacked *weights, size_t first, size_t panels, size_t col, Chunk *chunk)
 {
   size_t panel_bytes = gem_packed_panel_bytes(weights->type, weights->cols);
   const uint8_t *data = weights->data + first * panel_bytes + gem_packed_chunk_offset(weights->type, col);
   size_t blocks = gem_avx512_width(weights->cols, col) / 32;
+  size_t ahead = next_chunk(weights, panels, col);
   if (weights->type == GEM_TYPE_Q6_K) {
     describe_q6_k(chunk);
   } else {
@@ -124,11 +139,11 @@ decode_chunk(const GemPacked *weights, size_t first, size_t panels, size_t col, 
   }
   for (size_t panel = 0; panel < panels; panel++, data += panel_bytes) {
     if (weights->type == GEM_TYPE_Q6_K) {
-      decode_q6_k(data, panel, chunk);
+      decode_q6_k(data, ahead, panel, chunk);
     } else if (weights->type == GEM_TYPE_Q8_0) {
-      decode_q8_0(data, blocks, panel, chunk);
+      decode_q8_0(data, ahead, blocks, panel, chunk);
     } else {
-      decode_q4_0(data, blocks, panel, chunk);
+      decode_q4_0(data, ahead, blocks, panel, chunk);
     }
   }
 }
