@@ -33,15 +33,21 @@ add_table(const GemKernels *set)
 }
 
 #ifdef GEM_KERNELS_X86
-/* The conversion of halves, which not every compiler has a name for. Its registers are those of AVX2. */
+/* What not every compiler has a name for. Their registers are those of AVX2. */
+#define BIT_AVX_VNNI (1u << 4)
+
 static bool
 has_f16c(void)
 {
-  unsigned eax;
-  unsigned ebx;
-  unsigned ecx;
-  unsigned edx;
+  unsigned eax, ebx, ecx, edx;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
+static bool
+has_avx_vnni(void)
+{
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & BIT_AVX_VNNI) != 0;
 }
 
 /* __builtin_cpu_supports also asks (XGETBV) whether the operating system keeps the registers. */
@@ -53,7 +59,7 @@ add_tables(void)
   }
   add_table(&gem_avx2_kernels);
 
-  if (__builtin_cpu_supports("avxvnni")) {
+  if (has_avx_vnni()) {
     add_table(&gem_avx2_vnni_kernels);
   }
 
