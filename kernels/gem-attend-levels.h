@@ -62,17 +62,49 @@ gem_attend_find_largest(const float *q, size_t count)
   return largest;
 }
 
+/* The scale of values whose largest is `largest`, as its upper half: rounded up, so that no level is beyond
+ * 127. 0: they are all next to nothing. */
+static inline uint16_t
+gem_attend_choose_scale(float largest)
+{
+  if (!(largest > GEM_ATTEND_SMALLEST)) {
+    return 0;
+  }
+  float scale = largest / 127.0f;
+  uint32_t bits;
+  memcpy(&bits, &scale, sizeof bits);
+  return (uint16_t)((bits + 0xffff) >> 16);
+}
+
+/* Values that are rounded together: a loop of its own length for the compiler, which else takes as many as a
+ * vector has bytes, and more than a head may have. */
+#define GEM_ATTEND_ROUND_LANES 16
+
+static inline int32_t
+gem_attend_round_level(float x, float inverse)
+{
+  float scaled = x * inverse;
+  scaled = scaled < -127.0f ? -127.0f : scaled;
+  scaled = scaled > 127.0f ? 127.0f : scaled;
+  return (int32_t)gem_attend_round(scaled);
+}
+
 /* Levels from -127 to 127 of x / scale; `inverse` is 1 / scale. Returns their sum. */
 static inline int32_t
 gem_attend_round_levels(const float *x, size_t count, float inverse, int8_t *levels)
 {
   int32_t sum = 0;
+  size_t i = 0;
+  for (; i + GEM_ATTEND_ROUND_LANES <= count; i += GEM_ATTEND_ROUND_LANES) {
 #pragma omp simd reduction(+ : sum)
-  for (size_t i = 0; i < count; i++) {
-    float scaled = x[i] * inverse;
-    scaled = scaled < -127.0f ? -127.0f : scaled;
-    scaled = scaled > 127.0f ? 127.0f : scaled;
-    int32_t level = (int32_t)gem_attend_round(scaled);
+    for (size_t lane = 0; lane < GEM_ATTEND_ROUND_LANES; lane++) {
+      int32_t level = gem_attend_round_level(x[i + lane], inverse);
+      levels[i + lane] = (int8_t)level;
+      sum += level;
+    }
+  }
+  for (; i < count; i++) {
+    int32_t level = gem_attend_round_level(x[i], inverse);
     levels[i] = (int8_t)level;
     sum += level;
   }

@@ -10,5 +10,6 @@ const GemKernels gem_avx2_kernels = {
     .linear = gem_avx2_linear,
     .gather = gem_avx2_gather,
     .attend = gem_avx2_attend,
+    .kv_store = GEM_PORTABLE(kv_store),
     GEM_PORTABLE_KERNELS,
 };

@@ -9,5 +9,6 @@ const GemKernels gem_avx512_kernels = {
     .linear = gem_avx512_linear,
     .gather = gem_avx512_gather_compressed,
     .attend = gem_avx512_attend,
+    .kv_store = gem_avx512_kv_store_words,
     GEM_PORTABLE_KERNELS,
 };

@@ -21,6 +21,13 @@ gem_avx512_gather_compressed(
     const uint32_t *weights, size_t n, uint32_t least, uint32_t below, uint32_t *gathered, size_t *ret_count);
 
 void
+gem_avx512_kv_store_words(const GemKvForm *form,
+                          const float *keys,
+                          const float *values,
+                          size_t n,
+                          uint8_t *const *tiles,
+                          const uint8_t *places);
+void
 gem_avx512_attend(const GemKvForm *form,
                   const GemKvQueries *queries,
                   const GemKvGroup *group,

@@ -10,5 +10,6 @@ const GemKernels gem_neon_kernels = {
     .linear = gem_neon_linear,
     .gather = gem_neon_gather,
     .attend = GEM_PORTABLE(attend),
+    .kv_store = GEM_PORTABLE(kv_store),
     GEM_PORTABLE_KERNELS,
 };

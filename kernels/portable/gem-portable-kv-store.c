@@ -7,15 +7,11 @@
 static inline uint16_t
 quantize(const float *x, size_t n, int8_t *levels, size_t dim)
 {
-  float largest = gem_attend_find_largest(x, n);
-  if (!(largest > GEM_ATTEND_SMALLEST)) {
+  uint16_t upper_half = gem_attend_choose_scale(gem_attend_find_largest(x, n));
+  if (upper_half == 0) {
     memset(levels, 0, dim);
     return 0;
   }
-  float scale = largest / 127.0f;
-  uint32_t bits;
-  memcpy(&bits, &scale, sizeof bits);
-  uint16_t upper_half = (uint16_t)((bits + 0xffff) >> 16);
   gem_attend_round_levels(x, n, 1.0f / gem_kv_scale(upper_half), levels);
   memset(levels + n, 0, dim - n);
   return upper_half;
@@ -25,6 +21,24 @@ static inline void
 store_scale(uint8_t *scales, size_t place, uint16_t scale)
 {
   memcpy(scales + place * sizeof scale, &scale, sizeof scale);
+}
+
+/* Levels [D] of a value go to every fourth byte: put into words of four positions, 16 at a time. */
+static inline void
+store_value(const int8_t *levels, size_t dim, size_t place, uint8_t *value)
+{
+  const uint32_t shift = 8 * (uint32_t)(place % 4);
+  const uint32_t others = ~(UINT32_C(0xff) << shift);
+  for (size_t i = 0; i < dim; i += 16) {
+    uint32_t words[16];
+    uint8_t *at = value + i * 4;
+    memcpy(words, at, sizeof words);
+#pragma omp simd
+    for (size_t lane = 0; lane < 16; lane++) {
+      words[lane] = (words[lane] & others) | (uint32_t)(uint8_t)levels[i + lane] << shift;
+    }
+    memcpy(at, words, sizeof words);
+  }
 }
 
 static inline void
@@ -39,10 +53,8 @@ store_head(const GemKvForm *form, const float *keys, const float *values, uint8_
   store_scale(head + gem_kv_key_scales_offset(dim), place, scale);
 
   scale = quantize(values, form->head_dim, levels, dim);
-  uint8_t *to = head + gem_kv_values_offset(dim) + gem_kv_value_at(dim, place, 0);
-  for (size_t i = 0; i < dim; i++) {
-    to[i * 4] = (uint8_t)levels[i];
-  }
+  store_value(levels, dim, place,
+              head + gem_kv_values_offset(dim) + gem_kv_value_at(dim, place & ~(size_t)3, 0));
   store_scale(head + gem_kv_value_scales_offset(dim), place, scale);
 }
 
