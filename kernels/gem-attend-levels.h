@@ -62,20 +62,6 @@ gem_attend_find_largest(const float *q, size_t count)
   return largest;
 }
 
-/* The scale of values whose largest is `largest`, as its upper half: rounded up, so that no level is beyond
- * 127. 0: they are all next to nothing. */
-static inline uint16_t
-gem_attend_choose_scale(float largest)
-{
-  if (!(largest > GEM_ATTEND_SMALLEST)) {
-    return 0;
-  }
-  float scale = largest / 127.0f;
-  uint32_t bits;
-  memcpy(&bits, &scale, sizeof bits);
-  return (uint16_t)((bits + 0xffff) >> 16);
-}
-
 /* Values that are rounded together: a loop of its own length for the compiler, which else takes as many as a
  * vector has bytes, and more than a head may have. */
 #define GEM_ATTEND_ROUND_LANES 16

@@ -1,6 +1,6 @@
 /* Keys and values into tiles of 8 bits: kernels/gem-kv.h. 16 values of a head at a time. */
 #include "kernels/avx512/gem-avx512.h"
-#include "kernels/gem-attend-levels.h"
+#include "kernels/gem-kv-store.h"
 
 #define LANES      16
 #define MOST_WORDS (GEM_KV_MOST_DIM / LANES)
@@ -27,7 +27,7 @@ quantize(const float *x, size_t n, Head *head)
   for (size_t first = 0; first < n; first += LANES) {
     largest = _mm512_max_ps(_mm512_abs_ps(load(x, first, n)), largest);
   }
-  head->scale = gem_attend_choose_scale(_mm512_reduce_max_ps(largest));
+  head->scale = gem_kv_choose_scale(_mm512_reduce_max_ps(largest));
   __m512 inverse = _mm512_set1_ps(head->scale > 0 ? 1.0f / gem_kv_scale(head->scale) : 0.0f);
   for (size_t first = 0; first < n; first += LANES) {
     __m512 scaled = _mm512_mul_ps(load(x, first, n), inverse);
@@ -63,19 +63,6 @@ store_value(const Head *value, size_t dim, size_t place, uint8_t *tile)
   }
 }
 
-/* Asks for the lines of a head, all in different places: with several sequences none of them is near. */
-static inline void
-prefetch_head(const uint8_t *tile, size_t dim, size_t place)
-{
-  for (size_t four = 0; four < dim / 4; four++) {
-    _mm_prefetch((const char *)(tile + gem_kv_key_at(place, four)), _MM_HINT_T0);
-  }
-  for (size_t i = 0; i < dim; i += LANES) {
-    _mm_prefetch((const char *)(tile + gem_kv_values_offset(dim) + gem_kv_value_at(dim, place, i)),
-                 _MM_HINT_T0);
-  }
-}
-
 static inline void
 store_head(const GemKvForm *form, const float *keys, const float *values, uint8_t *tile, size_t place)
 {
@@ -83,10 +70,10 @@ store_head(const GemKvForm *form, const float *keys, const float *values, uint8_
   size_t dim = gem_kv_dim(form);
   quantize(keys, form->head_dim, &head);
   store_key(&head, dim, place, tile);
-  memcpy(tile + gem_kv_key_scales_offset(dim) + place * sizeof head.scale, &head.scale, sizeof head.scale);
+  gem_kv_store_scale(tile + gem_kv_key_scales_offset(dim), place, head.scale);
   quantize(values, form->head_dim, &head);
   store_value(&head, dim, place, tile);
-  memcpy(tile + gem_kv_value_scales_offset(dim) + place * sizeof head.scale, &head.scale, sizeof head.scale);
+  gem_kv_store_scale(tile + gem_kv_value_scales_offset(dim), place, head.scale);
 }
 
 void
@@ -97,16 +84,5 @@ gem_avx512_kv_store_words(const GemKvForm *form,
                           uint8_t *const *tiles,
                           const uint8_t *places)
 {
-  size_t row = form->kv_heads * form->head_dim;
-  size_t head_bytes = gem_kv_head_bytes(form);
-  for (size_t i = 0; i < n; i++) {
-    for (size_t head = 0; head < form->kv_heads; head++) {
-      size_t at = i * row + head * form->head_dim;
-      uint8_t *tile = tiles[i] + head * head_bytes;
-      if (head + 1 < form->kv_heads) {
-        prefetch_head(tile + head_bytes, gem_kv_dim(form), places[i]);
-      }
-      store_head(form, keys + at, values + at, tile, places[i]);
-    }
-  }
+  gem_kv_store_heads(form, keys, values, n, tiles, places, store_head);
 }

@@ -18,9 +18,14 @@ report() {
 }
 
 is() { [ "$1" = "$2" ] || { echo "\"$1\" is not \"$2\""; return 1; }; }
+differs() { [ -n "$1" ] && [ -n "$2" ] && [ "$1" != "$2" ] || { echo "\"$1\" and \"$2\""; return 1; }; }
 at_most() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a <= b) }' || { echo "$1 is more than $2"; return 1; }; }
 contains() { case $1 in *"$2"*) ;; *) echo "no \"$2\" in: $1"; return 1 ;; esac; }
-lacks() { ! contains "$@" >/dev/null || { echo "\"$2\" stands there"; return 1; }; }
+# Something is there, and TEXT is not in it.
+lacks() {
+  [ -n "$1" ] || { echo "there is nothing to look in"; return 1; }
+  ! contains "$@" >/dev/null || { echo "\"$2\" stands there"; return 1; }
+}
 # fails_with TEXT COMMAND...: the command fails, and says so.
 fails_with() {
   local text=$1 output

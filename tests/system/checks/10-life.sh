@@ -9,6 +9,7 @@ report "nothing runs before the first call" is "$(unit ActiveState)" inactive
 started=$(now)
 report "the first call starts it" answers
 echo "# first answer, with the start: $(since "$started") s"
+echo "# READY $((($(unit ActiveEnterTimestampMonotonic) - $(unit ExecMainStartTimestampMonotonic)) / 1000)) ms after its process"
 report "it is active" is "$(unit ActiveState)" active
 report "the status tells the model" contains "$(unit StatusText)" "Model gem-mini is ready"
 report "the model is ready" is "$(model_state)" 's "ready"'
@@ -19,9 +20,12 @@ report "it is not dumpable" is "$(stat -c %U "/proc/$pid/environ")" root
 report "core dumps are off" contains "$(grep 'Max core file size' "/proc/$pid/limits")" "0                    0"
 report "it has no capabilities" is "$(awk '/^CapEff/ { print $2 }' "/proc/$pid/status")" 0000000000000000
 report "it filters system calls" is "$(awk '/^Seccomp:/ { print $2 }' "/proc/$pid/status")" 2
-report "it has no network" is "$(nsenter -t "$pid" -n ip -o link 2>/dev/null | grep -vc ' lo:')" 0
+# The container itself has no other interface, so names alone would say nothing.
+report "it has a network of its own" differs "$(readlink "/proc/$pid/ns/net")" "$(readlink /proc/1/ns/net)"
+report "with nothing in it" is "$(nsenter -t "$pid" -n ip -o link | cut -d : -f 2)" " lo"
 report "its own user cannot read its memory" fails_with denied as gemd cat "/proc/$pid/environ"
-report "it cannot write its configuration" fails_with "" nsenter -t "$pid" -m runuser -u gemd -- touch /etc/gemd/gemd.conf
+report "not even the superuser could write its configuration there" fails_with "Read-only file system" \
+  nsenter -t "$pid" -m touch /etc/gemd/gemd.conf
 
 restarts=$(unit NRestarts)
 killed=$(now)
