@@ -2,6 +2,7 @@
 
 #include <glib/gstdio.h>
 
+#include "daemon/engine/gem-engine-private.h"
 #include "tests/gem-test-modules.h"
 
 #define MODEL_SEED 7u
@@ -202,6 +203,39 @@ gem_test_answer_wait(GemTestAnswer *answer)
   while (!answer->destroyed) {
     g_main_context_iteration(NULL, TRUE);
   }
+}
+
+struct GemTestHold {
+  GMutex mutex; /* locked for as long as the engine waits */
+};
+
+/* On the engine thread. */
+static void
+wait_for_release(GemEngine *engine, gpointer data)
+{
+  GemTestHold *hold = data;
+
+  g_mutex_lock(&hold->mutex);
+  g_mutex_unlock(&hold->mutex);
+  g_mutex_clear(&hold->mutex);
+  g_free(hold);
+}
+
+GemTestHold *
+gem_test_engine_hold(GemEngine *engine)
+{
+  GemTestHold *hold = g_new0(GemTestHold, 1);
+
+  g_mutex_init(&hold->mutex);
+  g_mutex_lock(&hold->mutex);
+  gem_engine_push(engine, wait_for_release, hold);
+  return hold;
+}
+
+void
+gem_test_engine_let_go(GemTestHold *hold)
+{
+  g_mutex_unlock(&hold->mutex);
 }
 
 char *

@@ -64,6 +64,13 @@ GemTestAnswer *
 gem_test_generate_routed(GemSequence *sequence, const char *prompt, const GemGenerateOptions *options);
 void
 gem_test_answer_wait(GemTestAnswer *answer);
+/* The engine thread does nothing until it is let go, so that what a test does meanwhile comes before what the
+ * engine does, however busy the machine is. */
+typedef struct GemTestHold GemTestHold;
+GemTestHold *
+gem_test_engine_hold(GemEngine *engine);
+void
+gem_test_engine_let_go(GemTestHold *hold);
 /* Greedy text of one turn in a new sequence. */
 char *
 gem_test_greedy(GemEngine *engine, const char *prompt, guint tokens, const char *domain);

@@ -418,11 +418,13 @@ test_pause(void)
   GemGenerateOptions options = {.max_tokens = 100};
   g_autofree char *expected = gem_test_greedy(test->engine, PROMPT, 100, NULL);
   g_autoptr(GemSequence) sequence = new_sequence(test);
+  GemTestHold *hold = gem_test_engine_hold(test->engine);
   g_autoptr(GemTestAnswer) answer = gem_test_generate(sequence, PROMPT, &options);
   g_autofree char *other = NULL;
   guint events;
 
   gem_generation_set_paused(answer->generation, TRUE);
+  gem_test_engine_let_go(hold);
   gem_test_run_main_loop(50);
   events = answer->text_events;
   g_assert_false(answer->finished);
@@ -443,10 +445,12 @@ test_cancel_paused(void)
 {
   g_autoptr(GemTestEngine) test = started();
   g_autoptr(GemSequence) sequence = new_sequence(test);
+  GemTestHold *hold = gem_test_engine_hold(test->engine);
   g_autoptr(GemTestAnswer) answer = gem_test_generate(sequence, PROMPT, NULL);
 
   gem_generation_set_paused(answer->generation, TRUE);
   gem_generation_cancel(answer->generation);
+  gem_test_engine_let_go(hold);
   gem_test_answer_wait(answer);
   g_assert_cmpuint(answer->reason, ==, GEM_FINISH_CANCELLED);
 }
@@ -458,11 +462,13 @@ test_shutdown(void)
   g_autoptr(GemSequence) sequence = new_sequence(test);
   g_autoptr(GemSequence) other = NULL;
   g_autoptr(GError) error = NULL;
+  GemTestHold *hold = gem_test_engine_hold(test->engine);
   g_autoptr(GemTestAnswer) answer = gem_test_generate(sequence, PROMPT, NULL);
   GAsyncResult *slot = NULL;
   g_autoptr(GAsyncResult) result = NULL;
 
   gem_generation_set_paused(answer->generation, TRUE);
+  gem_test_engine_let_go(hold);
   gem_engine_stop(test->engine);
   gem_engine_stop(test->engine);
   gem_test_answer_wait(answer);
