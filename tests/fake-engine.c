@@ -94,6 +94,38 @@ gem_engine_get_resident_bytes(GemEngine *self)
   return 1000;
 }
 
+/* A hundred bytes a step. */
+void
+gem_engine_relieve_async(
+    GemEngine *self, GemRelief step, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer data)
+{
+  g_autoptr(GTask) task = g_task_new(self, cancellable, callback, data);
+
+  self->counters.relief_steps[step]++;
+  self->counters.relief_bytes += 100 * (guint64)step;
+  g_task_return_int(task, 100 * (gssize)step);
+}
+
+gboolean
+gem_engine_relieve_finish(GemEngine *self, GAsyncResult *result, guint64 *ret_freed_bytes, GError **error)
+{
+  gssize freed = g_task_propagate_int(G_TASK(result), error);
+
+  if (freed < 0) {
+    return FALSE;
+  }
+  if (ret_freed_bytes != NULL) {
+    *ret_freed_bytes = (guint64)freed;
+  }
+  return TRUE;
+}
+
+void
+gem_engine_get_counters(GemEngine *self, GemEngineCounters *ret_counters)
+{
+  *ret_counters = self->counters;
+}
+
 gint64
 gem_engine_get_last_beat(GemEngine *self)
 {

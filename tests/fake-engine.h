@@ -20,6 +20,7 @@ struct _GemEngine {
   guint sequences, max_sequences;
   gboolean paged_in[4]; /* by pathway */
   GPtrArray *running;   /* of GemGeneration, borrowed */
+  GemEngineCounters counters;
 };
 
 /* The route of the byte at `offset`: `legal` for an l, else general. */

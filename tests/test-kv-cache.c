@@ -192,6 +192,25 @@ test_uneven_layers(void)
   check_all(&scene, 90, LIMIT);
 }
 
+/* Cleared, it takes no memory, and is filled again as if it were new. */
+static void
+test_clear(void)
+{
+  for (gsize w = 0; w < G_N_ELEMENTS(windows); w++) {
+    g_auto(Scene) scene = {0};
+
+    scene_init(&scene, FALSE, windows[w] == G_MAXUINT ? 0 : CLUSTERS, windows[w]);
+    gem_kv_cache_clear(scene.cache);
+    store_range(&scene, 0, 150);
+    gem_kv_cache_clear(scene.cache);
+    g_assert_cmpuint(gem_kv_cache_bytes(scene.cache), ==, 0);
+    scene.salt = 1;
+    store_range(&scene, 0, 70);
+    store_range(&scene, 70, 1);
+    check_all(&scene, 71, 0);
+  }
+}
+
 /* No more than half again of what rows take, and none that grow with the steps. */
 static void
 test_bytes(void)
@@ -258,6 +277,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/kv-cache/store/half", GINT_TO_POINTER(TRUE), test_store);
   g_test_add_func("/kv-cache/go-back", test_go_back);
   g_test_add_func("/kv-cache/uneven-layers", test_uneven_layers);
+  g_test_add_func("/kv-cache/clear", test_clear);
   g_test_add_func("/kv-cache/bytes", test_bytes);
   g_test_add_func("/kv-cache/bytes-of-clusters", test_bytes_of_clusters);
   g_test_add_func("/kv-cache/no-memory", test_no_memory);

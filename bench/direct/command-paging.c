@@ -110,7 +110,7 @@ page_out(const Subject *subject, Figures *figures, GError **error)
 {
   gint64 started = g_get_monotonic_time();
 
-  if (!gem_pager_page_out(subject->pager, subject->domain, error)) {
+  if (!gem_pager_page_out(subject->pager, subject->domain, GEM_PAGE_OUT_ASKED, error)) {
     return FALSE;
   }
   note(figures, OUT, g_get_monotonic_time() - started);
@@ -140,7 +140,7 @@ measure_delay(const Subject *subject, Figures *figures, GError **error)
     return FALSE;
   }
   note(figures, DELAY, absent - resident);
-  return gem_pager_page_out(subject->pager, subject->domain, error);
+  return gem_pager_page_out(subject->pager, subject->domain, GEM_PAGE_OUT_ASKED, error);
 }
 
 /* In and out with the file in the cache, then without, then because of a prompt. */
@@ -174,7 +174,7 @@ look_at(const Subject *subject, Figures *figures, GError **error)
   figures->file_bytes = info->file_bytes;
   figures->resident_bytes = info->resident_bytes;
   gem_pathway_info_free(info);
-  return gem_pager_page_out(subject->pager, subject->domain, error);
+  return gem_pager_page_out(subject->pager, subject->domain, GEM_PAGE_OUT_ASKED, error);
 }
 
 static gboolean

@@ -42,9 +42,9 @@ run_paging(GemEngine *self, gpointer data)
   } else if (paging->in) {
     gem_pager_page_in(self->runtime->pager, paging->index, &error);
   } else {
-    gem_pager_page_out(self->runtime->pager, paging->index, &error);
+    gem_pager_page_out(self->runtime->pager, paging->index, GEM_PAGE_OUT_ASKED, &error);
   }
-  self->resident_bytes = gem_runtime_bytes(self->runtime);
+  gem_engine_publish(self);
   gem_engine_return(self, paging->task, GINT_TO_POINTER(TRUE), NULL, error);
 }
 

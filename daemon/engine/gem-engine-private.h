@@ -26,6 +26,8 @@ struct _GemEngine {
   guint max_sequences;
   guint n_sequences;
 
+  GMutex mutex;                   /* guards `counters` */
+  GemEngineCounters counters;     /* those of the runtime, as last published */
   GemBeat beat;                   /* any thread */
   _Atomic guint64 resident_bytes; /* any thread */
   GemRuntime *runtime;            /* NULL once stopped; see gem-runtime.h for what is read from outside */
@@ -35,6 +37,11 @@ struct _GemEngine {
   GPtrArray *states; /* of GemSequenceState: those of GemSequences */
   gboolean quit;
 };
+
+/* On the engine thread: lets others see what is in memory now and what was counted. Takes no lock when
+ * nothing was. */
+void
+gem_engine_publish(GemEngine *self);
 
 /* Called on the engine thread, in the order in which they were pushed. */
 typedef void (*GemEngineCommand)(GemEngine *self, gpointer data);

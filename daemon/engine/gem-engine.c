@@ -96,10 +96,16 @@ gem_engine_return(GemEngine *self, GTask *task, gpointer result, GDestroyNotify 
 
 /* ---- the thread ---- */
 
-static void
-publish_bytes(GemEngine *self)
+void
+gem_engine_publish(GemEngine *self)
 {
   self->resident_bytes = gem_runtime_bytes(self->runtime);
+  /* This thread alone writes either. */
+  if (memcmp(&self->counters, &self->runtime->counters, sizeof self->counters) != 0) {
+    g_mutex_lock(&self->mutex);
+    self->counters = self->runtime->counters;
+    g_mutex_unlock(&self->mutex);
+  }
 }
 
 static void
@@ -114,7 +120,7 @@ run_loop(GemEngine *self)
       run_command(self, command);
     }
     worked = gem_scheduler_turn(self->scheduler);
-    publish_bytes(self);
+    gem_engine_publish(self);
     if (!worked && !self->quit) {
       command = g_async_queue_timeout_pop(self->commands, WAIT_MICROSECONDS);
       if (command != NULL) {
@@ -190,7 +196,7 @@ engine_thread(gpointer data)
   self->states = g_ptr_array_new();
   self->scheduler = gem_scheduler_new(self->runtime, block > 0 ? block : DEFAULT_PREFILL_BLOCK, &self->beat);
   gem_beat_now(&self->beat);
-  publish_bytes(self);
+  gem_engine_publish(self);
   report_start(start, NULL);
 
   run_loop(self);
@@ -293,6 +299,7 @@ gem_engine_finalize(GObject *object)
   g_clear_pointer(&self->record, gem_verified_free);
   g_free(self->attention);
   g_main_context_unref(self->context);
+  g_mutex_clear(&self->mutex);
   G_OBJECT_CLASS(gem_engine_parent_class)->finalize(object);
 }
 
@@ -309,6 +316,7 @@ static void
 gem_engine_init(GemEngine *self)
 {
   self->context = g_main_context_ref_thread_default();
+  g_mutex_init(&self->mutex);
   self->commands = g_async_queue_new_full(g_free);
 }
 

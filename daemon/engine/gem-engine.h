@@ -103,6 +103,42 @@ gem_engine_page_out_async(GemEngine *self,
 gboolean
 gem_engine_page_finish(GemEngine *self, GAsyncResult *result, GError **error);
 
+/* ---- memory ---- */
+
+/* What may be given up when the system is short of memory: each step is taken with all those before it. All
+ * of it comes back by itself when it is needed, and answers do not change: a sequence keeps its tokens and
+ * their routes, and runs again what its cache has lost. */
+typedef enum {
+  GEM_RELIEF_OVER,            /* the shortage is over: files are read ahead again */
+  GEM_RELIEF_READ_AHEAD,      /* none any more, until it is over */
+  GEM_RELIEF_COLD_PATHWAYS,   /* those to which no running text is routed, and that nobody keeps */
+  GEM_RELIEF_IDLE_CACHES,     /* of sequences that run no turn, or whose turn is paused */
+  GEM_RELIEF_ALL_BUT_GENERAL, /* every pathway; what running turns need comes back with their next step */
+} GemRelief;
+#define GEM_RELIEF_STEPS 5
+
+/* Takes the step between two steps of the model. What is given up is wiped where it tells of a text, and its
+ * memory is the system's when the callback comes. */
+void
+gem_engine_relieve_async(
+    GemEngine *self, GemRelief step, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer data);
+/* SHUTTING_DOWN, or CANCELLED before it was taken. `ret_freed_bytes` (may be NULL): of what
+ * gem_engine_get_resident_bytes counts. */
+gboolean
+gem_engine_relieve_finish(GemEngine *self, GAsyncResult *result, guint64 *ret_freed_bytes, GError **error);
+
+/* What was done about memory since the engine was made. */
+typedef struct {
+  guint64 page_ins, page_in_failures; /* of domains */
+  guint64 page_outs_asked;            /* by gem_engine_page_out_async */
+  guint64 page_outs_relief;
+  guint64 cache_drops_relief;
+  guint64 relief_steps[GEM_RELIEF_STEPS]; /* how often each was asked for */
+  guint64 relief_bytes;                   /* that they gave back */
+} GemEngineCounters;
+void
+gem_engine_get_counters(GemEngine *self, GemEngineCounters *ret_counters);
+
 /* ---- one-shot work ---- */
 
 /* Tokens of `text` alone, without template. Any thread: the longest texts take tens of milliseconds. Errors:

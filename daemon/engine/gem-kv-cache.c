@@ -56,19 +56,37 @@ wipe_and_free(guint8 *data, gsize bytes)
 }
 
 void
+gem_kv_cache_clear(GemKvCache *self)
+{
+  for (guint i = 0; i < self->shape.layers; i++) {
+    Layer *layer = &self->layers[i];
+    GemKeyValueList *lists = layer->lists;
+
+    wipe_and_free(layer->clusters, layer->capacity);
+    g_free(layer->tiles);
+    for (guint c = 0; c < self->shape.clusters; c++) {
+      lists[c] = (GemKeyValueList){0};
+    }
+    *layer = (Layer){.lists = lists};
+  }
+  g_clear_pointer(&self->targets, g_free);
+  g_clear_pointer(&self->places, g_free);
+  gem_kv_pool_clear(self->pool);
+  self->capacity = 0;
+  self->block = 0;
+}
+
+void
 gem_kv_cache_free(GemKvCache *self)
 {
   if (self == NULL) {
     return;
   }
+  gem_kv_cache_clear(self);
   for (guint i = 0; i < self->shape.layers; i++) {
-    wipe_and_free(self->layers[i].clusters, self->layers[i].capacity);
-    g_free(self->layers[i].tiles);
     g_free(self->layers[i].lists);
   }
   g_free(self->layers);
-  g_free(self->targets);
-  g_free(self->places);
   gem_kv_pool_free(self->pool);
   g_free(self);
 }

@@ -31,6 +31,10 @@ void
 gem_kv_cache_free(GemKvCache *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemKvCache, gem_kv_cache_free)
 
+/* Forgets all rows; wipes and frees what they stood in. */
+void
+gem_kv_cache_clear(GemKvCache *self);
+
 /* Makes room for n more rows at position `first`, in all layers; rows from there on are forgotten, those
  * before it are kept. GEM_ERROR_FAILED when memory is short (nothing changes then); all rows must be within
  * the limit.

@@ -28,19 +28,28 @@ gem_kv_pool_new(gsize tile_bytes)
 }
 
 void
-gem_kv_pool_free(GemKvPool *self)
+gem_kv_pool_clear(GemKvPool *self)
 {
-  if (self == NULL) {
-    return;
-  }
   for (guint i = 0; i < self->slabs->len; i++) {
     Slab *slab = &g_array_index(self->slabs, Slab, i);
 
     explicit_bzero(slab->memory, slab->bytes);
     g_free(slab->memory);
   }
+  g_array_set_size(self->slabs, 0);
+  g_clear_pointer(&self->unused, g_free);
+  self->tiles = 0;
+  self->n_unused = 0;
+}
+
+void
+gem_kv_pool_free(GemKvPool *self)
+{
+  if (self == NULL) {
+    return;
+  }
+  gem_kv_pool_clear(self);
   g_array_unref(self->slabs);
-  g_free(self->unused);
   g_free(self);
 }
 

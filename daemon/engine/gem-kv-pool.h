@@ -9,7 +9,10 @@ typedef struct GemKvPool GemKvPool;
 /* Empty; tiles are aligned to GEM_KEY_VALUE_ALIGNMENT. */
 GemKvPool *
 gem_kv_pool_new(gsize tile_bytes);
-/* Wipes and frees, tiles that are in use included. */
+/* Wipes and frees all tiles, those in use included. */
+void
+gem_kv_pool_clear(GemKvPool *self);
+/* The same, and the pool itself. */
 void
 gem_kv_pool_free(GemKvPool *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemKvPool, gem_kv_pool_free)

@@ -201,7 +201,8 @@ open_parts(GemRuntime *self, const GemEngineConfig *config, GError **error)
   if (!open_model(self, error) || !open_attention(self, config, error) || !open_router(self, config, error)) {
     return FALSE;
   }
-  self->pager = gem_pager_new(self->files, self->loader, &self->plugin_shape, self->backend, error);
+  self->pager =
+      gem_pager_new(self->files, self->loader, &self->plugin_shape, self->backend, &self->counters, error);
   return self->pager != NULL;
 }
 

@@ -39,6 +39,7 @@ typedef struct {
   guint context; /* tokens a sequence may hold */
   gboolean kv_half;
   gsize sequence_bytes; /* of all sequences: caches and router states */
+  GemEngineCounters counters;
 } GemRuntime;
 
 /* Checks the configuration and opens the model that it names. `record` (may be NULL) outlives the files.

@@ -61,6 +61,9 @@ void
 gem_scheduler_add(GemScheduler *self, GemJob *job)
 {
   job->runtime = self->runtime;
+  if (job->sequence != NULL) {
+    job->sequence->busy = TRUE;
+  }
   g_ptr_array_add(self->jobs, job);
 }
 
@@ -76,7 +79,39 @@ end_job(GemScheduler *self, GemJob *job, GError *error)
       self->next--;
     }
   }
+  if (job->sequence != NULL) {
+    job->sequence->busy = FALSE;
+  }
   job->class->end(job, error);
+}
+
+/* What may be taken from whom when memory is short. */
+static void
+note_busy(GemScheduler *self)
+{
+  for (guint i = 0; i < self->jobs->len; i++) {
+    GemJob *job = self->jobs->pdata[i];
+
+    if (job->sequence != NULL) {
+      job->sequence->busy = !gem_job_is_paused(job);
+    }
+  }
+}
+
+GemPathwaySet
+gem_scheduler_find_pathways(GemScheduler *self)
+{
+  GemPathwaySet set = 0;
+
+  note_busy(self);
+  for (guint i = 0; i < self->jobs->len; i++) {
+    const GemJob *job = self->jobs->pdata[i];
+
+    if (job->sequence != NULL && job->sequence->busy) {
+      set |= gem_sequence_state_find_pathways(job->sequence);
+    }
+  }
+  return set;
 }
 
 static void
@@ -250,6 +285,7 @@ gem_scheduler_turn(GemScheduler *self)
   gboolean ran;
 
   end_cancelled(self);
+  note_busy(self);
   prepared = prepare_one(self);
   plan(self);
   if (self->active->len == 0) {

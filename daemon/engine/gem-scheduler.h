@@ -25,6 +25,10 @@ gem_scheduler_add(GemScheduler *self, GemJob *job);
 gboolean
 gem_scheduler_turn(GemScheduler *self);
 
+/* The pathways to which texts are routed whose jobs run; which sequences are busy is noted as of now. */
+GemPathwaySet
+gem_scheduler_find_pathways(GemScheduler *self);
+
 /* Ends every job with this code and message. */
 void
 gem_scheduler_end_all(GemScheduler *self, GemError code, const char *message);

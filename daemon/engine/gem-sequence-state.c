@@ -62,6 +62,15 @@ gem_sequence_state_reserve(GemRuntime *runtime, GemSequenceState *self, guint ro
 }
 
 void
+gem_sequence_state_drop_cache(GemRuntime *runtime, GemSequenceState *self)
+{
+  runtime->sequence_bytes -= bytes_of(runtime, self);
+  gem_kv_cache_clear(self->cache);
+  self->cached = 0;
+  runtime->sequence_bytes += bytes_of(runtime, self);
+}
+
+void
 gem_sequence_state_truncate(GemSequenceState *self, guint n)
 {
   if (n >= self->tokens->len) {
@@ -113,6 +122,19 @@ gem_sequence_state_slide(GemSequenceState *self, guint32 bos)
   self->cached = 0;
   self->counted -= MIN(dropped, self->counted);
   return dropped;
+}
+
+GemPathwaySet
+gem_sequence_state_find_pathways(const GemSequenceState *self)
+{
+  GemPathwaySet set = 0;
+
+  for (guint i = 0; i < self->routes->len; i++) {
+    guint8 route = self->routes->data[i];
+
+    set |= route != GEM_ROUTE_GENERAL ? (GemPathwaySet)1 << route : 0;
+  }
+  return set;
 }
 
 guint

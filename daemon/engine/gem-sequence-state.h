@@ -16,6 +16,7 @@ typedef struct {
   guint cached;       /* leading tokens whose keys and values `cache` holds */
   guint counted;      /* leading tokens that `rows_by_pathway` has counted */
   guint cluster_set;  /* of all its rows */
+  gboolean busy;      /* a turn runs and is not paused: see gem_scheduler_find_pathways */
   GemKvCache *cache;
   GemRouterState *router_state; /* NULL until the router is asked for the first time */
   /* Rows run through each domain; the last one: through general alone. */
@@ -32,6 +33,10 @@ gem_sequence_state_free(GemRuntime *runtime, GemSequenceState *self);
 gboolean
 gem_sequence_state_reserve(GemRuntime *runtime, GemSequenceState *self, guint rows, GError **error);
 
+/* Gives up the cache, wiped: its tokens wait to be run again, with the routes that they have. */
+void
+gem_sequence_state_drop_cache(GemRuntime *runtime, GemSequenceState *self);
+
 /* Forgets all but the first n tokens. The router's memory is the caller's: see the next function. */
 void
 gem_sequence_state_truncate(GemSequenceState *self, guint n);
@@ -47,6 +52,10 @@ gem_sequence_state_set_router(GemRuntime *runtime, GemSequenceState *self, GemRo
  * be run again from position 0. Returns how many went. */
 guint
 gem_sequence_state_slide(GemSequenceState *self, guint32 bos);
+
+/* The domains that its tokens are routed to. */
+GemPathwaySet
+gem_sequence_state_find_pathways(const GemSequenceState *self);
 
 /* Tokens that wait to be run. */
 guint

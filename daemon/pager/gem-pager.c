@@ -20,6 +20,8 @@ struct GemPager {
   const GemPluginLoader *loader;
   const GemShape *shape;
   const GemBackend *backend;
+  GemEngineCounters *counters;
+  gboolean read_ahead;
   GMutex mutex;
   guint n_domains;
   Entry *entries; /* [n_domains + 1]; general last */
@@ -115,6 +117,7 @@ gem_pager_new(GemModelFiles *files,
               const GemPluginLoader *loader,
               const GemShape *shape,
               const GemBackend *backend,
+              GemEngineCounters *counters,
               GError **error)
 {
   g_autoptr(GemPager) self = g_new0(GemPager, 1);
@@ -125,6 +128,8 @@ gem_pager_new(GemModelFiles *files,
   self->loader = loader;
   self->shape = shape;
   self->backend = backend;
+  self->counters = counters;
+  self->read_ahead = TRUE;
   self->n_domains = model_shape->n_domains;
   self->entries = g_new0(Entry, self->n_domains + 1);
   for (guint i = 0; i < self->n_domains; i++) {
@@ -260,8 +265,10 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
   if (file == NULL || !open_pathway(self, entry, file, &cause)) {
     close_entry(self, entry);
     refuse(self, entry, cause, error);
+    self->counters->page_in_failures++;
     return FALSE;
   }
+  self->counters->page_ins += index < self->n_domains ? 1 : 0;
   g_mutex_lock(&self->mutex);
   entry->state = GEM_PATHWAY_RESIDENT;
   g_clear_pointer(&entry->reason, g_free);
@@ -279,7 +286,7 @@ gem_pager_expect(GemPager *self, guint index)
 {
   const Entry *entry = &self->entries[index];
 
-  if (entry->pathway == NULL && entry->reason == NULL) {
+  if (self->read_ahead && entry->pathway == NULL && entry->reason == NULL) {
     gem_model_files_expect_pathway(self->files, entry->name);
   }
 }
@@ -303,8 +310,27 @@ gem_pager_need(GemPager *self, guint index, GError **error)
   return TRUE;
 }
 
+void
+gem_pager_set_read_ahead(GemPager *self, gboolean read_ahead)
+{
+  self->read_ahead = read_ahead;
+}
+
+static void
+count_page_out(GemPager *self, GemPageOutCause cause)
+{
+  switch (cause) {
+  case GEM_PAGE_OUT_ASKED:
+    self->counters->page_outs_asked++;
+    break;
+  case GEM_PAGE_OUT_RELIEF:
+    self->counters->page_outs_relief++;
+    break;
+  }
+}
+
 gboolean
-gem_pager_page_out(GemPager *self, guint index, GError **error)
+gem_pager_page_out(GemPager *self, guint index, GemPageOutCause cause, GError **error)
 {
   if (index == self->n_domains) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_PATHWAY, "pathway general cannot be paged out");
@@ -312,9 +338,20 @@ gem_pager_page_out(GemPager *self, guint index, GError **error)
   }
   if (self->entries[index].pathway != NULL) {
     close_entry(self, &self->entries[index]);
+    count_page_out(self, cause);
     g_debug("pathway %s paged out", self->entries[index].name);
   }
   return TRUE;
+}
+
+void
+gem_pager_page_out_others(GemPager *self, GemPathwaySet kept, GemPageOutCause cause)
+{
+  for (guint i = 0; i < self->n_domains; i++) {
+    if ((kept & (GemPathwaySet)1 << i) == 0) {
+      gem_pager_page_out(self, i, cause, NULL);
+    }
+  }
 }
 
 void

@@ -16,13 +16,21 @@
 
 typedef struct GemPager GemPager;
 
-/* Opens the general pathway and looks at the others. All arguments outlive the pager. GEM_ERROR_PATHWAY when
- * general cannot be opened. */
+/* Why a pathway is paged out. */
+typedef enum { GEM_PAGE_OUT_ASKED, GEM_PAGE_OUT_RELIEF } GemPageOutCause;
+
+/* A set of domains: bit i for index i; general has none. */
+typedef guint32 GemPathwaySet;
+G_STATIC_ASSERT(GEM_MAX_DOMAINS <= 32);
+
+/* Opens the general pathway and looks at the others. All arguments outlive the pager; what it does is counted
+ * in `counters`. GEM_ERROR_PATHWAY when general cannot be opened. */
 GemPager *
 gem_pager_new(GemModelFiles *files,
               const GemPluginLoader *loader,
               const GemShape *shape,
               const GemBackend *backend,
+              GemEngineCounters *counters,
               GError **error);
 /* Frees all weights and closes all modules. */
 void
@@ -39,6 +47,9 @@ gem_pager_get_info(GemPager *self, guint index);
 /* Tokens will need it: its file is read ahead, when the pathway is absent, while others are computed. */
 void
 gem_pager_expect(GemPager *self, guint index);
+/* Whether gem_pager_expect does so; at first it does. */
+void
+gem_pager_set_read_ahead(GemPager *self, gboolean read_ahead);
 /* Makes a pathway that tokens are routed to resident; FALSE, without trying, when it failed before.
  * GEM_ERROR_PATHWAY says why. */
 gboolean
@@ -48,7 +59,10 @@ gboolean
 gem_pager_page_in(GemPager *self, guint index, GError **error);
 /* Frees the weights and closes the module. GEM_ERROR_PATHWAY for general; nothing to do when absent. */
 gboolean
-gem_pager_page_out(GemPager *self, guint index, GError **error);
+gem_pager_page_out(GemPager *self, guint index, GemPageOutCause cause, GError **error);
+/* All domains but those in `kept`. */
+void
+gem_pager_page_out_others(GemPager *self, GemPathwaySet kept, GemPageOutCause cause);
 
 /* y [n][width] += FFN(u [n][width]) of that layer; the pathway is resident. */
 void
