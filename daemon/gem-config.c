@@ -7,10 +7,14 @@
 
 #define GROUP "gemd"
 
+#define MIB      (G_GUINT64_CONSTANT(1) << 20)
+#define MOST_MIB (1u << 20) /* a TiB */
+
 typedef enum {
   KEY_MODEL,   /* a name, or an absolute path */
   KEY_MODULE,  /* a module's name, or "auto" for NULL */
   KEY_COUNT,   /* min to max */
+  KEY_BYTES,   /* min to max MiB, with K, M or G behind it; kept in bytes */
   KEY_PERCENT, /* 0 to 1 in steps of 0.01, kept in percent */
   KEY_CACHE,   /* q8_0 or f16 */
 } KeyKind;
@@ -36,14 +40,22 @@ static const Key keys[] = {
     {"ContextTokens", KEY_COUNT, AT(context_tokens), 16, 65536, 2048},
     {"KvCache", KEY_CACHE, AT(kv_half)},
     {"PrefillBlock", KEY_COUNT, AT(prefill_block), 1, 4096, 128},
-    {"MaxSessions", KEY_COUNT, AT(max_sessions), 1, 4096, 64},
-    {"MaxSessionsPerUser", KEY_COUNT, AT(max_sessions_per_user), 1, 4096, 16, TRUE},
+    {"MaxSessions", KEY_COUNT, AT(max_sessions), 1, GEM_CONFIG_MOST_SESSIONS, 64, TRUE},
+    {"MaxSessionsPerUser", KEY_COUNT, AT(max_sessions_per_user), 1, GEM_CONFIG_MOST_SESSIONS, 16, TRUE},
+    {"MaxRequests", KEY_COUNT, AT(max_requests), 1, 4096, 64, TRUE},
     {"MaxRequestsPerUser", KEY_COUNT, AT(max_requests_per_user), 1, 4096, 8, TRUE},
+    {"MaxStreams", KEY_COUNT, AT(max_streams), 1, 4096, 128, TRUE},
+    {"MaxStreamsPerUser", KEY_COUNT, AT(max_streams_per_user), 1, 4096, 16, TRUE},
+    {"MaxTokens", KEY_COUNT, AT(max_tokens), 16, G_MAXINT32, 131072, TRUE},
+    {"MaxTokensPerUser", KEY_COUNT, AT(max_tokens_per_user), 16, G_MAXINT32, 32768, TRUE},
+    {"MaxKvCache", KEY_BYTES, AT(max_kv_cache), 1, MOST_MIB, 2048, TRUE},
+    {"MaxKvCachePerUser", KEY_BYTES, AT(max_kv_cache_per_user), 1, MOST_MIB, 512, TRUE},
+    {"MaxCalls", KEY_COUNT, AT(max_calls), 1, 65536, 1024, TRUE},
     {"MaxCallsPerUser", KEY_COUNT, AT(max_calls_per_user), 1, 65536, 256, TRUE},
     {"MaxCallsPerClient", KEY_COUNT, AT(max_calls_per_client), 1, 65536, 64, TRUE},
     {"AskTokens", KEY_COUNT, AT(ask_tokens), 1, 1024, 256, TRUE},
     {"AskSeconds", KEY_COUNT, AT(ask_seconds), 1, 20, 20},
-    {"ParallelAsks", KEY_COUNT, AT(parallel_asks), 1, 64, 4},
+    {"ParallelAsks", KEY_COUNT, AT(parallel_asks), 1, GEM_CONFIG_MOST_ASKS, 4},
 };
 
 GemConfig *
@@ -54,6 +66,8 @@ gem_config_new(void)
   for (gsize i = 0; i < G_N_ELEMENTS(keys); i++) {
     if (keys[i].kind == KEY_COUNT) {
       *MEMBER(self, &keys[i], guint) = keys[i].initial;
+    } else if (keys[i].kind == KEY_BYTES) {
+      *MEMBER(self, &keys[i], guint64) = keys[i].initial * MIB;
     }
   }
   self->model = g_strdup("gem-mini");
@@ -130,6 +144,40 @@ set_count(GemConfig *self, const Key *key, const char *value)
   return NULL;
 }
 
+/* Bytes in a K, an M or a G; 0 for anything else. */
+static guint64
+unit_of(char letter)
+{
+  switch (letter) {
+  case 'K':
+    return MIB >> 10;
+  case 'M':
+    return MIB;
+  case 'G':
+    return MIB << 10;
+  default:
+    return 0;
+  }
+}
+
+static char *
+set_bytes(GemConfig *self, const Key *key, const char *value)
+{
+  gsize length = strlen(value);
+  guint64 unit = length > 0 ? unit_of(value[length - 1]) : 0;
+  g_autofree char *digits = g_strndup(value, unit > 0 ? length - 1 : length);
+  guint64 number = 0;
+
+  unit = MAX(unit, 1);
+  if (!g_ascii_string_to_unsigned(digits, 10, 0, key->max * MIB / unit, &number, NULL) ||
+      number * unit < key->min * MIB) {
+    return g_strdup_printf("a whole number of bytes from %uM to %uM, with K, M or G behind it or nothing",
+                           key->min, key->max);
+  }
+  *MEMBER(self, key, guint64) = number * unit;
+  return NULL;
+}
+
 static char *
 set_percent(GemConfig *self, const Key *key, const char *value)
 {
@@ -150,6 +198,8 @@ set_value(GemConfig *self, const Key *key, const char *value)
   switch (key->kind) {
   case KEY_COUNT:
     return set_count(self, key, value);
+  case KEY_BYTES:
+    return set_bytes(self, key, value);
   case KEY_PERCENT:
     return set_percent(self, key, value);
   case KEY_CACHE:
@@ -242,6 +292,9 @@ key_differs(const Key *key, const GemConfig *one, const GemConfig *other)
   if (key->kind == KEY_MODEL || key->kind == KEY_MODULE) {
     return g_strcmp0(*MEMBER(one, key, char *), *MEMBER(other, key, char *)) != 0;
   }
+  if (key->kind == KEY_BYTES) {
+    return *MEMBER(one, key, guint64) != *MEMBER(other, key, guint64);
+  }
   return *MEMBER(one, key, guint) != *MEMBER(other, key, guint);
 }
 
@@ -256,7 +309,9 @@ gem_config_update(GemConfig *self, const GemConfig *from, GStrv *ret_taken, GStr
       continue;
     }
     g_strv_builder_add(keys[i].live ? taken : later, keys[i].name);
-    if (keys[i].live) {
+    if (keys[i].live && keys[i].kind == KEY_BYTES) {
+      *MEMBER(self, &keys[i], guint64) = *MEMBER(from, &keys[i], guint64);
+    } else if (keys[i].live) {
       *MEMBER(self, &keys[i], guint) = *MEMBER(from, &keys[i], guint);
     }
   }

@@ -6,6 +6,10 @@
 
 #include <glib.h>
 
+/* The largest values of MaxSessions and ParallelAsks: sequences that there may ever be. */
+#define GEM_CONFIG_MOST_SESSIONS 4096u
+#define GEM_CONFIG_MOST_ASKS     64u
+
 typedef struct {
   /* What runs. */
   char *model;            /* a name in the model folders, or a path */
@@ -18,10 +22,18 @@ typedef struct {
   guint threads;
   guint prefill_block;
 
-  /* Quotas, see gem-caller.h and gem-ask.h. */
+  /* Quotas, see gem-quota.h and gem-ask.h. */
   guint max_sessions;
   guint max_sessions_per_user;
+  guint max_requests;
   guint max_requests_per_user;
+  guint max_streams;
+  guint max_streams_per_user;
+  guint max_tokens;
+  guint max_tokens_per_user;
+  guint64 max_kv_cache;          /* bytes */
+  guint64 max_kv_cache_per_user; /* bytes */
+  guint max_calls;
   guint max_calls_per_user;
   guint max_calls_per_client;
   guint ask_tokens;

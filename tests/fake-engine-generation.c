@@ -107,7 +107,7 @@ generation_end(GemGeneration *self, GemFinishReason reason, const GError *error)
       .generated_tokens = self->generated,
       .decode_seconds = 0.5,
       .tokens_by_pathway = pathways,
-      .cache_bytes = 77,
+      .cache_bytes = (guint64)GEM_FAKE_CACHE_BYTES * self->sequence->tokens,
   };
 
   g_hash_table_insert(pathways, (gpointer) "general",
@@ -194,6 +194,7 @@ gem_sequence_generate(GemSequence *self,
 {
   GemGeneration *generation;
   guint needed = (guint)strlen(prompt);
+  GemTurnNeed need;
 
   if (self->engine->stopped) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the engine has stopped");
@@ -208,6 +209,12 @@ gem_sequence_generate(GemSequence *self,
                 GEM_FAKE_CONTEXT - self->tokens);
     return NULL;
   }
+  need.prompt_tokens = needed;
+  need.max_tokens = options->max_tokens > 0 ? options->max_tokens : 256;
+  need.cache_bytes = (guint64)GEM_FAKE_CACHE_BYTES * (self->tokens + needed + need.max_tokens);
+  if (events->admit != NULL && !events->admit(&need, data, error)) {
+    return NULL;
+  }
   generation = g_object_new(GEM_TYPE_GENERATION, NULL);
   generation->sequence = g_object_ref(self);
   generation->events = *events;
@@ -215,7 +222,7 @@ gem_sequence_generate(GemSequence *self,
   generation->destroy = destroy;
   generation->prompt = g_strdup(prompt);
   generation->prompt_tokens = needed;
-  generation->max_tokens = options->max_tokens > 0 ? options->max_tokens : 256;
+  generation->max_tokens = need.max_tokens;
   generation->step = g_timeout_add(1, on_first_step, generation);
   self->tokens += needed;
   self->busy = TRUE;

@@ -12,7 +12,8 @@
 
 #include "daemon/engine/gem-engine.h"
 
-#define GEM_FAKE_CONTEXT 4096u
+#define GEM_FAKE_CONTEXT     4096u
+#define GEM_FAKE_CACHE_BYTES 1024u /* of keys and values, a token */
 
 struct _GemEngine {
   GObject parent_instance;

@@ -51,7 +51,9 @@ test_every_key(void)
   g_assert_true(load_text(config,
                           "[gemd]\nModel=other\nBackend=cpu\nAttention=dense\nClusters=8\nThreshold=0.55\n"
                           "ContextTokens=512\nKvCache=f16\nPrefillBlock=64\nMaxSessions=3\n"
-                          "MaxSessionsPerUser=2\nMaxRequestsPerUser=1\nMaxCallsPerUser=7\n"
+                          "MaxSessionsPerUser=2\nMaxRequests=9\nMaxRequestsPerUser=1\nMaxStreams=12\n"
+                          "MaxStreamsPerUser=11\nMaxTokens=1000\nMaxTokensPerUser=100\nMaxKvCache=3G\n"
+                          "MaxKvCachePerUser=2048K\nMaxCalls=8\nMaxCallsPerUser=7\n"
                           "MaxCallsPerClient=5\nAskTokens=32\nAskSeconds=4\nParallelAsks=2\n",
                           &error));
   g_assert_no_error(error);
@@ -65,7 +67,15 @@ test_every_key(void)
   g_assert_cmpuint(config->prefill_block, ==, 64);
   g_assert_cmpuint(config->max_sessions, ==, 3);
   g_assert_cmpuint(config->max_sessions_per_user, ==, 2);
+  g_assert_cmpuint(config->max_requests, ==, 9);
   g_assert_cmpuint(config->max_requests_per_user, ==, 1);
+  g_assert_cmpuint(config->max_streams, ==, 12);
+  g_assert_cmpuint(config->max_streams_per_user, ==, 11);
+  g_assert_cmpuint(config->max_tokens, ==, 1000);
+  g_assert_cmpuint(config->max_tokens_per_user, ==, 100);
+  g_assert_cmpuint(config->max_kv_cache, ==, G_GUINT64_CONSTANT(3) << 30);
+  g_assert_cmpuint(config->max_kv_cache_per_user, ==, 2 << 20);
+  g_assert_cmpuint(config->max_calls, ==, 8);
   g_assert_cmpuint(config->max_calls_per_user, ==, 7);
   g_assert_cmpuint(config->max_calls_per_client, ==, 5);
   g_assert_cmpuint(config->ask_tokens, ==, 32);
@@ -94,15 +104,18 @@ test_update(void)
   g_autoptr(GError) error = NULL;
   g_auto(GStrv) taken = NULL, later = NULL;
 
-  g_assert_true(load_text(
-      other, "[gemd]\nModel=other\nThreads=3\nKvCache=f16\nAskTokens=32\nMaxSessionsPerUser=2\n", &error));
+  g_assert_true(load_text(other,
+                          "[gemd]\nModel=other\nThreads=3\nKvCache=f16\nAskTokens=32\nMaxSessionsPerUser=2\n"
+                          "MaxKvCache=5000000\n",
+                          &error));
   gem_config_update(config, other, &taken, &later);
   g_assert_true(g_strv_equal((const char *const *)taken,
-                             (const char *const[]){"MaxSessionsPerUser", "AskTokens", NULL}));
+                             (const char *const[]){"MaxSessionsPerUser", "MaxKvCache", "AskTokens", NULL}));
   g_assert_true(
       g_strv_equal((const char *const *)later, (const char *const[]){"Model", "Threads", "KvCache", NULL}));
   g_assert_cmpuint(config->ask_tokens, ==, 32);
   g_assert_cmpuint(config->max_sessions_per_user, ==, 2);
+  g_assert_cmpuint(config->max_kv_cache, ==, 5000000);
   g_assert_cmpstr(config->model, ==, "gem-mini");
   g_assert_cmpuint(config->threads, ==, 0);
   g_assert_false(config->kv_half);
@@ -118,6 +131,11 @@ test_bad_files(void)
       {"[gem]\nModel=a\n", "*gemd.conf: unknown group [gem]*"},
       {"[gemd]\nContextTokens=8\n", "*gemd.conf: ContextTokens=8: *from 16 to 65536*"},
       {"[gemd]\nContextTokens=-1\n", "*ContextTokens=-1*"},
+      {"[gemd]\nMaxKvCache=512\n", "*gemd.conf: MaxKvCache=512: *bytes from 1M to *"},
+      {"[gemd]\nMaxKvCache=99999999G\n", "*MaxKvCache=99999999G: *"},
+      {"[gemd]\nMaxKvCache=\n", "*MaxKvCache=: *"},
+      {"[gemd]\nMaxKvCache=M\n", "*MaxKvCache=M: *"},
+      {"[gemd]\nMaxKvCache=2T\n", "*MaxKvCache=2T: *"},
       {"[gemd]\nContextTokens=many\n", "*ContextTokens=many*"},
       {"[gemd]\nContextTokens=99999999999999999999\n", "*ContextTokens=99999999999999999999*"},
       {"[gemd]\nThreshold=1.5\n", "*Threshold=1.5*0 to 1*"},

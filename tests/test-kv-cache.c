@@ -252,6 +252,28 @@ test_bytes_of_clusters(void)
   g_assert_cmpuint(gem_kv_cache_bytes(scene.cache), <, LAYERS * (tiles * gem_kv_tile_bytes(&form) + 2000));
 }
 
+/* Whatever the steps by which it grows, it never takes more than was said before. */
+static void
+test_most_bytes(void)
+{
+  static const guint blocks[] = {1, 10, 31};
+
+  for (gsize i = 0; i < G_N_ELEMENTS(blocks) * 2; i++) {
+    guint block = blocks[i / 2];
+    g_auto(Scene) scene = {0};
+
+    scene_init(&scene, FALSE, i % 2 ? CLUSTERS : 0, i % 2 ? 4 : G_MAXUINT);
+    for (guint rows = block; rows <= LIMIT; rows += block) {
+      guint64 most = gem_kv_cache_most_bytes(scene.cache, rows, block);
+
+      g_assert_true(gem_kv_cache_reserve(scene.cache, rows - block, block, NULL));
+      g_assert_cmpuint(gem_kv_cache_bytes(scene.cache), <=, most);
+      /* Not three times what it is, either, once there is more than the least. */
+      g_assert_cmpuint(most, <, 3 * gem_kv_cache_bytes(scene.cache));
+    }
+  }
+}
+
 /* More than any memory, by its very number of bytes: an error, and nothing has changed. */
 static void
 test_no_memory(void)
@@ -278,6 +300,7 @@ main(int argc, char **argv)
   g_test_add_func("/kv-cache/go-back", test_go_back);
   g_test_add_func("/kv-cache/uneven-layers", test_uneven_layers);
   g_test_add_func("/kv-cache/clear", test_clear);
+  g_test_add_func("/kv-cache/most-bytes", test_most_bytes);
   g_test_add_func("/kv-cache/bytes", test_bytes);
   g_test_add_func("/kv-cache/bytes-of-clusters", test_bytes_of_clusters);
   g_test_add_func("/kv-cache/no-memory", test_no_memory);

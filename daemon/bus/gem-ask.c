@@ -20,9 +20,10 @@ typedef struct {
   GemSequence *sequence;     /* NULL while it waits */
   GemGeneration *generation; /* NULL while it waits */
   GString *answer;
-  guint deadline; /* source */
-  gulong bye;     /* handler: the caller left */
-  gboolean late;  /* the deadline came while it ran */
+  GemQuotaHold hold; /* while it runs: tokens and cache */
+  guint deadline;    /* source */
+  gulong bye;        /* handler: the caller left */
+  gboolean late;     /* the deadline came while it ran */
 } GemAsk;
 
 static void
@@ -36,6 +37,7 @@ ask_free(GemAsk *ask)
     explicit_bzero(ask->answer->str, ask->answer->len);
   }
   g_string_free(ask->answer, TRUE);
+  gem_quota_hold_clear(&ask->hold);
   g_free(ask);
 }
 
@@ -118,7 +120,17 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
   queue_start(queue);
 }
 
-static const GemGenerationEvents events = {.text = on_text, .finished = on_finished};
+static gboolean
+on_admit(const GemTurnNeed *need, gpointer data, GError **error)
+{
+  GemAsk *ask = data;
+
+  return gem_quota_take(&ask->hold, GEM_QUOTA_TOKENS, (guint64)need->prompt_tokens + need->max_tokens,
+                        error) &&
+         gem_quota_take(&ask->hold, GEM_QUOTA_KV_CACHE, need->cache_bytes, error);
+}
+
+static const GemGenerationEvents events = {.admit = on_admit, .text = on_text, .finished = on_finished};
 
 static void
 on_bye(GCancellable *bye, gpointer data)
@@ -136,6 +148,7 @@ ask_start(GemAsk *ask)
   GError *error = NULL;
 
   g_variant_get_child(gem_call_get_parameters(ask->call), 0, "&s", &text);
+  ask->hold = gem_user_hold(caller->user, gem_service_get_config(gem_call_get_service(ask->call)));
   ask->sequence = gem_engine_new_sequence(gem_call_get_engine(ask->call), &ask->options.generate.run, &error);
   if (ask->sequence != NULL) {
     ask->generation =

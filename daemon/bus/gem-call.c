@@ -14,7 +14,8 @@ struct _GemCall {
   GemCallRun run;
   gint64 arrival;
   GemCallTicket ticket;
-  gboolean counted_client, counted_user;
+  gboolean counted; /* among the caller's calls */
+  GemQuotaHold hold;
 };
 
 gboolean
@@ -56,12 +57,10 @@ static void
 call_free(GemCall *self)
 {
   gem_call_queue_leave(&self->ticket);
-  if (self->counted_client) {
+  if (self->counted) {
     self->caller->calls--;
   }
-  if (self->counted_user) {
-    self->caller->user->calls--;
-  }
+  gem_quota_hold_clear(&self->hold);
   gem_service_end_work(self->service);
   gem_caller_unref(self->caller);
   g_free(self);
@@ -132,7 +131,6 @@ static void
 on_identified(GemCaller *caller, gpointer data)
 {
   GemCall *self = data;
-  const GemConfig *config = gem_service_get_config(self->service);
   GError *error = NULL;
 
   if (caller->gone) {
@@ -140,11 +138,11 @@ on_identified(GemCaller *caller, gpointer data)
                                             "the bus does not know whose connection this is"));
     return;
   }
-  if (!gem_quota_take(&caller->user->calls, config->max_calls_per_user, "MaxCallsPerUser", &error)) {
+  self->hold = gem_user_hold(caller->user, gem_service_get_config(self->service));
+  if (!gem_quota_take(&self->hold, GEM_QUOTA_CALLS, 1, &error)) {
     gem_call_fail(self, error);
     return;
   }
-  self->counted_user = TRUE;
   gem_model_host_when_settled(gem_service_get_model(self->service), on_settled, self);
 }
 
@@ -168,11 +166,12 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
     gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
     return;
   }
-  if (!gem_quota_take(&self->caller->calls, config->max_calls_per_client, "MaxCallsPerClient", &error)) {
+  if (!gem_quota_check("MaxCallsPerClient", self->caller->calls, 1, config->max_calls_per_client, &error)) {
     gem_call_fail(self, error);
     return;
   }
-  self->counted_client = TRUE;
+  self->caller->calls++;
+  self->counted = TRUE;
   gem_caller_identify(self->caller, on_identified, self);
 }
 

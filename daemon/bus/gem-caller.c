@@ -1,11 +1,10 @@
 #include "daemon/bus/gem-caller.h"
 
-#include "dbus/gem-error.h"
-
 struct _GemCallers {
   GDBusConnection *connection;
   GHashTable *callers; /* sender -> GemCaller, owned */
   GHashTable *users;   /* uid -> GemUser, owned */
+  GemQuotaUse use;     /* of all of them */
 };
 
 typedef struct {
@@ -109,6 +108,7 @@ user_get(GemCallers *self, guint32 uid)
   if (user == NULL) {
     user = g_new0(GemUser, 1);
     user->uid = uid;
+    user->all = &self->use;
     g_hash_table_insert(self->users, GUINT_TO_POINTER(uid), user);
   }
   return user;
@@ -168,14 +168,11 @@ gem_callers_free(GemCallers *self)
   g_free(self);
 }
 
-gboolean
-gem_quota_take(guint *in_use, guint limit, const char *name, GError **error)
+GemQuotaHold
+gem_user_hold(GemUser *self, const GemConfig *config)
 {
-  if (*in_use >= limit) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED, "%s: %u are in use, %u are allowed", name,
-                *in_use, limit);
-    return FALSE;
-  }
-  *in_use += 1;
-  return TRUE;
+  GemQuotaHold hold;
+
+  gem_quota_hold_init(&hold, config, &self->use, self->all);
+  return hold;
 }

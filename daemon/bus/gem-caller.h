@@ -1,18 +1,19 @@
 /*
  * Who calls: one GemCaller for each connection (unique name) that called, until it leaves the bus, and one
- * GemUser for each uid among them. Quotas are counted here. All on the main loop.
+ * GemUser for each uid among them. All on the main loop.
  */
 #pragma once
 
 #include <gio/gio.h>
 
+#include "daemon/bus/gem-quota.h"
+
 /* What all connections of one uid have in use. Lives as long as the GemCallers. */
 typedef struct {
   guint32 uid;
-  guint sessions; /* open */
-  guint requests; /* turns that run */
-  guint calls;    /* that wait for their answer */
-  guint running;  /* calls at work in the engine, see gem-call-queue.h */
+  GemQuotaUse use;  /* see gem_user_hold */
+  GemQuotaUse *all; /* of all users together */
+  guint running;    /* calls at work in the engine, see gem-call-queue.h */
 } GemUser;
 
 typedef struct _GemCallers GemCallers;
@@ -57,7 +58,6 @@ typedef void (*GemCallerIdentified)(GemCaller *self, gpointer data);
 void
 gem_caller_identify(GemCaller *self, GemCallerIdentified done, gpointer data);
 
-/* Counts one more of what `name` (a key of gemd.conf) limits, or GEM_ERROR_LIMIT_EXCEEDED with name and
- * limit. */
-gboolean
-gem_quota_take(guint *in_use, guint limit, const char *name, GError **error);
+/* A hold that takes from what the user may have. */
+GemQuotaHold
+gem_user_hold(GemUser *self, const GemConfig *config);

@@ -39,7 +39,8 @@ load(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
             .context = config->context_tokens,
             .kv_half = config->kv_half,
             .prefill_block = config->prefill_block,
-            .max_sequences = config->max_sessions + config->parallel_asks,
+            /* Quotas bound them, and those can change while the engine runs. */
+            .max_sequences = GEM_CONFIG_MOST_SESSIONS + GEM_CONFIG_MOST_ASKS,
         },
         &error);
   }

@@ -30,6 +30,9 @@ struct _GemRequest {
   gpointer data;
   gulong bye; /* handler: the caller left */
 
+  GemQuotaHold hold;   /* of the turn and its stream */
+  GemQuotaHold *cache; /* of the sequence's KV cache */
+
   GemStream *stream;         /* NULL: dropped */
   GemGeneration *generation; /* NULL: the engine is done */
   gboolean paused;
@@ -51,6 +54,7 @@ request_free(GemRequest *self)
   g_clear_pointer(&self->stats, g_variant_unref);
   g_clear_object(&self->generation);
   g_ptr_array_unref(self->rows);
+  gem_quota_hold_clear(&self->hold);
   gem_caller_unref(self->caller);
   g_free(self->node);
   g_free(self->path);
@@ -119,7 +123,7 @@ request_over(GemRequest *self)
   g_signal_handler_disconnect(self->caller->bye, self->bye);
   g_clear_pointer(&self->stream, gem_stream_free);
   gem_private_tree_remove(self->requests->tree, self->node);
-  self->caller->user->requests--;
+  gem_quota_hold_clear(&self->hold);
   request_emit(self, "Finished", g_variant_new("(u@a{sv})", (guint32)self->reason, self->stats));
   request_log(self);
   if (self->done != NULL) {
@@ -144,10 +148,14 @@ on_drained(gpointer data)
   }
 }
 
+/* The pipe is closed; the turn itself ends when the engine hears of it. */
 static void
 on_broken(gpointer data)
 {
-  gem_request_cancel(data);
+  GemRequest *self = data;
+
+  gem_quota_give(&self->hold, GEM_QUOTA_STREAMS);
+  gem_request_cancel(self);
 }
 
 static void
@@ -215,6 +223,15 @@ request_stats(GemRequest *self, const GemGenerateStats *stats, const GError *err
   return g_variant_ref_sink(g_variant_builder_end(&builder));
 }
 
+/* From here on the turn costs the engine nothing; the session keeps the cache's bytes that are there. */
+static void
+request_give_turn(GemRequest *self, guint64 cache_bytes)
+{
+  gem_quota_give(&self->hold, GEM_QUOTA_REQUESTS);
+  gem_quota_give(&self->hold, GEM_QUOTA_TOKENS);
+  gem_quota_set(self->cache, GEM_QUOTA_KV_CACHE, self->cache == &self->hold ? 0 : cache_bytes);
+}
+
 static void
 on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
 {
@@ -224,6 +241,7 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
     request_free(self);
     return;
   }
+  request_give_turn(self, stats->cache_bytes);
   self->reason = stats->reason;
   self->stats = request_stats(self, stats, error);
   /* A reader may take its time: the sequence, with its cache, must not wait for it. */
@@ -237,9 +255,21 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
   }
 }
 
-static const GemGenerationEvents quiet_events = {.text = on_text, .finished = on_finished};
+static gboolean
+on_admit(const GemTurnNeed *need, gpointer data, GError **error)
+{
+  GemRequest *self = data;
+  guint64 cached = gem_quota_get(self->cache, GEM_QUOTA_KV_CACHE);
+
+  return gem_quota_take(&self->hold, GEM_QUOTA_TOKENS, (guint64)need->prompt_tokens + need->max_tokens,
+                        error) &&
+         gem_quota_take(self->cache, GEM_QUOTA_KV_CACHE, need->cache_bytes - MIN(cached, need->cache_bytes),
+                        error);
+}
+
+static const GemGenerationEvents quiet_events = {.admit = on_admit, .text = on_text, .finished = on_finished};
 static const GemGenerationEvents routed_events = {
-    .text = on_text, .routed = on_routed, .finished = on_finished};
+    .admit = on_admit, .text = on_text, .routed = on_routed, .finished = on_finished};
 
 /* ---- the bus ---- */
 
@@ -262,6 +292,7 @@ on_bye(GCancellable *bye, gpointer data)
   GemRequest *self = data;
 
   g_clear_pointer(&self->stream, gem_stream_free);
+  gem_quota_give(&self->hold, GEM_QUOTA_STREAMS);
   if (self->stats != NULL) {
     request_over(self);
   } else {
@@ -305,7 +336,7 @@ request_start(GemRequest *self,
 }
 
 static GemRequest *
-request_alloc(GemRequests *requests, GemCaller *caller, const GemCallOptions *options)
+request_alloc(GemRequests *requests, GemCaller *caller, GemQuotaHold *cache, const GemCallOptions *options)
 {
   GemRequest *self = g_new0(GemRequest, 1);
 
@@ -314,6 +345,8 @@ request_alloc(GemRequests *requests, GemCaller *caller, const GemCallOptions *op
   self->node = request_node(caller, options->handle_token);
   self->path = g_strconcat(GEM_REQUEST_PATH "/", self->node, NULL);
   self->seed = options->generate.seed;
+  self->hold = gem_user_hold(caller->user, gem_service_get_config(requests->service));
+  self->cache = cache;
   self->rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_variant_unref);
   return self;
 }
@@ -322,6 +355,7 @@ GemRequest *
 gem_request_new(GemRequests *requests,
                 GemCaller *caller,
                 GemSequence *sequence,
+                GemQuotaHold *cache,
                 const char *prompt,
                 const GemCallOptions *options,
                 GemRequestDone done,
@@ -329,19 +363,16 @@ gem_request_new(GemRequests *requests,
                 int *ret_reader,
                 GError **error)
 {
-  const GemConfig *config = gem_service_get_config(requests->service);
-  g_autoptr(GemRequest) self = request_alloc(requests, caller, options);
+  g_autoptr(GemRequest) self = request_alloc(requests, caller, cache, options);
 
   if (gem_private_tree_find(requests->tree, self->node, caller->sender) != NULL) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
                         "option \"handle_token\": a turn of that token runs already");
     return NULL;
   }
-  if (!gem_quota_take(&caller->user->requests, config->max_requests_per_user, "MaxRequestsPerUser", error)) {
-    return NULL;
-  }
-  if (!request_start(self, sequence, prompt, options, ret_reader, error)) {
-    caller->user->requests--;
+  if (!gem_quota_take(&self->hold, GEM_QUOTA_REQUESTS, 1, error) ||
+      !gem_quota_take(&self->hold, GEM_QUOTA_STREAMS, 1, error) ||
+      !request_start(self, sequence, prompt, options, ret_reader, error)) {
     return NULL;
   }
   self->serial = ++requests->serial;
@@ -372,6 +403,10 @@ void
 gem_request_forget(GemRequest *self)
 {
   self->done = NULL;
+  if (self->generation != NULL) {
+    gem_quota_move(self->cache, &self->hold, GEM_QUOTA_KV_CACHE);
+    self->cache = &self->hold;
+  }
 }
 
 GemRequests *

@@ -26,13 +26,16 @@ gem_requests_force(GemRequests *self);
 typedef void (*GemRequestDone)(gpointer data);
 
 /* Starts a turn on `sequence` and exports its object. The reading end of the stream goes to `ret_reader`,
- * owned by the caller of this function. The request frees itself after `done`. Errors: those of
- * gem_sequence_generate, GEM_ERROR_LIMIT_EXCEEDED (MaxRequestsPerUser), GEM_ERROR_INVALID_OPTION (the handle
- * token is in use); then nothing was started, and `done` is not called. */
+ * owned by the caller of this function. The request frees itself after `done`. `cache` is where the bytes of
+ * the sequence's KV cache are held; it outlives the request, or gem_request_forget moves them. Errors: those
+ * of gem_sequence_generate, GEM_ERROR_LIMIT_EXCEEDED (of requests, streams, tokens, cache),
+ * GEM_ERROR_INVALID_OPTION (the handle token is in use); then nothing was started, and `done` is not called.
+ */
 GemRequest *
 gem_request_new(GemRequests *requests,
                 GemCaller *caller,
                 GemSequence *sequence,
+                GemQuotaHold *cache,
                 const char *prompt,
                 const GemCallOptions *options,
                 GemRequestDone done,
@@ -44,6 +47,6 @@ gem_request_get_path(GemRequest *self);
 /* The turn stops before its next token; Finished still comes. */
 void
 gem_request_cancel(GemRequest *self);
-/* `done` is not called any more. */
+/* `done` is not called any more, and what `cache` holds is the request's until the engine is done. */
 void
 gem_request_forget(GemRequest *self);

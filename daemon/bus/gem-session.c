@@ -12,7 +12,6 @@ struct _GemSessions {
   GemRequests *requests;
   GemPrivateTree *tree;
   GHashTable *all; /* set of GemSession */
-  guint open;
 };
 
 typedef struct {
@@ -21,6 +20,7 @@ typedef struct {
   char *node;
   GemSequence *sequence;
   GemRequest *request; /* the turn that runs; NULL: none */
+  GemQuotaHold hold;   /* of the session and its cache */
   gulong bye;          /* handler: the caller left */
 } GemSession;
 
@@ -36,8 +36,7 @@ session_close(GemSession *session)
   g_signal_handler_disconnect(session->caller->bye, session->bye);
   gem_private_tree_remove(sessions->tree, session->node);
   g_hash_table_remove(sessions->all, session);
-  session->caller->user->sessions--;
-  sessions->open--;
+  gem_quota_hold_clear(&session->hold);
   g_object_unref(session->sequence);
   gem_caller_unref(session->caller);
   g_free(session->node);
@@ -72,8 +71,9 @@ session_start(
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_BUSY, "the session's last turn still runs");
     return FALSE;
   }
-  session->request = gem_request_new(session->sessions->requests, session->caller, session->sequence, prompt,
-                                     options, on_request_done, session, ret_reader, error);
+  session->request =
+      gem_request_new(session->sessions->requests, session->caller, session->sequence, &session->hold, prompt,
+                      options, on_request_done, session, ret_reader, error);
   return session->request != NULL;
 }
 
@@ -137,24 +137,9 @@ static const GemPrivateFunctions functions = {on_call, on_get};
 
 /* ---- CreateSession ---- */
 
-static gboolean
-sessions_take_quota(GemSessions *self, GemCaller *caller, GError **error)
-{
-  const GemConfig *config = gem_service_get_config(self->service);
-
-  if (!gem_quota_take(&caller->user->sessions, config->max_sessions_per_user, "MaxSessionsPerUser", error)) {
-    return FALSE;
-  }
-  if (!gem_quota_take(&self->open, config->max_sessions, "MaxSessions", error)) {
-    caller->user->sessions--;
-    return FALSE;
-  }
-  return TRUE;
-}
-
-/* Takes `sequence`. */
+/* Takes `sequence` and what `hold` holds. */
 static GemSession *
-session_new(GemSessions *self, GemCaller *caller, GemSequence *sequence)
+session_new(GemSessions *self, GemCaller *caller, GemSequence *sequence, GemQuotaHold *hold)
 {
   GemSession *session = g_new0(GemSession, 1);
 
@@ -162,6 +147,8 @@ session_new(GemSessions *self, GemCaller *caller, GemSequence *sequence)
   session->caller = gem_caller_ref(caller);
   session->node = g_strdelimit(g_uuid_string_random(), "-", '_');
   session->sequence = sequence;
+  session->hold = *hold;
+  *hold = (GemQuotaHold){0};
   session->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), session);
   g_hash_table_add(self->all, session);
   gem_private_tree_add(self->tree, session->node, caller->sender, session);
@@ -174,25 +161,22 @@ gem_session_create_run(GemCall *call)
   GemSessions *self = gem_service_get_sessions(gem_call_get_service(call));
   GemCaller *caller = gem_call_get_caller(call);
   g_auto(GemCallOptions) options = {0};
+  g_auto(GemQuotaHold) hold = gem_user_hold(caller->user, gem_service_get_config(self->service));
   g_autofree char *path = NULL;
-  GemSequence *sequence;
+  GemSequence *sequence = NULL;
   GError *error = NULL;
 
   if (!gem_call_read_options(call, 0, GEM_OPTIONS_RUN, 0, &options)) {
     return;
   }
-  if (!sessions_take_quota(self, caller, &error)) {
-    gem_call_fail(call, error);
-    return;
+  if (gem_quota_take(&hold, GEM_QUOTA_SESSIONS, 1, &error)) {
+    sequence = gem_engine_new_sequence(gem_call_get_engine(call), &options.generate.run, &error);
   }
-  sequence = gem_engine_new_sequence(gem_call_get_engine(call), &options.generate.run, &error);
   if (sequence == NULL) {
-    caller->user->sessions--;
-    self->open--;
     gem_call_fail(call, error);
     return;
   }
-  path = g_strconcat(GEM_SESSION_PATH "/", session_new(self, caller, sequence)->node, NULL);
+  path = g_strconcat(GEM_SESSION_PATH "/", session_new(self, caller, sequence, &hold)->node, NULL);
   gem_call_return(call, g_variant_new("(o)", path));
 }
 

@@ -23,6 +23,7 @@ struct _GemEngine {
   char *attention;
   double threshold;
   guint context_tokens;
+  guint prefill_block;
   guint max_sequences;
   guint n_sequences;
 

@@ -187,14 +187,13 @@ engine_thread(gpointer data)
   Start *start = data;
   GemEngine *self = start->engine;
   GError *error = NULL;
-  guint block = start->config->prefill_block;
 
   if (!open_model(self, start->config, &error)) {
     report_start(start, error);
     return NULL;
   }
   self->states = g_ptr_array_new();
-  self->scheduler = gem_scheduler_new(self->runtime, block > 0 ? block : DEFAULT_PREFILL_BLOCK, &self->beat);
+  self->scheduler = gem_scheduler_new(self->runtime, self->prefill_block, &self->beat);
   gem_beat_now(&self->beat);
   gem_engine_publish(self);
   report_start(start, NULL);
@@ -240,6 +239,7 @@ gem_engine_new(const GemEngineConfig *config, GError **error)
   Start start = {.engine = self, .config = config};
   gint64 began = g_get_monotonic_time();
 
+  self->prefill_block = config->prefill_block > 0 ? config->prefill_block : DEFAULT_PREFILL_BLOCK;
   g_mutex_init(&start.mutex);
   g_cond_init(&start.cond);
   self->thread = g_thread_new("engine", engine_thread, &start);

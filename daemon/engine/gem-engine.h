@@ -263,7 +263,16 @@ typedef struct {
   guint64 cache_bytes;           /* of this sequence's KV cache */
 } GemGenerateStats;
 
+/* What a turn will need at most. */
 typedef struct {
+  guint prompt_tokens, max_tokens; /* of the answer */
+  guint64 cache_bytes;             /* of the sequence's KV cache when both stand in it */
+} GemTurnNeed;
+
+typedef struct {
+  /* From gem_sequence_generate itself, before anything has started. FALSE, with `error`, refuses the turn.
+   * NULL: all are let in. */
+  gboolean (*admit)(const GemTurnNeed *need, gpointer data, GError **error);
   /* Whole UTF-8 characters, as they come; `length` > 0. */
   void (*text)(const char *text, gsize length, gpointer data);
   /* The route of each token, prompt first; NULL: not wanted. Offsets are those in the prompt, or in
@@ -276,9 +285,9 @@ typedef struct {
 #define GEM_TYPE_GENERATION (gem_generation_get_type())
 G_DECLARE_FINAL_TYPE(GemGeneration, gem_generation, GEM, GENERATION, GObject)
 
-/* Starts one turn. Fails at once (nothing is called back) for text that cannot be tokenized, an option out of
- * range, a prompt that does not fit (CONTEXT_EXCEEDED with the counts), or a sequence that is busy. `events`
- * is copied; `destroy` is called after `finished`.
+/* Starts one turn. Fails at once (nothing but `admit` is called back) for text that cannot be tokenized, an
+ * option out of range, a prompt that does not fit (CONTEXT_EXCEEDED with the counts), or a sequence that is
+ * busy. `events` is copied; `destroy` is called after `finished`.
  *
  * A turn that is cancelled or fails before its first token leaves the sequence as it was (but for what slid
  * out); one that ends later leaves its prompt and the answer so far, the stop string included. Only the first

@@ -125,6 +125,25 @@ resolve_run(GemSequence *sequence, const GemRunOptions *run, GemRouting *ret_rou
   return TRUE;
 }
 
+/* What slides out makes room: such an answer may be as long as it was asked to be. */
+static GemTurnNeed
+find_need(const GemSequence *sequence, const GemGenerateOptions *options, guint prompt)
+{
+  guint context = sequence->engine->context_tokens;
+  guint held = MIN(sequence->tokens + prompt, context);
+  GemTurnNeed need = {
+      .prompt_tokens = prompt,
+      .max_tokens = options->max_tokens > 0 ? options->max_tokens : DEFAULT_MAX_TOKENS,
+  };
+
+  if (!options->slide) {
+    need.max_tokens = MIN(need.max_tokens, context - held);
+  }
+  need.cache_bytes = gem_kv_cache_most_bytes(
+      sequence->state->cache, held + MIN(need.max_tokens, context - held), sequence->engine->prefill_block);
+  return need;
+}
+
 static GArray *
 encode_prompt(GemSequence *sequence, const char *prompt, const GemGenerateOptions *options, GError **error)
 {
@@ -153,6 +172,7 @@ gem_sequence_generate(GemSequence *self,
   g_autoptr(GemGeneration) generation = NULL;
   g_autoptr(GemTokenArray) tokens = NULL;
   GemTurnPlan plan = {0};
+  GemTurnNeed need;
 
   options = options != NULL ? options : &defaults;
   if (!gem_engine_check_running(self->engine, error) ||
@@ -166,6 +186,10 @@ gem_sequence_generate(GemSequence *self,
   }
   tokens = encode_prompt(self, prompt, options, error);
   if (tokens == NULL || !check_room(self, tokens->len, options->slide, error)) {
+    return NULL;
+  }
+  need = find_need(self, options, tokens->len);
+  if (events->admit != NULL && !events->admit(&need, data, error)) {
     return NULL;
   }
   generation = g_object_new(GEM_TYPE_GENERATION, NULL);

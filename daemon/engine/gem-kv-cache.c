@@ -404,12 +404,29 @@ gem_kv_cache_get_span(const GemKvCache *self, guint layer_index, guint n)
   };
 }
 
+/* Of the layers' lists of tiles, and of what tells a row's cluster. */
+static guint64
+bytes_of_lists(const GemKvCacheShape *shape, guint capacity)
+{
+  gsize lists = 1 + (gsize)shape->clusters;
+  gsize row = shape->clusters > 0 ? 1 : 0;
+
+  return (guint64)shape->layers * (lists * stride_of(capacity) * sizeof(guint8 *) + capacity * row);
+}
+
+guint64
+gem_kv_cache_most_bytes(const GemKvCache *self, guint rows, guint block)
+{
+  const GemKvCacheShape *shape = &self->shape;
+  /* What grow makes of a need that is one row more than there is room for. */
+  guint capacity = MIN(shape->limit, MAX(GROWTH_ROWS, MIN(rows, shape->limit) * 2));
+  guint64 tiles = shape->layers * most_tiles(shape, capacity, MIN(block, capacity));
+
+  return tiles * gem_kv_pool_tile_bytes(self->pool) + bytes_of_lists(shape, capacity);
+}
+
 gsize
 gem_kv_cache_bytes(const GemKvCache *self)
 {
-  gsize lists = 1 + (gsize)self->shape.clusters;
-  gsize row = self->shape.clusters > 0 ? 1 : 0;
-  gsize layer = lists * stride_of(self->capacity) * sizeof(guint8 *) + self->capacity * row;
-
-  return gem_kv_pool_bytes(self->pool) + self->shape.layers * layer;
+  return gem_kv_pool_bytes(self->pool) + bytes_of_lists(&self->shape, self->capacity);
 }

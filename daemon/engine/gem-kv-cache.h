@@ -60,6 +60,10 @@ gem_kv_cache_get_form(const GemKvCache *self);
 GemAttentionSpan
 gem_kv_cache_get_span(const GemKvCache *self, guint layer, guint n);
 
+/* Memory that one of this shape takes at most when it has taken up to `rows` rows, up to `block` at a time.
+ * Any thread. */
+guint64
+gem_kv_cache_most_bytes(const GemKvCache *self, guint rows, guint block);
 /* Memory that it takes now. */
 gsize
 gem_kv_cache_bytes(const GemKvCache *self);

@@ -103,6 +103,12 @@ gem_kv_pool_give(GemKvPool *self, guint8 *tile)
 }
 
 gsize
+gem_kv_pool_tile_bytes(const GemKvPool *self)
+{
+  return self->tile_bytes;
+}
+
+gsize
 gem_kv_pool_bytes(const GemKvPool *self)
 {
   return self->tiles * self->tile_bytes;

@@ -27,6 +27,9 @@ gem_kv_pool_take(GemKvPool *self);
 void
 gem_kv_pool_give(GemKvPool *self, guint8 *tile);
 
+/* Of one tile. Any thread. */
+gsize
+gem_kv_pool_tile_bytes(const GemKvPool *self);
 /* Of all tiles, in use or not. */
 gsize
 gem_kv_pool_bytes(const GemKvPool *self);
