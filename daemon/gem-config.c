@@ -118,12 +118,6 @@ is_module_name(const char *value)
   return value[0] != '\0' && strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(value);
 }
 
-static gboolean
-is_model_name(const char *value)
-{
-  return value[0] != '\0' && value[0] != '.' && strchr(value, '/') == NULL;
-}
-
 static void
 replace_string(char **member, const char *value)
 {
@@ -215,7 +209,7 @@ set_value(GemConfig *self, const Key *key, const char *value)
     replace_string(MEMBER(self, key, char *), g_str_equal(value, "auto") ? NULL : value);
     return NULL;
   case KEY_MODEL:
-    if (!is_model_name(value) && !g_path_is_absolute(value)) {
+    if (!gem_config_is_model_name(value) && !g_path_is_absolute(value)) {
       return g_strdup("the name of a model or an absolute path");
     }
     replace_string(MEMBER(self, key, char *), value);
@@ -319,22 +313,62 @@ gem_config_update(GemConfig *self, const GemConfig *from, GStrv *ret_taken, GStr
   *ret_later = g_strv_builder_end(later);
 }
 
+gboolean
+gem_config_is_model_name(const char *name)
+{
+  return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;
+}
+
 char *
-gem_config_find_model(const GemConfig *self, GError **error)
+gem_config_find_model_named(const GemConfig *self, const char *name, GError **error)
 {
   g_autofree char *searched = NULL;
 
-  if (!is_model_name(self->model)) {
-    return g_strdup(self->model);
-  }
   for (gsize i = 0; self->model_dirs != NULL && self->model_dirs[i] != NULL; i++) {
-    g_autofree char *path = g_build_filename(self->model_dirs[i], self->model, NULL);
+    g_autofree char *path = g_build_filename(self->model_dirs[i], name, NULL);
 
     if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
       return g_steal_pointer(&path);
     }
   }
   searched = self->model_dirs != NULL ? g_strjoinv(", ", self->model_dirs) : g_strdup("no folder");
-  g_set_error(error, GEM_ERROR, GEM_ERROR_NOT_READY, "no model \"%s\" in %s", self->model, searched);
+  g_set_error(error, GEM_ERROR, GEM_ERROR_NOT_READY, "no model \"%s\" in %s", name, searched);
   return NULL;
+}
+
+char *
+gem_config_find_model(const GemConfig *self, GError **error)
+{
+  return gem_config_is_model_name(self->model) ? gem_config_find_model_named(self, self->model, error)
+                                               : g_strdup(self->model);
+}
+
+static int
+compare_names(gconstpointer a, gconstpointer b)
+{
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+GStrv
+gem_config_list_models(const GemConfig *self)
+{
+  g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+  for (gsize i = 0; self->model_dirs != NULL && self->model_dirs[i] != NULL; i++) {
+    g_autoptr(GDir) dir = g_dir_open(self->model_dirs[i], 0, NULL);
+    const char *name;
+
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+      g_autofree char *path = g_build_filename(self->model_dirs[i], name, NULL);
+
+      if (gem_config_is_model_name(name) && g_utf8_validate(name, -1, NULL) &&
+          g_file_test(path, G_FILE_TEST_IS_DIR) &&
+          !g_ptr_array_find_with_equal_func(names, name, g_str_equal, NULL)) {
+        g_ptr_array_add(names, g_strdup(name));
+      }
+    }
+  }
+  g_ptr_array_sort(names, compare_names);
+  g_ptr_array_add(names, NULL);
+  return (GStrv)g_ptr_array_free(g_steal_pointer(&names), FALSE);
 }

@@ -70,3 +70,12 @@ gem_config_update(GemConfig *self, const GemConfig *from, GStrv *ret_taken, GStr
  * when there is none, naming the folders. */
 char *
 gem_config_find_model(const GemConfig *self, GError **error);
+/* A name, and never a path: not empty, no '/', no '.' first. */
+gboolean
+gem_config_is_model_name(const char *name);
+/* The folder of that name in model_dirs, the first that has it; errors as above. */
+char *
+gem_config_find_model_named(const GemConfig *self, const char *name, GError **error);
+/* The names that can be found so, in order. Reads the folders. */
+GStrv
+gem_config_list_models(const GemConfig *self);

@@ -14,6 +14,7 @@ static const GDBusErrorEntry entries[] = {
     {GEM_ERROR_NOT_READY, GEM_ERROR_PREFIX "NotReady"},
     {GEM_ERROR_MODEL, GEM_ERROR_PREFIX "Model"},
     {GEM_ERROR_PATHWAY, GEM_ERROR_PREFIX "Pathway"},
+    {GEM_ERROR_MODEL_CHANGED, GEM_ERROR_PREFIX "ModelChanged"},
     {GEM_ERROR_SHUTTING_DOWN, GEM_ERROR_PREFIX "ShuttingDown"},
 };
 

@@ -152,7 +152,7 @@ on_step(gpointer data)
     return G_SOURCE_CONTINUE;
   }
   generation_write_token(self);
-  if (g_str_equal(self->prompt, "fail")) {
+  if (g_str_equal(self->prompt, "fail") || g_str_equal(self->sequence->engine->name, "mute")) {
     error = g_error_new_literal(GEM_ERROR, GEM_ERROR_FAILED, "asked to fail");
     self->step = 0;
     generation_end(self, GEM_FINISH_FAILED, error);

@@ -4,7 +4,9 @@
 G_DEFINE_TYPE(GemEngine, gem_engine, G_TYPE_OBJECT)
 
 static const char *const domains[] = {"legal", "stem", "broken", NULL};
-static const char *const pathway_names[] = {"general", "legal", "stem", "broken", NULL};
+/* Of the model "other". */
+static const char *const other_domains[] = {"stem", "music", NULL};
+static const char *const pathway_names[] = {"general", "legal", "stem", "broken", "music", NULL};
 
 /* ---- engine ---- */
 
@@ -12,6 +14,7 @@ static void
 gem_engine_finalize(GObject *object)
 {
   g_ptr_array_unref(GEM_ENGINE(object)->running);
+  g_free(GEM_ENGINE(object)->name);
   G_OBJECT_CLASS(gem_engine_parent_class)->finalize(object);
 }
 
@@ -25,23 +28,31 @@ static void
 gem_engine_init(GemEngine *self)
 {
   self->running = g_ptr_array_new();
-  for (guint i = 0; i < 3; i++) {
-    self->paged_in[i] = TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS(self->paged_in); i++) {
+    self->paged_in[i] = i != 3;
   }
 }
 
 GemEngine *
 gem_engine_new(const GemEngineConfig *config, GError **error)
 {
+  static const char *const known[] = {"ok", "slow", "other", "mute", NULL};
+  g_autofree char *name = g_path_get_basename(config->model_path);
+  g_autofree char *held = g_build_filename(config->model_path, "hold", NULL);
   GemEngine *self;
 
-  if (g_str_equal(config->model_path, "/fake/slow")) {
-    g_usleep(G_USEC_PER_SEC / 2);
-  } else if (!g_str_equal(config->model_path, "/fake/ok")) {
+  if (!g_strv_contains(known, name)) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "%s: general.gguf is missing", config->model_path);
     return NULL;
   }
+  if (g_str_equal(name, "slow")) {
+    g_usleep(G_USEC_PER_SEC / 2);
+  }
+  while (g_file_test(held, G_FILE_TEST_EXISTS)) {
+    g_usleep(1000);
+  }
   self = g_object_new(GEM_TYPE_ENGINE, NULL);
+  self->name = g_strdup(g_str_equal(name, "ok") || g_str_equal(name, "slow") ? "fake" : name);
   self->max_sequences = config->max_sequences;
   return self;
 }
@@ -58,10 +69,33 @@ gem_engine_stop(GemEngine *self)
   }
 }
 
+static gboolean
+return_stopped(gpointer data)
+{
+  g_autoptr(GTask) task = data;
+
+  g_task_return_boolean(task, TRUE);
+  return G_SOURCE_REMOVE;
+}
+
+/* After the turns have ended, each in an idle source of its own. */
+void
+gem_engine_stop_async(GemEngine *self, GAsyncReadyCallback callback, gpointer data)
+{
+  gem_engine_stop(self);
+  g_idle_add(return_stopped, g_task_new(self, NULL, callback, data));
+}
+
+void
+gem_engine_stop_finish(GemEngine *self, GAsyncResult *result)
+{
+  g_task_propagate_boolean(G_TASK(result), NULL);
+}
+
 const char *
 gem_engine_get_model_name(GemEngine *self)
 {
-  return "fake";
+  return self->name;
 }
 
 guint
@@ -73,7 +107,7 @@ gem_engine_get_context(GemEngine *self)
 const char *const *
 gem_engine_get_domains(GemEngine *self)
 {
-  return domains;
+  return g_str_equal(self->name, "other") ? other_domains : domains;
 }
 
 const char *

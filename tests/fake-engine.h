@@ -3,10 +3,11 @@
  * slowness are asked for in it. A token is a byte. It runs on the main loop alone, and stands behind
  * daemon/engine/gem-engine.h in the place of the real one; this header is what its parts share.
  *
- * Model paths: /fake/ok; /fake/slow loads for half a second; any other fails.
- * Prompts of a generation: "flood" writes 4 KiB a token; "fail" fails after one token; "silent" writes
- * nothing until it is cancelled; "stubborn" neither, and takes 300 ms to notice; "slow" takes 20 ms a token;
- * anything else is echoed, token by token, again and again.
+ * Models, by the last element of their path: ok; slow loads for half a second; other has other domains; mute
+ * fails at its first turn; any other name fails. Each loads for as long as there is a file "hold" in its
+ * folder. Prompts of a generation: "flood" writes 4 KiB a token; "fail" fails after one token; "silent"
+ * writes nothing until it is cancelled; "stubborn" neither, and takes 300 ms to notice; "slow" takes 20 ms a
+ * token; anything else is echoed, token by token, again and again.
  */
 #pragma once
 
@@ -17,9 +18,10 @@
 
 struct _GemEngine {
   GObject parent_instance;
+  char *name;
   gboolean stopped;
   guint sequences, max_sequences;
-  gboolean paged_in[4]; /* by pathway */
+  gboolean paged_in[5]; /* by pathway */
   GPtrArray *running;   /* of GemGeneration, borrowed */
   GemEngineCounters counters;
 };

@@ -147,6 +147,7 @@ ask_start(GemAsk *ask)
   const char *text = NULL;
   GError *error = NULL;
 
+  gem_call_take_model(ask->call);
   g_variant_get_child(gem_call_get_parameters(ask->call), 0, "&s", &text);
   ask->hold = gem_user_hold(caller->user, gem_service_get_config(gem_call_get_service(ask->call)));
   ask->sequence = gem_engine_new_sequence(gem_call_get_engine(ask->call), &ask->options.generate.run, &error);

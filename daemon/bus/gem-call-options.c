@@ -31,6 +31,7 @@ static const Option table[] = {
     {"slide", GEM_OPTION_SLIDE, "b", NULL, 0, 0, AT(generate.slide)},
     {"routes", GEM_OPTION_ROUTES, "b", NULL, 0, 0, AT(routes)},
     {"handle_token", GEM_OPTION_HANDLE_TOKEN, "s", NULL, 0, 0, AT(handle_token)},
+    {"grace_seconds", GEM_OPTION_GRACE, "u", "1 to 3600", 1, 3600, AT(grace_seconds)},
 };
 
 static const Option *

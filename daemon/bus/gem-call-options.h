@@ -19,6 +19,7 @@ typedef enum {
   GEM_OPTION_SLIDE = 1 << 9,
   GEM_OPTION_ROUTES = 1 << 10,
   GEM_OPTION_HANDLE_TOKEN = 1 << 11,
+  GEM_OPTION_GRACE = 1 << 12,
 } GemOption;
 
 /* What the methods take. */
@@ -40,7 +41,8 @@ typedef struct {
 typedef struct {
   GemGenerateOptions generate; /* its `run` has domain and clusters */
   gboolean routes;
-  char *handle_token; /* NULL: not given */
+  char *handle_token;  /* NULL: not given */
+  guint grace_seconds; /* of LoadModel */
 } GemCallOptions;
 
 /* Reads `options` (a{sv}). What is not given stands at its default, zero, but for the seed, which is drawn at

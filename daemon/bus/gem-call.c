@@ -10,7 +10,9 @@ struct _GemCall {
   GemService *service;
   GDBusMethodInvocation *invocation;
   GemCaller *caller;
-  gpointer target;
+  GObject *target;
+  GemServedModel *model; /* that it runs on; NULL: none yet, or it needs none */
+  gboolean needs_model;
   GemCallRun run;
   gint64 arrival;
   GemCallTicket ticket;
@@ -54,6 +56,25 @@ gem_error_for_caller(GError *error)
 }
 
 static void
+call_drop_model(GemCall *self)
+{
+  GemServedModel *model = g_steal_pointer(&self->model);
+
+  if (model != NULL) {
+    gem_served_model_end_work(model);
+    gem_served_model_unref(model);
+  }
+}
+
+void
+gem_call_take_model(GemCall *self)
+{
+  call_drop_model(self);
+  self->model = gem_served_model_ref(gem_model_host_get_model(gem_service_get_model(self->service)));
+  gem_served_model_begin_work(self->model);
+}
+
+static void
 call_free(GemCall *self)
 {
   gem_call_queue_leave(&self->ticket);
@@ -61,8 +82,10 @@ call_free(GemCall *self)
     self->caller->calls--;
   }
   gem_quota_hold_clear(&self->hold);
+  call_drop_model(self);
   gem_service_end_work(self->service);
   gem_caller_unref(self->caller);
+  g_object_unref(self->target);
   g_free(self);
 }
 
@@ -76,6 +99,12 @@ gem_call_return(GemCall *self, GVariant *value)
 void
 gem_call_fail(GemCall *self, GError *error)
 {
+  /* Not the service, only the model that it ran on has ended. */
+  if (g_error_matches(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN) && self->model != NULL &&
+      gem_served_model_is_retired(self->model) && !gem_service_is_stopping(self->service)) {
+    g_error_free(error);
+    error = gem_served_model_changed_error();
+  }
   g_dbus_method_invocation_take_error(self->invocation, gem_error_for_caller(error));
   call_free(self);
 }
@@ -100,6 +129,9 @@ on_turn(gpointer data)
   GemCall *self = data;
 
   if (gem_call_check(self)) {
+    if (self->needs_model) {
+      gem_call_take_model(self);
+    }
     self->run(self);
   }
 }
@@ -143,11 +175,17 @@ on_identified(GemCaller *caller, gpointer data)
     gem_call_fail(self, error);
     return;
   }
+  if (!self->needs_model) {
+    gem_call_queue_join(gem_service_get_queue(self->service), &self->ticket);
+    return;
+  }
   gem_model_host_when_settled(gem_service_get_model(self->service), on_settled, self);
 }
 
+typedef enum { PLAIN, LIGHT, HEAVY } CallKind;
+
 static void
-begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run, gboolean heavy)
+begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run, CallKind kind)
 {
   const GemConfig *config = gem_service_get_config(service);
   const char *sender = g_dbus_method_invocation_get_sender(invocation);
@@ -157,10 +195,11 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
   self->service = service;
   self->invocation = invocation;
   self->caller = gem_caller_ref(gem_callers_get(gem_service_get_callers(service), sender));
-  self->target = target;
+  self->target = g_object_ref(target);
+  self->needs_model = kind != PLAIN;
   self->run = run;
   self->arrival = g_get_monotonic_time();
-  self->ticket = (GemCallTicket){self->caller, heavy, on_turn, on_late, self};
+  self->ticket = (GemCallTicket){self->caller, kind == HEAVY, on_turn, on_late, self};
   gem_service_begin_work(service);
   if (gem_service_is_stopping(service)) {
     gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
@@ -178,13 +217,19 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
 void
 gem_call_begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run)
 {
-  begin(service, invocation, target, run, FALSE);
+  begin(service, invocation, target, run, LIGHT);
 }
 
 void
 gem_call_begin_heavy(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run)
 {
-  begin(service, invocation, target, run, TRUE);
+  begin(service, invocation, target, run, HEAVY);
+}
+
+void
+gem_call_begin_plain(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run)
+{
+  begin(service, invocation, target, run, PLAIN);
 }
 
 GemService *
@@ -196,7 +241,7 @@ gem_call_get_service(GemCall *self)
 GemEngine *
 gem_call_get_engine(GemCall *self)
 {
-  return gem_service_get_engine(self->service);
+  return self->model != NULL ? gem_served_model_get_engine(self->model) : NULL;
 }
 
 GemCaller *
@@ -242,7 +287,10 @@ gem_call_read_options(
     GemCall *self, gsize index, guint accepted, guint most_tokens, GemCallOptions *ret_options)
 {
   g_autoptr(GVariant) options = g_variant_get_child_value(gem_call_get_parameters(self), index);
-  GemOptionRules rules = {accepted, most_tokens, gem_engine_get_domains(gem_call_get_engine(self))};
+  static const char *const no_domains[] = {NULL};
+  GemEngine *engine = gem_call_get_engine(self);
+  GemOptionRules rules = {accepted, most_tokens,
+                          engine != NULL ? gem_engine_get_domains(engine) : no_domains};
   GError *error = NULL;
 
   if (!gem_call_options_parse(options, &rules, ret_options, &error)) {

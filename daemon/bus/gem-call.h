@@ -14,19 +14,27 @@ typedef struct _GemService GemService;
 typedef struct _GemCall GemCall;
 typedef void (*GemCallRun)(GemCall *call);
 
-/* Takes `invocation`. `target` goes to gem_call_get_target, and must live as long as the service. */
+/* Takes `invocation`. `target`, a GObject that is held until the answer, goes to gem_call_get_target. */
 void
 gem_call_begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run);
 /* The same for a call that works in the engine until its answer: a few of these run at a time, see
  * gem-call-queue.h, and GEM_ERROR_BUSY when its turn did not come in time. */
 void
 gem_call_begin_heavy(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run);
+/* The same for a call that needs no model, and waits for none. */
+void
+gem_call_begin_plain(GemService *service, GDBusMethodInvocation *invocation, gpointer target, GemCallRun run);
 
 /* Inside `run` and until the answer. */
 GemService *
 gem_call_get_service(GemCall *self);
+/* Of the model that was served when `run` was called, which stands until the answer whatever is served
+ * meanwhile; NULL for a plain call. */
 GemEngine *
 gem_call_get_engine(GemCall *self);
+/* For a call that has waited in `run`, and goes on with the model that is served now. */
+void
+gem_call_take_model(GemCall *self);
 GemCaller *
 gem_call_get_caller(GemCall *self);
 gpointer

@@ -8,15 +8,16 @@
 #include <syslog.h> /* LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO */
 
 /* MESSAGE_ID of each kind of event; systemd/gemd.catalog explains them to administrators. */
-#define GEM_LOG_MODEL_LOADED     "98b6942e381646e8b58d96c0e42693b3"
-#define GEM_LOG_MODEL_FAILED     "0061ab19e0dc4947b87d8997737cc338"
-#define GEM_LOG_PATHWAY_ABSENT   "9a2117ab6c0d40aba24635a6832a24bb"
-#define GEM_LOG_PATHWAY_PAGED    "f59fd8ae6d4645e2a111cffbb53a70d1"
-#define GEM_LOG_REQUEST_FINISHED "73301f8f21d54b2d8f775a047c5e5f0b"
-#define GEM_LOG_RELOADED         "555fe506ede847188b11fcd40578b08f"
-#define GEM_LOG_RELOAD_FAILED    "f62342f631ad4ce4b5efd6e76c7c9a38"
-#define GEM_LOG_NO_POLKIT        "f297937ab28a4a6d8f99af6269e4d52a"
-#define GEM_LOG_STALLED          "7aa2a8d66ce64845afaea8f91d77e02c"
+#define GEM_LOG_MODEL_LOADED      "98b6942e381646e8b58d96c0e42693b3"
+#define GEM_LOG_MODEL_FAILED      "0061ab19e0dc4947b87d8997737cc338"
+#define GEM_LOG_MODEL_NOT_CHANGED "2a044f3c1e2b49f982fdf40a7267ab9d"
+#define GEM_LOG_PATHWAY_ABSENT    "9a2117ab6c0d40aba24635a6832a24bb"
+#define GEM_LOG_PATHWAY_PAGED     "f59fd8ae6d4645e2a111cffbb53a70d1"
+#define GEM_LOG_REQUEST_FINISHED  "73301f8f21d54b2d8f775a047c5e5f0b"
+#define GEM_LOG_RELOADED          "555fe506ede847188b11fcd40578b08f"
+#define GEM_LOG_RELOAD_FAILED     "f62342f631ad4ce4b5efd6e76c7c9a38"
+#define GEM_LOG_NO_POLKIT         "f297937ab28a4a6d8f99af6269e4d52a"
+#define GEM_LOG_STALLED           "7aa2a8d66ce64845afaea8f91d77e02c"
 
 /* `fields` is KEY, value, KEY, value, ..., NULL; NULL: none. Keys are upper case and begin with GEM_. */
 void

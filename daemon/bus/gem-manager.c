@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/bus/gem-answer.h"
+#include "daemon/bus/gem-load-model.h"
 #include "daemon/bus/gem-service.h"
 #include "daemon/gem-version.h"
 
@@ -19,7 +20,7 @@ struct _GemManagerObject {
 };
 
 /* Asked of the engine each time; the others stand in the skeleton. */
-enum { PROP_RESIDENT_BYTES = 1 };
+enum { PROP_RESIDENT_BYTES = 1, PROP_MODELS };
 
 static void
 manager_interface_init(GemDBusManagerIface *iface);
@@ -326,6 +327,16 @@ handle_create_session(GemDBusManager *manager, GDBusMethodInvocation *invocation
   return manager_begin(manager, invocation, gem_session_create_run);
 }
 
+static gboolean
+handle_load_model(GemDBusManager *manager,
+                  GDBusMethodInvocation *invocation,
+                  const char *name,
+                  GVariant *options)
+{
+  gem_call_begin_plain(GEM_MANAGER_OBJECT(manager)->service, invocation, manager, gem_load_model_run);
+  return TRUE;
+}
+
 static void
 manager_interface_init(GemDBusManagerIface *iface)
 {
@@ -336,23 +347,28 @@ manager_interface_init(GemDBusManagerIface *iface)
   iface->handle_score = handle_score;
   iface->handle_count_tokens = handle_count_tokens;
   iface->handle_create_session = handle_create_session;
+  iface->handle_load_model = handle_load_model;
 }
 
 static void
 get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
 {
-  GemEngine *engine = gem_service_get_engine(GEM_MANAGER_OBJECT(object)->service);
+  GemService *service = GEM_MANAGER_OBJECT(object)->service;
+  GemEngine *engine = gem_service_get_engine(service);
 
   switch (id) {
   case PROP_RESIDENT_BYTES:
     g_value_set_uint64(value, engine != NULL ? gem_engine_get_resident_bytes(engine) : 0);
+    break;
+  case PROP_MODELS:
+    g_value_take_boxed(value, gem_config_list_models(gem_service_get_config(service)));
     break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
 }
 
-/* The skeleton's interface wants setters; nobody sets this one. */
+/* The skeleton's interface wants setters; nobody sets these. */
 static void
 set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
 {
@@ -366,6 +382,7 @@ gem_manager_object_class_init(GemManagerObjectClass *klass)
   object_class->get_property = get_property;
   object_class->set_property = set_property;
   g_object_class_override_property(object_class, PROP_RESIDENT_BYTES, "resident-bytes");
+  g_object_class_override_property(object_class, PROP_MODELS, "models");
 }
 
 static void

@@ -2,7 +2,9 @@
 
 struct _GemModelHost {
   GemModelState state;
-  GemEngine *engine;
+  GemConfig *config;
+  GemServedModel *model; /* NULL unless ready */
+  GPtrArray *retired;    /* of GemServedModel: on which something may still run */
   GError *error;
   double load_seconds;
   gint64 started;          /* monotonic, us */
@@ -15,14 +17,31 @@ typedef struct {
   gpointer data;
 } Waiting;
 
+/* What to load: a folder or file, or NULL for the configured model. */
+typedef struct {
+  GemConfig *config;
+  char *path;
+} Order;
+
+static void
+order_free(gpointer data)
+{
+  Order *order = data;
+
+  gem_config_unref(order->config);
+  g_free(order->path);
+  g_free(order);
+}
+
 /* On the loading thread. It has no main context of its own, so the engine's callbacks come to the main loop.
  */
 static void
 load(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
-  const GemConfig *config = data;
+  const Order *order = data;
+  const GemConfig *config = order->config;
   g_autoptr(GError) error = NULL;
-  g_autofree char *path = gem_config_find_model(config, &error);
+  g_autofree char *path = order->path != NULL ? g_strdup(order->path) : gem_config_find_model(config, &error);
   GemEngine *engine = NULL;
 
   if (path != NULL) {
@@ -64,6 +83,23 @@ host_settle(GemModelHost *self)
   }
 }
 
+/* On a thread; cancelling only means that nobody wants the result any more. */
+static void
+start_loading(GemConfig *config,
+              const char *path,
+              GCancellable *cancellable,
+              GAsyncReadyCallback callback,
+              gpointer data)
+{
+  g_autoptr(GTask) task = g_task_new(NULL, cancellable, callback, data);
+  Order *order = g_new(Order, 1);
+
+  *order = (Order){gem_config_ref(config), g_strdup(path)};
+  g_task_set_check_cancellable(task, FALSE);
+  g_task_set_task_data(task, order, order_free);
+  g_task_run_in_thread(task, load);
+}
+
 static void
 on_loaded(GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -80,7 +116,7 @@ on_loaded(GObject *source, GAsyncResult *result, gpointer data)
   engine = g_task_propagate_pointer(G_TASK(result), &error);
   self->load_seconds = (double)(g_get_monotonic_time() - self->started) / G_USEC_PER_SEC;
   if (engine != NULL) {
-    self->engine = engine;
+    self->model = gem_served_model_new(engine);
     self->state = GEM_MODEL_READY;
   } else {
     self->error =
@@ -94,15 +130,13 @@ GemModelHost *
 gem_model_host_new(GemConfig *config)
 {
   GemModelHost *self = g_new0(GemModelHost, 1);
-  g_autoptr(GTask) task = NULL;
 
+  self->config = gem_config_ref(config);
+  self->retired = g_ptr_array_new_with_free_func((GDestroyNotify)gem_served_model_unref);
   self->waiting = g_ptr_array_new_with_free_func(g_free);
   self->started = g_get_monotonic_time();
   self->abandoned = g_cancellable_new();
-  task = g_task_new(NULL, self->abandoned, on_loaded, self);
-  g_task_set_check_cancellable(task, FALSE);
-  g_task_set_task_data(task, gem_config_ref(config), (GDestroyNotify)gem_config_unref);
-  g_task_run_in_thread(task, load);
+  start_loading(config, NULL, self->abandoned, on_loaded, self);
   return self;
 }
 
@@ -110,7 +144,9 @@ void
 gem_model_host_free(GemModelHost *self)
 {
   gem_model_host_stop(self);
-  g_clear_object(&self->engine);
+  g_clear_pointer(&self->model, gem_served_model_unref);
+  g_ptr_array_unref(self->retired);
+  gem_config_unref(self->config);
   g_clear_error(&self->error);
   g_ptr_array_unref(self->waiting);
   g_object_unref(self->abandoned);
@@ -134,7 +170,13 @@ gem_model_host_get_state_name(GemModelHost *self)
 GemEngine *
 gem_model_host_get_engine(GemModelHost *self)
 {
-  return self->engine;
+  return self->model != NULL ? gem_served_model_get_engine(self->model) : NULL;
+}
+
+GemServedModel *
+gem_model_host_get_model(GemModelHost *self)
+{
+  return self->model;
 }
 
 const GError *
@@ -163,12 +205,57 @@ gem_model_host_when_settled(GemModelHost *self, GemModelSettled done, gpointer d
   g_ptr_array_add(self->waiting, waiting);
 }
 
+/* ---- another model ---- */
+
+void
+gem_model_host_load_async(GemModelHost *self,
+                          const char *path,
+                          GCancellable *cancellable,
+                          GAsyncReadyCallback callback,
+                          gpointer data)
+{
+  start_loading(self->config, path, cancellable, callback, data);
+}
+
+GemEngine *
+gem_model_host_load_finish(GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_pointer(G_TASK(result), error);
+}
+
+static void
+on_gone(GemServedModel *model, gpointer data)
+{
+  GemModelHost *self = data;
+
+  g_ptr_array_remove_fast(self->retired, model);
+}
+
+void
+gem_model_host_replace(GemModelHost *self, GemEngine *engine, double load_seconds, guint grace_seconds)
+{
+  GemServedModel *old = self->model;
+
+  g_return_if_fail(self->state != GEM_MODEL_LOADING);
+  self->model = gem_served_model_new(engine);
+  self->load_seconds = load_seconds;
+  self->state = GEM_MODEL_READY;
+  g_clear_error(&self->error);
+  if (old != NULL) {
+    g_ptr_array_add(self->retired, old);
+    gem_served_model_retire(old, grace_seconds, on_gone, self);
+  }
+}
+
 void
 gem_model_host_stop(GemModelHost *self)
 {
   g_cancellable_cancel(self->abandoned);
-  if (self->engine != NULL) {
-    gem_engine_stop(self->engine);
+  for (guint i = 0; i < self->retired->len; i++) {
+    gem_served_model_stop(g_ptr_array_index(self->retired, i));
+  }
+  if (self->model != NULL) {
+    gem_served_model_stop(self->model);
   }
   if (self->state == GEM_MODEL_LOADING) {
     self->state = GEM_MODEL_FAILED;

@@ -1,10 +1,10 @@
 /*
- * The one model of the service: loaded on a thread of its own while the bus is already served, then handed to
- * the main loop. Calls that came meanwhile wait here.
+ * The model of the service: loaded on a thread of its own while the bus is already served, then handed to the
+ * main loop. Calls that came meanwhile wait here. Another one can take its place, see gem-load-model.h.
  */
 #pragma once
 
-#include "daemon/engine/gem-engine.h"
+#include "daemon/bus/gem-served-model.h"
 #include "daemon/gem-config.h"
 
 typedef enum {
@@ -31,6 +31,9 @@ gem_model_host_get_state_name(GemModelHost *self);
 /* Borrowed; NULL unless ready. */
 GemEngine *
 gem_model_host_get_engine(GemModelHost *self);
+/* The same with the work that runs on it; borrowed, NULL unless ready. */
+GemServedModel *
+gem_model_host_get_model(GemModelHost *self);
 /* Why it failed: GEM_ERROR_NOT_READY; NULL otherwise. */
 const GError *
 gem_model_host_get_error(GemModelHost *self);
@@ -42,6 +45,21 @@ typedef void (*GemModelSettled)(gpointer data);
 void
 gem_model_host_when_settled(GemModelHost *self, GemModelSettled done, gpointer data);
 
-/* Ends the engine's work with GEM_ERROR_SHUTTING_DOWN and fails whoever still waits. Idempotent. */
+/* Loads the model of a folder or file as the configuration has it otherwise, beside the one that is served.
+ * Cancelling does not end the loading, it only marks it for who gets the result. */
+void
+gem_model_host_load_async(GemModelHost *self,
+                          const char *path,
+                          GCancellable *cancellable,
+                          GAsyncReadyCallback callback,
+                          gpointer data);
+GemEngine *
+gem_model_host_load_finish(GAsyncResult *result, GError **error);
+/* Takes `engine`, which is served from now on; what runs on the model before has `grace_seconds` to end. Not
+ * while the first model is loading. */
+void
+gem_model_host_replace(GemModelHost *self, GemEngine *engine, double load_seconds, guint grace_seconds);
+
+/* Ends all engines' work with GEM_ERROR_SHUTTING_DOWN and fails whoever still waits. Idempotent. */
 void
 gem_model_host_stop(GemModelHost *self);

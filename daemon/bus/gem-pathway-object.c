@@ -80,7 +80,7 @@ on_paged(GObject *source, GAsyncResult *result, gpointer data)
     gem_call_fail(call, g_steal_pointer(&error));
     return;
   }
-  info = pathway_get_info(self);
+  info = gem_engine_get_pathway(GEM_ENGINE(source), domain);
   if (info != NULL) {
     gem_log(LOG_NOTICE, GEM_LOG_PATHWAY_PAGED, (const char *[]){"GEM_PATHWAY", domain, NULL},
             "pathway %s: %s, %" G_GUINT64_FORMAT " bytes", domain, state_name(info->state),
@@ -169,11 +169,17 @@ GemPathwayObject *
 gem_pathway_object_new(GemService *service, const char *domain)
 {
   GemPathwayObject *self = g_object_new(GEM_TYPE_PATHWAY_OBJECT, "domain", domain, NULL);
-  g_autoptr(GemPathwayInfo) info = NULL;
 
   self->service = service;
-  info = pathway_get_info(self);
+  gem_pathway_object_update(self);
+  return self;
+}
+
+void
+gem_pathway_object_update(GemPathwayObject *self)
+{
+  g_autoptr(GemPathwayInfo) info = pathway_get_info(self);
+
   gem_dbus_pathway_set_bits(GEM_DBUS_PATHWAY(self), info->bits);
   gem_dbus_pathway_set_file_bytes(GEM_DBUS_PATHWAY(self), info->file_bytes);
-  return self;
 }

@@ -12,3 +12,6 @@ G_DECLARE_FINAL_TYPE(GemPathwayObject, gem_pathway_object, GEM, PATHWAY_OBJECT, 
 /* The model must be ready; `domain` is "general" or one of its domains. */
 GemPathwayObject *
 gem_pathway_object_new(GemService *service, const char *domain);
+/* Another model is served, which has its domain too. */
+void
+gem_pathway_object_update(GemPathwayObject *self);

@@ -25,6 +25,7 @@ struct _GemRequest {
   char *node; /* SENDER_TOKEN: the last element of its path */
   char *path;
   guint64 serial;
+  GemServedModel *model; /* that it runs on; NULL: the engine is done */
   guint64 seed;
   GemRequestDone done; /* NULL: nobody is told */
   gpointer data;
@@ -46,6 +47,17 @@ struct _GemRequest {
 };
 
 static void
+request_drop_model(GemRequest *self)
+{
+  GemServedModel *model = g_steal_pointer(&self->model);
+
+  if (model != NULL) {
+    gem_served_model_end_work(model);
+    gem_served_model_unref(model);
+  }
+}
+
+static void
 request_free(GemRequest *self)
 {
   g_hash_table_remove(self->requests->all, self);
@@ -53,6 +65,7 @@ request_free(GemRequest *self)
   g_clear_pointer(&self->stream, gem_stream_free);
   g_clear_pointer(&self->stats, g_variant_unref);
   g_clear_object(&self->generation);
+  request_drop_model(self);
   g_ptr_array_unref(self->rows);
   gem_quota_hold_clear(&self->hold);
   gem_caller_unref(self->caller);
@@ -187,7 +200,7 @@ static void
 on_routed(const GemRoutedToken *token, gpointer data)
 {
   GemRequest *self = data;
-  GemEngine *engine = gem_service_get_engine(self->requests->service);
+  GemEngine *engine = gem_served_model_get_engine(self->model);
 
   if (self->over) {
     return;
@@ -203,7 +216,7 @@ on_routed(const GemRoutedToken *token, gpointer data)
 static GVariant *
 request_stats(GemRequest *self, const GemGenerateStats *stats, const GError *error)
 {
-  GemEngine *engine = gem_service_get_engine(self->requests->service);
+  GemEngine *engine = gem_served_model_get_engine(self->model);
   GVariantBuilder builder;
 
   g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
@@ -236,6 +249,7 @@ static void
 on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
 {
   GemRequest *self = data;
+  g_autoptr(GError) changed = NULL;
 
   if (self->over) {
     request_free(self);
@@ -243,10 +257,15 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
   }
   request_give_turn(self, stats->cache_bytes);
   self->reason = stats->reason;
-  self->stats = request_stats(self, stats, error);
+  if (stats->reason == GEM_FINISH_SHUTDOWN && !gem_service_is_stopping(self->requests->service) &&
+      gem_served_model_is_retired(self->model)) {
+    changed = gem_served_model_changed_error();
+  }
+  self->stats = request_stats(self, stats, changed != NULL ? changed : error);
   /* A reader may take its time: the sequence, with its cache, must not wait for it. */
   self->paused = FALSE;
   g_clear_object(&self->generation);
+  request_drop_model(self);
   request_flush_rows(self);
   if (self->stream != NULL) {
     gem_stream_finish(self->stream);
@@ -354,6 +373,7 @@ request_alloc(GemRequests *requests, GemCaller *caller, GemQuotaHold *cache, con
 GemRequest *
 gem_request_new(GemRequests *requests,
                 GemCaller *caller,
+                GemServedModel *model,
                 GemSequence *sequence,
                 GemQuotaHold *cache,
                 const char *prompt,
@@ -376,6 +396,8 @@ gem_request_new(GemRequests *requests,
     return NULL;
   }
   self->serial = ++requests->serial;
+  self->model = gem_served_model_ref(model);
+  gem_served_model_begin_work(model);
   self->done = done;
   self->data = data;
   self->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), self);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "daemon/bus/gem-private-tree.h"
+#include "daemon/bus/gem-served-model.h"
 #include "daemon/bus/gem-call.h"
 
 /* All turns that run. They stand at /org/gemd/Gem1/request/SENDER_TOKEN: one level, since a folder for each
@@ -25,15 +26,16 @@ gem_requests_force(GemRequests *self);
 /* Called once, when the turn is over; the request is freed afterwards. */
 typedef void (*GemRequestDone)(gpointer data);
 
-/* Starts a turn on `sequence` and exports its object. The reading end of the stream goes to `ret_reader`,
- * owned by the caller of this function. The request frees itself after `done`. `cache` is where the bytes of
- * the sequence's KV cache are held; it outlives the request, or gem_request_forget moves them. Errors: those
- * of gem_sequence_generate, GEM_ERROR_LIMIT_EXCEEDED (of requests, streams, tokens, cache),
- * GEM_ERROR_INVALID_OPTION (the handle token is in use); then nothing was started, and `done` is not called.
- */
+/* Starts a turn on `sequence`, which is of `model`, and exports its object. The reading end of the stream
+ * goes to `ret_reader`, owned by the caller of this function. The request frees itself after `done`. `cache`
+ * is where the bytes of the sequence's KV cache are held; it outlives the request, or gem_request_forget
+ * moves them. Errors: those of gem_sequence_generate, GEM_ERROR_LIMIT_EXCEEDED (of requests, streams, tokens,
+ * cache), GEM_ERROR_INVALID_OPTION (the handle token is in use); then nothing was started, and `done` is not
+ * called. */
 GemRequest *
 gem_request_new(GemRequests *requests,
                 GemCaller *caller,
+                GemServedModel *model,
                 GemSequence *sequence,
                 GemQuotaHold *cache,
                 const char *prompt,

@@ -2,7 +2,7 @@
 
 #include "daemon/bus/gem-log.h"
 #include "daemon/bus/gem-manager.h"
-#include "daemon/bus/gem-pathway-object.h"
+#include "daemon/bus/gem-model-objects.h"
 #include "dbus/gem-dbus-generated.h"
 #include "dbus/gem-names.h"
 
@@ -24,7 +24,10 @@ struct _GemService {
   GemRequests *requests;
   GemSessions *sessions;
   GemManagerObject *manager;
+  GemBusJobs *jobs;
+  GemModelLoads *loads;
   GDBusObjectManagerServer *objects;
+  GemModelObjects *model_objects;
 
   guint name;   /* owner id */
   guint work;   /* calls and turns on their way */
@@ -87,6 +90,7 @@ gem_service_stop(GemService *self)
   gem_service_begin_work(self);
   gem_call_queue_run_all(self->queue);
   gem_ask_queue_stop(self->asks);
+  gem_model_loads_stop(self->loads);
   gem_model_host_stop(self->model);
   gem_service_end_work(self);
 }
@@ -107,74 +111,15 @@ gem_service_end_work(GemService *self)
   }
 }
 
-/* ---- the objects of a model ---- */
+/* ---- the model ---- */
 
-static void
-service_export(GemService *self, const char *parent, const char *name, GDBusInterfaceSkeleton *interface)
+void
+gem_service_show_model(GemService *self)
 {
-  g_autofree char *element = g_dbus_escape_object_path(name);
-  g_autofree char *path = g_strconcat(parent, "/", element, NULL);
-  g_autoptr(GDBusObjectSkeleton) object = g_dbus_object_skeleton_new(path);
+  GemEngine *engine = gem_service_get_engine(self);
 
-  g_dbus_object_skeleton_add_interface(object, interface);
-  g_dbus_object_manager_server_export(self->objects, object);
-}
-
-static void
-service_export_pathway(GemService *self, const char *domain)
-{
-  g_autoptr(GemPathwayObject) pathway = gem_pathway_object_new(self, domain);
-  g_autoptr(GemPathwayInfo) info = gem_engine_get_pathway(gem_service_get_engine(self), domain);
-
-  service_export(self, GEM_PATHWAY_PATH, domain, G_DBUS_INTERFACE_SKELETON(pathway));
-  if (info->reason != NULL) {
-    gem_log(LOG_WARNING, GEM_LOG_PATHWAY_ABSENT, (const char *[]){"GEM_PATHWAY", domain, NULL},
-            "pathway %s is absent: %s", domain, info->reason);
-  }
-}
-
-static void
-service_export_backend(GemService *self, const GemBackendInfo *info)
-{
-  g_autoptr(GemDBusBackend) backend = gem_dbus_backend_skeleton_new();
-
-  gem_dbus_backend_set_name(backend, info->name);
-  gem_dbus_backend_set_version(backend, info->version);
-  gem_dbus_backend_set_device(backend, info->device);
-  gem_dbus_backend_set_kernels(backend, info->kernels);
-  gem_dbus_backend_set_score(backend, info->score);
-  gem_dbus_backend_set_in_use(backend, info->in_use);
-  gem_dbus_backend_set_reason(backend, info->reason);
-  service_export(self, GEM_BACKEND_PATH, info->name, G_DBUS_INTERFACE_SKELETON(backend));
-}
-
-static void
-service_export_model(GemService *self, GemEngine *engine)
-{
-  const char *const *domains = gem_engine_get_domains(engine);
-  g_autoptr(GPtrArray) backends = gem_engine_list_backends(engine);
-
-  service_export_pathway(self, "general");
-  for (gsize i = 0; domains[i] != NULL; i++) {
-    service_export_pathway(self, domains[i]);
-  }
-  for (guint i = 0; i < backends->len; i++) {
-    service_export_backend(self, g_ptr_array_index(backends, i));
-  }
-}
-
-static void
-on_settled(gpointer data)
-{
-  GemService *self = data;
-  GemEngine *engine;
-
-  if (self->stopping) {
-    return;
-  }
-  engine = gem_service_get_engine(self);
   if (engine != NULL) {
-    service_export_model(self, engine);
+    gem_model_objects_update(self->model_objects, engine);
     gem_log(LOG_NOTICE, GEM_LOG_MODEL_LOADED,
             (const char *[]){"GEM_MODEL", gem_engine_get_model_name(engine), NULL},
             "model %s is loaded, in %.3f s; %" G_GUINT64_FORMAT " bytes resident",
@@ -186,6 +131,16 @@ on_settled(gpointer data)
   }
   gem_manager_object_update(self->manager);
   self->events->settled(self->data);
+}
+
+static void
+on_settled(gpointer data)
+{
+  GemService *self = data;
+
+  if (!self->stopping) {
+    gem_service_show_model(self);
+  }
 }
 
 /* ---- the beginning ---- */
@@ -234,8 +189,14 @@ service_export_root(GemService *self, GError **error)
   if (self->requests == NULL) {
     return FALSE;
   }
+  self->model_objects = gem_model_objects_new(self, self->objects);
   self->sessions = gem_sessions_new(self, self->requests, error);
-  return self->sessions != NULL;
+  if (self->sessions == NULL) {
+    return FALSE;
+  }
+  self->loads = gem_model_loads_new(self);
+  self->jobs = gem_bus_jobs_new(self, error);
+  return self->jobs != NULL;
 }
 
 GemService *
@@ -281,12 +242,15 @@ gem_service_free(GemService *self)
   if (self->model != NULL) {
     gem_model_host_stop(self->model);
   }
+  g_clear_pointer(&self->loads, gem_model_loads_free);
+  g_clear_pointer(&self->jobs, gem_bus_jobs_free);
   g_clear_pointer(&self->model, gem_model_host_free);
   g_clear_pointer(&self->sessions, gem_sessions_free);
   g_clear_pointer(&self->callers, gem_callers_free);
   g_clear_pointer(&self->requests, gem_requests_free);
   g_clear_pointer(&self->asks, gem_ask_queue_free);
   g_clear_pointer(&self->queue, gem_call_queue_free);
+  g_clear_pointer(&self->model_objects, gem_model_objects_free);
   g_clear_object(&self->objects);
   if (self->manager != NULL) {
     g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(self->manager));
@@ -333,6 +297,18 @@ GemSessions *
 gem_service_get_sessions(GemService *self)
 {
   return self->sessions;
+}
+
+GemBusJobs *
+gem_service_get_jobs(GemService *self)
+{
+  return self->jobs;
+}
+
+GemModelLoads *
+gem_service_get_loads(GemService *self)
+{
+  return self->loads;
 }
 
 GemAskQueue *

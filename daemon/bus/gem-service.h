@@ -5,8 +5,10 @@
 #pragma once
 
 #include "daemon/bus/gem-ask.h"
+#include "daemon/bus/gem-bus-job.h"
 #include "daemon/bus/gem-call-queue.h"
 #include "daemon/bus/gem-caller.h"
+#include "daemon/bus/gem-load-model.h"
 #include "daemon/bus/gem-model-host.h"
 #include "daemon/bus/gem-session.h"
 
@@ -14,7 +16,7 @@ typedef struct _GemService GemService;
 
 typedef struct {
   void (*ready)(gpointer data);   /* the name is owned */
-  void (*settled)(gpointer data); /* the model is ready, or failed */
+  void (*settled)(gpointer data); /* the model is ready, or failed; again when another one is served */
   /* The end: after gem_service_stop, or (`error` set) because the name or the bus was lost. Once. */
   void (*ended)(const GError *error, gpointer data);
 } GemServiceEvents;
@@ -35,6 +37,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemService, gem_service_free)
 void
 gem_service_stop(GemService *self);
 
+/* Objects and properties tell the model that is served now, or why there is none; so does the journal. */
+void
+gem_service_show_model(GemService *self);
+
 /* What the objects share; borrowed. */
 GDBusConnection *
 gem_service_get_connection(GemService *self);
@@ -48,6 +54,10 @@ GemEngine *
 gem_service_get_engine(GemService *self); /* NULL unless the model is ready */
 GemSessions *
 gem_service_get_sessions(GemService *self);
+GemBusJobs *
+gem_service_get_jobs(GemService *self);
+GemModelLoads *
+gem_service_get_loads(GemService *self);
 GemAskQueue *
 gem_service_get_asks(GemService *self);
 GemCallQueue *

@@ -18,6 +18,7 @@ typedef struct {
   GemSessions *sessions;
   GemCaller *caller;
   char *node;
+  GemServedModel *model; /* that the sequence is of */
   GemSequence *sequence;
   GemRequest *request; /* the turn that runs; NULL: none */
   GemQuotaHold hold;   /* of the session and its cache */
@@ -38,6 +39,7 @@ session_close(GemSession *session)
   g_hash_table_remove(sessions->all, session);
   gem_quota_hold_clear(&session->hold);
   g_object_unref(session->sequence);
+  gem_served_model_unref(session->model);
   gem_caller_unref(session->caller);
   g_free(session->node);
   g_free(session);
@@ -67,13 +69,17 @@ session_start(
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops");
     return FALSE;
   }
+  if (gem_served_model_is_retired(session->model)) {
+    g_propagate_error(error, gem_served_model_changed_error());
+    return FALSE;
+  }
   if (session->request != NULL) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_BUSY, "the session's last turn still runs");
     return FALSE;
   }
   session->request =
-      gem_request_new(session->sessions->requests, session->caller, session->sequence, &session->hold, prompt,
-                      options, on_request_done, session, ret_reader, error);
+      gem_request_new(session->sessions->requests, session->caller, session->model, session->sequence,
+                      &session->hold, prompt, options, on_request_done, session, ret_reader, error);
   return session->request != NULL;
 }
 
@@ -94,7 +100,7 @@ generate_return(
 static void
 session_generate(GemSession *session, GVariant *parameters, GDBusMethodInvocation *invocation)
 {
-  GemEngine *engine = gem_service_get_engine(session->sessions->service);
+  GemEngine *engine = gem_served_model_get_engine(session->model);
   GemOptionRules rules = {GEM_OPTIONS_GENERATE, gem_engine_get_context(engine),
                           gem_engine_get_domains(engine)};
   g_autoptr(GVariant) options = g_variant_get_child_value(parameters, 1);
@@ -146,6 +152,7 @@ session_new(GemSessions *self, GemCaller *caller, GemSequence *sequence, GemQuot
   session->sessions = self;
   session->caller = gem_caller_ref(caller);
   session->node = g_strdelimit(g_uuid_string_random(), "-", '_');
+  session->model = gem_served_model_ref(gem_model_host_get_model(gem_service_get_model(self->service)));
   session->sequence = sequence;
   session->hold = *hold;
   *hold = (GemQuotaHold){0};

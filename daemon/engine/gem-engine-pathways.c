@@ -17,7 +17,7 @@ gem_engine_get_pathway(GemEngine *self, const char *domain)
 {
   guint index;
 
-  if (self->runtime == NULL || !gem_pager_find(self->runtime->pager, domain, &index)) {
+  if (!gem_engine_check_running(self, NULL) || !gem_pager_find(self->runtime->pager, domain, &index)) {
     return NULL;
   }
   return gem_pager_get_info(self->runtime->pager, index);

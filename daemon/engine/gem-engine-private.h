@@ -26,6 +26,7 @@ struct _GemEngine {
   guint prefill_block;
   guint max_sequences;
   guint n_sequences;
+  gboolean stopping; /* gem_engine_stop_async was called */
 
   GMutex mutex;                   /* guards `counters` */
   GemEngineCounters counters;     /* those of the runtime, as last published */
@@ -37,6 +38,7 @@ struct _GemEngine {
   GemScheduler *scheduler;
   GPtrArray *states; /* of GemSequenceState: those of GemSequences */
   gboolean quit;
+  GTask *stop; /* returned when the thread is done; NULL: nobody waits so */
 };
 
 /* On the engine thread: lets others see what is in memory now and what was counted. Takes no lock when

@@ -181,6 +181,17 @@ open_model(GemEngine *self, const GemEngineConfig *config, GError **error)
   return TRUE;
 }
 
+/* The thread ends by itself now: there is next to nothing left to wait for. */
+static gboolean
+return_stopped(gpointer data)
+{
+  g_autoptr(GTask) task = data;
+
+  gem_engine_stop(g_task_get_source_object(task));
+  g_task_return_boolean(task, TRUE);
+  return G_SOURCE_REMOVE;
+}
+
 static gpointer
 engine_thread(gpointer data)
 {
@@ -203,6 +214,9 @@ engine_thread(gpointer data)
   g_clear_pointer(&self->scheduler, gem_scheduler_free);
   free_states(self);
   gem_runtime_close(self->runtime);
+  if (self->stop != NULL) {
+    gem_engine_post(self, return_stopped, g_steal_pointer(&self->stop));
+  }
   return NULL;
 }
 
@@ -262,10 +276,14 @@ gem_engine_new(const GemEngineConfig *config, GError **error)
   return g_steal_pointer(&self);
 }
 
+/* `data` is the task of gem_engine_stop_async, taken; or NULL. */
 static void
 quit(GemEngine *self, gpointer data)
 {
   self->quit = TRUE;
+  if (data != NULL) {
+    self->stop = data;
+  }
 }
 
 void
@@ -278,6 +296,29 @@ gem_engine_stop(GemEngine *self)
   g_thread_join(g_steal_pointer(&self->thread));
   self->runtime = NULL;
   self->resident_bytes = 0;
+}
+
+void
+gem_engine_stop_async(GemEngine *self, GAsyncReadyCallback callback, gpointer data)
+{
+  GTask *task = g_task_new(self, NULL, callback, data);
+
+  g_return_if_fail(!self->stopping);
+  g_task_set_source_tag(task, gem_engine_stop_async);
+  self->stopping = TRUE;
+  if (self->thread != NULL) {
+    gem_engine_push(self, quit, task);
+  } else {
+    g_task_return_boolean(task, TRUE);
+    g_object_unref(task);
+  }
+}
+
+void
+gem_engine_stop_finish(GemEngine *self, GAsyncResult *result)
+{
+  g_return_if_fail(g_task_is_valid(result, self));
+  g_task_propagate_boolean(G_TASK(result), NULL);
 }
 
 static void
@@ -323,7 +364,7 @@ gem_engine_init(GemEngine *self)
 gboolean
 gem_engine_check_running(GemEngine *self, GError **error)
 {
-  if (self->thread == NULL) {
+  if (self->thread == NULL || self->stopping) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service is shutting down");
     return FALSE;
   }

@@ -37,6 +37,12 @@ gem_engine_new(const GemEngineConfig *config, GError **error);
 /* Ends all work with GEM_ERROR_SHUTTING_DOWN, joins the thread. Idempotent; dispose calls it. */
 void
 gem_engine_stop(GemEngine *self);
+/* The same without a wait: new work is refused from now on with GEM_ERROR_SHUTTING_DOWN, what runs is ended
+ * so, and the callback comes when the memory of weights and caches is given back. Once. */
+void
+gem_engine_stop_async(GemEngine *self, GAsyncReadyCallback callback, gpointer data);
+void
+gem_engine_stop_finish(GemEngine *self, GAsyncResult *result);
 
 /* ---- what it is ---- */
 const char *

@@ -1,0 +1,280 @@
+#include "daemon/bus/gem-load-model.h"
+
+#include "daemon/bus/gem-authorize.h"
+#include "daemon/bus/gem-bus-job.h"
+#include "daemon/bus/gem-log.h"
+#include "daemon/bus/gem-service.h"
+#include "dbus/gem-names.h"
+
+/* How long what runs on the old model has to end, unless the caller says otherwise. */
+#define GRACE_SECONDS 60u
+/* The new model's first turn, which must succeed: it is nobody's text. */
+#define WARM_UP_TEXT   "Hello"
+#define WARM_UP_TOKENS 1u
+/* Progress: of the time, loading takes nearly all. */
+#define PROGRESS_LOADED 0.9
+
+/* One model on its way. It frees itself when loading and warming up are over, even when nobody wants the
+ * model any more: that cannot be cut short, and it must not happen twice at a time. */
+typedef struct {
+  GemModelLoads *loads; /* NULL: the service is gone */
+  GemBusJob *job;       /* NULL: it is over for the caller, or nobody's */
+  GCancellable *given_up;
+  guint grace_seconds;
+  gint64 began; /* monotonic, us */
+  GemEngine *engine;
+  GemSequence *sequence; /* of the warm-up */
+  GemGeneration *generation;
+} Load;
+
+struct _GemModelLoads {
+  GemService *service;
+  Load *running; /* NULL: none */
+};
+
+/* Takes `engine`; it is stopped without a wait. */
+static void
+discard_engine(GemEngine *engine)
+{
+  gem_engine_stop_async(engine, NULL, NULL);
+  g_object_unref(engine);
+}
+
+static void
+load_free(Load *load)
+{
+  if (load->loads != NULL) {
+    load->loads->running = NULL;
+  }
+  g_clear_object(&load->generation);
+  g_clear_object(&load->sequence);
+  g_clear_pointer(&load->engine, discard_engine);
+  g_object_unref(load->given_up);
+  g_free(load);
+}
+
+/* Ends the job, if there is one: done (`error` is NULL), failed, or given up (it has ended already). */
+static void
+load_end(Load *load, const GError *error)
+{
+  GemBusJob *job = g_steal_pointer(&load->job);
+
+  if (error != NULL && !g_cancellable_is_cancelled(load->given_up)) {
+    gem_log(LOG_ERR, GEM_LOG_MODEL_NOT_CHANGED, NULL, "the model stays as it was: %s", error->message);
+  }
+  if (job != NULL && error != NULL) {
+    gem_bus_job_fail(job, error);
+  }
+  load_free(load);
+}
+
+/* ---- the new model answers ---- */
+
+static void
+load_serve(Load *load)
+{
+  GemService *service = load->loads->service;
+  GemEngine *engine = g_steal_pointer(&load->engine);
+  GemBusJob *job = g_steal_pointer(&load->job);
+  double seconds = (double)(g_get_monotonic_time() - load->began) / G_USEC_PER_SEC;
+  GVariantBuilder details;
+
+  g_clear_object(&load->generation);
+  g_clear_object(&load->sequence);
+  gem_model_host_replace(gem_service_get_model(service), engine, seconds, load->grace_seconds);
+  gem_service_show_model(service);
+  if (job != NULL) {
+    g_variant_builder_init(&details, G_VARIANT_TYPE_VARDICT);
+    g_variant_builder_add(&details, "{sv}", "model", g_variant_new_string(gem_engine_get_model_name(engine)));
+    g_variant_builder_add(&details, "{sv}", "seconds", g_variant_new_double(seconds));
+    gem_bus_job_done(job, g_variant_builder_end(&details));
+  }
+  load_free(load);
+}
+
+static void
+on_text(const char *text, gsize length, gpointer data)
+{
+}
+
+static void
+on_warm(const GemGenerateStats *stats, const GError *error, gpointer data)
+{
+  Load *load = data;
+  g_autoptr(GError) failure = NULL;
+
+  if (g_cancellable_is_cancelled(load->given_up)) {
+    load_free(load);
+  } else if (stats->reason == GEM_FINISH_FAILED || stats->reason == GEM_FINISH_SHUTDOWN) {
+    failure = g_error_new(GEM_ERROR, GEM_ERROR_MODEL, "model %s does not answer: %s",
+                          gem_engine_get_model_name(load->engine),
+                          error != NULL ? error->message : "its engine stopped");
+    load_end(load, failure);
+  } else {
+    load_serve(load);
+  }
+}
+
+static void
+load_warm_up(Load *load)
+{
+  static const GemGenerationEvents events = {.text = on_text, .finished = on_warm};
+  const GemGenerateOptions options = {.max_tokens = WARM_UP_TOKENS};
+  const GemRunOptions run = {0};
+  g_autoptr(GError) error = NULL;
+
+  load->sequence = gem_engine_new_sequence(load->engine, &run, &error);
+  if (load->sequence != NULL) {
+    load->generation =
+        gem_sequence_generate(load->sequence, WARM_UP_TEXT, &options, &events, load, NULL, &error);
+  }
+  if (load->generation == NULL) {
+    load_end(load, error);
+  }
+}
+
+static void
+on_loaded(GObject *source, GAsyncResult *result, gpointer data)
+{
+  Load *load = data;
+  g_autoptr(GError) error = NULL;
+
+  load->engine = gem_model_host_load_finish(result, &error);
+  if (g_cancellable_is_cancelled(load->given_up)) {
+    load_free(load);
+  } else if (load->engine == NULL) {
+    load_end(load, error);
+  } else {
+    if (load->job != NULL) {
+      gem_bus_job_set_progress(load->job, PROGRESS_LOADED);
+    }
+    load_warm_up(load);
+  }
+}
+
+/* ---- the beginning ---- */
+
+static gboolean
+loads_check_free(GemModelLoads *self, GError **error)
+{
+  GemModelHost *host = gem_service_get_model(self->service);
+
+  if (gem_model_host_get_state(host) == GEM_MODEL_LOADING || self->running != NULL) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_BUSY, "another model is being loaded");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static Load *
+loads_start(GemModelLoads *self, const char *path, guint grace_seconds)
+{
+  Load *load = g_new0(Load, 1);
+
+  load->loads = self;
+  load->given_up = g_cancellable_new();
+  load->grace_seconds = grace_seconds > 0 ? grace_seconds : GRACE_SECONDS;
+  load->began = g_get_monotonic_time();
+  self->running = load;
+  gem_model_host_load_async(gem_service_get_model(self->service), path, load->given_up, on_loaded, load);
+  return load;
+}
+
+/* The caller is told at once; the engine goes when it is there to be stopped. */
+static void
+on_cancel(gpointer data)
+{
+  Load *load = data;
+  GemBusJob *job = g_steal_pointer(&load->job);
+
+  g_cancellable_cancel(load->given_up);
+  if (load->generation != NULL) {
+    gem_generation_cancel(load->generation);
+  }
+  gem_bus_job_cancel_done(job);
+}
+
+static const GemBusJobKind load_kind = {"load-model", on_cancel, .outlives_caller = TRUE};
+
+static gboolean
+check_name(const char *name, GError **error)
+{
+  if (!gem_config_is_model_name(name)) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                        "name: the name of a model is wanted, without \"/\" and with no \".\" first");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+load_authorized(GemCall *call)
+{
+  GemService *service = gem_call_get_service(call);
+  GemModelLoads *self = gem_service_get_loads(service);
+  g_auto(GemCallOptions) options = {0};
+  g_autofree char *path = NULL;
+  const char *name = NULL;
+  GError *error = NULL;
+  Load *load;
+
+  if (!gem_call_read_options(call, 1, GEM_OPTION_GRACE, 0, &options)) {
+    return;
+  }
+  g_variant_get_child(gem_call_get_parameters(call), 0, "&s", &name);
+  if (check_name(name, &error)) {
+    path = gem_config_find_model_named(gem_service_get_config(service), name, &error);
+  }
+  if (path == NULL || !loads_check_free(self, &error)) {
+    error->code = path == NULL && error->code == GEM_ERROR_NOT_READY ? GEM_ERROR_MODEL : error->code;
+    gem_call_fail(call, error);
+    return;
+  }
+  load = loads_start(self, path, options.grace_seconds);
+  load->job = gem_bus_job_new(gem_service_get_jobs(service), gem_call_get_caller(call), &load_kind, load);
+  gem_call_return(call, g_variant_new("(o)", gem_bus_job_get_path(load->job)));
+}
+
+void
+gem_load_model_run(GemCall *call)
+{
+  gem_authorize(call, GEM_ACTION_LOAD_MODEL, load_authorized);
+}
+
+/* ---- all of them ---- */
+
+GemModelLoads *
+gem_model_loads_new(GemService *service)
+{
+  GemModelLoads *self = g_new0(GemModelLoads, 1);
+
+  self->service = service;
+  return self;
+}
+
+void
+gem_model_loads_stop(GemModelLoads *self)
+{
+  g_autoptr(GError) error = g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops");
+  GemBusJob *job = self->running != NULL ? g_steal_pointer(&self->running->job) : NULL;
+
+  if (self->running != NULL) {
+    g_cancellable_cancel(self->running->given_up);
+  }
+  if (job != NULL) {
+    gem_bus_job_fail(job, error);
+  }
+}
+
+void
+gem_model_loads_free(GemModelLoads *self)
+{
+  gem_model_loads_stop(self);
+  if (self->running != NULL) {
+    self->running->loads = NULL;
+    if (self->running->engine != NULL) {
+      gem_engine_stop(self->running->engine);
+    }
+  }
+  g_free(self);
+}
