@@ -116,29 +116,42 @@ on_ended(GObject *source, GAsyncResult *result, gpointer data)
   call->ended = TRUE;
 }
 
+/* Calls what `method` says: path, interface, method, signature, arguments, NULL. */
 static GSubprocess *
-start_page_out(Polkit *self, Call *call, gboolean interactive)
+start_call(Polkit *self, Call *call, gboolean interactive, const char *const *method)
 {
+  static const char *const become_nobody[] = {"setpriv",        "--reuid=" NOBODY, "--regid=" NOBODY,
+                                              "--clear-groups", "busctl",          NULL};
   g_autofree char *address = g_strconcat("--address=", self->bus->address, NULL);
   const char *flag =
       interactive ? "--allow-interactive-authorization=yes" : "--allow-interactive-authorization=no";
   g_autoptr(GError) error = NULL;
-  GSubprocess *process = g_subprocess_new(
-      G_SUBPROCESS_FLAGS_STDERR_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, "setpriv", "--reuid=" NOBODY,
-      "--regid=" NOBODY, "--clear-groups", "busctl", address, flag, "call", GEM_BUS_NAME,
-      GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "PageOut", "a{sv}", "0", NULL);
+  g_autoptr(GStrvBuilder) words = g_strv_builder_new();
+  g_auto(GStrv) command = NULL;
+  GSubprocess *process;
 
+  g_strv_builder_addv(words, (const char **)become_nobody);
+  g_strv_builder_add_many(words, address, flag, "call", GEM_BUS_NAME, NULL);
+  g_strv_builder_addv(words, (const char **)method);
+  command = g_strv_builder_end(words);
+  process = g_subprocess_newv((const char *const *)command,
+                              G_SUBPROCESS_FLAGS_STDERR_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error);
   g_assert_no_error(error);
   g_subprocess_communicate_utf8_async(process, NULL, NULL, on_ended, call);
   return process;
 }
 
+static const char *const page_out_call[] = {
+    GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "PageOut", "a{sv}", "0", NULL};
+static const char *const load_model_call[] = {
+    GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "LoadModel", "sa{sv}", "nonesuch", "0", NULL};
+
 /* TRUE: it worked; else the message is like `pattern`. */
 static gboolean
-page_out(Polkit *self, gboolean interactive, const char *pattern)
+try_call(Polkit *self, gboolean interactive, const char *const *method, const char *pattern)
 {
   Call call = {0};
-  g_autoptr(GSubprocess) process = start_page_out(self, &call, interactive);
+  g_autoptr(GSubprocess) process = start_call(self, &call, interactive, method);
   gboolean success;
 
   while (!call.ended) {
@@ -152,6 +165,12 @@ page_out(Polkit *self, gboolean interactive, const char *pattern)
   g_free(call.output);
   g_free(call.errors);
   return success;
+}
+
+static gboolean
+page_out(Polkit *self, gboolean interactive, const char *pattern)
+{
+  return try_call(self, interactive, page_out_call, pattern);
 }
 
 static gboolean
@@ -183,6 +202,22 @@ test_answers(Polkit *self, gconstpointer data)
   self->answer = ANSWER_CHALLENGE;
   g_assert_false(page_out(self, FALSE, "*not authorized: a password is wanted*"));
   g_assert_cmpuint(self->questions, ==, 3);
+}
+
+/* Another action, and nothing is told before the answer. */
+static void
+test_load_model(Polkit *self, gconstpointer data)
+{
+  if (skip_unless_possible()) {
+    return;
+  }
+  polkit_start(self);
+  self->answer = ANSWER_NO;
+  g_assert_false(try_call(self, FALSE, load_model_call, "*not authorized: polkit says no*"));
+  g_assert_cmpstr(self->action, ==, "org.gemd.Gem1.load-model");
+  self->answer = ANSWER_YES;
+  g_assert_false(try_call(self, FALSE, load_model_call, "*no model \"nonesuch\"*"));
+  g_assert_cmpuint(self->questions, ==, 2);
 }
 
 static void
@@ -222,7 +257,7 @@ test_vanished(Polkit *self, gconstpointer data)
   polkit_start(self);
   other = gem_test_bus_connect(self->bus);
   self->answer = ANSWER_LATER;
-  process = start_page_out(self, &call, FALSE);
+  process = start_call(self, &call, FALSE, page_out_call);
   while (self->questions == 0) {
     g_main_context_iteration(NULL, TRUE);
   }
@@ -246,6 +281,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add("/bus/authorize/answers", Polkit, NULL, set_up, test_answers, tear_down);
+  g_test_add("/bus/authorize/load-model", Polkit, NULL, set_up, test_load_model, tear_down);
   g_test_add("/bus/authorize/interaction", Polkit, NULL, set_up, test_interaction, tear_down);
   g_test_add("/bus/authorize/no-polkit", Polkit, NULL, set_up, test_no_polkit, tear_down);
   g_test_add("/bus/authorize/vanished", Polkit, NULL, set_up, test_vanished, tear_down);
