@@ -72,8 +72,12 @@ one_shot(
 }
 
 void
-gem_engine_route_async(
-    GemEngine *self, const char *text, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer data)
+gem_engine_route_async(GemEngine *self,
+                       const char *text,
+                       const GemRunOptions *options,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer data)
 {
   /* No context limit for the longest text: more tokens than an answer has rows. */
   if (strlen(text) == 256 * 1024) {

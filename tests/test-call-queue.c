@@ -1,6 +1,8 @@
 /* The order in which calls run. */
 #include "daemon/bus/gem-call-queue.h"
 
+#include <string.h>
+
 #define MOST_CALLS 8u
 
 /* What ran, by the calls' letters. */
@@ -53,13 +55,25 @@ teardown(Fixture *self, gconstpointer data)
 
 /* The next call is called "a", "b" and so on. */
 static void
-join(Fixture *self, guint caller, gboolean heavy)
+join_call(Fixture *self, guint caller, gboolean heavy, gboolean batch)
 {
   Call *call = &self->calls[self->n];
 
-  *call = (Call){{&self->callers[caller], heavy, on_run, on_late, call}, (char)('a' + self->n)};
+  *call = (Call){{.caller = &self->callers[caller],
+                  .heavy = heavy,
+                  .batch = batch,
+                  .run = on_run,
+                  .late = on_late,
+                  .data = call},
+                 (char)('a' + self->n)};
   self->n++;
   gem_call_queue_join(self->queue, &call->ticket);
+}
+
+static void
+join(Fixture *self, guint caller, gboolean heavy)
+{
+  join_call(self, caller, heavy, FALSE);
 }
 
 static void
@@ -132,6 +146,55 @@ test_fair(Fixture *self, gconstpointer data)
   turn("abfecd");
 }
 
+/* Batch calls come after others, of whichever user, and leave one of the two places to them. */
+static void
+test_batch(Fixture *self, gconstpointer data)
+{
+  for (guint i = 0; i < 3; i++) {
+    join_call(self, 0, TRUE, TRUE);
+  }
+  turn("a");
+  turn("a"); /* the other place is not for batch */
+  join(self, 2, TRUE);
+  join(self, 2, TRUE);
+  turn("ad");
+  leave(self, 'a');
+  turn("ade");
+  leave(self, 'd');
+  turn("adeb");
+  leave(self, 'e');
+  turn("adeb");
+  leave(self, 'b');
+  turn("adebc");
+  leave(self, 'c');
+}
+
+/* A batch call is next after so many others. */
+static void
+test_batch_is_not_forgotten(Fixture *self, gconstpointer data)
+{
+  guint passed = 0;
+
+  join(self, 2, TRUE);
+  turn("a");
+  join_call(self, 0, TRUE, TRUE);
+  for (guint i = 0; strchr(ran->str, 'b') == NULL; i++) {
+    g_assert_cmpuint(i, <=, GEM_CALL_BATCH_AFTER);
+    self->n = 2; /* their letters are all c */
+    join(self, 2, TRUE);
+    g_main_context_iteration(NULL, FALSE);
+    if (ran->str[ran->len - 1] == 'c') {
+      passed++;
+      leave(self, 'c');
+    }
+  }
+  g_assert_cmpuint(passed, ==, GEM_CALL_BATCH_AFTER);
+  leave(self, 'a');
+  g_main_context_iteration(NULL, FALSE);
+  leave(self, 'c');
+  leave(self, 'b');
+}
+
 /* A heavy call that does not come to run is told so, and takes nobody's place afterwards. */
 static void
 test_late(Fixture *self, gconstpointer data)
@@ -161,6 +224,8 @@ main(int argc, char **argv)
       {"/call-queue/one-a-turn", test_one_a_turn},
       {"/call-queue/parallel", test_parallel},
       {"/call-queue/fair", test_fair},
+      {"/call-queue/batch", test_batch},
+      {"/call-queue/batch-is-not-forgotten", test_batch_is_not_forgotten},
       {"/call-queue/late", test_late},
   };
 

@@ -352,7 +352,7 @@ one_shot_error(GemEngine *engine, const char *call, const char *text, const GemR
   guint64 tokens = 77;
 
   if (g_str_equal(call, "route")) {
-    gem_engine_route_async(engine, text, NULL, gem_test_keep_result, &slot);
+    gem_engine_route_async(engine, text, NULL, NULL, gem_test_keep_result, &slot);
     result = gem_test_wait_result(&slot);
     g_assert_null(gem_engine_route_finish(engine, result, &error));
   } else if (g_str_equal(call, "embed")) {

@@ -90,7 +90,7 @@ test_route(void)
   g_autoptr(GPtrArray) routed = NULL;
   gsize end = 0;
 
-  gem_engine_route_async(scene->test->engine, TEXT, NULL, gem_test_keep_result, &slot);
+  gem_engine_route_async(scene->test->engine, TEXT, NULL, NULL, gem_test_keep_result, &slot);
   result = gem_test_wait_result(&slot);
   routed = gem_engine_route_finish(scene->test->engine, result, &error);
   g_assert_no_error(error);
@@ -122,7 +122,7 @@ test_route_bytes(void)
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GPtrArray) routed = NULL;
 
-  gem_engine_route_async(scene->test->engine, "\xe2\x82\xac", NULL, gem_test_keep_result, &slot);
+  gem_engine_route_async(scene->test->engine, "\xe2\x82\xac", NULL, NULL, gem_test_keep_result, &slot);
   result = gem_test_wait_result(&slot);
   routed = gem_engine_route_finish(scene->test->engine, result, NULL);
   g_assert_nonnull(routed);

@@ -33,7 +33,7 @@ majority_pathway(GemEngine *engine, const char *text)
 {
   GAsyncResult *slot = NULL;
   g_autoptr(GError) error = NULL;
-  gem_engine_route_async(engine, text, NULL, gem_test_keep_result, &slot);
+  gem_engine_route_async(engine, text, NULL, NULL, gem_test_keep_result, &slot);
   g_autoptr(GAsyncResult) result = gem_test_wait_result(&slot);
   g_autoptr(GPtrArray) tokens = gem_engine_route_finish(engine, result, &error);
   g_assert_no_error(error);

@@ -8,6 +8,7 @@ gem_run_arguments_clear(GemRunArguments *arguments)
 {
   g_clear_pointer(&arguments->domain, g_free);
   g_clear_pointer(&arguments->clusters, g_free);
+  g_clear_pointer(&arguments->priority, g_free);
 }
 
 void
@@ -29,6 +30,8 @@ gem_run_arguments_entries(GemRunArguments *arguments)
        "Run this pathway for every token (general: none) in place of the router's choice", "DOMAIN"},
       {"clusters", 0, 0, G_OPTION_ARG_STRING, &arguments->clusters,
        "Clusters of sparse attention, such as 16, or 8 to save power", "K"},
+      {"priority", 0, 0, G_OPTION_ARG_FILENAME, &arguments->priority,
+       "interactive (the default), or batch: after what others wait for", "PRIORITY"},
       G_OPTION_ENTRY_NULL,
   };
 
@@ -150,7 +153,8 @@ gem_run_arguments_to_variant(const GemRunArguments *arguments, GError **error)
   g_auto(GVariantDict) dict = G_VARIANT_DICT_INIT(NULL);
 
   if (!add_string(&dict, "domain", arguments->domain, error) ||
-      !add_unsigned(&dict, "clusters", "u", arguments->clusters, G_MAXUINT32, error)) {
+      !add_unsigned(&dict, "clusters", "u", arguments->clusters, G_MAXUINT32, error) ||
+      !add_string(&dict, "priority", arguments->priority, error)) {
     return NULL;
   }
   return g_variant_dict_end(&dict);

@@ -4,10 +4,11 @@
 
 #include <gio/gio.h>
 
-/* For every text: which pathway and how many clusters. NULL: not given. */
+/* For every text: which pathway, how many clusters, and whether others come first. NULL: not given. */
 typedef struct {
   char *domain;
   char *clusters;
+  char *priority;
 } GemRunArguments;
 
 /* For generated text. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/bus/gem-answer.h"
+#include "daemon/bus/gem-call-queue.h"
 #include "daemon/bus/gem-service.h"
 
 #define DEFAULT_TOKENS 128u
@@ -10,7 +11,9 @@
 struct _GemAskQueue {
   GQueue waiting; /* of GemAsk, oldest first */
   guint running, parallel;
-  guint start; /* source: one may start */
+  guint batch;  /* of those that run */
+  guint passed; /* starts since a batch one that waits was next */
+  guint start;  /* source: one may start */
 };
 
 typedef struct {
@@ -25,6 +28,12 @@ typedef struct {
   gulong bye;        /* handler: the caller left */
   gboolean late;     /* the deadline came while it ran */
 } GemAsk;
+
+static gboolean
+is_batch(const GemAsk *ask)
+{
+  return ask->options.generate.run.priority == GEM_PRIORITY_BATCH;
+}
 
 static void
 ask_free(GemAsk *ask)
@@ -106,7 +115,9 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
 
   g_signal_handler_disconnect(caller->bye, ask->bye);
   caller->asks--;
+  caller->user->asks--;
   queue->running--;
+  queue->batch -= is_batch(ask) ? 1 : 0;
   if (stats->reason == GEM_FINISH_FAILED) {
     ask_fail(ask, g_error_copy(error));
   } else if (stats->reason == GEM_FINISH_SHUTDOWN) {
@@ -161,56 +172,78 @@ ask_start(GemAsk *ask)
   }
   ask->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), ask);
   caller->asks++;
+  caller->user->asks++;
   ask->queue->running++;
+  ask->queue->batch += is_batch(ask) ? 1 : 0;
 }
 
-/* The oldest ask of the caller with the fewest running; there must be one. */
-static GemAsk *
-queue_pop(GemAskQueue *self)
-{
-  GList *best = self->waiting.head;
-  GemAsk *ask;
+/* ---- the queue ---- */
 
-  for (GList *link = best->next; link != NULL; link = link->next) {
-    ask = link->data;
-    if (gem_call_get_caller(ask->call)->asks < gem_call_get_caller(((GemAsk *)best->data)->call)->asks) {
-      best = link;
-    }
-  }
-  ask = best->data;
-  g_queue_delete_link(&self->waiting, best);
-  return ask;
+static gboolean
+has_place(const GemAskQueue *self, const GemAsk *ask)
+{
+  return self->running < self->parallel && (!is_batch(ask) || self->batch < MAX(self->parallel - 1, 1));
 }
 
 static gboolean
-may_start(const GemAskQueue *self)
+comes_before(const GemAskQueue *self, const GemAsk *a, const GemAsk *b)
 {
-  return self->running < self->parallel && self->waiting.length > 0;
+  const GemCaller *callers[] = {gem_call_get_caller(a->call), gem_call_get_caller(b->call)};
+
+  if (is_batch(a) != is_batch(b)) {
+    return is_batch(a) == (self->passed >= GEM_CALL_BATCH_AFTER);
+  }
+  if (callers[0]->user->asks != callers[1]->user->asks) {
+    return callers[0]->user->asks < callers[1]->user->asks;
+  }
+  return callers[0]->asks < callers[1]->asks;
+}
+
+/* NULL: none may start. */
+static GList *
+find_next(const GemAskQueue *self, gboolean *ret_has_batch)
+{
+  GList *next = NULL;
+  gboolean has_batch = FALSE;
+
+  for (GList *link = self->waiting.head; link != NULL; link = link->next) {
+    has_batch = has_batch || is_batch(link->data);
+    if (has_place(self, link->data) && (next == NULL || comes_before(self, link->data, next->data))) {
+      next = link;
+    }
+  }
+  *ret_has_batch = has_batch;
+  return next;
 }
 
 static gboolean
 on_start(gpointer data)
 {
   GemAskQueue *self = data;
-  GemAsk *ask = may_start(self) ? queue_pop(self) : NULL;
+  gboolean has_batch;
+  GList *next = find_next(self, &has_batch);
+  GemAsk *ask;
 
-  if (ask != NULL && gem_call_get_caller(ask->call)->gone) {
+  if (next == NULL) {
+    self->start = 0;
+    return G_SOURCE_REMOVE;
+  }
+  ask = next->data;
+  g_queue_delete_link(&self->waiting, next);
+  self->passed = !is_batch(ask) && has_batch ? self->passed + 1 : 0;
+  if (gem_call_get_caller(ask->call)->gone) {
     ask_fail(ask, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus"));
-  } else if (ask != NULL) {
+  } else {
     ask_start(ask);
   }
-  if (may_start(self)) {
-    return G_SOURCE_CONTINUE;
-  }
-  self->start = 0;
-  return G_SOURCE_REMOVE;
+  return G_SOURCE_CONTINUE;
 }
 
 /* One a turn of the main loop: its text is tokenized there, and may turn out to be too long. */
 static void
 queue_start(GemAskQueue *self)
 {
-  if (self->start == 0 && may_start(self)) {
+  if (self->start == 0 && self->waiting.length > 0) {
     self->start = g_idle_add_full(G_PRIORITY_DEFAULT, on_start, self, NULL);
   }
 }

@@ -1,6 +1,8 @@
 /*
  * Manager.Ask: a question on a sequence of its own, in a queue. Some run side by side; the next to start is
- * of the caller with the fewest running, the oldest first. Each is over AskSeconds after it arrived.
+ * of the user, and then the connection, with the fewest running, the oldest first. Batch ones come after all
+ * others, but for one after GEM_CALL_BATCH_AFTER of them, and leave one place to them. Each is over
+ * AskSeconds after it arrived.
  */
 #pragma once
 

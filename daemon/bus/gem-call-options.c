@@ -6,6 +6,7 @@
 #define MOST_STOP_BYTES   256u
 #define MOST_HANDLE_BYTES 64u
 #define MOST_QUOTED_BYTES 64u
+#define BATCH             "batch"
 
 typedef struct {
   const char *key;
@@ -21,6 +22,7 @@ typedef struct {
 static const Option table[] = {
     {"domain", GEM_OPTION_DOMAIN, "s", NULL, 0, 0, AT(generate.run.domain)},
     {"clusters", GEM_OPTION_CLUSTERS, "u", "1 to 256", 1, 256, AT(generate.run.clusters)},
+    {"priority", GEM_OPTION_PRIORITY, "s", NULL, 0, 0, AT(generate.run.priority)},
     {"max_tokens", GEM_OPTION_MAX_TOKENS, "u", NULL, 1, 0, AT(generate.max_tokens)},
     {"temperature", GEM_OPTION_TEMPERATURE, "d", "0 to 4", 0, 4, AT(generate.temperature)},
     {"top_k", GEM_OPTION_TOP_K, "u", "0 to 1000000", 0, 1000000, AT(generate.top_k)},
@@ -89,6 +91,23 @@ read_domain(GVariant *value, const GemOptionRules *rules, char **ret_domain, GEr
   }
   g_free(*ret_domain);
   *ret_domain = g_strdup(domain);
+  return TRUE;
+}
+
+static gboolean
+read_priority(GVariant *value, GemPriority *ret_priority, GError **error)
+{
+  const char *priority = g_variant_get_string(value, NULL);
+  gboolean is_batch = g_str_equal(priority, BATCH);
+  g_autofree char *quoted = NULL;
+
+  if (!is_batch && !g_str_equal(priority, "interactive")) {
+    quoted = quote(priority);
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                "option \"priority\": %s; interactive or batch is wanted", quoted);
+    return FALSE;
+  }
+  *ret_priority = is_batch ? GEM_PRIORITY_BATCH : GEM_PRIORITY_INTERACTIVE;
   return TRUE;
 }
 
@@ -179,6 +198,8 @@ read_value(GVariant *value,
   switch (option->flag) {
   case GEM_OPTION_DOMAIN:
     return read_domain(value, rules, member, error);
+  case GEM_OPTION_PRIORITY:
+    return read_priority(value, member, error);
   case GEM_OPTION_HANDLE_TOKEN:
     return read_handle(value, member, error);
   case GEM_OPTION_STOP:
@@ -228,4 +249,12 @@ gem_call_options_clear(GemCallOptions *options)
 {
   gem_generate_options_clear(&options->generate);
   g_clear_pointer(&options->handle_token, g_free);
+}
+
+gboolean
+gem_call_options_are_batch(GVariant *options)
+{
+  const char *priority = NULL;
+
+  return g_variant_lookup(options, "priority", "&s", &priority) && g_str_equal(priority, BATCH);
 }

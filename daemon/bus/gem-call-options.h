@@ -20,17 +20,19 @@ typedef enum {
   GEM_OPTION_ROUTES = 1 << 10,
   GEM_OPTION_HANDLE_TOKEN = 1 << 11,
   GEM_OPTION_GRACE = 1 << 12,
+  GEM_OPTION_PRIORITY = 1 << 13,
 } GemOption;
 
 /* What the methods take. */
 #define GEM_OPTIONS_NONE 0u
-#define GEM_OPTIONS_RUN  (GEM_OPTION_DOMAIN | GEM_OPTION_CLUSTERS)
+#define GEM_OPTIONS_RUN  (GEM_OPTION_DOMAIN | GEM_OPTION_CLUSTERS | GEM_OPTION_PRIORITY)
 #define GEM_OPTIONS_SAMPLING                                                                                 \
   (GEM_OPTION_MAX_TOKENS | GEM_OPTION_TEMPERATURE | GEM_OPTION_TOP_K | GEM_OPTION_TOP_P | GEM_OPTION_SEED |  \
    GEM_OPTION_STOP | GEM_OPTION_RAW)
 #define GEM_OPTIONS_ASK (GEM_OPTIONS_RUN | GEM_OPTIONS_SAMPLING)
 #define GEM_OPTIONS_GENERATE                                                                                 \
-  (GEM_OPTIONS_SAMPLING | GEM_OPTION_SLIDE | GEM_OPTION_ROUTES | GEM_OPTION_HANDLE_TOKEN)
+  (GEM_OPTIONS_SAMPLING | GEM_OPTION_SLIDE | GEM_OPTION_ROUTES | GEM_OPTION_HANDLE_TOKEN |                   \
+   GEM_OPTION_PRIORITY)
 
 typedef struct {
   guint accepted;             /* GemOption flags */
@@ -39,7 +41,7 @@ typedef struct {
 } GemOptionRules;
 
 typedef struct {
-  GemGenerateOptions generate; /* its `run` has domain and clusters */
+  GemGenerateOptions generate; /* its `run` has domain, clusters and priority */
   gboolean routes;
   char *handle_token;  /* NULL: not given */
   guint grace_seconds; /* of LoadModel */
@@ -55,3 +57,7 @@ gem_call_options_parse(GVariant *options,
 void
 gem_call_options_clear(GemCallOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemCallOptions, gem_call_options_clear)
+
+/* Whether options (a{sv}) that nobody has checked yet ask for priority batch. */
+gboolean
+gem_call_options_are_batch(GVariant *options);

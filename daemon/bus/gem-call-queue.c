@@ -3,6 +3,8 @@
 struct _GemCallQueue {
   GQueue waiting; /* of GemCallTicket, oldest first */
   guint running;  /* heavy ones */
+  guint batch;    /* of these, the batch ones */
+  guint passed;   /* calls since a batch one that waits was next */
   guint parallel;
   guint seconds;
   guint source; /* 0: nothing can run now */
@@ -27,11 +29,22 @@ gem_call_queue_free(GemCallQueue *self)
   g_free(self);
 }
 
+/* What a batch call needs: a place, and one more for others where there are several. */
 static gboolean
-comes_before(const GemCallTicket *a, const GemCallTicket *b)
+has_place(const GemCallQueue *self, const GemCallTicket *ticket)
+{
+  return !ticket->heavy ||
+         (self->running < self->parallel && (!ticket->batch || self->batch < MAX(self->parallel - 1, 1)));
+}
+
+static gboolean
+comes_before(const GemCallQueue *self, const GemCallTicket *a, const GemCallTicket *b)
 {
   guint of_user[] = {a->heavy ? a->caller->user->running : 0, b->heavy ? b->caller->user->running : 0};
 
+  if (a->batch != b->batch) {
+    return a->batch == (self->passed >= GEM_CALL_BATCH_AFTER);
+  }
   if (of_user[0] != of_user[1]) {
     return of_user[0] < of_user[1];
   }
@@ -47,14 +60,22 @@ find_next(GemCallQueue *self)
   for (GList *link = self->waiting.head; link != NULL; link = link->next) {
     const GemCallTicket *ticket = link->data;
 
-    if (ticket->heavy && self->running >= self->parallel) {
-      continue;
-    }
-    if (next == NULL || comes_before(ticket, next->data)) {
+    if (has_place(self, ticket) && (next == NULL || comes_before(self, ticket, next->data))) {
       next = link;
     }
   }
   return next;
+}
+
+static gboolean
+has_batch(const GemCallQueue *self)
+{
+  for (const GList *link = self->waiting.head; link != NULL; link = link->next) {
+    if (((const GemCallTicket *)link->data)->batch) {
+      return TRUE;
+    }
+  }
+  return FALSE;
 }
 
 /* Takes it from the queue and runs it. */
@@ -66,8 +87,10 @@ run_link(GemCallQueue *self, GList *link)
   g_queue_delete_link(&self->waiting, link);
   g_clear_handle_id(&ticket->deadline, g_source_remove);
   ticket->running = TRUE;
+  self->passed = !ticket->batch && has_batch(self) ? self->passed + 1 : 0;
   if (ticket->heavy) {
     self->running++;
+    self->batch += ticket->batch ? 1 : 0;
     ticket->caller->running++;
     ticket->caller->user->running++;
   }
@@ -132,6 +155,7 @@ gem_call_queue_leave(GemCallTicket *ticket)
   g_assert(ticket->running);
   if (ticket->heavy) {
     self->running--;
+    self->batch -= ticket->batch ? 1 : 0;
     ticket->caller->running--;
     ticket->caller->user->running--;
   }

@@ -1,11 +1,15 @@
 /*
  * The order in which calls run: one a turn of the main loop, so that a flood of them holds up nobody else's
  * streams, and those that work in the engine only a few at a time, the next one of the user (and among equals
- * the connection) with the fewest at work, the oldest first.
+ * the connection) with the fewest at work, the oldest first. Batch calls come after all others, and leave one
+ * place to them.
  */
 #pragma once
 
 #include "daemon/bus/gem-caller.h"
+
+/* A batch call that others passed so many times is next all the same. */
+#define GEM_CALL_BATCH_AFTER 16u
 
 typedef struct _GemCallQueue GemCallQueue;
 
@@ -13,6 +17,7 @@ typedef struct _GemCallQueue GemCallQueue;
 typedef struct {
   GemCaller *caller;
   gboolean heavy; /* works in the engine, from `run` to gem_call_queue_leave */
+  gboolean batch; /* of heavy ones */
   void (*run)(gpointer data);
   void (*late)(gpointer data, guint seconds); /* a heavy one did not come to run for so long */
   gpointer data;

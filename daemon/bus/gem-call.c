@@ -182,6 +182,17 @@ on_identified(GemCaller *caller, gpointer data)
   gem_model_host_when_settled(gem_service_get_model(self->service), on_settled, self);
 }
 
+/* Options stand last among a method's arguments. */
+static gboolean
+is_batch(GVariant *parameters)
+{
+  gsize n = g_variant_n_children(parameters);
+  g_autoptr(GVariant) last = n > 0 ? g_variant_get_child_value(parameters, n - 1) : NULL;
+
+  return last != NULL && g_variant_is_of_type(last, G_VARIANT_TYPE_VARDICT) &&
+         gem_call_options_are_batch(last);
+}
+
 typedef enum { PLAIN, LIGHT, HEAVY } CallKind;
 
 static void
@@ -199,7 +210,13 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
   self->needs_model = kind != PLAIN;
   self->run = run;
   self->arrival = g_get_monotonic_time();
-  self->ticket = (GemCallTicket){self->caller, kind == HEAVY, on_turn, on_late, self};
+  self->ticket =
+      (GemCallTicket){.caller = self->caller,
+                      .heavy = kind == HEAVY,
+                      .batch = kind == HEAVY && is_batch(g_dbus_method_invocation_get_parameters(invocation)),
+                      .run = on_turn,
+                      .late = on_late,
+                      .data = self};
   gem_service_begin_work(service);
   if (gem_service_is_stopping(service)) {
     gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
@@ -297,6 +314,7 @@ gem_call_read_options(
     gem_call_fail(self, error);
     return FALSE;
   }
+  ret_options->generate.run.owner = self->caller->user->uid;
   return TRUE;
 }
 

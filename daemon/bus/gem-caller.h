@@ -14,6 +14,7 @@ typedef struct {
   GemQuotaUse use;  /* see gem_user_hold */
   GemQuotaUse *all; /* of all users together */
   guint running;    /* calls at work in the engine, see gem-call-queue.h */
+  guint asks;       /* that run, see gem-ask.h */
 } GemUser;
 
 typedef struct _GemCallers GemCallers;

@@ -73,7 +73,8 @@ run_route(GemCall *call)
   g_auto(GemCallOptions) options = {0};
 
   if (text != NULL && gem_call_read_options(call, 1, GEM_OPTIONS_NONE, 0, &options)) {
-    gem_engine_route_async(gem_call_get_engine(call), text, gem_call_get_cancellable(call), on_routed, call);
+    gem_engine_route_async(gem_call_get_engine(call), text, &options.generate.run,
+                           gem_call_get_cancellable(call), on_routed, call);
   }
 }
 

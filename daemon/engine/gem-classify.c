@@ -92,7 +92,7 @@ start_fork(ClassifyJob *self, const guint32 *path, guint depth, GError **error)
   }
   self->longer = TRUE;
   job->outputs_from = self->prefix + depth - 1;
-  return gem_sequence_state_append(job->runtime, job->sequence, path, depth, &self->base.routing, NULL,
+  return gem_sequence_state_append(job->runtime, job->sequence, path, depth, &self->base.run.routing, NULL,
                                    error);
 }
 
@@ -219,10 +219,9 @@ gem_engine_classify_async(GemEngine *self,
                                     .end = classify_end};
   g_autoptr(GemTokenArray) tokens = NULL;
   g_autoptr(GemLabelTree) tree = NULL;
-  GemRouting routing;
-  guint cluster_set;
-  g_autoptr(GTask) task = gem_one_shot_begin(self, options, cancellable, callback, data,
-                                             gem_engine_classify_async, &routing, &cluster_set);
+  GemOneShotRun run;
+  g_autoptr(GTask) task =
+      gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_classify_async, &run);
   GError *error = NULL;
   ClassifyJob *job;
 
@@ -241,9 +240,8 @@ gem_engine_classify_async(GemEngine *self,
   }
   job = g_new0(ClassifyJob, 1);
   job->tree = g_steal_pointer(&tree);
-  routing.causal = TRUE;
-  gem_one_shot_submit(&job->base, &class, g_steal_pointer(&task), g_steal_pointer(&tokens), &routing,
-                      cluster_set);
+  run.routing.causal = TRUE;
+  gem_one_shot_submit(&job->base, &class, g_steal_pointer(&task), g_steal_pointer(&tokens), &run);
 }
 
 GArray *

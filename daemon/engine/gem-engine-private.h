@@ -75,7 +75,9 @@ struct _GemSequence {
   GemEngine *engine;
   GemSequenceState *state; /* of the engine thread, which frees it */
   char *domain;            /* forced for all turns; NULL: the router */
-  guint tokens;            /* as last heard from the engine thread */
+  guint owner;
+  GemPriority priority; /* of turns that do not say */
+  guint tokens;         /* as last heard from the engine thread */
   gboolean busy;
 };
 

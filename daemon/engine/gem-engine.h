@@ -152,11 +152,20 @@ gem_engine_get_counters(GemEngine *self, GemEngineCounters *ret_counters);
 gboolean
 gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, GError **error);
 
+/* What comes first when there is more to do than can be done at once. */
+typedef enum {
+  GEM_PRIORITY_UNSET,       /* the sequence's; of that, and of one-shot work: interactive */
+  GEM_PRIORITY_INTERACTIVE, /* someone waits for it */
+  GEM_PRIORITY_BATCH,       /* its prompt is read when no interactive one waits, or every 16th step */
+} GemPriority;
+
 /* What a call may say about how its text is run. Zeroed: all defaults. Errors of calls that take it:
  * UNKNOWN_DOMAIN; PATHWAY for a forced pathway that cannot be loaded; INVALID_OPTION for clusters. */
 typedef struct {
   char *domain;   /* force this pathway ("general": none) in place of the router; NULL: router */
   guint clusters; /* k of SCAR for this text; 0: the engine's */
+  guint owner;    /* those of different numbers take turns; of a sequence, not of its turns */
+  GemPriority priority;
 } GemRunOptions;
 void
 gem_run_options_clear(GemRunOptions *options);
@@ -172,12 +181,14 @@ void
 gem_routed_token_free(GemRoutedToken *token);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRoutedToken, gem_routed_token_free)
 
-/* The router's decisions on `text` alone (one turn, bidirectional, no template). Result: GPtrArray of
+/* The router's decisions on `text` alone (one turn, bidirectional, no template); of the options, owner and
+ * priority count. Result: GPtrArray of
  * GemRoutedToken. This and the calls below: INVALID_TEXT for text that is empty or no UTF-8, CONTEXT_EXCEEDED
  * with both counts, CANCELLED, SHUTTING_DOWN. */
 void
 gem_engine_route_async(GemEngine *self,
                        const char *text,
+                       const GemRunOptions *options,
                        GCancellable *cancellable,
                        GAsyncReadyCallback callback,
                        gpointer data);

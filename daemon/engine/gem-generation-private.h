@@ -25,6 +25,7 @@ typedef struct {
   GemTextStream *text;
   guint max_tokens;
   gboolean slide;
+  gboolean batch;
 } GemTurnPlan;
 
 /* Makes the job and hands it to the engine thread. Takes the reference on `generation`, which comes back with

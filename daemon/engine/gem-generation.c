@@ -201,6 +201,8 @@ gem_sequence_generate(GemSequence *self,
 
   plan.max_tokens = options->max_tokens > 0 ? options->max_tokens : DEFAULT_MAX_TOKENS;
   plan.slide = options->slide;
+  plan.batch = (options->run.priority != GEM_PRIORITY_UNSET ? options->run.priority : self->priority) ==
+               GEM_PRIORITY_BATCH;
   plan.sampler = gem_sampler_new(options->temperature, options->top_k,
                                  options->top_p > 0 ? options->top_p : 1, options->seed);
   plan.text = gem_text_stream_new((const char *const *)options->stop);

@@ -36,6 +36,9 @@ struct GemJob {
   GemJobControl *control;     /* NULL: none */
   GCancellable *cancellable;  /* borrowed; may be NULL */
   gboolean one_shot;          /* waits until few enough others of its kind run */
+  guint owner;                /* owners take turns, see gem-fair.h */
+  gboolean batch;             /* after jobs that are not */
+  guint64 last_turn;          /* of gem-fair.c */
   guint outputs_from;         /* position; see GemStepSpan */
   gboolean hidden;
   gboolean prepared;

@@ -37,10 +37,10 @@ route_prepare(GemJob *job, GError **error)
   guint n = self->base.tokens->len;
   g_autofree float *probabilities = g_new0(float, (gsize)n *MAX(1, job->runtime->shape->n_domains));
 
-  job->sequence = gem_sequence_state_new(job->runtime, self->base.cluster_set);
+  job->sequence = gem_sequence_state_new(job->runtime, self->base.run.cluster_set);
   if (!gem_sequence_state_append(job->runtime, job->sequence,
-                                 (const guint32 *)(gpointer)self->base.tokens->data, n, &self->base.routing,
-                                 probabilities, error)) {
+                                 (const guint32 *)(gpointer)self->base.tokens->data, n,
+                                 &self->base.run.routing, probabilities, error)) {
     return FALSE;
   }
   self->base.result = make_routed_tokens(self, job->sequence, probabilities);
@@ -57,16 +57,21 @@ route_end(GemJob *job, GError *error)
 }
 
 void
-gem_engine_route_async(
-    GemEngine *self, const char *text, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer data)
+gem_engine_route_async(GemEngine *self,
+                       const char *text,
+                       const GemRunOptions *options,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer data)
 {
   static const GemJobClass class = {.prepare = route_prepare, .end = route_end};
   g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(gsize));
   g_autoptr(GemTokenArray) tokens = NULL;
-  GemRouting routing;
-  guint cluster_set;
-  g_autoptr(GTask) task = gem_one_shot_begin(self, NULL, cancellable, callback, data, gem_engine_route_async,
-                                             &routing, &cluster_set);
+  GemOneShotRun run;
+  const GemRunOptions run_options = {.owner = options != NULL ? options->owner : 0,
+                                     .priority = options != NULL ? options->priority : GEM_PRIORITY_UNSET};
+  g_autoptr(GTask) task =
+      gem_one_shot_begin(self, &run_options, cancellable, callback, data, gem_engine_route_async, &run);
   GError *error = NULL;
   RouteJob *job;
 
@@ -83,8 +88,7 @@ gem_engine_route_async(
   job = g_new0(RouteJob, 1);
   job->offsets = g_steal_pointer(&offsets);
   job->length = strlen(text);
-  gem_one_shot_submit(&job->base, &class, g_steal_pointer(&task), g_steal_pointer(&tokens), &routing,
-                      cluster_set);
+  gem_one_shot_submit(&job->base, &class, g_steal_pointer(&task), g_steal_pointer(&tokens), &run);
 }
 
 GPtrArray *
@@ -186,12 +190,7 @@ begins_with_bos(GemEngine *engine, const GArray *tokens)
 /* Encodes `text` and submits a job over it; `width` 0: logits are wanted, else hidden states of that width.
  */
 static void
-start_sum(GTask *taken,
-          const GemJobClass *class,
-          const char *text,
-          guint width,
-          const GemRouting *routing,
-          guint cluster_set)
+start_sum(GTask *taken, const GemJobClass *class, const char *text, guint width, const GemOneShotRun *run)
 {
   g_autoptr(GTask) task = taken;
   GemEngine *engine = g_task_get_source_object(task);
@@ -211,8 +210,7 @@ start_sum(GTask *taken,
   /* A mean over the text has nothing to learn from BOS; a likelihood is read from it on. */
   job->base.job.outputs_from = width > 0 && begins_with_bos(engine, tokens) ? 1 : 0;
   job->sum = g_new0(double, MAX(width, 1));
-  gem_one_shot_submit(&job->base, class, g_steal_pointer(&task), g_steal_pointer(&tokens), routing,
-                      cluster_set);
+  gem_one_shot_submit(&job->base, class, g_steal_pointer(&task), g_steal_pointer(&tokens), run);
 }
 
 void
@@ -225,13 +223,11 @@ gem_engine_embed_async(GemEngine *self,
 {
   static const GemJobClass class = {
       .prepare = gem_one_shot_prepare, .output = embed_output, .advance = embed_advance, .end = sum_end};
-  GemRouting routing;
-  guint cluster_set;
-  GTask *task = gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_embed_async,
-                                   &routing, &cluster_set);
+  GemOneShotRun run;
+  GTask *task = gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_embed_async, &run);
 
   if (task != NULL) {
-    start_sum(task, &class, text, self->runtime->shape->width, &routing, cluster_set);
+    start_sum(task, &class, text, self->runtime->shape->width, &run);
   }
 }
 
@@ -252,14 +248,12 @@ gem_engine_score_async(GemEngine *self,
 {
   static const GemJobClass class = {
       .prepare = gem_one_shot_prepare, .output = score_output, .advance = score_advance, .end = sum_end};
-  GemRouting routing;
-  guint cluster_set;
-  GTask *task = gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_score_async,
-                                   &routing, &cluster_set);
+  GemOneShotRun run;
+  GTask *task = gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_score_async, &run);
 
   if (task != NULL) {
-    routing.causal = TRUE;
-    start_sum(task, &class, text, 0, &routing, cluster_set);
+    run.routing.causal = TRUE;
+    start_sum(task, &class, text, 0, &run);
   }
 }
 

@@ -9,39 +9,41 @@ gem_one_shot_begin(GemEngine *engine,
                    GAsyncReadyCallback callback,
                    gpointer data,
                    gpointer tag,
-                   GemRouting *ret_routing,
-                   guint *ret_cluster_set)
+                   GemOneShotRun *ret_run)
 {
   g_autoptr(GTask) task = g_task_new(engine, cancellable, callback, data);
+  GemOneShotRun run = {0};
   GError *error = NULL;
 
   g_task_set_source_tag(task, tag);
   /* A cancelled call ends with GEM_ERROR_CANCELLED, from the engine thread. */
   g_task_set_check_cancellable(task, FALSE);
   if (!gem_engine_check_running(engine, &error) ||
-      !gem_run_options_resolve(engine, options, ret_routing, ret_cluster_set, &error)) {
+      !gem_run_options_resolve(engine, options, &run.routing, &run.cluster_set, &error)) {
     g_task_return_error(task, error);
     return NULL;
   }
+  if (options != NULL) {
+    run.owner = options->owner;
+    run.batch = options->priority == GEM_PRIORITY_BATCH;
+  }
+  *ret_run = run;
   return g_steal_pointer(&task);
 }
 
 void
-gem_one_shot_submit(GemOneShot *self,
-                    const GemJobClass *class,
-                    GTask *task,
-                    GArray *tokens,
-                    const GemRouting *routing,
-                    guint cluster_set)
+gem_one_shot_submit(
+    GemOneShot *self, const GemJobClass *class, GTask *task, GArray *tokens, const GemOneShotRun *run)
 {
   self->job.class = class;
   self->job.cancellable = g_task_get_cancellable(task);
   self->job.one_shot = TRUE;
+  self->job.owner = run->owner;
+  self->job.batch = run->batch;
   self->engine = g_task_get_source_object(task);
   self->task = task;
   self->tokens = tokens;
-  self->routing = *routing;
-  self->cluster_set = cluster_set;
+  self->run = *run;
   gem_engine_submit(self->engine, &self->job);
 }
 
@@ -51,13 +53,13 @@ gem_one_shot_prepare(GemJob *job, GError **error)
   GemOneShot *self = (GemOneShot *)job;
   GemRuntime *runtime = job->runtime;
 
-  job->sequence = gem_sequence_state_new(runtime, self->cluster_set);
-  if (self->routing.forced && self->routing.route != GEM_ROUTE_GENERAL &&
-      !gem_pager_need(runtime->pager, self->routing.route, error)) {
+  job->sequence = gem_sequence_state_new(runtime, self->run.cluster_set);
+  if (self->run.routing.forced && self->run.routing.route != GEM_ROUTE_GENERAL &&
+      !gem_pager_need(runtime->pager, self->run.routing.route, error)) {
     return FALSE;
   }
   return gem_sequence_state_append(runtime, job->sequence, (const guint32 *)(gpointer)self->tokens->data,
-                                   self->tokens->len, &self->routing, NULL, error);
+                                   self->tokens->len, &self->run.routing, NULL, error);
 }
 
 void

@@ -5,13 +5,20 @@
 
 #include "daemon/engine/gem-engine-private.h"
 
+/* What the call's options say. */
+typedef struct {
+  GemRouting routing;
+  guint cluster_set;
+  guint owner;
+  gboolean batch;
+} GemOneShotRun;
+
 typedef struct {
   GemJob job;
   GemEngine *engine; /* kept by the task */
   GTask *task;
   GArray *tokens; /* guint32: what is run first */
-  GemRouting routing;
-  guint cluster_set;
+  GemOneShotRun run;
   gpointer result; /* set by the job when it is done, with its `destroy` */
   GDestroyNotify destroy;
 } GemOneShot;
@@ -25,17 +32,12 @@ gem_one_shot_begin(GemEngine *engine,
                    GAsyncReadyCallback callback,
                    gpointer data,
                    gpointer tag,
-                   GemRouting *ret_routing,
-                   guint *ret_cluster_set);
+                   GemOneShotRun *ret_run);
 
 /* Fills the common part of a zeroed one and submits it; task and tokens are taken. */
 void
-gem_one_shot_submit(GemOneShot *self,
-                    const GemJobClass *class,
-                    GTask *task,
-                    GArray *tokens,
-                    const GemRouting *routing,
-                    guint cluster_set);
+gem_one_shot_submit(
+    GemOneShot *self, const GemJobClass *class, GTask *task, GArray *tokens, const GemOneShotRun *run);
 
 /* The `prepare` of most: makes the sequence and appends the tokens as one turn. */
 gboolean

@@ -11,8 +11,8 @@
 void
 gem_run_options_clear(GemRunOptions *options)
 {
-  g_clear_pointer(&options->domain, g_free);
-  options->clusters = 0;
+  g_free(options->domain);
+  *options = (GemRunOptions){0};
 }
 
 void

@@ -1,5 +1,7 @@
 #include "daemon/engine/gem-scheduler.h"
 
+#include "daemon/engine/gem-fair.h"
+
 /* One-shot jobs that run at a time; the others wait in their order, without memory for caches. */
 #define MAX_ONE_SHOTS 4u
 
@@ -7,8 +9,9 @@ struct GemScheduler {
   GemRuntime *runtime;
   GemStep *step;
   guint prefill_block;
-  GPtrArray *jobs;      /* of GemJob, in the order in which they came; not owned by the array */
-  guint next;           /* index of the job whose prefill has the first turn */
+  GPtrArray *jobs; /* of GemJob, in the order in which they came; not owned by the array */
+  GemFair *fair;
+  GPtrArray *waiting;   /* of GemJob: those of whom one is picked */
   GArray *spans;        /* of GemStepSpan: the rows of the step */
   GPtrArray *active;    /* the job of each span */
   float *probabilities; /* [GEM_APPEND_MOST][domains] of the tokens that are appended together */
@@ -36,6 +39,8 @@ gem_scheduler_new(GemRuntime *runtime, guint prefill_block, GemBeat *beat)
   self->step = gem_step_new(runtime, beat);
   self->prefill_block = prefill_block;
   self->jobs = g_ptr_array_new();
+  self->fair = gem_fair_new();
+  self->waiting = g_ptr_array_new();
   self->spans = g_array_new(FALSE, FALSE, sizeof(GemStepSpan));
   self->active = g_ptr_array_new();
   self->probabilities = g_new(float, (gsize)GEM_APPEND_MOST *MAX(1, runtime->shape->n_domains));
@@ -51,6 +56,8 @@ gem_scheduler_free(GemScheduler *self)
   g_assert(self->jobs->len == 0);
   gem_step_free(self->step);
   g_ptr_array_unref(self->jobs);
+  g_ptr_array_unref(self->waiting);
+  gem_fair_free(self->fair);
   g_array_unref(self->spans);
   g_ptr_array_unref(self->active);
   g_free(self->probabilities);
@@ -75,9 +82,6 @@ end_job(GemScheduler *self, GemJob *job, GError *error)
 
   if (g_ptr_array_find(self->jobs, job, &index)) {
     g_ptr_array_remove_index(self->jobs, index);
-    if (self->next > index) {
-      self->next--;
-    }
   }
   if (job->sequence != NULL) {
     job->sequence->busy = FALSE;
@@ -197,30 +201,90 @@ settle(GemScheduler *self, GemJob *const *jobs, guint n)
   append_next(self, waiting, n_waiting);
 }
 
-/* Prepares the first job that may run and is not prepared; the router's pass over a long turn takes as long
- * as a step, hence one at a time. */
+/* ---- who is next ---- */
+
+/* One-shot jobs of a kind that have begun. */
+static guint
+count_one_shots(const GemScheduler *self, gboolean batch_only)
+{
+  guint count = 0;
+
+  for (guint i = 0; i < self->jobs->len; i++) {
+    const GemJob *job = self->jobs->pdata[i];
+
+    count += job->prepared && job->one_shot && (job->batch || !batch_only) ? 1 : 0;
+  }
+  return count;
+}
+
+/* Batch jobs leave one place to others. */
+static gboolean
+has_place(const GemScheduler *self, const GemJob *job)
+{
+  return !job->one_shot || (count_one_shots(self, FALSE) < MAX_ONE_SHOTS &&
+                            (!job->batch || count_one_shots(self, TRUE) < MAX_ONE_SHOTS - 1));
+}
+
+static gboolean
+waits_for_prefill(const GemJob *job)
+{
+  return job->prepared && !gem_job_is_paused(job) && gem_sequence_state_pending(job->sequence) > 1;
+}
+
+static gboolean
+waits_for_preparation(const GemScheduler *self, const GemJob *job)
+{
+  return !job->prepared && !gem_job_is_paused(job) && has_place(self, job);
+}
+
+/* Fills `waiting`; TRUE when a job that is not batch waits in the other line. */
+static gboolean
+find_waiting(GemScheduler *self, GemFairLine line)
+{
+  gboolean hurry = FALSE;
+
+  g_ptr_array_set_size(self->waiting, 0);
+  for (guint i = 0; i < self->jobs->len; i++) {
+    GemJob *job = self->jobs->pdata[i];
+    gboolean waits[GEM_FAIR_LINES] = {
+        [GEM_FAIR_PREPARE] = waits_for_preparation(self, job),
+        [GEM_FAIR_PREFILL] = waits_for_prefill(job),
+    };
+
+    if (waits[line]) {
+      g_ptr_array_add(self->waiting, job);
+    } else {
+      hurry = hurry || (!job->batch && (waits[GEM_FAIR_PREPARE] || waits[GEM_FAIR_PREFILL]));
+    }
+  }
+  return hurry;
+}
+
+static GemJob *
+pick(GemScheduler *self, GemFairLine line, gboolean hurry)
+{
+  return gem_fair_pick(self->fair, line, (GemJob *const *)self->waiting->pdata, self->waiting->len, hurry);
+}
+
+/* Prepares one job that may run and is not prepared; the router's pass over a long turn takes as long as a
+ * step, hence one at a time. */
 static gboolean
 prepare_one(GemScheduler *self)
 {
-  guint one_shots = 0;
+  gboolean hurry = find_waiting(self, GEM_FAIR_PREPARE);
+  GemJob *job = pick(self, GEM_FAIR_PREPARE, hurry);
+  GError *error = NULL;
 
-  for (guint i = 0; i < self->jobs->len; i++) {
-    GemJob *job = self->jobs->pdata[i];
-    GError *error = NULL;
-
-    one_shots += job->one_shot ? 1 : 0;
-    if (job->prepared || gem_job_is_paused(job) || (job->one_shot && one_shots > MAX_ONE_SHOTS)) {
-      continue;
-    }
-    job->prepared = TRUE;
-    if (job->class->prepare(job, &error)) {
-      settle(self, &job, 1);
-    } else {
-      end_job(self, job, error);
-    }
-    return TRUE;
+  if (job == NULL) {
+    return FALSE;
   }
-  return FALSE;
+  job->prepared = TRUE;
+  if (job->class->prepare(job, &error)) {
+    settle(self, &job, 1);
+  } else {
+    end_job(self, job, error);
+  }
+  return TRUE;
 }
 
 static void
@@ -247,34 +311,42 @@ add_span(GemScheduler *self, GemJob *job, guint rows)
   g_ptr_array_add(self->active, job);
 }
 
+/* A block of prefill, of as many jobs as it has room for. */
+static void
+plan_prefill(GemScheduler *self)
+{
+  gboolean hurry = find_waiting(self, GEM_FAIR_PREFILL);
+  guint room = self->prefill_block;
+
+  while (room > 0) {
+    GemJob *job = pick(self, GEM_FAIR_PREFILL, hurry);
+    guint rows;
+
+    if (job == NULL) {
+      return;
+    }
+    rows = MIN(gem_sequence_state_pending(job->sequence), room);
+    add_span(self, job, rows);
+    room -= rows;
+    hurry = hurry || !job->batch; /* it may have more */
+    g_ptr_array_remove(self->waiting, job);
+  }
+}
+
 /* One row of each decoding job, and a block of prefill from those that have more. */
 static void
 plan(GemScheduler *self)
 {
-  guint n = self->jobs->len;
-  guint room = self->prefill_block;
-  guint first = n > 0 ? self->next % n : 0;
-
   g_array_set_size(self->spans, 0);
   g_ptr_array_set_size(self->active, 0);
-  for (guint i = 0; i < n; i++) {
-    GemJob *job = self->jobs->pdata[(first + i) % n];
-    guint pending;
+  for (guint i = 0; i < self->jobs->len; i++) {
+    GemJob *job = self->jobs->pdata[i];
 
-    if (!job->prepared || gem_job_is_paused(job)) {
-      continue;
-    }
-    pending = gem_sequence_state_pending(job->sequence);
-    if (pending == 1) {
+    if (job->prepared && !gem_job_is_paused(job) && gem_sequence_state_pending(job->sequence) == 1) {
       add_span(self, job, 1);
-    } else if (room > 0) {
-      guint rows = MIN(pending, room);
-
-      add_span(self, job, rows);
-      room -= rows;
-      self->next = (first + i + 1) % n;
     }
   }
+  plan_prefill(self);
 }
 
 gboolean
@@ -285,6 +357,9 @@ gem_scheduler_turn(GemScheduler *self)
   gboolean ran;
 
   end_cancelled(self);
+  if (self->jobs->len == 0) {
+    gem_fair_forget(self->fair);
+  }
   note_busy(self);
   prepared = prepare_one(self);
   plan(self);

@@ -35,7 +35,11 @@ gem_engine_new_sequence(GemEngine *self, const GemRunOptions *options, GError **
   sequence = g_object_new(GEM_TYPE_SEQUENCE, NULL);
   sequence->engine = g_object_ref(self);
   sequence->state = gem_sequence_state_new(self->runtime, cluster_set);
-  sequence->domain = g_strdup(options != NULL ? options->domain : NULL);
+  if (options != NULL) {
+    sequence->domain = g_strdup(options->domain);
+    sequence->owner = options->owner;
+    sequence->priority = options->priority;
+  }
   self->n_sequences++;
   gem_engine_push(self, keep_state, sequence->state);
   return g_steal_pointer(&sequence);

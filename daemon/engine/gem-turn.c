@@ -425,6 +425,8 @@ gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan)
 
   turn->job.class = &class;
   turn->job.sequence = generation->sequence->state;
+  turn->job.owner = generation->sequence->owner;
+  turn->job.batch = plan->batch;
   turn->job.control = g_atomic_rc_box_acquire(generation->control);
   turn->generation = generation;
   turn->plan = *plan;

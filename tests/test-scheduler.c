@@ -1,0 +1,265 @@
+/*
+ * Whose prompt is read next, counted in turns of the scheduler: nothing here depends on time. Each turn runs
+ * a block of prefill; the jobs are done with the first output of their last token.
+ */
+#include "daemon/engine/gem-fair.h"
+#include "daemon/engine/gem-scheduler.h"
+#include "tests/gem-test-engine.h"
+
+#define BLOCK 8u
+#define LONG  64u /* tokens of a long prompt */
+
+#define BLOCKS_OF_LONG (LONG / BLOCK)
+#define OWNERS         4u
+
+typedef struct {
+  GemTestEngine *test;
+  GemModelFiles *files;
+  GemRuntime *runtime;
+  GemScheduler *scheduler;
+  guint turns;
+  guint rows[OWNERS]; /* run so far */
+  guint jobs;         /* that have not ended */
+} Scene;
+
+typedef struct {
+  GemJob job;
+  Scene *scene;
+  guint tokens;
+  guint *ret_turn; /* the turn in which it was done; NULL: not asked for */
+} TestJob;
+
+static gboolean
+job_prepare(GemJob *job, GError **error)
+{
+  TestJob *self = (TestJob *)job;
+  const GemRouting routing = {.forced = TRUE, .route = GEM_ROUTE_GENERAL};
+  g_autofree guint32 *tokens = g_new(guint32, self->tokens);
+
+  for (guint i = 0; i < self->tokens; i++) {
+    tokens[i] = 1 + i % 20;
+  }
+  job->sequence = gem_sequence_state_new(job->runtime, 0);
+  return gem_sequence_state_append(job->runtime, job->sequence, tokens, self->tokens, &routing, NULL, error);
+}
+
+static void
+job_output(GemJob *job, guint position, const float *values)
+{
+  ((TestJob *)job)->scene->rows[job->owner]++;
+}
+
+static gboolean
+job_advance(GemJob *job, GError **error)
+{
+  job->done = TRUE;
+  return TRUE;
+}
+
+static void
+job_end(GemJob *job, GError *error)
+{
+  TestJob *self = (TestJob *)job;
+
+  g_assert_no_error(error);
+  if (self->ret_turn != NULL) {
+    *self->ret_turn = self->scene->turns;
+  }
+  self->scene->jobs--;
+  gem_sequence_state_free(job->runtime, job->sequence);
+  g_free(self);
+}
+
+static void
+add(Scene *self, guint owner, gboolean batch, guint tokens, guint *ret_turn)
+{
+  static const GemJobClass class = {
+      .prepare = job_prepare, .output = job_output, .advance = job_advance, .end = job_end};
+  TestJob *job = g_new0(TestJob, 1);
+
+  job->job = (GemJob){.class = &class, .owner = owner, .batch = batch, .hidden = TRUE};
+  job->scene = self;
+  job->tokens = tokens;
+  job->ret_turn = ret_turn;
+  self->jobs++;
+  gem_scheduler_add(self->scheduler, &job->job);
+}
+
+static void
+turn(Scene *self)
+{
+  self->turns++;
+  g_assert_true(gem_scheduler_turn(self->scheduler));
+}
+
+static void
+run_all(Scene *self)
+{
+  while (self->jobs > 0) {
+    turn(self);
+  }
+  g_assert_false(gem_scheduler_turn(self->scheduler));
+}
+
+static void
+setup(Scene *self, gconstpointer data)
+{
+  self->test = gem_test_engine_new();
+  self->runtime = gem_test_engine_open_runtime(self->test, &self->files);
+  self->scheduler = gem_scheduler_new(self->runtime, BLOCK, NULL);
+}
+
+static void
+teardown(Scene *self, gconstpointer data)
+{
+  gem_scheduler_free(self->scheduler);
+  gem_runtime_close(self->runtime);
+  gem_model_files_free(self->files);
+  gem_test_engine_free(self->test);
+}
+
+/* Eight long prompts of one owner hold up another's first token by no more than one of them would. */
+static void
+test_many_prompts_of_one(Scene *self, gconstpointer data)
+{
+  guint alone = 0, beside = 0;
+
+  add(self, 2, FALSE, LONG, &alone);
+  run_all(self);
+  self->turns = 0;
+  for (guint i = 0; i < 8; i++) {
+    add(self, 1, FALSE, LONG, NULL);
+  }
+  /* Well in the middle of the first one. */
+  turn(self);
+  turn(self);
+  self->turns = 0;
+  add(self, 2, FALSE, LONG, &beside);
+  run_all(self);
+  g_assert_cmpuint(alone, >=, BLOCKS_OF_LONG);
+  g_assert_cmpuint(beside, <=, alone + BLOCKS_OF_LONG);
+}
+
+/* Owners have equal shares of the blocks, however many prompts each of them has. */
+static void
+test_equal_shares(Scene *self, gconstpointer data)
+{
+  for (guint i = 0; i < 6; i++) {
+    add(self, 1, FALSE, LONG, NULL);
+  }
+  add(self, 2, FALSE, LONG, NULL);
+  add(self, 3, FALSE, LONG, NULL);
+  while (self->rows[2] < LONG && self->rows[3] < LONG) {
+    turn(self);
+    g_assert_cmpuint(self->rows[1], <=, self->rows[2] + 2 * BLOCK);
+    g_assert_cmpuint(self->rows[1], <=, self->rows[3] + 2 * BLOCK);
+  }
+  run_all(self);
+  g_assert_cmpuint(self->rows[1], ==, 6 * LONG);
+}
+
+/* The prompts of one owner take turns, too: a short one does not wait for all the long ones before it. */
+static void
+test_prompts_of_one_owner(Scene *self, gconstpointer data)
+{
+  guint done = 0;
+
+  for (guint i = 0; i < 3; i++) {
+    add(self, 1, FALSE, LONG, NULL);
+  }
+  add(self, 1, FALSE, BLOCK, &done);
+  run_all(self);
+  /* Four are prepared, one a turn, and then each has had one at the latest. */
+  g_assert_cmpuint(done, <=, 4 + 4);
+}
+
+/* A batch prompt that came first, even of the same owner, gives way at the next turn. */
+static void
+test_batch_gives_way(Scene *self, gconstpointer data)
+{
+  guint batch = 0, interactive = 0;
+
+  add(self, 1, TRUE, LONG, &batch);
+  turn(self);
+  turn(self);
+  add(self, 1, FALSE, LONG, &interactive);
+  run_all(self);
+  g_assert_cmpuint(interactive, <=, 2 + BLOCKS_OF_LONG);
+  g_assert_cmpuint(batch, <=, 2 * BLOCKS_OF_LONG);
+}
+
+/* Interactive prompts without end leave a batch prompt every 16th block. */
+static void
+test_batch_is_not_forgotten(Scene *self, gconstpointer data)
+{
+  guint batch = 0;
+  guint waited = 0, longest = 0;
+
+  add(self, 1, TRUE, LONG, &batch);
+  while (batch == 0 && longest <= 2 * GEM_FAIR_BATCH_AFTER + 1) {
+    guint before = self->rows[1];
+
+    while (self->jobs < 4) {
+      add(self, 2, FALSE, LONG, NULL);
+    }
+    turn(self);
+    waited = self->rows[1] > before ? 0 : waited + 1;
+    longest = MAX(longest, waited);
+  }
+  /* It is prepared in one turn and read in the next ones. */
+  g_assert_cmpuint(longest, <=, 2 * GEM_FAIR_BATCH_AFTER + 1);
+  g_assert_cmpuint(batch, >, BLOCKS_OF_LONG);
+  run_all(self);
+}
+
+/* Two of the batch kind, of different owners, share what there is for batch. */
+static void
+test_batch_shares(Scene *self, gconstpointer data)
+{
+  add(self, 1, TRUE, LONG, NULL);
+  add(self, 1, TRUE, LONG, NULL);
+  add(self, 2, TRUE, LONG, NULL);
+  while (self->rows[2] < LONG) {
+    turn(self);
+    g_assert_cmpuint(self->rows[1], <=, self->rows[2] + 2 * BLOCK);
+  }
+  run_all(self);
+}
+
+/* Short prompts share a block. */
+static void
+test_short_prompts_together(Scene *self, gconstpointer data)
+{
+  guint done[2] = {0};
+
+  add(self, 1, FALSE, LONG, NULL);
+  turn(self);
+  turn(self);
+  add(self, 2, FALSE, BLOCK / 2, &done[0]);
+  add(self, 3, FALSE, BLOCK / 2, &done[1]);
+  run_all(self);
+  g_assert_cmpuint(MAX(done[0], done[1]), <=, 2 + 3);
+}
+
+int
+main(int argc, char **argv)
+{
+  static const struct {
+    const char *name;
+    void (*run)(Scene *, gconstpointer);
+  } tests[] = {
+      {"/scheduler/many-prompts-of-one", test_many_prompts_of_one},
+      {"/scheduler/equal-shares", test_equal_shares},
+      {"/scheduler/prompts-of-one-owner", test_prompts_of_one_owner},
+      {"/scheduler/batch-gives-way", test_batch_gives_way},
+      {"/scheduler/batch-is-not-forgotten", test_batch_is_not_forgotten},
+      {"/scheduler/batch-shares", test_batch_shares},
+      {"/scheduler/short-prompts-together", test_short_prompts_together},
+  };
+
+  g_test_init(&argc, &argv, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].name, Scene, NULL, setup, tests[i].run, teardown);
+  }
+  return g_test_run();
+}
