@@ -117,6 +117,15 @@ gem_test_answer_free(GemTestAnswer *answer)
   g_free(answer);
 }
 
+/* Events are counted when they come: the engine posts them in its own order, however late they are heard. */
+static guint
+next_place(void)
+{
+  static guint places;
+
+  return ++places;
+}
+
 static void
 take_text(const char *text, gsize length, gpointer data)
 {
@@ -126,7 +135,9 @@ take_text(const char *text, gsize length, gpointer data)
   g_assert_cmpuint(length, >, 0);
   g_assert_true(g_utf8_validate(text, (gssize)length, NULL));
   g_string_append_len(answer->text, text, (gssize)length);
-  answer->text_events++;
+  if (answer->text_events++ == 0) {
+    answer->began = next_place();
+  }
   if (answer->text_events == answer->cancel_after) {
     gem_generation_cancel(answer->generation);
   }
@@ -151,6 +162,7 @@ take_finish(const GemGenerateStats *stats, const GError *error, gpointer data)
 
   g_assert_false(answer->finished);
   answer->finished = TRUE;
+  answer->ended = next_place();
   answer->reason = stats->reason;
   answer->prompt_tokens = stats->prompt_tokens;
   answer->generated_tokens = stats->generated_tokens;

@@ -47,6 +47,7 @@ typedef struct {
   GError *error;
   gboolean finished, destroyed;
   guint text_events;
+  guint began, ended; /* places of its first text and its end among those of all answers; 0: not yet */
   GemGeneration *generation;
   guint cancel_after; /* text events after which it cancels itself; 0: never */
 } GemTestAnswer;

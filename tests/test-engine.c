@@ -148,15 +148,15 @@ test_two_at_once(void)
   g_autoptr(GemTestAnswer) alone = ask(test, &options);
   g_autoptr(GemSequence) one = new_sequence(test);
   g_autoptr(GemSequence) two = new_sequence(test);
+  GemTestHold *hold = gem_test_engine_hold(test->engine);
   g_autoptr(GemTestAnswer) first = gem_test_generate(one, PROMPT, &options);
   g_autoptr(GemTestAnswer) second = gem_test_generate(two, PROMPT, &options);
 
-  while (first->text_events == 0 || second->text_events == 0) {
-    g_main_context_iteration(NULL, TRUE);
-  }
-  g_assert_false(first->finished && second->finished);
+  gem_test_engine_let_go(hold);
   gem_test_answer_wait(first);
   gem_test_answer_wait(second);
+  g_assert_cmpuint(first->began, <, second->ended);
+  g_assert_cmpuint(second->began, <, first->ended);
   g_assert_cmpstr(first->text->str, ==, alone->text->str);
   g_assert_cmpstr(second->text->str, ==, alone->text->str);
 }
@@ -169,6 +169,7 @@ test_long_prefill(void)
   g_autofree char *prompt = g_strnfill(3000, 'x');
   GemGenerateOptions options = {.max_tokens = 50};
   GemGenerateOptions brief = {.max_tokens = 1};
+  GemTestHold *hold;
   g_autoptr(GemSequence) streaming = NULL;
   g_autoptr(GemSequence) prefilling = NULL;
   g_autoptr(GemTestAnswer) stream = NULL;
@@ -180,8 +181,10 @@ test_long_prefill(void)
   gem_test_engine_start(test);
   streaming = new_sequence(test);
   prefilling = new_sequence(test);
+  hold = gem_test_engine_hold(test->engine);
   prefill = gem_test_generate(prefilling, prompt, &brief);
   stream = gem_test_generate(streaming, PROMPT, &options);
+  gem_test_engine_let_go(hold);
   gem_test_answer_wait(prefill);
   g_assert_true(stream->finished);
 }
