@@ -1,9 +1,25 @@
 /*
- * One input: bound by the bytes of the weights, so they are decoded in registers as they come
- * (asking for them ahead gained nothing). Only the chain
- * of float sums runs from block to block; the processor overlaps the rest by itself.
+ * One input: bound by the bytes of the weights, so they are decoded in registers as they come. Only the chain
+ * of float sums runs from block to block; the processor overlaps the rest by itself. It cannot hold enough
+ * instructions to read far ahead, though, so that the chunk that follows is asked for: a third faster for
+ * Q4_0 and two thirds for Q6_K when memory is slow.
  */
 #include "kernels/avx512/gem-avx512.h"
+
+/* Of 256 columns, see gem-packed.h. */
+enum { Q4_0_CHUNK_BYTES = 2304, Q8_0_CHUNK_BYTES = 4352, Q6_K_CHUNK_BYTES = 3392 };
+
+/* Asks for part `part` of `parts` of the chunk that follows one of `bytes` bytes at `chunk`; beyond the
+ * matrix it is for nothing, and does no harm. */
+static inline void
+ask_ahead(const uint8_t *chunk, size_t bytes, size_t part, size_t parts)
+{
+  const uint8_t *next = chunk + bytes + part * (bytes / parts);
+#pragma GCC unroll 16
+  for (size_t at = 0; at < bytes / parts; at += 64) {
+    _mm_prefetch((const char *)next + at, _MM_HINT_T0);
+  }
+}
 
 static inline __m512i
 load(const uint8_t *bytes)
@@ -11,12 +27,19 @@ load(const uint8_t *bytes)
   return _mm512_loadu_si512(bytes);
 }
 
-/* f + (float)sum * scale, with the sum less `offset` times the sum of the levels. */
+/* f + (float)sum * scale. */
 static inline __m512
-add_block(__m512 f, __m512i sum, int32_t correction, __m512 scale)
+add_block(__m512 f, __m512i sum, __m512 scale)
 {
-  __m512i exact = _mm512_sub_epi32(sum, _mm512_set1_epi32(correction));
-  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact), scale, f);
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, f);
+}
+
+/* Weights are without sign, larger by 1 << bits than they should be: what the sums of the products of each
+ * sub-block start with to make up for it, from the sums of its levels. */
+static inline void
+store_starts(int32_t starts[16], __m512i sums, unsigned bits)
+{
+  _mm512_storeu_si512(starts, _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(sums, bits)));
 }
 
 /* High nibbles are kept where they are, 16 times too large, and moved once a block. */
@@ -25,12 +48,14 @@ q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
 {
   const __m512i low = _mm512_set1_epi8(0x0f);
   size_t blocks = width / 32;
+  const uint8_t *chunk = data;
   const uint8_t *scales = data + blocks * 256;
-  int32_t corrections[16];
+  int32_t starts[16];
   __m512 f = _mm512_setzero_ps();
-  _mm512_storeu_si512(corrections, _mm512_slli_epi32(gem_avx512_pair_sums(sums), 3));
+  store_starts(starts, gem_avx512_pair_sums(sums), 3);
   for (size_t block = 0; block < blocks; block++, data += 256, levels += 32) {
-    __m512i lows = _mm512_setzero_si512();
+    ask_ahead(chunk, Q4_0_CHUNK_BYTES, block, 8);
+    __m512i lows = _mm512_set1_epi32(starts[block * 2]);
     __m512i highs = _mm512_setzero_si512();
 #pragma GCC unroll 4
     for (size_t word = 0; word < 4; word++) {
@@ -40,7 +65,7 @@ q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
                                   gem_avx512_levels(levels + 16 + word * 4));
     }
     __m512i sum = _mm512_add_epi32(lows, _mm512_srai_epi32(highs, 4));
-    f = add_block(f, sum, corrections[block * 2], gem_avx512_scales(scales + block * 32));
+    f = add_block(f, sum, gem_avx512_scales(scales + block * 32));
   }
   return f;
 }
@@ -50,12 +75,14 @@ q8_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
 {
   const __m512i sign = _mm512_set1_epi8((char)0x80);
   size_t blocks = width / 32;
+  const uint8_t *chunk = data;
   const uint8_t *scales = data + blocks * 512;
-  int32_t corrections[16];
+  int32_t starts[16];
   __m512 f = _mm512_setzero_ps();
-  _mm512_storeu_si512(corrections, _mm512_slli_epi32(gem_avx512_pair_sums(sums), 7));
+  store_starts(starts, gem_avx512_pair_sums(sums), 7);
   for (size_t block = 0; block < blocks; block++, data += 512, levels += 32) {
-    __m512i even = _mm512_setzero_si512();
+    ask_ahead(chunk, Q8_0_CHUNK_BYTES, block, 8);
+    __m512i even = _mm512_set1_epi32(starts[block * 2]);
     __m512i odd = _mm512_setzero_si512();
 #pragma GCC unroll 4
     for (size_t word = 0; word < 8; word += 2) {
@@ -64,8 +91,7 @@ q8_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
       odd = _mm512_dpbusd_epi32(odd, _mm512_xor_si512(load(data + word * 64 + 64), sign),
                                 gem_avx512_levels(levels + word * 4 + 4));
     }
-    f = add_block(f, _mm512_add_epi32(even, odd), corrections[block * 2],
-                  gem_avx512_scales(scales + block * 32));
+    f = add_block(f, _mm512_add_epi32(even, odd), gem_avx512_scales(scales + block * 32));
   }
   return f;
 }
@@ -79,11 +105,16 @@ six_bits(__m512i nibbles, __m512i pairs)
   return _mm512_and_si512(joined, _mm512_set1_epi8(0x3f));
 }
 
-/* Four words of pairs are four sub-blocks of 16 columns, 32 columns apart. */
+/* Four words of pairs are four sub-blocks of 16 columns, 32 columns apart: `sums` are their products on top
+ * of starts[0], [2], [4] and [6]. */
 static inline void
-q6_k_group(const uint8_t *nibbles, const uint8_t *pairs, const int8_t *levels, __m512i *sums)
+q6_k_group(
+    const uint8_t *nibbles, const uint8_t *pairs, const int8_t *levels, const int32_t *starts, __m512i *sums)
 {
-  sums[0] = sums[1] = sums[2] = sums[3] = _mm512_setzero_si512();
+#pragma GCC unroll 4
+  for (size_t part = 0; part < 4; part++) {
+    sums[part] = _mm512_set1_epi32(starts[part * 2]);
+  }
 #pragma GCC unroll 4
   for (size_t word = 0; word < 4; word++, levels += 4) {
     __m512i first = load(nibbles + word * 64);
@@ -106,21 +137,22 @@ q6_k_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
   const uint8_t *pairs = data + 2048;
   const uint8_t *scales = data + 3072;
   __m512 d = gem_avx512_scales(data + 3328);
-  int32_t corrections[16];
+  int32_t starts[16];
   __m512 f = _mm512_setzero_ps();
-  _mm512_storeu_si512(corrections, _mm512_slli_epi32(sums, 5));
+  store_starts(starts, sums, 5);
   for (size_t group = 0; group < 4; group++) {
     size_t half = group / 2;
     size_t part_of_half = group % 2;
     __m512i products[4];
+    ask_ahead(data, Q6_K_CHUNK_BYTES, group, 4);
     q6_k_group(data + (half * 16 + part_of_half * 4) * 64, pairs + group * 256,
-               levels + half * 128 + part_of_half * 16, products);
+               levels + half * 128 + part_of_half * 16, starts + half * 8 + part_of_half, products);
 #pragma GCC unroll 4
     for (size_t part = 0; part < 4; part++) {
       size_t sub = half * 8 + part * 2 + part_of_half; /* in the order of columns */
       __m512i scale =
           _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(scales + sub * 16)));
-      f = add_block(f, products[part], corrections[sub], _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale)));
+      f = add_block(f, products[part], _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale)));
     }
   }
   return f;
