@@ -27,8 +27,13 @@
 enum {
   GEM_PANEL_ROWS = 16,
   GEM_CHUNK_COLS = 256,
-  GEM_SUM_COLS = 16,        /* columns of one of the sums below */
-  GEM_PACKED_ALIGNMENT = 64 /* bytes, of a packed matrix and of int8 inputs */
+  GEM_SUM_COLS = 16,         /* columns of one of the sums below */
+  GEM_PACKED_ALIGNMENT = 64, /* bytes, of a packed matrix and of int8 inputs */
+
+  /* Chunks of 256 columns. */
+  GEM_Q4_0_CHUNK_BYTES = 2304,
+  GEM_Q8_0_CHUNK_BYTES = 4352,
+  GEM_Q6_K_CHUNK_BYTES = 3392
 };
 
 typedef struct {
@@ -78,6 +83,22 @@ static inline size_t
 gem_packed_bytes(GemType type, size_t rows, size_t cols)
 {
   return gem_packed_panels(rows) * gem_packed_panel_bytes(type, cols);
+}
+
+/* Asks the processor for part `part` of `parts` of the chunk that follows `chunk`, both of 256 columns of a
+ * quantized type. Beyond the matrix it is for nothing, and does no harm. Where one input meets a matrix the
+ * processor reads ahead by itself, but not far enough: it has no room for so many instructions. */
+static inline void
+gem_packed_ask_ahead(GemType type, const uint8_t *chunk, size_t part, size_t parts)
+{
+  size_t bytes = type == GEM_TYPE_Q4_0   ? GEM_Q4_0_CHUNK_BYTES
+                 : type == GEM_TYPE_Q8_0 ? GEM_Q8_0_CHUNK_BYTES
+                                         : GEM_Q6_K_CHUNK_BYTES;
+  const uint8_t *next = chunk + bytes + part * (bytes / parts);
+#pragma GCC unroll 16
+  for (size_t at = 0; at < bytes / parts; at += 64) {
+    __builtin_prefetch(next + at);
+  }
 }
 
 /* Bytes for levels, scales and sums of n inputs, and their places in `memory`, which is aligned to

@@ -162,6 +162,14 @@ test_linear_batch(void)
 
 /* The packed form gives each row back as it was stored. */
 static void
+test_packed_chunks(void)
+{
+  g_assert_cmpuint(gem_packed_chunk_bytes(GEM_TYPE_Q4_0, 512, 0), ==, GEM_Q4_0_CHUNK_BYTES);
+  g_assert_cmpuint(gem_packed_chunk_bytes(GEM_TYPE_Q8_0, 512, 0), ==, GEM_Q8_0_CHUNK_BYTES);
+  g_assert_cmpuint(gem_packed_chunk_bytes(GEM_TYPE_Q6_K, 512, 0), ==, GEM_Q6_K_CHUNK_BYTES);
+}
+
+static void
 test_packed_row(void)
 {
   gsize rows = 21, cols = 768;
@@ -421,6 +429,7 @@ int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/kernels/packed-chunks", test_packed_chunks);
   g_test_add_func("/kernels/packed-row", test_packed_row);
   g_test_add_func("/kernels/linear/values", test_linear);
   g_test_add_func("/kernels/linear/odd", test_linear_odd);

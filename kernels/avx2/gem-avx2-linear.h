@@ -88,6 +88,7 @@ add_chunk_few(
     GemType type, const uint8_t *data, size_t blocks, const GemDotInput *inputs, size_t n, __m256 *f)
 {
   for (size_t step = 0; step < blocks; step++, inputs += n) {
+    gem_packed_ask_ahead(type, data, step, CHUNK_STEPS);
 #pragma GCC unroll 2
     for (size_t half = 0; half < GEM_AVX2_HALVES; half++) {
       Weights weights;

@@ -6,21 +6,6 @@
  */
 #include "kernels/avx512/gem-avx512.h"
 
-/* Of 256 columns, see gem-packed.h. */
-enum { Q4_0_CHUNK_BYTES = 2304, Q8_0_CHUNK_BYTES = 4352, Q6_K_CHUNK_BYTES = 3392 };
-
-/* Asks for part `part` of `parts` of the chunk that follows one of `bytes` bytes at `chunk`; beyond the
- * matrix it is for nothing, and does no harm. */
-static inline void
-ask_ahead(const uint8_t *chunk, size_t bytes, size_t part, size_t parts)
-{
-  const uint8_t *next = chunk + bytes + part * (bytes / parts);
-#pragma GCC unroll 16
-  for (size_t at = 0; at < bytes / parts; at += 64) {
-    _mm_prefetch((const char *)next + at, _MM_HINT_T0);
-  }
-}
-
 static inline __m512i
 load(const uint8_t *bytes)
 {
@@ -54,7 +39,7 @@ q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
   __m512 f = _mm512_setzero_ps();
   store_starts(starts, gem_avx512_pair_sums(sums), 3);
   for (size_t block = 0; block < blocks; block++, data += 256, levels += 32) {
-    ask_ahead(chunk, Q4_0_CHUNK_BYTES, block, 8);
+    gem_packed_ask_ahead(GEM_TYPE_Q4_0, chunk, block, 8);
     __m512i lows = _mm512_set1_epi32(starts[block * 2]);
     __m512i highs = _mm512_setzero_si512();
 #pragma GCC unroll 4
@@ -81,7 +66,7 @@ q8_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
   __m512 f = _mm512_setzero_ps();
   store_starts(starts, gem_avx512_pair_sums(sums), 7);
   for (size_t block = 0; block < blocks; block++, data += 512, levels += 32) {
-    ask_ahead(chunk, Q8_0_CHUNK_BYTES, block, 8);
+    gem_packed_ask_ahead(GEM_TYPE_Q8_0, chunk, block, 8);
     __m512i even = _mm512_set1_epi32(starts[block * 2]);
     __m512i odd = _mm512_setzero_si512();
 #pragma GCC unroll 4
@@ -144,7 +129,7 @@ q6_k_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
     size_t half = group / 2;
     size_t part_of_half = group % 2;
     __m512i products[4];
-    ask_ahead(data, Q6_K_CHUNK_BYTES, group, 4);
+    gem_packed_ask_ahead(GEM_TYPE_Q6_K, data, group, 4);
     q6_k_group(data + (half * 16 + part_of_half * 4) * 64, pairs + group * 256,
                levels + half * 128 + part_of_half * 16, starts + half * 8 + part_of_half, products);
 #pragma GCC unroll 4
