@@ -1,0 +1,26 @@
+/*
+ * What the kernel's files tell of memory: those of the control group of this process and of the groups around
+ * it (version 2), /proc/pressure/memory and /proc/meminfo. They are opened once and read again each time, so
+ * that a look costs a few dozen microseconds and no memory.
+ *
+ * A file that is missing, cannot be read or holds something else is left alone from then on, with a line for
+ * those who debug: its reading is unknown.
+ */
+#pragma once
+
+#include "daemon/pressure/gem-pressure-step.h"
+
+typedef struct _GemPressureFiles GemPressureFiles;
+
+/* `root`: "" for the machine's own; for tests a folder in which proc/ and sys/fs/cgroup/ stand. */
+GemPressureFiles *
+gem_pressure_files_open(const char *root);
+void
+gem_pressure_files_close(GemPressureFiles *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPressureFiles, gem_pressure_files_close)
+
+/* All readings of the monotonic time `now` (us), which grows from call to call; `told` is FALSE. What counts
+ * since the reading before is unknown the first time; stalls are counted over a fifth of a second at least,
+ * and are what they were until then. */
+void
+gem_pressure_files_read(GemPressureFiles *self, gint64 now, GemPressureReadings *ret_readings);
