@@ -17,6 +17,7 @@ typedef enum {
   KEY_BYTES,   /* min to max MiB, with K, M or G behind it; kept in bytes */
   KEY_PERCENT, /* 0 to 1 in steps of 0.01, kept in percent */
   KEY_CACHE,   /* q8_0 or f16 */
+  KEY_AUTO,    /* auto or off */
 } KeyKind;
 
 typedef struct {
@@ -40,6 +41,7 @@ static const Key keys[] = {
     {"ContextTokens", KEY_COUNT, AT(context_tokens), 16, 65536, 2048},
     {"KvCache", KEY_CACHE, AT(kv_half)},
     {"PrefillBlock", KEY_COUNT, AT(prefill_block), 1, 4096, 128},
+    {"MemoryPressure", KEY_AUTO, AT(memory_pressure)},
     {"MaxSessions", KEY_COUNT, AT(max_sessions), 1, GEM_CONFIG_MOST_SESSIONS, 64, TRUE},
     {"MaxSessionsPerUser", KEY_COUNT, AT(max_sessions_per_user), 1, GEM_CONFIG_MOST_SESSIONS, 16, TRUE},
     {"MaxRequests", KEY_COUNT, AT(max_requests), 1, 4096, 64, TRUE},
@@ -72,6 +74,7 @@ gem_config_new(void)
   }
   self->model = g_strdup("gem-mini");
   self->threshold_percent = -1;
+  self->memory_pressure = TRUE;
   return self;
 }
 
@@ -90,6 +93,7 @@ config_clear(gpointer data)
   g_free(self->backend);
   g_free(self->attention);
   g_free(self->cache_dir);
+  g_free(self->pressure_root);
   g_strfreev(self->plugin_dirs);
   g_strfreev(self->model_dirs);
 }
@@ -201,6 +205,12 @@ set_value(GemConfig *self, const Key *key, const char *value)
       return g_strdup("q8_0 or f16");
     }
     *MEMBER(self, key, gboolean) = g_str_equal(value, "f16");
+    return NULL;
+  case KEY_AUTO:
+    if (!g_str_equal(value, "auto") && !g_str_equal(value, "off")) {
+      return g_strdup("auto or off");
+    }
+    *MEMBER(self, key, gboolean) = g_str_equal(value, "auto");
     return NULL;
   case KEY_MODULE:
     if (!is_module_name(value)) {

@@ -21,6 +21,7 @@ typedef struct {
   gboolean kv_half; /* KV cache in F16 in place of 8 bits */
   guint threads;
   guint prefill_block;
+  gboolean memory_pressure; /* memory is given back when it is short */
 
   /* Quotas, see gem-quota.h and gem-ask.h. */
   guint max_sessions;
@@ -41,7 +42,8 @@ typedef struct {
   guint parallel_asks;
 
   /* From the command line and the environment. */
-  char *cache_dir; /* NULL: none */
+  char *cache_dir;     /* NULL: none */
+  char *pressure_root; /* where proc/ and sys/ of memory pressure stand; NULL: / */
   GStrv plugin_dirs;
   GStrv model_dirs;
 } GemConfig;

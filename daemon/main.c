@@ -104,6 +104,7 @@ load_config(const Arguments *arguments, GError **error)
     config->model = g_strdup(arguments->model);
   }
   config->cache_dir = find_cache_dir();
+  config->pressure_root = arguments->development ? g_strdup(g_getenv("GEMD_PRESSURE_ROOT")) : NULL;
   config->model_dirs = search_path(arguments, "GEMD_MODEL_DIR", GEM_MODEL_DIR);
   config->plugin_dirs = arguments->plugin_dirs != NULL
                             ? g_strdupv(arguments->plugin_dirs)

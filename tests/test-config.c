@@ -40,6 +40,7 @@ test_defaults(void)
   g_assert_cmpuint(config->context_tokens, ==, 2048);
   g_assert_cmpuint(config->ask_tokens, ==, 256);
   g_assert_false(config->kv_half);
+  g_assert_true(config->memory_pressure);
 }
 
 static void
@@ -54,7 +55,8 @@ test_every_key(void)
                           "MaxSessionsPerUser=2\nMaxRequests=9\nMaxRequestsPerUser=1\nMaxStreams=12\n"
                           "MaxStreamsPerUser=11\nMaxTokens=1000\nMaxTokensPerUser=100\nMaxKvCache=3G\n"
                           "MaxKvCachePerUser=2048K\nMaxCalls=8\nMaxCallsPerUser=7\n"
-                          "MaxCallsPerClient=5\nAskTokens=32\nAskSeconds=4\nParallelAsks=2\n",
+                          "MaxCallsPerClient=5\nAskTokens=32\nAskSeconds=4\nParallelAsks=2\n"
+                          "MemoryPressure=off\n",
                           &error));
   g_assert_no_error(error);
   g_assert_cmpstr(config->model, ==, "other");
@@ -81,6 +83,7 @@ test_every_key(void)
   g_assert_cmpuint(config->ask_tokens, ==, 32);
   g_assert_cmpuint(config->ask_seconds, ==, 4);
   g_assert_cmpuint(config->parallel_asks, ==, 2);
+  g_assert_false(config->memory_pressure);
 }
 
 static void
@@ -142,6 +145,7 @@ test_bad_files(void)
       {"[gemd]\nThreshold=0.705\n", "*Threshold=0.705*two decimals*"},
       {"[gemd]\nThreshold=nan\n", "*Threshold=nan*"},
       {"[gemd]\nThreshold=\n", "*Threshold=:*"},
+      {"[gemd]\nMemoryPressure=on\n", "*MemoryPressure=on*auto or off*"},
       {"[gemd]\nKvCache=q4_0\n", "*KvCache=q4_0*q8_0 or f16*"},
       {"[gemd]\nAttention=../x\n", "*Attention=../x*"},
       {"[gemd]\nModel=../x\n", "*Model=../x*"},

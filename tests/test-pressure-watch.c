@@ -135,6 +135,7 @@ test_fifo(World *self, gconstpointer data)
 
   g_assert_cmpint(mkfifo(self->path, 0600), ==, 0);
   watch = start(self, NULL);
+  g_assert_nonnull(watch);
   run_what_is_ready();
   g_assert_cmpuint(self->told, ==, 0);
   fd = open(self->path, O_WRONLY | O_CLOEXEC);
@@ -161,6 +162,7 @@ test_fifo_echo(World *self, gconstpointer data)
 
   g_assert_cmpint(mkfifo(self->path, 0600), ==, 0);
   watch = start(self, payload);
+  g_assert_nonnull(watch);
   run_what_is_ready();
   g_assert_cmpuint(self->told, ==, 0);
   fd = open(self->path, O_WRONLY | O_CLOEXEC);
@@ -179,6 +181,7 @@ test_fifo_payload(World *self, gconstpointer data)
   g_assert_cmpint(mkfifo(self->path, 0600), ==, 0);
   fd = open(self->path, O_RDWR | O_CLOEXEC);
   watch = start(self, payload);
+  g_assert_nonnull(watch);
   g_assert_cmpint((int)read(fd, text, sizeof text), ==, (int)sizeof plain);
   g_assert_cmpmem(text, sizeof plain, plain, sizeof plain);
   write_all(fd, "pressed");
@@ -207,6 +210,7 @@ test_socket(World *self, gconstpointer data)
   char text[64];
 
   watch = start(self, payload);
+  g_assert_nonnull(watch);
   peer = accept(listening, NULL, NULL);
   g_assert_cmpint((int)read(peer, text, sizeof text), ==, (int)sizeof plain);
   g_assert_cmpmem(text, sizeof plain, plain, sizeof plain);

@@ -17,6 +17,9 @@
 #define GEM_LOG_RELOADED          "555fe506ede847188b11fcd40578b08f"
 #define GEM_LOG_RELOAD_FAILED     "f62342f631ad4ce4b5efd6e76c7c9a38"
 #define GEM_LOG_NO_POLKIT         "f297937ab28a4a6d8f99af6269e4d52a"
+#define GEM_LOG_MEMORY_SHORT      "9f3dcafe54fb4b2a82992c035381e4e3"
+#define GEM_LOG_MEMORY_OVER       "a255cbd8c7e44953be8767f99ca5d74e"
+#define GEM_LOG_SLEEP             "787d4f567f6e4b56ab3e5a32e5da15e0"
 #define GEM_LOG_STALLED           "7aa2a8d66ce64845afaea8f91d77e02c"
 
 /* `fields` is KEY, value, KEY, value, ..., NULL; NULL: none. Keys are upper case and begin with GEM_. */

@@ -2,6 +2,7 @@
 
 #include "daemon/bus/gem-log.h"
 #include "daemon/bus/gem-manager.h"
+#include "daemon/bus/gem-memory.h"
 #include "daemon/bus/gem-model-objects.h"
 #include "dbus/gem-dbus-generated.h"
 #include "dbus/gem-names.h"
@@ -19,6 +20,7 @@ struct _GemService {
 
   GemCallers *callers;
   GemModelHost *model;
+  GemMemory *memory;
   GemAskQueue *asks;
   GemCallQueue *queue;
   GemRequests *requests;
@@ -221,6 +223,7 @@ gem_service_new(GDBusConnection *connection,
   self->closed = g_signal_connect(connection, "closed", G_CALLBACK(on_closed), self);
   self->model = gem_model_host_new(config);
   gem_model_host_when_settled(self->model, on_settled, self);
+  self->memory = gem_memory_new(self);
   self->name = g_bus_own_name_on_connection(connection, GEM_BUS_NAME, G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE,
                                             on_name_acquired, on_name_lost, self, NULL);
   return g_steal_pointer(&self);
@@ -238,6 +241,7 @@ gem_service_free(GemService *self)
   /* When the bus was lost nobody stopped the service: calls may still wait. */
   gem_call_queue_run_all(self->queue);
   gem_ask_queue_stop(self->asks);
+  g_clear_pointer(&self->memory, gem_memory_free);
   /* Who still waits for the model is told while it is there to be asked. */
   if (self->model != NULL) {
     gem_model_host_stop(self->model);
@@ -291,6 +295,12 @@ GemEngine *
 gem_service_get_engine(GemService *self)
 {
   return gem_model_host_get_engine(self->model);
+}
+
+GemMemory *
+gem_service_get_memory(GemService *self)
+{
+  return self->memory;
 }
 
 GemSessions *

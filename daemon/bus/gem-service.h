@@ -9,6 +9,7 @@
 #include "daemon/bus/gem-call-queue.h"
 #include "daemon/bus/gem-caller.h"
 #include "daemon/bus/gem-load-model.h"
+#include "daemon/bus/gem-memory.h"
 #include "daemon/bus/gem-model-host.h"
 #include "daemon/bus/gem-session.h"
 
@@ -52,6 +53,8 @@ GemModelHost *
 gem_service_get_model(GemService *self);
 GemEngine *
 gem_service_get_engine(GemService *self); /* NULL unless the model is ready */
+GemMemory *
+gem_service_get_memory(GemService *self);
 GemSessions *
 gem_service_get_sessions(GemService *self);
 GemBusJobs *

@@ -1,0 +1,243 @@
+#include "daemon/bus/gem-memory.h"
+
+#include "daemon/bus/gem-log.h"
+#include "daemon/bus/gem-service.h"
+#include "daemon/bus/gem-sleep.h"
+#include "daemon/pressure/gem-pressure.h"
+
+G_STATIC_ASSERT(GEM_RELIEF_STEPS == GEM_PRESSURE_STEPS + 1);
+
+/* One thing that is asked of the engine. */
+typedef struct {
+  GemRelief step;
+  GemPressureCause cause;
+  GemPressureReadings readings;
+  gboolean asleep; /* the machine goes to sleep: no shortage */
+} Ask;
+
+struct _GemMemory {
+  GemService *service;
+  GemPressure *pressure; /* NULL: turned off */
+  GemSleep *sleep;
+  GCancellable *abandoned; /* cancelled when nobody listens any more */
+  Ask wanted;              /* what memory asks for now */
+  Ask ask;                 /* what the engine does now */
+  gint64 began;            /* us: when it was asked */
+  gboolean busy;           /* it has not answered */
+  Ask next;                /* what is asked when it has */
+  gboolean has_next;
+  /* Of this shortage. */
+  guint logged;       /* step; 0: none */
+  gint64 short_since; /* us */
+  guint asked;
+  guint64 bytes;
+};
+
+static void
+memory_ask(GemMemory *self, const Ask *ask);
+
+/* ---- the journal ---- */
+
+static const char *const step_texts[GEM_RELIEF_STEPS] = {
+    "", "no read-ahead", "no cold pathways", "no caches of idle sessions", "nothing but the general part"};
+
+/* The reading that asked for the step, for people. */
+static char *
+describe_cause(const Ask *ask)
+{
+  const GemPressureReadings *readings = &ask->readings;
+
+  switch (ask->cause) {
+  case GEM_PRESSURE_HELD:
+    return g_strdup_printf("%.0f %% of the unit's limit are held", readings->held * 100);
+  case GEM_PRESSURE_STALLED:
+    return g_strdup_printf("the service waits for it %.0f %% of the time", readings->stalled * 100);
+  case GEM_PRESSURE_SYSTEM_STALLED:
+    return g_strdup_printf("programs wait for it %.0f %% of the time", readings->system_stalled * 100);
+  case GEM_PRESSURE_AVAILABLE:
+    return g_strdup_printf("%.1f %% of the machine's are available", readings->available * 100);
+  case GEM_PRESSURE_LIMIT:
+    return g_strdup("the unit's limit was reached");
+  case GEM_PRESSURE_TOLD:
+    return g_strdup("the service manager says so");
+  }
+  g_assert_not_reached();
+}
+
+static void
+log_short(const Ask *ask, guint64 freed, gint64 microseconds)
+{
+  g_autofree char *step = g_strdup_printf("%u", (guint)ask->step);
+  g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT, freed);
+  g_autofree char *time = g_strdup_printf("%" G_GINT64_FORMAT, microseconds);
+  g_autofree char *why = describe_cause(ask);
+  const char *fields[] = {"GEM_STEP",  step,  "GEM_CAUSE", gem_pressure_cause_name(ask->cause),
+                          "GEM_BYTES", bytes, "GEM_USEC",  time,
+                          NULL};
+
+  gem_log(ask->step >= GEM_RELIEF_IDLE_CACHES ? LOG_WARNING : LOG_NOTICE, GEM_LOG_MEMORY_SHORT, fields,
+          "memory is short (%s): step %s of %u, %s; %s bytes given back in %.1f ms", why, step,
+          GEM_PRESSURE_STEPS, step_texts[ask->step], bytes, (double)microseconds / 1e3);
+}
+
+static void
+log_over(const GemMemory *self)
+{
+  g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT, self->bytes);
+  gint64 lasted = g_get_monotonic_time() - self->short_since;
+  g_autofree char *time = g_strdup_printf("%" G_GINT64_FORMAT, lasted);
+
+  gem_log(LOG_NOTICE, GEM_LOG_MEMORY_OVER,
+          (const char *[]){"GEM_STEP", "0", "GEM_BYTES", bytes, "GEM_USEC", time, NULL},
+          "memory is no longer short, after %.1f s; %s bytes were given back, asked %u times",
+          (double)lasted / G_USEC_PER_SEC, bytes, self->asked);
+}
+
+static void
+log_sleep(guint64 freed, gint64 microseconds)
+{
+  g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT, freed);
+  g_autofree char *time = g_strdup_printf("%" G_GINT64_FORMAT, microseconds);
+
+  gem_log(LOG_NOTICE, GEM_LOG_SLEEP, (const char *[]){"GEM_BYTES", bytes, "GEM_USEC", time, NULL},
+          "the machine goes to sleep: %s bytes given back in %.1f ms", bytes, (double)microseconds / 1e3);
+}
+
+/* ---- the engine ---- */
+
+static void
+account(GemMemory *self, const Ask *ask, guint64 freed)
+{
+  gint64 microseconds = g_get_monotonic_time() - self->began;
+
+  if (ask->asleep) {
+    log_sleep(freed, microseconds);
+    return;
+  }
+  if (ask->step != GEM_RELIEF_OVER) {
+    self->asked++;
+    self->bytes += freed;
+  }
+  /* The same step, asked for again, goes into the sum at the end. */
+  if (ask->step != self->logged && ask->step == GEM_RELIEF_OVER) {
+    log_over(self);
+  } else if (ask->step != self->logged) {
+    log_short(ask, freed, microseconds);
+  }
+  self->logged = ask->step;
+}
+
+static void
+settle(GemMemory *self)
+{
+  Ask next = self->next;
+
+  self->busy = FALSE;
+  if (self->ask.asleep) {
+    gem_sleep_ready(self->sleep);
+    /* The step before sleep stands until there is another: read-ahead would end for good. */
+    next = self->wanted;
+    self->has_next = TRUE;
+  }
+  if (self->has_next) {
+    self->has_next = FALSE;
+    memory_ask(self, &next);
+  }
+}
+
+static void
+on_relieved(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GemMemory *self = data;
+  guint64 freed = 0;
+  gboolean done = gem_engine_relieve_finish(GEM_ENGINE(source), result, &freed, NULL);
+
+  if (g_cancellable_is_cancelled(g_task_get_cancellable(G_TASK(result)))) {
+    return; /* `self` is gone */
+  }
+  if (done) {
+    account(self, &self->ask, freed);
+  }
+  settle(self);
+}
+
+static void
+memory_ask(GemMemory *self, const Ask *ask)
+{
+  GemEngine *engine = gem_service_get_engine(self->service);
+
+  if (self->busy) {
+    /* What the machine's sleep waits for is not put off, and says as much as any step but the last. */
+    if (!self->has_next || !self->next.asleep) {
+      self->next = *ask;
+      self->has_next = TRUE;
+    }
+    return;
+  }
+  self->ask = *ask;
+  self->began = g_get_monotonic_time();
+  if (engine == NULL || gem_service_is_stopping(self->service)) {
+    settle(self);
+    return;
+  }
+  self->busy = TRUE;
+  gem_engine_relieve_async(engine, ask->step, self->abandoned, on_relieved, self);
+}
+
+/* ---- who asks ---- */
+
+static void
+on_pressure(guint step, GemPressureCause cause, const GemPressureReadings *readings, gpointer data)
+{
+  GemMemory *self = data;
+
+  if (self->wanted.step == GEM_RELIEF_OVER) {
+    self->short_since = g_get_monotonic_time();
+    self->asked = 0;
+    self->bytes = 0;
+  }
+  self->wanted = (Ask){.step = (GemRelief)step, .cause = cause, .readings = *readings};
+  memory_ask(self, &self->wanted);
+}
+
+static void
+on_sleep(gpointer data)
+{
+  Ask ask = {.step = GEM_RELIEF_IDLE_CACHES, .asleep = TRUE};
+
+  memory_ask(data, &ask);
+}
+
+GemMemory *
+gem_memory_new(GemService *service)
+{
+  GemMemory *self = g_new0(GemMemory, 1);
+  const GemConfig *config = gem_service_get_config(service);
+
+  self->service = service;
+  self->abandoned = g_cancellable_new();
+  self->sleep = gem_sleep_new(gem_service_get_connection(service), on_sleep, self);
+  if (config->memory_pressure) {
+    self->pressure = gem_pressure_new(&(GemPressureConfig){.root = config->pressure_root,
+                                                           .watch = g_getenv("MEMORY_PRESSURE_WATCH"),
+                                                           .payload = g_getenv("MEMORY_PRESSURE_WRITE")},
+                                      on_pressure, self);
+  }
+  return self;
+}
+
+void
+gem_memory_free(GemMemory *self)
+{
+  g_cancellable_cancel(self->abandoned);
+  g_object_unref(self->abandoned);
+  g_clear_pointer(&self->pressure, gem_pressure_free);
+  gem_sleep_free(self->sleep);
+  g_free(self);
+}
+
+guint
+gem_memory_get_step(GemMemory *self)
+{
+  return self->wanted.step;
+}

@@ -1,0 +1,24 @@
+/*
+ * Memory that is given back: when it is short, step by step (daemon/pressure), and before the machine sleeps.
+ * The engine does it between two steps of the model, on its own thread; here is who asks it, one thing at a
+ * time, who counts, and who writes it into the journal.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+typedef struct _GemService GemService;
+typedef struct _GemMemory GemMemory;
+
+/* Begins to watch, unless the configuration or the service manager (MEMORY_PRESSURE_WATCH) says not to; and
+ * listens to logind on the service's connection. */
+GemMemory *
+gem_memory_new(GemService *service);
+/* Answers of the engine that come later are not heard. */
+void
+gem_memory_free(GemMemory *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemMemory, gem_memory_free)
+
+/* What memory asks for now, see GemRelief: 0 when it is not short. */
+guint
+gem_memory_get_step(GemMemory *self);
