@@ -105,6 +105,13 @@ gem_file_identity_of(const struct stat *status)
   };
 }
 
+void
+gem_file_identify(const char *path, GemFileIdentity *ret_identity)
+{
+  struct stat status;
+  *ret_identity = stat(path, &status) == 0 ? gem_file_identity_of(&status) : (GemFileIdentity){0};
+}
+
 gboolean
 gem_file_identity_is_settled(const GemFileIdentity *identity)
 {

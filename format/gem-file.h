@@ -18,6 +18,10 @@ typedef struct {
 gboolean
 gem_file_identity_equal(const GemFileIdentity *a, const GemFileIdentity *b);
 
+/* Which file stands at `path` now; all zeros, which no file has, when there is none. */
+void
+gem_file_identify(const char *path, GemFileIdentity *ret_identity);
+
 /* Reads a regular file of at most `max` bytes into memory. Errors as above; MALFORMED when it is longer.
  * `ret_identity` (may be NULL) is that of the bytes; all zeros, which no file has, when it is not certain
  * that a later change would show: the file was changed while it was read, or not two seconds before, which is

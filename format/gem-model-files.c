@@ -151,6 +151,14 @@ gem_model_files_expect_pathway(GemModelFiles *self, const char *domain)
   }
 }
 
+void
+gem_model_files_identify_pathway(GemModelFiles *self, const char *domain, GemFileIdentity *ret_identity)
+{
+  g_autofree char *file = gem_model_pathway_file(domain);
+  g_autofree char *path = gem_manifest_get_path(self->manifest, file);
+  gem_file_identify(path, ret_identity);
+}
+
 GemGguf *
 gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **error)
 {

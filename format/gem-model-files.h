@@ -47,6 +47,10 @@ gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **e
 void
 gem_model_files_expect_pathway(GemModelFiles *self, const char *domain);
 
+/* Which file that is now; zeros, which no file has, when there is none. */
+void
+gem_model_files_identify_pathway(GemModelFiles *self, const char *domain, GemFileIdentity *ret_identity);
+
 /* "pathway-DOMAIN.gguf". Transfer full. */
 char *
 gem_model_pathway_file(const char *domain);

@@ -128,6 +128,24 @@ gem_engine_get_resident_bytes(GemEngine *self)
   return 1000;
 }
 
+void
+gem_engine_set_memory_limit(GemEngine *self, guint64 bytes)
+{
+  self->memory_limit = bytes;
+}
+
+guint64
+gem_engine_get_fixed_bytes(GemEngine *self)
+{
+  return 900;
+}
+
+void
+gem_engine_set_page_in(GemEngine *self, GemPageIn page_in)
+{
+  self->page_in = page_in;
+}
+
 /* A hundred bytes a step. */
 void
 gem_engine_relieve_async(

@@ -24,6 +24,8 @@ struct _GemEngine {
   gboolean paged_in[5]; /* by pathway */
   GPtrArray *running;   /* of GemGeneration, borrowed */
   GemEngineCounters counters;
+  guint64 memory_limit;
+  GemPageIn page_in;
 };
 
 /* The route of the byte at `offset`: `legal` for an l, else general. */

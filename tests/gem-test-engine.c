@@ -167,6 +167,7 @@ take_finish(const GemGenerateStats *stats, const GError *error, gpointer data)
   answer->prompt_tokens = stats->prompt_tokens;
   answer->generated_tokens = stats->generated_tokens;
   answer->slides = stats->slides;
+  answer->degraded_tokens = stats->degraded_tokens;
   answer->cache_bytes = stats->cache_bytes;
   answer->tokens_by_pathway = g_hash_table_ref(stats->tokens_by_pathway);
   answer->error = error != NULL ? g_error_copy(error) : NULL;

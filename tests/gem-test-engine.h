@@ -41,7 +41,7 @@ typedef struct {
   GString *text;
   GPtrArray *routed; /* GemRoutedToken copies; NULL unless wanted */
   GemFinishReason reason;
-  guint prompt_tokens, generated_tokens, slides;
+  guint prompt_tokens, generated_tokens, slides, degraded_tokens;
   guint64 cache_bytes;
   GHashTable *tokens_by_pathway;
   GError *error;

@@ -1,9 +1,11 @@
 /* A step of an answer allocates nothing, takes no lock and makes no system call: from the token that was
- * drawn, through router, model and sampler, to the next. */
+ * drawn, through router, the look at the memory limit, model and sampler, to the next. */
 #include <unistd.h>
 
 #include "daemon/engine/gem-sampler.h"
+#include "daemon/engine/gem-admission.h"
 #include "daemon/engine/gem-append.h"
+#include "daemon/engine/gem-memory.h"
 #include "daemon/engine/gem-step.h"
 #include "tests/gem-test-engine.h"
 #include "tests/gem-test-quiet.h"
@@ -21,6 +23,7 @@ typedef struct {
   GemSampler *sampler;
   GemSequenceState *sequence;
   guint32 token;
+  gboolean admitted; /* without a look at anything but what is in memory */
 } Scene;
 
 static void
@@ -68,6 +71,7 @@ advance(Scene *self, guint n)
     }
   }
   span.outputs_from = self->sequence->tokens->len - 1;
+  self->admitted = gem_admission_is_free(self->runtime, &span, 1);
   return gem_step_run(self->step, &span, 1, NULL);
 }
 
@@ -92,6 +96,7 @@ check_quiet(guint threads)
 
   scene_init(&scene, threads);
   warm_up(&scene);
+  gem_memory_set_limit(scene.runtime, (guint64)1 << 40);
   /* A cache doubles as it grows; here it has its room from the start. */
   g_assert_true(gem_sequence_state_reserve(scene.runtime, scene.sequence, ALL_TOKENS, NULL));
   g_assert_true(advance(&scene, PROMPT_TOKENS));
@@ -103,6 +108,7 @@ check_quiet(guint threads)
     ran = advance(&scene, 1);
     quiet = gem_test_quiet_end();
     g_assert_cmpuint(quiet.allocations, ==, 0);
+    g_assert_true(scene.admitted);
     if (threads == 1) {
       g_assert_cmpuint(quiet.locks, ==, 0);
       g_assert_cmpint(quiet.system_call, ==, -1);

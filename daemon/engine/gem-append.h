@@ -19,6 +19,7 @@ typedef struct {
   gboolean forced;
   guint8 route; /* when forced */
   gboolean causal;
+  gboolean degrade; /* rows do not wait for a pathway that is absent */
 } GemRouting;
 
 /* One turn of n tokens. */

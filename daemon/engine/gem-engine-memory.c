@@ -2,6 +2,7 @@
 #include <malloc.h>
 
 #include "daemon/engine/gem-engine-private.h"
+#include "daemon/engine/gem-memory.h"
 
 void
 gem_engine_get_counters(GemEngine *self, GemEngineCounters *ret_counters)
@@ -11,13 +12,42 @@ gem_engine_get_counters(GemEngine *self, GemEngineCounters *ret_counters)
   g_mutex_unlock(&self->mutex);
 }
 
+guint64
+gem_engine_get_fixed_bytes(GemEngine *self)
+{
+  return self->fixed_bytes;
+}
+
+static void
+run_limit(GemEngine *self, gpointer data)
+{
+  g_autofree guint64 *bytes = data;
+
+  gem_memory_set_limit(self->runtime, *bytes);
+  malloc_trim(0);
+}
+
+void
+gem_engine_set_memory_limit(GemEngine *self, guint64 bytes)
+{
+  if (gem_engine_check_running(self, NULL)) {
+    gem_engine_push(self, run_limit, g_memdup2(&bytes, sizeof bytes));
+  }
+}
+
+void
+gem_engine_set_page_in(GemEngine *self, GemPageIn page_in)
+{
+  self->page_in = page_in;
+}
+
 /* ---- relief, on the engine thread ---- */
 
 static void
 drop_idle_caches(GemEngine *self)
 {
-  for (guint i = 0; i < self->states->len; i++) {
-    GemSequenceState *state = self->states->pdata[i];
+  for (guint i = 0; i < self->runtime->conversations->len; i++) {
+    GemSequenceState *state = self->runtime->conversations->pdata[i];
 
     if (!state->busy && state->cached > 0) {
       gem_sequence_state_drop_cache(self->runtime, state);

@@ -22,6 +22,8 @@ struct _GemEngine {
   GPtrArray *backends;     /* of GemBackendInfo */
   char *attention;
   double threshold;
+  GemPageIn page_in;   /* of turns that do not say */
+  guint64 fixed_bytes; /* see gem_engine_get_fixed_bytes */
   guint context_tokens;
   guint prefill_block;
   guint max_sequences;
@@ -36,7 +38,7 @@ struct _GemEngine {
 
   /* Of the engine thread. */
   GemScheduler *scheduler;
-  GPtrArray *states; /* of GemSequenceState: those of GemSequences */
+  gint64 looked; /* monotonic: when gem_pager_look_again was called */
   gboolean quit;
   GTask *stop; /* returned when the thread is done; NULL: nobody waits so */
 };
@@ -77,6 +79,7 @@ struct _GemSequence {
   char *domain;            /* forced for all turns; NULL: the router */
   guint owner;
   GemPriority priority; /* of turns that do not say */
+  GemPageIn page_in;    /* of turns that do not say */
   guint tokens;         /* as last heard from the engine thread */
   gboolean busy;
 };

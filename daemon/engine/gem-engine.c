@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+#include "daemon/engine/gem-memory.h"
+
+/* How often files of pathways are looked at that did not hold. */
+#define LOOK_MICROSECONDS G_USEC_PER_SEC
 /* The longest time between two beats of an idle engine. */
 #define WAIT_MICROSECONDS     (G_USEC_PER_SEC / 2)
 #define DEFAULT_PREFILL_BLOCK 128u
@@ -108,6 +112,20 @@ gem_engine_publish(GemEngine *self)
   }
 }
 
+/* Between two steps. */
+static void
+page_in_later(GemEngine *self)
+{
+  gint64 now;
+
+  gem_memory_page_in_wanted(self->runtime);
+  now = g_get_monotonic_time();
+  if (now - self->looked >= LOOK_MICROSECONDS) {
+    self->looked = now;
+    gem_pager_look_again(self->runtime->pager);
+  }
+}
+
 static void
 run_loop(GemEngine *self)
 {
@@ -120,6 +138,7 @@ run_loop(GemEngine *self)
       run_command(self, command);
     }
     worked = gem_scheduler_turn(self->scheduler);
+    page_in_later(self);
     gem_engine_publish(self);
     if (!worked && !self->quit) {
       command = g_async_queue_timeout_pop(self->commands, WAIT_MICROSECONDS);
@@ -133,10 +152,9 @@ run_loop(GemEngine *self)
 static void
 free_states(GemEngine *self)
 {
-  for (guint i = 0; i < self->states->len; i++) {
-    gem_sequence_state_free(self->runtime, self->states->pdata[i]);
+  for (guint i = 0; i < self->runtime->conversations->len; i++) {
+    gem_sequence_state_free(self->runtime, self->runtime->conversations->pdata[i]);
   }
-  g_clear_pointer(&self->states, g_ptr_array_unref);
 }
 
 /* Lets gem_engine_new go on; `start` is gone afterwards. */
@@ -203,7 +221,6 @@ engine_thread(gpointer data)
     report_start(start, error);
     return NULL;
   }
-  self->states = g_ptr_array_new();
   self->scheduler = gem_scheduler_new(self->runtime, self->prefill_block, &self->beat);
   gem_beat_now(&self->beat);
   gem_engine_publish(self);
@@ -242,6 +259,7 @@ keep_description(GemEngine *self, const GemEngineConfig *config)
   self->backends = gem_backend_set_list(self->runtime->backends);
   self->attention = g_strdup(gem_plugin_module_get(self->runtime->attention_module)->name);
   self->threshold = self->runtime->threshold;
+  self->fixed_bytes = self->runtime->budget.fixed;
   self->context_tokens = self->runtime->context;
   self->max_sequences = config->max_sequences > 0 ? config->max_sequences : DEFAULT_MAX_SEQUENCES;
 }

@@ -92,8 +92,8 @@ gem_engine_get_pathway(GemEngine *self, const char *domain);
 /* Loads weights and module, or frees the weights and closes the module, between two steps. A domain is absent
  * at first and comes by itself, before the step, when the first token is routed to it; so does one that was
  * paged out. One that cannot be loaded (see `reason`) leaves its tokens to general alone, counted there, and
- * is only tried again by gem_engine_page_in_async. "general" cannot be paged out. Errors: UNKNOWN_DOMAIN,
- * PATHWAY. */
+ * is only tried again by gem_engine_page_in_async, or when its file is another one. "general" cannot be paged
+ * out. Errors: UNKNOWN_DOMAIN, PATHWAY, LIMIT_EXCEEDED when MemoryLimit leaves it no room. */
 void
 gem_engine_page_in_async(GemEngine *self,
                          const char *domain,
@@ -123,6 +123,17 @@ typedef enum {
 } GemRelief;
 #define GEM_RELIEF_STEPS 5
 
+/* MemoryLimit: bytes that gem_engine_get_resident_bytes may come to; 0, as at first: no limit. Before a
+ * pathway or a cache would go over it, the pathway goes to which tokens were routed longest ago, then the
+ * cache of the idle sequence that was; a call whose own cache still finds no room fails with LIMIT_EXCEEDED,
+ * and tokens of pathways that do not fit together run in different steps. A limit below
+ * gem_engine_get_fixed_bytes cannot be kept and refuses nothing. In force with the next step of the model. */
+void
+gem_engine_set_memory_limit(GemEngine *self, guint64 bytes);
+/* Of the general part, router and attention: what is never given up. */
+guint64
+gem_engine_get_fixed_bytes(GemEngine *self);
+
 /* Takes the step between two steps of the model. What is given up is wiped where it tells of a text, and its
  * memory is the system's when the callback comes. */
 void
@@ -138,7 +149,11 @@ typedef struct {
   guint64 page_ins, page_in_failures; /* of domains */
   guint64 page_outs_asked;            /* by gem_engine_page_out_async */
   guint64 page_outs_relief;
+  guint64 page_outs_budget; /* MemoryLimit wanted their room for something else; so below */
   guint64 cache_drops_relief;
+  guint64 cache_drops_budget;
+  guint64 refusals;                       /* of calls for which MemoryLimit left no room */
+  guint64 degraded_tokens;                /* that ran through general though they are routed to a domain */
   guint64 relief_steps[GEM_RELIEF_STEPS]; /* how often each was asked for */
   guint64 relief_bytes;                   /* that they gave back */
 } GemEngineCounters;
@@ -159,13 +174,25 @@ typedef enum {
   GEM_PRIORITY_BATCH,       /* its prompt is read when no interactive one waits, or every 16th step */
 } GemPriority;
 
+/* What tokens do whose pathway is absent. */
+typedef enum {
+  GEM_PAGE_IN_DEFAULT, /* as the sequence says; that: as the engine says */
+  GEM_PAGE_IN_WAIT,    /* wait for it: the answer is exact */
+  GEM_PAGE_IN_DEGRADE, /* run through general alone, are counted, and it is paged in after them */
+} GemPageIn;
+/* For turns that say GEM_PAGE_IN_DEFAULT, as do their sequences; at first GEM_PAGE_IN_WAIT. */
+void
+gem_engine_set_page_in(GemEngine *self, GemPageIn page_in);
+
 /* What a call may say about how its text is run. Zeroed: all defaults. Errors of calls that take it:
- * UNKNOWN_DOMAIN; PATHWAY for a forced pathway that cannot be loaded; INVALID_OPTION for clusters. */
+ * UNKNOWN_DOMAIN; PATHWAY for a forced pathway that cannot be loaded; INVALID_OPTION for clusters;
+ * LIMIT_EXCEEDED when MemoryLimit leaves no room for what the text needs. */
 typedef struct {
   char *domain;   /* force this pathway ("general": none) in place of the router; NULL: router */
   guint clusters; /* k of SCAR for this text; 0: the engine's */
   guint owner;    /* those of different numbers take turns; of a sequence, not of its turns */
   GemPriority priority;
+  GemPageIn page_in; /* of sequences and their turns; one-shot work waits, having no stats to tell it in */
 } GemRunOptions;
 void
 gem_run_options_clear(GemRunOptions *options);
@@ -277,6 +304,7 @@ typedef struct {
   guint slides; /* how often the older half was dropped */
   double prefill_seconds, decode_seconds;
   GHashTable *tokens_by_pathway; /* char* -> guint: prompt and generated tokens run through each */
+  guint degraded_tokens;         /* of those of general: routed to a domain whose pathway was absent */
   guint64 cache_bytes;           /* of this sequence's KV cache */
 } GemGenerateStats;
 

@@ -103,6 +103,16 @@ check_room(GemSequence *sequence, guint prompt, gboolean slide, GError **error)
   return TRUE;
 }
 
+/* The turn's own word, its sequence's, the engine's. */
+static GemPageIn
+resolve_page_in(const GemSequence *sequence, const GemRunOptions *run)
+{
+  if (run->page_in != GEM_PAGE_IN_DEFAULT) {
+    return run->page_in;
+  }
+  return sequence->page_in != GEM_PAGE_IN_DEFAULT ? sequence->page_in : sequence->engine->page_in;
+}
+
 /* A sequence's cache is clustered by one k for all its turns. */
 static gboolean
 resolve_run(GemSequence *sequence, const GemRunOptions *run, GemRouting *ret_routing, GError **error)
@@ -110,6 +120,7 @@ resolve_run(GemSequence *sequence, const GemRunOptions *run, GemRouting *ret_rou
   GemRunOptions effective = {
       .domain = run->domain != NULL ? run->domain : sequence->domain,
       .clusters = run->clusters,
+      .page_in = resolve_page_in(sequence, run),
   };
   guint cluster_set;
 

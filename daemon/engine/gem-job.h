@@ -39,8 +39,10 @@ struct GemJob {
   guint owner;                /* owners take turns, see gem-fair.h */
   gboolean batch;             /* after jobs that are not */
   guint64 last_turn;          /* of gem-fair.c */
-  guint outputs_from;         /* position; see GemStepSpan */
+  guint outputs_from;         /* position; see GemStepSpan, as the next three */
   gboolean hidden;
+  gboolean degrade;
+  gboolean required;
   gboolean prepared;
   gboolean done;
   gboolean has_next; /* `next` waits to be appended, routed as `next_routing` says */

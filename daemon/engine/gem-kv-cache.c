@@ -197,18 +197,21 @@ grow_block(GemKvCache *self, guint block)
   return TRUE;
 }
 
+/* Rows that there is room for when `rows` are needed. Doubling keeps the copying linear in them. */
+static guint
+grown_capacity(const GemKvCache *self, guint rows)
+{
+  return rows <= self->capacity ? self->capacity
+                                : MIN(self->shape.limit, MAX(MAX(rows, GROWTH_ROWS), 2 * self->capacity));
+}
+
 /* What one part gets and another does not, stays with it for the next try. */
 static gboolean
 grow(GemKvCache *self, guint rows, guint block)
 {
-  guint capacity = self->capacity;
-  gsize tiles;
+  guint capacity = grown_capacity(self, rows);
+  gsize tiles = most_tiles(&self->shape, capacity, MAX(block, self->block));
 
-  if (rows > capacity) {
-    /* Doubling keeps the copying linear in the rows. */
-    capacity = MIN(self->shape.limit, MAX(MAX(rows, GROWTH_ROWS), 2 * capacity));
-  }
-  tiles = most_tiles(&self->shape, capacity, MAX(block, self->block));
   if (tiles > G_MAXSIZE / self->shape.layers ||
       !gem_kv_pool_reserve(self->pool, self->shape.layers * tiles) || !grow_block(self, block)) {
     return FALSE;
@@ -429,4 +432,14 @@ gsize
 gem_kv_cache_bytes(const GemKvCache *self)
 {
   return gem_kv_pool_bytes(self->pool) + bytes_of_lists(&self->shape, self->capacity);
+}
+
+gsize
+gem_kv_cache_get_growth(const GemKvCache *self, guint first, guint n)
+{
+  guint capacity = grown_capacity(self, first + n);
+  gsize tiles = self->shape.layers * most_tiles(&self->shape, capacity, MAX(n, self->block));
+
+  return gem_kv_pool_get_growth(self->pool, tiles) + bytes_of_lists(&self->shape, capacity) -
+         bytes_of_lists(&self->shape, self->capacity);
 }

@@ -42,6 +42,10 @@ gem_kv_cache_clear(GemKvCache *self);
 gboolean
 gem_kv_cache_reserve(GemKvCache *self, guint first, guint n, GError **error);
 
+/* Bytes that it would take more after gem_kv_cache_reserve. */
+gsize
+gem_kv_cache_get_growth(const GemKvCache *self, guint first, guint n);
+
 /* Stores n rows of a layer at position `first`, as they were reserved: keys, values [n][kv_heads][head_dim],
  * and the cluster of each, NULL without clusters. Allocates nothing. */
 void

@@ -89,6 +89,12 @@ gem_kv_pool_reserve(GemKvPool *self, gsize tiles)
   return TRUE;
 }
 
+gsize
+gem_kv_pool_get_growth(const GemKvPool *self, gsize tiles)
+{
+  return tiles > self->tiles ? (tiles - self->tiles) * self->tile_bytes : 0;
+}
+
 guint8 *
 gem_kv_pool_take(GemKvPool *self)
 {

@@ -21,6 +21,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemKvPool, gem_kv_pool_free)
 gboolean
 gem_kv_pool_reserve(GemKvPool *self, gsize tiles);
 
+/* Bytes that it would take more then. */
+gsize
+gem_kv_pool_get_growth(const GemKvPool *self, gsize tiles);
+
 /* A tile, with whatever it held; there must be one. Allocates nothing. */
 guint8 *
 gem_kv_pool_take(GemKvPool *self);

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "daemon/engine/gem-memory.h"
+
 GTask *
 gem_one_shot_begin(GemEngine *engine,
                    const GemRunOptions *options,
@@ -40,6 +42,7 @@ gem_one_shot_submit(
   self->job.one_shot = TRUE;
   self->job.owner = run->owner;
   self->job.batch = run->batch;
+  self->job.required = run->routing.forced;
   self->engine = g_task_get_source_object(task);
   self->task = task;
   self->tokens = tokens;
@@ -55,7 +58,7 @@ gem_one_shot_prepare(GemJob *job, GError **error)
 
   job->sequence = gem_sequence_state_new(runtime, self->run.cluster_set);
   if (self->run.routing.forced && self->run.routing.route != GEM_ROUTE_GENERAL &&
-      !gem_pager_need(runtime->pager, self->run.routing.route, error)) {
+      !gem_memory_need(runtime, self->run.routing.route, 0, error)) {
     return FALSE;
   }
   return gem_sequence_state_append(runtime, job->sequence, (const guint32 *)(gpointer)self->tokens->data,

@@ -72,6 +72,7 @@ gem_run_options_resolve(GemEngine *engine,
                                     error)) {
     return FALSE;
   }
+  routing.degrade = options != NULL && options->page_in == GEM_PAGE_IN_DEGRADE;
   *ret_routing = routing;
   *ret_cluster_set = cluster_set;
   return TRUE;

@@ -1,5 +1,6 @@
 #include "daemon/engine/gem-runtime.h"
 
+#include "daemon/engine/gem-memory.h"
 #include "daemon/plugin/gem-tensor-source.h"
 
 #define DEFAULT_CONTEXT 2048u
@@ -238,7 +239,12 @@ gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **e
     return NULL;
   }
   self->backend = gem_backend_set_get(self->backends);
-  return open_together(self, config, error) && check_files(self, error) ? g_steal_pointer(&self) : NULL;
+  self->conversations = g_ptr_array_new();
+  if (!open_together(self, config, error) || !check_files(self, error)) {
+    return NULL;
+  }
+  gem_memory_init(self);
+  return g_steal_pointer(&self);
 }
 
 void
@@ -260,6 +266,7 @@ gem_runtime_close(GemRuntime *self)
   g_clear_pointer(&self->backends, gem_backend_set_free);
   g_clear_pointer(&self->loader, gem_plugin_loader_free);
   g_clear_pointer(&self->tokenizer, gem_tokenizer_unref);
+  g_clear_pointer(&self->conversations, g_ptr_array_unref);
   g_free(self);
 }
 

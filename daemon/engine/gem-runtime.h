@@ -8,7 +8,7 @@
 #include "daemon/engine/gem-backend-set.h"
 #include "daemon/engine/gem-engine.h"
 #include "daemon/model/gem-model.h"
-#include "daemon/pager/gem-pager.h"
+#include "daemon/pager/gem-budget.h"
 #include "daemon/plugin/gem-plugin-loader.h"
 #include "format/gem-model-files.h"
 #include "format/gem-tokenizer.h"
@@ -38,7 +38,11 @@ typedef struct {
   GemPager *pager;
   guint context; /* tokens a sequence may hold */
   gboolean kv_half;
-  gsize sequence_bytes; /* of all sequences: caches and router states */
+  gsize sequence_bytes;     /* of all sequences: caches and router states */
+  GPtrArray *conversations; /* of GemSequenceState: those that live from turn to turn */
+  GemBudget budget;
+  guint64 step;         /* the number of the latest step, from 1 */
+  GemPathwaySet wanted; /* pathways that tokens of it went without, to be paged in after it */
   GemEngineCounters counters;
 } GemRuntime;
 
@@ -61,6 +65,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRuntime, gem_runtime_close)
 gboolean
 gem_runtime_find_cluster_set(const GemRuntime *self, guint clusters, guint *ret_set, GError **error);
 
-/* Weights and caches in memory. */
+/* Weights, and caches of `sequence_bytes`, in memory. */
 gsize
 gem_runtime_bytes(const GemRuntime *self);

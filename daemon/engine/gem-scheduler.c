@@ -1,9 +1,13 @@
 #include "daemon/engine/gem-scheduler.h"
 
+#include "daemon/engine/gem-admission.h"
 #include "daemon/engine/gem-fair.h"
 
 /* One-shot jobs that run at a time; the others wait in their order, without memory for caches. */
 #define MAX_ONE_SHOTS 4u
+/* Steps that a job sits out because the pathways of others fill the memory: to have them change places costs
+ * a page-in or two. */
+#define MOST_STEPS_LEFT_OUT 16u
 
 struct GemScheduler {
   GemRuntime *runtime;
@@ -11,10 +15,12 @@ struct GemScheduler {
   guint prefill_block;
   GPtrArray *jobs; /* of GemJob, in the order in which they came; not owned by the array */
   GemFair *fair;
-  GPtrArray *waiting;   /* of GemJob: those of whom one is picked */
-  GArray *spans;        /* of GemStepSpan: the rows of the step */
-  GPtrArray *active;    /* the job of each span */
-  float *probabilities; /* [GEM_APPEND_MOST][domains] of the tokens that are appended together */
+  GPtrArray *waiting;      /* of GemJob: those of whom one is picked */
+  GArray *spans;           /* of GemStepSpan: the rows of the step */
+  GPtrArray *active;       /* the job of each span */
+  const GemJob *preferred; /* whose rows are looked at first when memory is short; only compared */
+  guint left_out_steps;    /* one after the other in which memory had no room for all of `active` */
+  float *probabilities;    /* [GEM_APPEND_MOST][domains] of the tokens that are appended together */
 };
 
 gboolean
@@ -303,12 +309,15 @@ add_span(GemScheduler *self, GemJob *job, guint rows)
       .rows = rows,
       .outputs_from = job->outputs_from,
       .hidden = job->hidden,
+      .degrade = job->degrade,
+      .required = job->required,
       .output = output_of_job,
       .data = job,
   };
 
   g_array_append_val(self->spans, span);
   g_ptr_array_add(self->active, job);
+  job->sequence->busy = TRUE;
 }
 
 /* A block of prefill, of as many jobs as it has room for. */
@@ -349,6 +358,77 @@ plan(GemScheduler *self)
   plan_prefill(self);
 }
 
+/* Puts the preferred job's span before all others. */
+static void
+put_first(GemScheduler *self)
+{
+  GemStepSpan *spans = (GemStepSpan *)(gpointer)self->spans->data;
+  guint index;
+
+  if (g_ptr_array_find(self->active, self->preferred, &index)) {
+    GemStepSpan span = spans[index];
+
+    spans[index] = spans[0];
+    spans[0] = span;
+    self->active->pdata[index] = self->active->pdata[0];
+    self->active->pdata[0] = (gpointer)self->preferred;
+  }
+}
+
+/* Takes the spans without rows out of the step. Of those who were left out, and not refused, the one that has
+ * waited longest is preferred after a while. */
+static void
+drop_empty(GemScheduler *self, GError *const *refusals)
+{
+  GemStepSpan *spans = (GemStepSpan *)(gpointer)self->spans->data;
+  const GemJob *left_out = NULL;
+  guint kept = 0;
+
+  for (guint i = 0; i < self->active->len; i++) {
+    GemJob *job = self->active->pdata[i];
+
+    if (spans[i].rows > 0) {
+      spans[kept] = spans[i];
+      self->active->pdata[kept++] = job;
+    } else if (refusals[i] == NULL &&
+               (left_out == NULL || job->sequence->touched < left_out->sequence->touched)) {
+      left_out = job;
+    }
+  }
+  g_array_set_size(self->spans, kept);
+  g_ptr_array_set_size(self->active, kept);
+  self->left_out_steps = left_out != NULL ? self->left_out_steps + 1 : 0;
+  if (self->left_out_steps >= MOST_STEPS_LEFT_OUT) {
+    self->preferred = left_out;
+    self->left_out_steps = 0;
+  }
+}
+
+/* Leaves in the step what there is memory for. */
+static void
+admit(GemScheduler *self)
+{
+  GemStepSpan *spans = (GemStepSpan *)(gpointer)self->spans->data;
+  g_autofree GError **refusals = NULL;
+  g_autofree GemJob **jobs = NULL;
+  guint n = self->active->len;
+
+  if (gem_admission_is_free(self->runtime, spans, n)) {
+    self->left_out_steps = 0;
+    return;
+  }
+  put_first(self);
+  refusals = g_new0(GError *, n);
+  jobs = g_memdup2(self->active->pdata, n * sizeof *jobs);
+  gem_admission_admit(self->runtime, spans, n, refusals);
+  drop_empty(self, refusals);
+  for (guint i = 0; i < n; i++) {
+    if (refusals[i] != NULL) {
+      end_job(self, jobs[i], refusals[i]);
+    }
+  }
+}
+
 gboolean
 gem_scheduler_turn(GemScheduler *self)
 {
@@ -365,6 +445,10 @@ gem_scheduler_turn(GemScheduler *self)
   plan(self);
   if (self->active->len == 0) {
     return prepared;
+  }
+  admit(self);
+  if (self->active->len == 0) {
+    return TRUE;
   }
   ran = gem_step_run(self->step, (const GemStepSpan *)(gpointer)self->spans->data, self->spans->len, &error);
   if (ran) {

@@ -16,11 +16,13 @@ typedef struct {
   guint cached;       /* leading tokens whose keys and values `cache` holds */
   guint counted;      /* leading tokens that `rows_by_pathway` has counted */
   guint cluster_set;  /* of all its rows */
+  guint64 touched;    /* the number of the latest step with rows of it */
   gboolean busy;      /* a turn runs and is not paused: see gem_scheduler_find_pathways */
   GemKvCache *cache;
   GemRouterState *router_state; /* NULL until the router is asked for the first time */
   /* Rows run through each domain; the last one: through general alone. */
   guint rows_by_pathway[GEM_MAX_DOMAINS + 1];
+  guint degraded_rows; /* of the last: routed to a domain that was absent */
 } GemSequenceState;
 
 GemSequenceState *

@@ -6,13 +6,13 @@ G_DEFINE_TYPE(GemSequence, gem_sequence, G_TYPE_OBJECT)
 static void
 keep_state(GemEngine *engine, gpointer state)
 {
-  g_ptr_array_add(engine->states, state);
+  g_ptr_array_add(engine->runtime->conversations, state);
 }
 
 static void
 release_state(GemEngine *engine, gpointer state)
 {
-  g_ptr_array_remove_fast(engine->states, state);
+  g_ptr_array_remove_fast(engine->runtime->conversations, state);
   gem_sequence_state_free(engine->runtime, state);
 }
 
@@ -39,6 +39,7 @@ gem_engine_new_sequence(GemEngine *self, const GemRunOptions *options, GError **
     sequence->domain = g_strdup(options->domain);
     sequence->owner = options->owner;
     sequence->priority = options->priority;
+    sequence->page_in = options->page_in;
   }
   self->n_sequences++;
   gem_engine_push(self, keep_state, sequence->state);

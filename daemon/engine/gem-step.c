@@ -124,15 +124,39 @@ place_rows(GemStep *self, const GemStepSpan *spans, guint n)
   self->rows = row;
 }
 
-/* Pages in what rows are routed to. Where that fails they have the general pathway alone. */
-static void
-need_pathways(GemStep *self)
+/* Whether a row has the pathway that it is routed to; paged in for it, unless it can do without. */
+static gboolean
+has_pathway(GemRuntime *runtime, guint8 route, gboolean degrade)
 {
-  for (guint row = 0; row < self->rows; row++) {
-    guint8 route = self->routes[row];
+  GemPathwaySet bit = (GemPathwaySet)1 << route;
 
-    if (route != GEM_ROUTE_GENERAL && !gem_pager_need(self->runtime->pager, route, NULL)) {
-      self->routes[row] = GEM_ROUTE_GENERAL;
+  if ((gem_pager_get_resident(runtime->pager) & bit) == 0) {
+    if (degrade) {
+      runtime->wanted |= bit;
+      return FALSE;
+    }
+    if (!gem_pager_need(runtime->pager, route, NULL)) {
+      return FALSE;
+    }
+  }
+  gem_pager_touch(runtime->pager, route, runtime->step);
+  return TRUE;
+}
+
+/* For the spans that degrade, or for the others; their rows that lack a pathway have general alone. */
+static void
+need_pathways(GemStep *self, const GemStepSpan *spans, guint n, gboolean degrade)
+{
+  guint row = 0;
+
+  for (guint i = 0; i < n; i++) {
+    guint end = row + spans[i].rows;
+
+    for (; row < end; row++) {
+      if (spans[i].degrade == degrade && self->routes[row] != GEM_ROUTE_GENERAL &&
+          !has_pathway(self->runtime, self->routes[row], degrade)) {
+        self->routes[row] = GEM_ROUTE_GENERAL;
+      }
     }
   }
 }
@@ -259,7 +283,7 @@ run_domain(GemStep *self, guint domain, guint layer)
 }
 
 static void
-run_feed_forward(GemStep *self, guint layer)
+run_feed_forward(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
 {
   const GemModelShape *shape = self->runtime->shape;
 
@@ -267,7 +291,8 @@ run_feed_forward(GemStep *self, guint layer)
   gem_pager_apply(self->runtime->pager, shape->n_domains, layer, self->normed, self->rows, self->x);
   if (layer == 0) {
     /* As late as can be: up to here they were read ahead, since they were routed. */
-    need_pathways(self);
+    need_pathways(self, spans, n, FALSE);
+    need_pathways(self, spans, n, TRUE);
   }
   for (guint domain = 0; domain < shape->n_domains; domain++) {
     run_domain(self, domain, layer);
@@ -329,6 +354,18 @@ give_outputs(GemStep *self, const GemStepSpan *spans, guint n)
   flush_logits(self, &batch);
 }
 
+static void
+count_row(GemStep *self, GemSequenceState *sequence, guint row)
+{
+  guint8 route = self->routes[row];
+
+  sequence->rows_by_pathway[route == GEM_ROUTE_GENERAL ? self->runtime->shape->n_domains : route]++;
+  if (route != sequence->routes->data[self->positions[row]]) {
+    sequence->degraded_rows++;
+    self->runtime->counters.degraded_tokens++;
+  }
+}
+
 /* The rows are cached now: counts each token the first time that it runs. */
 static void
 count_rows(GemStep *self, const GemStepSpan *spans, guint n)
@@ -339,12 +376,11 @@ count_rows(GemStep *self, const GemStepSpan *spans, guint n)
     GemSequenceState *sequence = spans[i].sequence;
 
     for (guint j = 0; j < spans[i].rows; j++, row++) {
-      guint8 route = self->routes[row];
-
       if (self->positions[row] >= sequence->counted) {
-        sequence->rows_by_pathway[route == GEM_ROUTE_GENERAL ? self->runtime->shape->n_domains : route]++;
+        count_row(self, sequence, row);
       }
     }
+    sequence->touched = self->runtime->step;
     sequence->cached += spans[i].rows;
     sequence->counted = MAX(sequence->counted, sequence->cached);
   }
@@ -367,6 +403,8 @@ gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error)
 {
   GemRuntime *runtime = self->runtime;
 
+  runtime->step++;
+  runtime->wanted = 0;
   make_room(self, count_all_rows(spans, n));
   for (guint i = 0; i < n; i++) {
     if (!gem_sequence_state_reserve(runtime, spans[i].sequence, spans[i].rows, error)) {
@@ -382,7 +420,7 @@ gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error)
       g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "attention in layer %u ran out of memory", layer);
       return FALSE;
     }
-    run_feed_forward(self, layer);
+    run_feed_forward(self, spans, n, layer);
   }
   give_outputs(self, spans, n);
   count_rows(self, spans, n);

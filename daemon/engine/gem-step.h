@@ -17,6 +17,8 @@ typedef struct {
   guint rows;           /* 1..pending: taken from the first token that is not cached */
   guint outputs_from;   /* the output of rows at this position and after is wanted; G_MAXUINT: none */
   gboolean hidden;      /* the final hidden state in place of the logits */
+  gboolean degrade;     /* its rows do not wait for a pathway that is absent */
+  gboolean required;    /* the pathway of the sequence's last token has to be there: see gem-admission.h */
   GemStepOutput output; /* may be NULL when none is wanted */
   gpointer data;
 } GemStepSpan;
@@ -31,7 +33,7 @@ gem_step_free(GemStep *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemStep, gem_step_free)
 
 /* Runs spans [n], n >= 1, of different sequences; then `cached` of each is up by its rows. A domain that is
- * not resident is paged in first; its rows run through general alone when it cannot be. FAILED: no sequence
- * has moved on. */
+ * not resident is paged in first; its rows run through general alone when it cannot be, or when they do not
+ * wait for it. FAILED: no sequence has moved on. */
 gboolean
 gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error);

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "daemon/engine/gem-memory.h"
+
 /* Where a token of the prompt stands in the caller's text; a token of the template nowhere: 0, 0. */
 typedef struct {
   gsize offset, length;
@@ -25,6 +27,7 @@ typedef struct {
   gboolean can_roll_back;
   guint first; /* the turn's first token in the sequence */
   guint rows_before[GEM_MAX_DOMAINS + 1];
+  guint degraded_before;
   guint32 drawn;
   gboolean has_drawn; /* FALSE: no logit was finite */
   gsize drawn_bytes;  /* that the drawn token adds to the answer */
@@ -97,6 +100,14 @@ slide_for_prompt(Turn *turn, GError **error)
   return TRUE;
 }
 
+/* What the turn's own rows are told from. */
+static void
+note_counts(Turn *turn)
+{
+  memcpy(turn->rows_before, turn->job.sequence->rows_by_pathway, sizeof turn->rows_before);
+  turn->degraded_before = turn->job.sequence->degraded_rows;
+}
+
 static gboolean
 remember_router(Turn *turn, GError **error)
 {
@@ -120,9 +131,9 @@ turn_prepare(GemJob *job, GError **error)
 
   turn->started = g_get_monotonic_time();
   turn->first = sequence->tokens->len;
-  memcpy(turn->rows_before, sequence->rows_by_pathway, sizeof turn->rows_before);
-  if (routing->forced && routing->route != GEM_ROUTE_GENERAL &&
-      !gem_pager_need(job->runtime->pager, routing->route, error)) {
+  note_counts(turn);
+  if (job->required && routing->route != GEM_ROUTE_GENERAL &&
+      !gem_memory_need(job->runtime, routing->route, 0, error)) {
     return FALSE;
   }
   if (!slide_for_prompt(turn, error) || !remember_router(turn, error)) {
@@ -314,6 +325,7 @@ make_stats(const Turn *turn)
       .prefill_seconds = (double)(prefilled - started) / G_USEC_PER_SEC,
       .decode_seconds = (double)(now - prefilled) / G_USEC_PER_SEC,
       .tokens_by_pathway = count_by_pathway(turn),
+      .degraded_tokens = turn->job.sequence->degraded_rows - turn->degraded_before,
       .cache_bytes = gem_kv_cache_bytes(turn->job.sequence->cache),
   };
 }
@@ -341,7 +353,7 @@ turn_end(GemJob *job, GError *error)
   GemFinishEvent *event = g_new0(GemFinishEvent, 1);
 
   if (turn->started == 0) {
-    memcpy(turn->rows_before, job->sequence->rows_by_pathway, sizeof turn->rows_before);
+    note_counts(turn);
   }
   if (error != NULL) {
     turn->reason = reason_of_error(error);
@@ -427,6 +439,8 @@ gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan)
   turn->job.sequence = generation->sequence->state;
   turn->job.owner = generation->sequence->owner;
   turn->job.batch = plan->batch;
+  turn->job.degrade = plan->routing.degrade;
+  turn->job.required = plan->routing.forced && !plan->routing.degrade;
   turn->job.control = g_atomic_rc_box_acquire(generation->control);
   turn->generation = generation;
   turn->plan = *plan;

@@ -12,7 +12,10 @@ typedef struct {
   guint64 resident_bytes;
   GemPluginModule *module;
   const GemPathwayFunctions *functions;
-  GemPathway *pathway; /* NULL unless resident */
+  GemPathway *pathway;   /* NULL unless resident */
+  gsize last_bytes;      /* that it took when it was resident last; 0: it never was */
+  guint64 touched;       /* see gem_pager_touch */
+  GemFileIdentity tried; /* its file, when it was last tried */
 } Entry;
 
 struct GemPager {
@@ -22,6 +25,7 @@ struct GemPager {
   const GemBackend *backend;
   GemEngineCounters *counters;
   gboolean read_ahead;
+  GemPathwaySet resident;
   GMutex mutex;
   guint n_domains;
   Entry *entries; /* [n_domains + 1]; general last */
@@ -68,6 +72,8 @@ open_file(GemPager *self, guint index, GError **error)
   if (index == self->n_domains) {
     return gem_gguf_ref(self->files->general);
   }
+  /* First: a file that is changed while it is read is another one afterwards. */
+  gem_model_files_identify_pathway(self->files, self->entries[index].name, &self->entries[index].tried);
   return gem_model_files_open_pathway(self->files, self->entries[index].name, error);
 }
 
@@ -143,12 +149,22 @@ gem_pager_new(GemModelFiles *files,
   return g_steal_pointer(&self);
 }
 
+/* Empty for general. */
+static GemPathwaySet
+bit_of(const GemPager *self, const Entry *entry)
+{
+  gsize index = (gsize)(entry - self->entries);
+
+  return index < self->n_domains ? (GemPathwaySet)1 << index : 0;
+}
+
 /* Closes pathway and module of an entry, if they are open. */
 static void
 close_entry(GemPager *self, Entry *entry)
 {
   GemPathway *pathway = g_steal_pointer(&entry->pathway);
 
+  self->resident &= ~bit_of(self, entry);
   g_mutex_lock(&self->mutex);
   entry->state = GEM_PATHWAY_ABSENT;
   entry->resident_bytes = 0;
@@ -269,6 +285,7 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
     return FALSE;
   }
   self->counters->page_ins += index < self->n_domains ? 1 : 0;
+  self->resident |= bit_of(self, entry);
   g_mutex_lock(&self->mutex);
   entry->state = GEM_PATHWAY_RESIDENT;
   g_clear_pointer(&entry->reason, g_free);
@@ -276,6 +293,7 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
   entry->file_bytes = gem_gguf_get_size(file);
   entry->resident_bytes = entry->functions->resident_bytes(entry->pathway);
   g_mutex_unlock(&self->mutex);
+  entry->last_bytes = entry->resident_bytes;
   g_debug("pathway %s paged in: %" G_GUINT64_FORMAT " bytes in %.1f ms", entry->name, entry->resident_bytes,
           (double)(g_get_monotonic_time() - start) / 1e3);
   return TRUE;
@@ -326,6 +344,9 @@ count_page_out(GemPager *self, GemPageOutCause cause)
   case GEM_PAGE_OUT_RELIEF:
     self->counters->page_outs_relief++;
     break;
+  case GEM_PAGE_OUT_BUDGET:
+    self->counters->page_outs_budget++;
+    break;
   }
 }
 
@@ -345,11 +366,102 @@ gem_pager_page_out(GemPager *self, guint index, GemPageOutCause cause, GError **
 }
 
 void
-gem_pager_page_out_others(GemPager *self, GemPathwaySet kept, GemPageOutCause cause)
+gem_pager_page_out_others(GemPager *self, GemPathwaySet set, GemPageOutCause cause)
 {
   for (guint i = 0; i < self->n_domains; i++) {
-    if ((kept & (GemPathwaySet)1 << i) == 0) {
+    if ((set & (GemPathwaySet)1 << i) == 0) {
       gem_pager_page_out(self, i, cause, NULL);
+    }
+  }
+}
+
+/* ---- who goes first ---- */
+
+GemPathwaySet
+gem_pager_get_resident(const GemPager *self)
+{
+  return self->resident;
+}
+
+void
+gem_pager_touch(GemPager *self, guint index, guint64 step)
+{
+  self->entries[index].touched = step;
+}
+
+GemPathwaySet
+gem_pager_get_touched(const GemPager *self, guint64 step)
+{
+  GemPathwaySet set = 0;
+
+  for (guint i = 0; i < self->n_domains; i++) {
+    set |= self->entries[i].touched == step ? (GemPathwaySet)1 << i : 0;
+  }
+  return set & self->resident;
+}
+
+gboolean
+gem_pager_may_come(const GemPager *self, guint index)
+{
+  return self->entries[index].reason == NULL;
+}
+
+gsize
+gem_pager_get_expected_bytes(const GemPager *self, guint index)
+{
+  const Entry *entry = &self->entries[index];
+
+  /* Packed blocks are padded by less than a 64th. */
+  return entry->last_bytes > 0 ? entry->last_bytes : entry->file_bytes + entry->file_bytes / 64;
+}
+
+static gboolean
+may_go(const GemPager *self, guint index, GemPathwaySet kept)
+{
+  return (self->resident & ~kept & (GemPathwaySet)1 << index) != 0;
+}
+
+gsize
+gem_pager_get_spare_bytes(const GemPager *self, GemPathwaySet kept)
+{
+  gsize sum = 0;
+
+  for (guint i = 0; i < self->n_domains; i++) {
+    sum += may_go(self, i, kept) ? self->entries[i].resident_bytes : 0;
+  }
+  return sum;
+}
+
+gboolean
+gem_pager_page_out_oldest(GemPager *self, GemPathwaySet kept, GemPageOutCause cause)
+{
+  guint oldest = self->n_domains;
+
+  for (guint i = 0; i < self->n_domains; i++) {
+    if (may_go(self, i, kept) &&
+        (oldest == self->n_domains || self->entries[i].touched < self->entries[oldest].touched)) {
+      oldest = i;
+    }
+  }
+  return oldest < self->n_domains && gem_pager_page_out(self, oldest, cause, NULL);
+}
+
+void
+gem_pager_look_again(GemPager *self)
+{
+  for (guint i = 0; i < self->n_domains; i++) {
+    Entry *entry = &self->entries[i];
+    GemFileIdentity now;
+
+    if (entry->reason == NULL) {
+      continue;
+    }
+    gem_model_files_identify_pathway(self->files, entry->name, &now);
+    if (!gem_file_identity_equal(&now, &entry->tried)) {
+      g_debug("pathway %s: its file is another one now", entry->name);
+      g_mutex_lock(&self->mutex);
+      g_clear_pointer(&entry->reason, g_free);
+      g_mutex_unlock(&self->mutex);
     }
   }
 }

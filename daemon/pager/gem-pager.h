@@ -3,10 +3,11 @@
  *
  * `general` is resident for life. A domain is absent until the first token is routed to it, or until somebody
  * asks for it; what was paged out comes back by the same two ways. A domain whose file or module does not
- * hold says so from the start (`reason`) and stays absent until it is asked for by gem_pager_page_in: a token
- * routed to it does not try again.
+ * hold says so from the start (`reason`) and stays absent until it is asked for by gem_pager_page_in, or its
+ * file is another one: a token routed to it does not try again.
  *
- * Functions that load, free or run are for the engine thread; gem_pager_find and gem_pager_get_info for any.
+ * Functions that load, free or run are for the engine thread; gem_pager_find, gem_pager_get_info and those
+ * that keep a domain for any.
  */
 #pragma once
 
@@ -17,7 +18,7 @@
 typedef struct GemPager GemPager;
 
 /* Why a pathway is paged out. */
-typedef enum { GEM_PAGE_OUT_ASKED, GEM_PAGE_OUT_RELIEF } GemPageOutCause;
+typedef enum { GEM_PAGE_OUT_ASKED, GEM_PAGE_OUT_RELIEF, GEM_PAGE_OUT_BUDGET } GemPageOutCause;
 
 /* A set of domains: bit i for index i; general has none. */
 typedef guint32 GemPathwaySet;
@@ -60,9 +61,37 @@ gem_pager_page_in(GemPager *self, guint index, GError **error);
 /* Frees the weights and closes the module. GEM_ERROR_PATHWAY for general; nothing to do when absent. */
 gboolean
 gem_pager_page_out(GemPager *self, guint index, GemPageOutCause cause, GError **error);
-/* All domains but those in `kept`. */
+/* All domains but those in `set`. */
 void
-gem_pager_page_out_others(GemPager *self, GemPathwaySet kept, GemPageOutCause cause);
+gem_pager_page_out_others(GemPager *self, GemPathwaySet set, GemPageOutCause cause);
+
+/* ---- who goes first ---- */
+
+/* The domains that are in memory. */
+GemPathwaySet
+gem_pager_get_resident(const GemPager *self);
+/* Tokens were routed to it in the step of that number. */
+void
+gem_pager_touch(GemPager *self, guint index, guint64 step);
+/* Those that are in memory and were. */
+GemPathwaySet
+gem_pager_get_touched(const GemPager *self, guint64 step);
+/* FALSE: it is known not to hold (see gem_pager_need). */
+gboolean
+gem_pager_may_come(const GemPager *self, guint index);
+/* What it will take, as far as is known, when it is paged in. */
+gsize
+gem_pager_get_expected_bytes(const GemPager *self, guint index);
+/* Memory of those that may go: resident, not in `kept`, and kept by nobody. */
+gsize
+gem_pager_get_spare_bytes(const GemPager *self, GemPathwaySet kept);
+/* Pages out the one of them that was touched longest ago. FALSE: there is none. */
+gboolean
+gem_pager_page_out_oldest(GemPager *self, GemPathwaySet kept, GemPageOutCause cause);
+
+/* Tries those again whose file is not any more what it was when it failed, as soon as they are needed. */
+void
+gem_pager_look_again(GemPager *self);
 
 /* y [n][width] += FFN(u [n][width]) of that layer; the pathway is resident. */
 void

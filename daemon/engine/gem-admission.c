@@ -1,0 +1,181 @@
+#include "daemon/engine/gem-admission.h"
+
+#include "daemon/engine/gem-memory.h"
+
+/* What the spans that were looked at so far take. */
+typedef struct {
+  GemRuntime *runtime;
+  GemPathwaySet kept; /* pathways that their rows run through */
+  gsize bytes;        /* beyond what is used: growth of caches, and those of `kept` that are absent */
+} Admission;
+
+static gsize
+growth_of(const GemStepSpan *span)
+{
+  return gem_kv_cache_get_growth(span->sequence->cache, span->sequence->cached, span->rows);
+}
+
+static guint8
+route_of(const GemStepSpan *span, guint row)
+{
+  return span->sequence->routes->data[span->sequence->cached + row];
+}
+
+static GemPathwaySet
+routes_of(const GemStepSpan *span)
+{
+  GemPathwaySet set = 0;
+
+  for (guint row = 0; row < span->rows; row++) {
+    guint8 route = route_of(span, row);
+
+    set |= route != GEM_ROUTE_GENERAL ? (GemPathwaySet)1 << route : 0;
+  }
+  return set;
+}
+
+/* The route of the sequence's last token. */
+static guint8
+last_route(const GemStepSpan *span)
+{
+  return span->sequence->routes->data[span->sequence->routes->len - 1];
+}
+
+static gboolean
+lacks_required(const GemRuntime *runtime, const GemStepSpan *span)
+{
+  return span->required && last_route(span) != GEM_ROUTE_GENERAL &&
+         (gem_pager_get_resident(runtime->pager) & (GemPathwaySet)1 << last_route(span)) == 0;
+}
+
+gboolean
+gem_admission_is_free(const GemRuntime *runtime, const GemStepSpan *spans, guint n)
+{
+  GemPathwaySet resident = gem_pager_get_resident(runtime->pager);
+
+  for (guint i = 0; i < n; i++) {
+    if (lacks_required(runtime, &spans[i])) {
+      return FALSE;
+    }
+    if (runtime->budget.limit > 0 && (growth_of(&spans[i]) > 0 || (routes_of(&spans[i]) & ~resident) != 0)) {
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* Whether a row is to be kept waiting for its pathway; one that is known not to hold is not waited for, nor
+ * is one that is absent by a row that can do without. */
+static gboolean
+waits_for(const Admission *self, const GemStepSpan *span, guint8 route)
+{
+  const GemPager *pager = self->runtime->pager;
+
+  if (route == GEM_ROUTE_GENERAL || (self->kept & (GemPathwaySet)1 << route) != 0) {
+    return FALSE;
+  }
+  if ((gem_pager_get_resident(pager) & (GemPathwaySet)1 << route) != 0) {
+    return TRUE;
+  }
+  return !span->degrade && gem_pager_may_come(pager, route);
+}
+
+/* Adds a pathway to those that the step has. */
+static gboolean
+keep(Admission *self, guint8 route)
+{
+  GemPathwaySet bit = (GemPathwaySet)1 << route;
+  gboolean resident = (gem_pager_get_resident(self->runtime->pager) & bit) != 0;
+  gsize bytes = resident ? 0 : gem_pager_get_expected_bytes(self->runtime->pager, route);
+
+  if (!gem_budget_fits(&self->runtime->budget, self->bytes + bytes, self->kept | bit)) {
+    return FALSE;
+  }
+  self->kept |= bit;
+  self->bytes += bytes;
+  return TRUE;
+}
+
+/* How many of the span's rows have their pathways. */
+static guint
+admit_rows(Admission *self, const GemStepSpan *span)
+{
+  for (guint row = 0; row < span->rows; row++) {
+    guint8 route = route_of(span, row);
+
+    if (waits_for(self, span, route) && !keep(self, route) && !span->degrade) {
+      return row;
+    }
+  }
+  return span->rows;
+}
+
+static void
+refuse(GemRuntime *runtime, const char *what, gsize bytes, GError **refusal)
+{
+  gem_budget_refuse(&runtime->budget, what, bytes, refusal);
+  runtime->counters.refusals++;
+}
+
+/* FALSE: refused. A span without room for its pathway in this step has 0 rows then. */
+static gboolean
+admit_span(Admission *self, GemStepSpan *span, GError **refusal)
+{
+  gsize growth = growth_of(span);
+
+  if (!gem_budget_fits(&self->runtime->budget, self->bytes + growth, self->kept)) {
+    refuse(self->runtime, "the text's cache", growth, refusal);
+    span->rows = 0;
+    return FALSE;
+  }
+  self->bytes += growth;
+  span->rows = admit_rows(self, span);
+  if (span->rows == 0) {
+    self->bytes -= growth;
+  }
+  return TRUE;
+}
+
+/* Nothing runs: the first that only lacks its pathway will never have it. */
+static void
+refuse_first(Admission *self, const GemStepSpan *spans, guint n, GError **refusals)
+{
+  for (guint i = 0; i < n; i++) {
+    if (refusals[i] == NULL) {
+      refuse(self->runtime, "the pathway of the text's next token",
+             gem_pager_get_expected_bytes(self->runtime->pager, route_of(&spans[i], 0)), &refusals[i]);
+      return;
+    }
+  }
+}
+
+/* Before the step: one that insists on its pathway fails alone. */
+static void
+page_in_required(Admission *self, GemStepSpan *spans, guint n, GError **refusals)
+{
+  for (guint i = 0; i < n; i++) {
+    if (spans[i].rows > 0 && lacks_required(self->runtime, &spans[i]) &&
+        !gem_pager_need(self->runtime->pager, last_route(&spans[i]), &refusals[i])) {
+      spans[i].rows = 0;
+    }
+  }
+}
+
+void
+gem_admission_admit(GemRuntime *runtime, GemStepSpan *spans, guint n, GError **refusals)
+{
+  Admission self = {.runtime = runtime};
+  guint rows = 0;
+  gboolean refused = FALSE;
+
+  for (guint i = 0; i < n; i++) {
+    refused |= !admit_span(&self, &spans[i], &refusals[i]);
+    rows += spans[i].rows;
+  }
+  if (rows == 0 && !refused) {
+    refuse_first(&self, spans, n, refusals);
+    return;
+  }
+  gem_budget_make_room(&runtime->budget, self.bytes, self.kept);
+  page_in_required(&self, spans, n, refusals);
+}

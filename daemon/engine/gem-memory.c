@@ -1,0 +1,153 @@
+#include "daemon/engine/gem-memory.h"
+
+#include "daemon/engine/gem-sequence-state.h"
+
+static gsize
+used(gpointer data)
+{
+  return gem_runtime_bytes(data);
+}
+
+static gboolean
+may_drop(const GemSequenceState *state)
+{
+  return !state->busy && gem_kv_cache_bytes(state->cache) > 0;
+}
+
+static gsize
+idle_cache_bytes(const GemRuntime *runtime)
+{
+  gsize sum = 0;
+
+  for (guint i = 0; i < runtime->conversations->len; i++) {
+    const GemSequenceState *state = runtime->conversations->pdata[i];
+
+    sum += may_drop(state) ? gem_kv_cache_bytes(state->cache) : 0;
+  }
+  return sum;
+}
+
+static gsize
+spare(gpointer data, GemPathwaySet kept)
+{
+  const GemRuntime *runtime = data;
+
+  return gem_pager_get_spare_bytes(runtime->pager, kept) + idle_cache_bytes(runtime);
+}
+
+static gboolean
+drop_pathway(gpointer data, GemPathwaySet kept)
+{
+  const GemRuntime *runtime = data;
+
+  return gem_pager_page_out_oldest(runtime->pager, kept, GEM_PAGE_OUT_BUDGET);
+}
+
+static gboolean
+drop_cache(gpointer data)
+{
+  GemRuntime *runtime = data;
+  GemSequenceState *oldest = NULL;
+
+  for (guint i = 0; i < runtime->conversations->len; i++) {
+    GemSequenceState *state = runtime->conversations->pdata[i];
+
+    if (may_drop(state) && (oldest == NULL || state->touched < oldest->touched)) {
+      oldest = state;
+    }
+  }
+  if (oldest == NULL) {
+    return FALSE;
+  }
+  gem_sequence_state_drop_cache(runtime, oldest);
+  runtime->counters.cache_drops_budget++;
+  return TRUE;
+}
+
+void
+gem_memory_init(GemRuntime *runtime)
+{
+  static const GemBudgetFunctions functions = {used, spare, drop_pathway, drop_cache};
+
+  runtime->budget =
+      (GemBudget){.functions = &functions, .data = runtime, .fixed = gem_runtime_bytes(runtime)};
+}
+
+void
+gem_memory_set_limit(GemRuntime *runtime, guint64 bytes)
+{
+  runtime->budget.limit = bytes;
+  /* As much of what is too much as may go: running turns keep their caches. */
+  while (bytes > 0 && gem_runtime_bytes(runtime) > bytes &&
+         (drop_pathway(runtime, 0) || drop_cache(runtime))) {
+  }
+}
+
+static gboolean
+make_room(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error)
+{
+  gsize bytes = gem_pager_get_expected_bytes(runtime->pager, index);
+
+  if (!gem_budget_make_room(&runtime->budget, bytes, kept)) {
+    gem_budget_refuse(&runtime->budget, "a pathway", bytes, error);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+is_absent(const GemRuntime *runtime, guint index)
+{
+  return index < runtime->shape->n_domains &&
+         (gem_pager_get_resident(runtime->pager) & (GemPathwaySet)1 << index) == 0;
+}
+
+gboolean
+gem_memory_need(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error)
+{
+  if (is_absent(runtime, index) && gem_pager_may_come(runtime->pager, index) &&
+      !make_room(runtime, index, kept, error)) {
+    return FALSE;
+  }
+  return gem_pager_need(runtime->pager, index, error);
+}
+
+gboolean
+gem_memory_page_in(GemRuntime *runtime, guint index, GError **error)
+{
+  if (is_absent(runtime, index) && !make_room(runtime, index, 0, error)) {
+    return FALSE;
+  }
+  return gem_pager_page_in(runtime->pager, index, error);
+}
+
+/* Whether it can be had without anything that is in use or may be soon: pathways of this step, caches. */
+static gboolean
+is_cheap(const GemRuntime *runtime, guint index, GemPathwaySet in_use)
+{
+  gsize bytes = gem_pager_get_expected_bytes(runtime->pager, index);
+
+  return gem_budget_fits(&runtime->budget, bytes + idle_cache_bytes(runtime), in_use);
+}
+
+void
+gem_memory_page_in_wanted(GemRuntime *runtime)
+{
+  GemPathwaySet in_use;
+
+  if (runtime->wanted == 0) {
+    return;
+  }
+  in_use = gem_pager_get_touched(runtime->pager, runtime->step);
+  for (guint i = 0; i < runtime->shape->n_domains; i++) {
+    GemPathwaySet bit = (GemPathwaySet)1 << i;
+
+    if ((runtime->wanted & bit) != 0) {
+      runtime->wanted &= ~bit;
+      if (is_cheap(runtime, i, in_use)) {
+        gem_memory_need(runtime, i, in_use, NULL);
+      }
+      return;
+    }
+  }
+}
