@@ -48,6 +48,7 @@ static const Key keys[] = {
     {"MaxRequestsPerUser", KEY_COUNT, AT(max_requests_per_user), 1, 4096, 8, TRUE},
     {"MaxStreams", KEY_COUNT, AT(max_streams), 1, 4096, 128, TRUE},
     {"MaxStreamsPerUser", KEY_COUNT, AT(max_streams_per_user), 1, 4096, 16, TRUE},
+    {"StreamSeconds", KEY_COUNT, AT(stream_seconds), 1, 86400, 60, TRUE},
     {"MaxTokens", KEY_COUNT, AT(max_tokens), 16, G_MAXINT32, 131072, TRUE},
     {"MaxTokensPerUser", KEY_COUNT, AT(max_tokens_per_user), 16, G_MAXINT32, 32768, TRUE},
     {"MaxKvCache", KEY_BYTES, AT(max_kv_cache), 1, MOST_MIB, 2048, TRUE},

@@ -30,6 +30,7 @@ typedef struct {
   guint max_requests_per_user;
   guint max_streams;
   guint max_streams_per_user;
+  guint stream_seconds;
   guint max_tokens;
   guint max_tokens_per_user;
   guint64 max_kv_cache;          /* bytes */

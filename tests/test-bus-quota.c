@@ -4,6 +4,7 @@
  */
 #include "tests/gem-test-calls.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #define NONE gem_test_options("{}")
@@ -212,6 +213,64 @@ test_streams(void)
   close(gem_test_generate(client, second, "x", "{}", NULL));
 }
 
+/* ---- readers that stop ---- */
+
+/* A turn whose answer fits the pipe: it cannot stall, however slow this machine is. */
+static void
+read_short(GDBusConnection *client, const char *session)
+{
+  g_autofree char *text =
+      gem_test_read_all(gem_test_generate(client, session, "flood", "{'max_tokens': <uint32 10>}", NULL));
+
+  g_assert_cmpuint(strlen(text), ==, 10 * 4096);
+}
+
+/* A turn whose reader takes nothing is dropped, while another one's goes on; so is one that the engine has
+ * long finished, and both give their streams back. */
+static void
+test_slow_reader(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("StreamSeconds=1\nMaxStreamsPerUser=3\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
+  g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
+  g_autoptr(GemTestEar) other_ear = gem_test_ear_new(other);
+  g_autofree char *endless = gem_test_create_session(client);
+  g_autofree char *finished = gem_test_create_session(client);
+  g_autofree char *session = gem_test_create_session(other);
+  int fds[2] = {
+      gem_test_generate(client, endless, "flood", "{'max_tokens': <uint32 4000>}", NULL),
+      /* More than the pipe takes, less than what pauses the engine. */
+      gem_test_generate(client, finished, "flood", "{'max_tokens': <uint32 28>}", NULL),
+  };
+
+  for (guint i = 1; i <= 3; i++) {
+    read_short(other, session);
+    gem_test_ear_wait(other_ear, i);
+    g_assert_cmpuint(other_ear->reason, ==, 2);
+  }
+  for (guint i = 1; i <= 2; i++) {
+    const char *reason = NULL;
+
+    gem_test_ear_wait(ear, i);
+    g_assert_cmpuint(ear->reason, ==, 7);
+    g_assert_true(g_variant_lookup(ear->stats, "reason", "&s", &reason));
+    g_assert_cmpstr(reason, ==, "slow-reader");
+  }
+  for (guint i = 0; i < 2; i++) {
+    g_autofree char *text = gem_test_read_all(fds[i]); /* what the pipe holds, and then the end */
+
+    g_assert_cmpuint(strlen(text), <=, 64 * 1024);
+  }
+  /* Three streams are allowed: those of the two are free again. */
+  for (guint i = 0; i < 2; i++) {
+    fds[i] = gem_test_generate(client, i == 0 ? endless : finished, "silent", "{}", NULL);
+  }
+  read_short(other, session);
+  close(fds[0]);
+  close(fds[1]);
+}
+
 static void
 test_totals(void)
 {
@@ -251,6 +310,7 @@ main(int argc, char **argv)
   g_test_add_func("/bus/quota/kv-cache-of-closed", test_kv_cache_of_closed);
   g_test_add_func("/bus/quota/ask", test_ask);
   g_test_add_func("/bus/quota/streams", test_streams);
+  g_test_add_func("/bus/quota/slow-reader", test_slow_reader);
   g_test_add_func("/bus/quota/totals", test_totals);
   return g_test_run();
 }

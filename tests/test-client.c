@@ -152,6 +152,7 @@ test_ask_reasons(void)
       {"reason 4", GEM_EXIT_FAILED, "cancelled"},
       {"reason 5", GEM_EXIT_FAILED, "the service stops"},
       {"reason 6", GEM_EXIT_FAILED, "weights are gone"},
+      {"reason 7", GEM_EXIT_FAILED, "was not read"},
   };
   g_autoptr(GemTestService) service = gem_test_service_new();
   gsize i;

@@ -49,15 +49,16 @@ test_every_key(void)
   g_autoptr(GemConfig) config = gem_config_new();
   g_autoptr(GError) error = NULL;
 
-  g_assert_true(load_text(config,
-                          "[gemd]\nModel=other\nBackend=cpu\nAttention=dense\nClusters=8\nThreshold=0.55\n"
-                          "ContextTokens=512\nKvCache=f16\nPrefillBlock=64\nMaxSessions=3\n"
-                          "MaxSessionsPerUser=2\nMaxRequests=9\nMaxRequestsPerUser=1\nMaxStreams=12\n"
-                          "MaxStreamsPerUser=11\nMaxTokens=1000\nMaxTokensPerUser=100\nMaxKvCache=3G\n"
-                          "MaxKvCachePerUser=2048K\nMaxCalls=8\nMaxCallsPerUser=7\n"
-                          "MaxCallsPerClient=5\nAskTokens=32\nAskSeconds=4\nParallelAsks=2\n"
-                          "MemoryPressure=off\n",
-                          &error));
+  g_assert_true(
+      load_text(config,
+                "[gemd]\nModel=other\nBackend=cpu\nAttention=dense\nClusters=8\nThreshold=0.55\n"
+                "ContextTokens=512\nKvCache=f16\nPrefillBlock=64\nMaxSessions=3\n"
+                "MaxSessionsPerUser=2\nMaxRequests=9\nMaxRequestsPerUser=1\nMaxStreams=12\n"
+                "MaxStreamsPerUser=11\nStreamSeconds=7\nMaxTokens=1000\nMaxTokensPerUser=100\nMaxKvCache=3G\n"
+                "MaxKvCachePerUser=2048K\nMaxCalls=8\nMaxCallsPerUser=7\n"
+                "MaxCallsPerClient=5\nAskTokens=32\nAskSeconds=4\nParallelAsks=2\n"
+                "MemoryPressure=off\n",
+                &error));
   g_assert_no_error(error);
   g_assert_cmpstr(config->model, ==, "other");
   g_assert_cmpstr(config->backend, ==, "cpu");
@@ -73,6 +74,7 @@ test_every_key(void)
   g_assert_cmpuint(config->max_requests_per_user, ==, 1);
   g_assert_cmpuint(config->max_streams, ==, 12);
   g_assert_cmpuint(config->max_streams_per_user, ==, 11);
+  g_assert_cmpuint(config->stream_seconds, ==, 7);
   g_assert_cmpuint(config->max_tokens, ==, 1000);
   g_assert_cmpuint(config->max_tokens_per_user, ==, 100);
   g_assert_cmpuint(config->max_kv_cache, ==, G_GUINT64_CONSTANT(3) << 30);

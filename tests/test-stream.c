@@ -136,6 +136,36 @@ test_drained(void)
   close(reader);
 }
 
+/* On a clock of the test's own: a reader that takes some from time to time is not stalled, one that takes
+ * nothing is. */
+static void
+test_stalled(void)
+{
+  const gint64 hour = 3600 * G_TIME_SPAN_SECOND;
+  Counts counts = {0};
+  int reader = -1;
+  g_autoptr(GemStream) stream = gem_stream_new(&events, &counts, &reader, NULL);
+  g_autofree char *block = g_malloc0(256 * 1024);
+  gint64 began = g_get_monotonic_time();
+
+  gem_stream_write(stream, "taken by the pipe", 17);
+  g_assert_cmpint(gem_stream_get_stalled(stream, began + hour), ==, 0);
+  gem_stream_write(stream, block, 256 * 1024);
+  g_assert_cmpint(gem_stream_get_stalled(stream, g_get_monotonic_time() + hour), >=, hour);
+  g_assert_cmpint(gem_stream_get_stalled(stream, began + hour), <=, hour);
+  /* More for it to take is no progress. */
+  began = g_get_monotonic_time();
+  gem_stream_write(stream, block, 1);
+  run_pending();
+  g_assert_cmpint(gem_stream_get_stalled(stream, began + hour), >=, hour);
+  began = g_get_monotonic_time();
+  g_assert_cmpint(read(reader, block, 64 * 1024), >, 0);
+  run_pending();
+  g_assert_cmpuint(gem_stream_get_queued(stream), >, 0);
+  g_assert_cmpint(gem_stream_get_stalled(stream, began + hour), <=, hour);
+  close(reader);
+}
+
 /* Noticed without a write. */
 static void
 test_reader_leaves(void)
@@ -194,6 +224,7 @@ main(int argc, char **argv)
   g_test_add_func("/stream/short", test_short);
   g_test_add_func("/stream/back-pressure", test_back_pressure);
   g_test_add_func("/stream/drained", test_drained);
+  g_test_add_func("/stream/stalled", test_stalled);
   g_test_add_func("/stream/reader-leaves", test_reader_leaves);
   g_test_add_func("/stream/reader-leaves-at-write", test_reader_leaves_at_write);
   g_test_add_func("/stream/reader-leaves-at-end", test_reader_leaves_at_end);

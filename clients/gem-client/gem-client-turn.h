@@ -14,6 +14,7 @@ typedef enum {
   GEM_TURN_CANCELLED = 4,
   GEM_TURN_SHUTDOWN = 5,
   GEM_TURN_FAILED = 6,
+  GEM_TURN_SLOW_READER = 7,
 } GemTurnReason;
 
 typedef struct {

@@ -170,6 +170,9 @@ report_reason(const GemTurnResult *result)
   case GEM_TURN_SHUTDOWN:
     gem_output_complain("the answer was cut after %u tokens: the service stops", generated);
     return GEM_EXIT_FAILED;
+  case GEM_TURN_SLOW_READER:
+    gem_output_complain("the answer was dropped after %u tokens: it was not read for too long", generated);
+    return GEM_EXIT_FAILED;
   default:
     return report_failure(result->stats);
   }

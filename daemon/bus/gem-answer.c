@@ -31,6 +31,8 @@ gem_answer_reason(GemFinishReason reason)
     return "shutdown";
   case GEM_FINISH_FAILED:
     return "failed";
+  case GEM_FINISH_SLOW_READER:
+    return "slow-reader";
   }
   g_assert_not_reached();
 }

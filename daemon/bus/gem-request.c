@@ -11,12 +11,16 @@
 
 /* Rows of routes in one signal: some 20 KiB. */
 #define MOST_ROWS 64u
+/* How often it is looked whether a reader has stopped reading. */
+#define SWEEP_SECONDS 1u
 
 struct _GemRequests {
   GemService *service;
   GemPrivateTree *tree;
   GHashTable *all; /* set of GemRequest */
   guint64 serial;  /* of the last request, for the log */
+  guint sweep;     /* timeout source; 0 while there are no requests */
+  guint64 dropped; /* readers, since the start */
 };
 
 struct _GemRequest {
@@ -37,6 +41,7 @@ struct _GemRequest {
   GemStream *stream;         /* NULL: dropped */
   GemGeneration *generation; /* NULL: the engine is done */
   gboolean paused;
+  gboolean reader_dropped;
 
   GPtrArray *rows; /* of GVariant: routes not told yet */
   guint flush;     /* idle source */
@@ -120,6 +125,19 @@ request_log(GemRequest *self)
           serial, reason, prompt, generated);
 }
 
+/* Whatever the engine says: what it wrote did not arrive. */
+static void
+request_blame_reader(GemRequest *self)
+{
+  GVariantDict stats;
+
+  self->reason = GEM_FINISH_SLOW_READER;
+  g_variant_dict_init(&stats, self->stats);
+  g_variant_dict_insert(&stats, "reason", "s", gem_answer_reason(self->reason));
+  g_variant_unref(self->stats);
+  self->stats = g_variant_ref_sink(g_variant_dict_end(&stats));
+}
+
 /* The engine is done and the pipe closed, or there is no more waiting for either. */
 static void
 request_over(GemRequest *self)
@@ -131,6 +149,9 @@ request_over(GemRequest *self)
     g_variant_builder_init(&none, G_VARIANT_TYPE_VARDICT);
     self->reason = GEM_FINISH_SHUTDOWN;
     self->stats = g_variant_ref_sink(g_variant_builder_end(&none));
+  }
+  if (self->reader_dropped) {
+    request_blame_reader(self);
   }
   self->over = TRUE;
   g_signal_handler_disconnect(self->caller->bye, self->bye);
@@ -178,6 +199,54 @@ on_closed(gpointer data)
 }
 
 static const GemStreamEvents stream_events = {on_drained, on_broken, on_closed};
+
+/* ---- readers that stopped ---- */
+
+/* The pipe is closed with what waits for it; the turn itself ends when the engine hears of it. */
+static void
+request_drop_reader(GemRequest *self, guint seconds)
+{
+  g_autofree char *serial = g_strdup_printf("%" G_GUINT64_FORMAT, self->serial);
+  g_autofree char *bytes = g_strdup_printf("%" G_GSIZE_FORMAT, gem_stream_get_queued(self->stream));
+
+  self->requests->dropped++;
+  gem_log(
+      LOG_NOTICE, GEM_LOG_READER_DROPPED, (const char *[]){"GEM_REQUEST", serial, "GEM_BYTES", bytes, NULL},
+      "request %s: its reader took nothing for %u s while %s bytes waited, and is dropped; %" G_GUINT64_FORMAT
+      " since the start",
+      serial, seconds, bytes, self->requests->dropped);
+  self->reader_dropped = TRUE;
+  g_clear_pointer(&self->stream, gem_stream_free);
+  gem_quota_give(&self->hold, GEM_QUOTA_STREAMS);
+  if (self->stats != NULL) {
+    request_over(self);
+  } else {
+    gem_request_cancel(self);
+  }
+}
+
+static gboolean
+on_sweep(gpointer data)
+{
+  GemRequests *self = data;
+  guint seconds = gem_service_get_config(self->service)->stream_seconds;
+  gint64 now = g_get_monotonic_time();
+  g_autoptr(GList) all = g_hash_table_get_keys(self->all);
+
+  if (all == NULL) {
+    self->sweep = 0;
+    return G_SOURCE_REMOVE;
+  }
+  for (GList *item = all; item != NULL; item = item->next) {
+    GemRequest *request = item->data;
+
+    if (request->stream != NULL &&
+        gem_stream_get_stalled(request->stream, now) >= (gint64)seconds * G_USEC_PER_SEC) {
+      request_drop_reader(request, seconds);
+    }
+  }
+  return G_SOURCE_CONTINUE;
+}
 
 /* ---- the engine's events ---- */
 
@@ -402,6 +471,9 @@ gem_request_new(GemRequests *requests,
   self->data = data;
   self->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), self);
   g_hash_table_add(requests->all, self);
+  if (requests->sweep == 0) {
+    requests->sweep = g_timeout_add_seconds(SWEEP_SECONDS, on_sweep, requests);
+  }
   gem_private_tree_add(requests->tree, self->node, caller->sender, self);
   gem_service_begin_work(requests->service);
   return g_steal_pointer(&self);
@@ -451,9 +523,16 @@ gem_requests_new(GemService *service, GError **error)
 void
 gem_requests_free(GemRequests *self)
 {
+  g_clear_handle_id(&self->sweep, g_source_remove);
   g_hash_table_unref(self->all);
   gem_private_tree_free(self->tree);
   g_free(self);
+}
+
+guint64
+gem_requests_count_dropped(const GemRequests *self)
+{
+  return self->dropped;
 }
 
 void

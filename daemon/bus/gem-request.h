@@ -1,6 +1,7 @@
 /*
  * org.gemd.Gem1.Request: one turn that runs, from Generate to Finished. Text goes from the engine into the
- * stream; a full stream pauses the engine's work on this turn, a closed one cancels it.
+ * stream; a full stream pauses the engine's work on this turn, a closed one cancels it,
+ * and so does one whose reader takes nothing for StreamSeconds.
  */
 #pragma once
 
@@ -22,6 +23,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRequests, gem_requests_free)
 /* The engine will say no more: each one that is not over ends now, with what its reader has read. */
 void
 gem_requests_force(GemRequests *self);
+
+/* Turns whose reader was dropped because it took nothing for StreamSeconds, since the start. */
+guint64
+gem_requests_count_dropped(const GemRequests *self);
 
 /* Called once, when the turn is over; the request is freed afterwards. */
 typedef void (*GemRequestDone)(gpointer data);

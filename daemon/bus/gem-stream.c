@@ -13,6 +13,7 @@ struct _GemStream {
   gpointer data;
   int fd;            /* -1: closed */
   GByteArray *queue; /* what the pipe did not take yet */
+  gint64 progress;   /* monotonic: when the reader last made room, or the queue began */
   guint hang_up;     /* source: the reader went away */
   guint writable;    /* source: the pipe takes more; 0 while the queue is empty */
   gboolean finishing;
@@ -90,6 +91,9 @@ on_writable(int fd, GIOCondition condition, gpointer data)
     stream_break(self);
     return G_SOURCE_REMOVE;
   }
+  if (written > 0) {
+    self->progress = g_get_monotonic_time();
+  }
   queue_drop(self, (guint)written);
   keep = self->queue->len > 0;
   if (!keep) {
@@ -155,6 +159,9 @@ gem_stream_write(GemStream *self, const char *text, gsize length)
     }
   }
   if ((gsize)written < length) {
+    if (self->queue->len == 0) {
+      self->progress = g_get_monotonic_time();
+    }
     g_byte_array_append(self->queue, (const guint8 *)text + written, (guint)(length - (gsize)written));
     if (self->writable == 0) {
       self->writable = g_unix_fd_add(self->fd, G_IO_OUT, on_writable, self);
@@ -166,6 +173,12 @@ gsize
 gem_stream_get_queued(GemStream *self)
 {
   return self->queue->len;
+}
+
+gint64
+gem_stream_get_stalled(GemStream *self, gint64 now)
+{
+  return self->queue->len > 0 ? MAX(now - self->progress, 0) : 0;
 }
 
 void

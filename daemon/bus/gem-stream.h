@@ -17,7 +17,7 @@ typedef struct {
   void (*closed)(gpointer data);
 } GemStreamEvents;
 
-/* Above the high-water mark the writer should pause; bytes beside the pipe's own. */
+/* Above the high-water mark the writer should pause; bytes beside the pipe's own, which are 64 KiB too. */
 #define GEM_STREAM_HIGH_WATER (64u * 1024u)
 #define GEM_STREAM_LOW_WATER  (16u * 1024u)
 
@@ -36,6 +36,10 @@ gem_stream_write(GemStream *self, const char *text, gsize length);
 /* Bytes that wait for the reader. */
 gsize
 gem_stream_get_queued(GemStream *self);
+/* For how many microseconds, at the monotonic time `now`, bytes wait of which the reader has taken none; 0:
+ * none waits. */
+gint64
+gem_stream_get_stalled(GemStream *self, gint64 now);
 /* No more text comes. `closed` may be called before it returns. */
 void
 gem_stream_finish(GemStream *self);

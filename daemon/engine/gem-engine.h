@@ -289,13 +289,14 @@ gem_generate_options_clear(GemGenerateOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemGenerateOptions, gem_generate_options_clear)
 
 typedef enum {
-  GEM_FINISH_END,       /* the model ended its text */
-  GEM_FINISH_STOP,      /* a stop string */
-  GEM_FINISH_LIMIT,     /* max_tokens */
-  GEM_FINISH_CONTEXT,   /* the context is full */
-  GEM_FINISH_CANCELLED, /* by the caller, or its reader went away */
-  GEM_FINISH_SHUTDOWN,  /* the service stops */
-  GEM_FINISH_FAILED,    /* see the error */
+  GEM_FINISH_END,         /* the model ended its text */
+  GEM_FINISH_STOP,        /* a stop string */
+  GEM_FINISH_LIMIT,       /* max_tokens */
+  GEM_FINISH_CONTEXT,     /* the context is full */
+  GEM_FINISH_CANCELLED,   /* by the caller, or its reader went away */
+  GEM_FINISH_SHUTDOWN,    /* the service stops */
+  GEM_FINISH_FAILED,      /* see the error */
+  GEM_FINISH_SLOW_READER, /* its reader took nothing for too long; not the engine's to say */
 } GemFinishReason;
 
 typedef struct {
