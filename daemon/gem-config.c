@@ -18,6 +18,7 @@ typedef enum {
   KEY_PERCENT, /* 0 to 1 in steps of 0.01, kept in percent */
   KEY_CACHE,   /* q8_0 or f16 */
   KEY_AUTO,    /* auto or off */
+  KEY_PAGE_IN, /* wait or degrade */
 } KeyKind;
 
 typedef struct {
@@ -42,6 +43,8 @@ static const Key keys[] = {
     {"KvCache", KEY_CACHE, AT(kv_half)},
     {"PrefillBlock", KEY_COUNT, AT(prefill_block), 1, 4096, 128},
     {"MemoryPressure", KEY_AUTO, AT(memory_pressure)},
+    {"MemoryLimit", KEY_BYTES, AT(memory_limit), 0, MOST_MIB, 0, TRUE},
+    {"PageInPolicy", KEY_PAGE_IN, AT(page_in_degrade), 0, 0, 0, TRUE},
     {"MaxSessions", KEY_COUNT, AT(max_sessions), 1, GEM_CONFIG_MOST_SESSIONS, 64, TRUE},
     {"MaxSessionsPerUser", KEY_COUNT, AT(max_sessions_per_user), 1, GEM_CONFIG_MOST_SESSIONS, 16, TRUE},
     {"MaxRequests", KEY_COUNT, AT(max_requests), 1, 4096, 64, TRUE},
@@ -201,6 +204,12 @@ set_value(GemConfig *self, const Key *key, const char *value)
     return set_bytes(self, key, value);
   case KEY_PERCENT:
     return set_percent(self, key, value);
+  case KEY_PAGE_IN:
+    if (!g_str_equal(value, "wait") && !g_str_equal(value, "degrade")) {
+      return g_strdup("wait or degrade");
+    }
+    *MEMBER(self, key, gboolean) = g_str_equal(value, "degrade");
+    return NULL;
   case KEY_CACHE:
     if (!g_str_equal(value, "f16") && !g_str_equal(value, "q8_0")) {
       return g_strdup("q8_0 or f16");

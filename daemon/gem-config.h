@@ -22,6 +22,8 @@ typedef struct {
   guint threads;
   guint prefill_block;
   gboolean memory_pressure; /* memory is given back when it is short */
+  guint64 memory_limit;     /* bytes; 0: none */
+  gboolean page_in_degrade; /* tokens do not wait for their pathway unless the call says so */
 
   /* Quotas, see gem-quota.h and gem-ask.h. */
   guint max_sessions;

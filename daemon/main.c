@@ -152,6 +152,7 @@ on_reload(gpointer data)
     gem_log(LOG_ERR, GEM_LOG_RELOAD_FAILED, NULL, "the configuration stays as it was: %s", error->message);
   } else {
     gem_config_update(daemon->config, config, &taken, &later);
+    gem_service_apply_config(daemon->service);
     taken_names = g_strjoinv(", ", taken);
     later_names = g_strjoinv(", ", later);
     gem_log(LOG_NOTICE, GEM_LOG_RELOADED, NULL, "the configuration is read again; changed: %s%s%s",

@@ -19,7 +19,7 @@ struct _GemGeneration {
   char *prompt;
   guint max_tokens;
   guint prompt_tokens, generated;
-  gboolean paused, cancelled, ended;
+  gboolean paused, cancelled, ended, degrade;
   guint step; /* source */
 };
 
@@ -107,6 +107,7 @@ generation_end(GemGeneration *self, GemFinishReason reason, const GError *error)
       .generated_tokens = self->generated,
       .decode_seconds = 0.5,
       .tokens_by_pathway = pathways,
+      .degraded_tokens = self->degrade ? self->prompt_tokens : 0,
       .cache_bytes = (guint64)GEM_FAKE_CACHE_BYTES * self->sequence->tokens,
   };
 
@@ -222,6 +223,9 @@ gem_sequence_generate(GemSequence *self,
   generation->destroy = destroy;
   generation->prompt = g_strdup(prompt);
   generation->prompt_tokens = needed;
+  generation->degrade =
+      (options->run.page_in != GEM_PAGE_IN_DEFAULT ? options->run.page_in : self->engine->page_in) ==
+      GEM_PAGE_IN_DEGRADE;
   generation->max_tokens = need.max_tokens;
   generation->step = g_timeout_add(1, on_first_step, generation);
   self->tokens += needed;

@@ -44,7 +44,8 @@ test_ask(void)
   g_assert_true(g_variant_lookup(stats, "resident_bytes", "t", &number) && number == 1000);
   pathways = g_variant_lookup_value(stats, "pathways", G_VARIANT_TYPE("a{su}"));
   g_assert_true(g_variant_lookup(pathways, "general", "u", &count) && count == 7);
-  g_assert_cmpuint(g_variant_n_children(stats), ==, 10);
+  g_assert_true(g_variant_lookup(stats, "degraded_tokens", "u", &count) && count == 0);
+  g_assert_cmpuint(g_variant_n_children(stats), ==, 11);
 }
 
 static void

@@ -24,6 +24,7 @@ test_defaults(void)
   g_assert_no_error(error);
   g_assert_null(options.generate.run.domain);
   g_assert_cmpint(options.generate.run.priority, ==, GEM_PRIORITY_UNSET);
+  g_assert_cmpint(options.generate.run.page_in, ==, GEM_PAGE_IN_DEFAULT);
   g_assert_cmpuint(options.generate.max_tokens, ==, 0);
   g_assert_cmpfloat(options.generate.temperature, ==, 0);
   g_assert_null(options.generate.stop);
@@ -40,6 +41,7 @@ test_all(void)
 
   g_assert_true(
       parse("{'domain': <'legal'>, 'clusters': <uint32 8>, 'priority': <'batch'>, 'max_tokens': <uint32 256>,"
+            "'page_in': <'degrade'>,"
             "'temperature': <4.0>, 'top_k': <uint32 5>, 'top_p': <1.0>,"
             "'seed': <uint64 18446744073709551615>, 'stop': <['a', 'b']>, 'raw': <true>,"
             "'slide': <true>, 'routes': <true>, 'handle_token': <'a_Z9'>}",
@@ -48,6 +50,7 @@ test_all(void)
   g_assert_cmpstr(options.generate.run.domain, ==, "legal");
   g_assert_cmpuint(options.generate.run.clusters, ==, 8);
   g_assert_cmpint(options.generate.run.priority, ==, GEM_PRIORITY_BATCH);
+  g_assert_cmpint(options.generate.run.page_in, ==, GEM_PAGE_IN_DEGRADE);
   g_assert_cmpuint(options.generate.max_tokens, ==, 256);
   g_assert_cmpfloat(options.generate.temperature, ==, 4);
   g_assert_cmpuint(options.generate.top_k, ==, 5);
@@ -88,6 +91,8 @@ test_bad(void)
        "*\"stop\": 9 strings*"},
       {"{'priority': <'high'>}", GEM_ERROR_INVALID_OPTION,
        "*\"priority\": \"high\"; interactive or batch is wanted*"},
+      {"{'page_in': <'never'>}", GEM_ERROR_INVALID_OPTION,
+       "*\"page_in\": \"never\"; wait or degrade is wanted*"},
       {"{'priority': <true>}", GEM_ERROR_INVALID_OPTION, "*\"priority\": type b; s is wanted*"},
       {"{'domain': <'law'>}", GEM_ERROR_UNKNOWN_DOMAIN, "*\"law\"; there are: general, legal, stem*"},
       {"{'domain': <''>}", GEM_ERROR_UNKNOWN_DOMAIN, "*no domain \"\"*"},

@@ -41,6 +41,8 @@ test_defaults(void)
   g_assert_cmpuint(config->ask_tokens, ==, 256);
   g_assert_false(config->kv_half);
   g_assert_true(config->memory_pressure);
+  g_assert_cmpuint(config->memory_limit, ==, 0);
+  g_assert_false(config->page_in_degrade);
 }
 
 static void
@@ -57,7 +59,7 @@ test_every_key(void)
                 "MaxStreamsPerUser=11\nStreamSeconds=7\nMaxTokens=1000\nMaxTokensPerUser=100\nMaxKvCache=3G\n"
                 "MaxKvCachePerUser=2048K\nMaxCalls=8\nMaxCallsPerUser=7\n"
                 "MaxCallsPerClient=5\nAskTokens=32\nAskSeconds=4\nParallelAsks=2\n"
-                "MemoryPressure=off\n",
+                "MemoryPressure=off\nMemoryLimit=700K\nPageInPolicy=degrade\n",
                 &error));
   g_assert_no_error(error);
   g_assert_cmpstr(config->model, ==, "other");
@@ -86,6 +88,8 @@ test_every_key(void)
   g_assert_cmpuint(config->ask_seconds, ==, 4);
   g_assert_cmpuint(config->parallel_asks, ==, 2);
   g_assert_false(config->memory_pressure);
+  g_assert_cmpuint(config->memory_limit, ==, 700 << 10);
+  g_assert_true(config->page_in_degrade);
 }
 
 static void
@@ -111,16 +115,19 @@ test_update(void)
 
   g_assert_true(load_text(other,
                           "[gemd]\nModel=other\nThreads=3\nKvCache=f16\nAskTokens=32\nMaxSessionsPerUser=2\n"
-                          "MaxKvCache=5000000\n",
+                          "MaxKvCache=5000000\nMemoryLimit=6000000\nPageInPolicy=degrade\n",
                           &error));
   gem_config_update(config, other, &taken, &later);
   g_assert_true(g_strv_equal((const char *const *)taken,
-                             (const char *const[]){"MaxSessionsPerUser", "MaxKvCache", "AskTokens", NULL}));
+                             (const char *const[]){"MemoryLimit", "PageInPolicy", "MaxSessionsPerUser",
+                                                   "MaxKvCache", "AskTokens", NULL}));
   g_assert_true(
       g_strv_equal((const char *const *)later, (const char *const[]){"Model", "Threads", "KvCache", NULL}));
   g_assert_cmpuint(config->ask_tokens, ==, 32);
   g_assert_cmpuint(config->max_sessions_per_user, ==, 2);
   g_assert_cmpuint(config->max_kv_cache, ==, 5000000);
+  g_assert_cmpuint(config->memory_limit, ==, 6000000);
+  g_assert_true(config->page_in_degrade);
   g_assert_cmpstr(config->model, ==, "gem-mini");
   g_assert_cmpuint(config->threads, ==, 0);
   g_assert_false(config->kv_half);
@@ -148,6 +155,8 @@ test_bad_files(void)
       {"[gemd]\nThreshold=nan\n", "*Threshold=nan*"},
       {"[gemd]\nThreshold=\n", "*Threshold=:*"},
       {"[gemd]\nMemoryPressure=on\n", "*MemoryPressure=on*auto or off*"},
+      {"[gemd]\nMemoryLimit=-1\n", "*MemoryLimit=-1: *bytes from 0M to *"},
+      {"[gemd]\nPageInPolicy=never\n", "*PageInPolicy=never: wait or degrade*"},
       {"[gemd]\nKvCache=q4_0\n", "*KvCache=q4_0*q8_0 or f16*"},
       {"[gemd]\nAttention=../x\n", "*Attention=../x*"},
       {"[gemd]\nModel=../x\n", "*Model=../x*"},

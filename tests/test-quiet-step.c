@@ -5,7 +5,7 @@
 #include "daemon/engine/gem-sampler.h"
 #include "daemon/engine/gem-admission.h"
 #include "daemon/engine/gem-append.h"
-#include "daemon/engine/gem-memory.h"
+#include "daemon/engine/gem-room.h"
 #include "daemon/engine/gem-step.h"
 #include "tests/gem-test-engine.h"
 #include "tests/gem-test-quiet.h"
@@ -96,7 +96,7 @@ check_quiet(guint threads)
 
   scene_init(&scene, threads);
   warm_up(&scene);
-  gem_memory_set_limit(scene.runtime, (guint64)1 << 40);
+  gem_room_set_limit(scene.runtime, (guint64)1 << 40);
   /* A cache doubles as it grows; here it has its room from the start. */
   g_assert_true(gem_sequence_state_reserve(scene.runtime, scene.sequence, ALL_TOKENS, NULL));
   g_assert_true(advance(&scene, PROMPT_TOKENS));

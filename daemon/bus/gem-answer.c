@@ -66,4 +66,5 @@ gem_answer_add_stats(GVariantBuilder *builder, const GemGenerateStats *stats)
   g_variant_builder_add(builder, "{sv}", "decode_seconds", g_variant_new_double(stats->decode_seconds));
   g_variant_builder_add(builder, "{sv}", "tokens_per_second", g_variant_new_double(speed));
   g_variant_builder_add(builder, "{sv}", "pathways", pathways(stats->tokens_by_pathway));
+  g_variant_builder_add(builder, "{sv}", "degraded_tokens", g_variant_new_uint32(stats->degraded_tokens));
 }

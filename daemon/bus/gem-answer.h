@@ -12,6 +12,6 @@ const char *
 gem_answer_reason(GemFinishReason reason);
 
 /* What Ask and Finished have in common, into a builder of a{sv}: prompt_tokens, generated_tokens,
- * prefill_seconds, decode_seconds, tokens_per_second, pathways. */
+ * prefill_seconds, decode_seconds, tokens_per_second, pathways, degraded_tokens. */
 void
 gem_answer_add_stats(GVariantBuilder *builder, const GemGenerateStats *stats);

@@ -23,6 +23,7 @@ static const Option table[] = {
     {"domain", GEM_OPTION_DOMAIN, "s", NULL, 0, 0, AT(generate.run.domain)},
     {"clusters", GEM_OPTION_CLUSTERS, "u", "1 to 256", 1, 256, AT(generate.run.clusters)},
     {"priority", GEM_OPTION_PRIORITY, "s", NULL, 0, 0, AT(generate.run.priority)},
+    {"page_in", GEM_OPTION_PAGE_IN, "s", NULL, 0, 0, AT(generate.run.page_in)},
     {"max_tokens", GEM_OPTION_MAX_TOKENS, "u", NULL, 1, 0, AT(generate.max_tokens)},
     {"temperature", GEM_OPTION_TEMPERATURE, "d", "0 to 4", 0, 4, AT(generate.temperature)},
     {"top_k", GEM_OPTION_TOP_K, "u", "0 to 1000000", 0, 1000000, AT(generate.top_k)},
@@ -108,6 +109,23 @@ read_priority(GVariant *value, GemPriority *ret_priority, GError **error)
     return FALSE;
   }
   *ret_priority = is_batch ? GEM_PRIORITY_BATCH : GEM_PRIORITY_INTERACTIVE;
+  return TRUE;
+}
+
+static gboolean
+read_page_in(GVariant *value, GemPageIn *ret_page_in, GError **error)
+{
+  const char *page_in = g_variant_get_string(value, NULL);
+  gboolean degrades = g_str_equal(page_in, "degrade");
+  g_autofree char *quoted = NULL;
+
+  if (!degrades && !g_str_equal(page_in, "wait")) {
+    quoted = quote(page_in);
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                "option \"page_in\": %s; wait or degrade is wanted", quoted);
+    return FALSE;
+  }
+  *ret_page_in = degrades ? GEM_PAGE_IN_DEGRADE : GEM_PAGE_IN_WAIT;
   return TRUE;
 }
 
@@ -200,6 +218,8 @@ read_value(GVariant *value,
     return read_domain(value, rules, member, error);
   case GEM_OPTION_PRIORITY:
     return read_priority(value, member, error);
+  case GEM_OPTION_PAGE_IN:
+    return read_page_in(value, member, error);
   case GEM_OPTION_HANDLE_TOKEN:
     return read_handle(value, member, error);
   case GEM_OPTION_STOP:

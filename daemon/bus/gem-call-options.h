@@ -21,6 +21,7 @@ typedef enum {
   GEM_OPTION_HANDLE_TOKEN = 1 << 11,
   GEM_OPTION_GRACE = 1 << 12,
   GEM_OPTION_PRIORITY = 1 << 13,
+  GEM_OPTION_PAGE_IN = 1 << 14,
 } GemOption;
 
 /* What the methods take. */
@@ -29,10 +30,12 @@ typedef enum {
 #define GEM_OPTIONS_SAMPLING                                                                                 \
   (GEM_OPTION_MAX_TOKENS | GEM_OPTION_TEMPERATURE | GEM_OPTION_TOP_K | GEM_OPTION_TOP_P | GEM_OPTION_SEED |  \
    GEM_OPTION_STOP | GEM_OPTION_RAW)
-#define GEM_OPTIONS_ASK (GEM_OPTIONS_RUN | GEM_OPTIONS_SAMPLING)
+/* Of those whose answers come with stats, which say what it came to. */
+#define GEM_OPTIONS_SESSION (GEM_OPTIONS_RUN | GEM_OPTION_PAGE_IN)
+#define GEM_OPTIONS_ASK     (GEM_OPTIONS_SESSION | GEM_OPTIONS_SAMPLING)
 #define GEM_OPTIONS_GENERATE                                                                                 \
   (GEM_OPTIONS_SAMPLING | GEM_OPTION_SLIDE | GEM_OPTION_ROUTES | GEM_OPTION_HANDLE_TOKEN |                   \
-   GEM_OPTION_PRIORITY)
+   GEM_OPTION_PRIORITY | GEM_OPTION_PAGE_IN)
 
 typedef struct {
   guint accepted;             /* GemOption flags */
@@ -41,7 +44,7 @@ typedef struct {
 } GemOptionRules;
 
 typedef struct {
-  GemGenerateOptions generate; /* its `run` has domain, clusters and priority */
+  GemGenerateOptions generate; /* its `run` has domain, clusters, priority and page_in */
   gboolean routes;
   char *handle_token;  /* NULL: not given */
   guint grace_seconds; /* of LoadModel */

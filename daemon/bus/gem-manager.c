@@ -20,7 +20,7 @@ struct _GemManagerObject {
 };
 
 /* Asked of the engine each time; the others stand in the skeleton. */
-enum { PROP_RESIDENT_BYTES = 1, PROP_MODELS, PROP_MEMORY_STEP };
+enum { PROP_RESIDENT_BYTES = 1, PROP_MODELS, PROP_MEMORY_STEP, PROP_MEMORY_LIMIT };
 
 static void
 manager_interface_init(GemDBusManagerIface *iface);
@@ -364,6 +364,9 @@ get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
   case PROP_MODELS:
     g_value_take_boxed(value, gem_config_list_models(gem_service_get_config(service)));
     break;
+  case PROP_MEMORY_LIMIT:
+    g_value_set_uint64(value, gem_service_get_config(service)->memory_limit);
+    break;
   case PROP_MEMORY_STEP:
     g_value_set_uint(value, gem_memory_get_step(gem_service_get_memory(service)));
     break;
@@ -388,6 +391,7 @@ gem_manager_object_class_init(GemManagerObjectClass *klass)
   g_object_class_override_property(object_class, PROP_RESIDENT_BYTES, "resident-bytes");
   g_object_class_override_property(object_class, PROP_MODELS, "models");
   g_object_class_override_property(object_class, PROP_MEMORY_STEP, "memory-step");
+  g_object_class_override_property(object_class, PROP_MEMORY_LIMIT, "memory-limit");
 }
 
 static void

@@ -116,11 +116,33 @@ gem_service_end_work(GemService *self)
 /* ---- the model ---- */
 
 void
+gem_service_apply_config(GemService *self)
+{
+  GemEngine *engine = gem_service_get_engine(self);
+  guint64 limit = self->config->memory_limit;
+  g_autofree char *bytes = NULL;
+
+  if (engine == NULL) {
+    return;
+  }
+  gem_engine_set_memory_limit(engine, limit);
+  gem_engine_set_page_in(engine, self->config->page_in_degrade ? GEM_PAGE_IN_DEGRADE : GEM_PAGE_IN_WAIT);
+  if (limit > 0 && limit < gem_engine_get_fixed_bytes(engine)) {
+    bytes = g_strdup_printf("%" G_GUINT64_FORMAT, gem_engine_get_fixed_bytes(engine));
+    gem_log(LOG_WARNING, GEM_LOG_MEMORY_LIMIT, (const char *[]){"GEM_BYTES", bytes, NULL},
+            "MemoryLimit is %" G_GUINT64_FORMAT
+            " bytes, but the general part of the model alone takes %s: it is served, and the limit not kept",
+            limit, bytes);
+  }
+}
+
+void
 gem_service_show_model(GemService *self)
 {
   GemEngine *engine = gem_service_get_engine(self);
 
   if (engine != NULL) {
+    gem_service_apply_config(self);
     gem_model_objects_update(self->model_objects, engine);
     gem_log(LOG_NOTICE, GEM_LOG_MODEL_LOADED,
             (const char *[]){"GEM_MODEL", gem_engine_get_model_name(engine), NULL},

@@ -38,6 +38,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemService, gem_service_free)
 void
 gem_service_stop(GemService *self);
 
+/* The engine heeds what the configuration says now of its memory. */
+void
+gem_service_apply_config(GemService *self);
+
 /* Objects and properties tell the model that is served now, or why there is none; so does the journal. */
 void
 gem_service_show_model(GemService *self);

@@ -173,7 +173,7 @@ gem_session_create_run(GemCall *call)
   GemSequence *sequence = NULL;
   GError *error = NULL;
 
-  if (!gem_call_read_options(call, 0, GEM_OPTIONS_RUN, 0, &options)) {
+  if (!gem_call_read_options(call, 0, GEM_OPTIONS_SESSION, 0, &options)) {
     return;
   }
   if (gem_quota_take(&hold, GEM_QUOTA_SESSIONS, 1, &error)) {

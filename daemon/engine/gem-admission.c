@@ -1,6 +1,6 @@
 #include "daemon/engine/gem-admission.h"
 
-#include "daemon/engine/gem-memory.h"
+#include "daemon/engine/gem-room.h"
 
 /* What the spans that were looked at so far take. */
 typedef struct {

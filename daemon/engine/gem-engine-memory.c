@@ -2,7 +2,7 @@
 #include <malloc.h>
 
 #include "daemon/engine/gem-engine-private.h"
-#include "daemon/engine/gem-memory.h"
+#include "daemon/engine/gem-room.h"
 
 void
 gem_engine_get_counters(GemEngine *self, GemEngineCounters *ret_counters)
@@ -23,7 +23,7 @@ run_limit(GemEngine *self, gpointer data)
 {
   g_autofree guint64 *bytes = data;
 
-  gem_memory_set_limit(self->runtime, *bytes);
+  gem_room_set_limit(self->runtime, *bytes);
   malloc_trim(0);
 }
 

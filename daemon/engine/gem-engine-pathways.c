@@ -1,6 +1,6 @@
 /* Backends and pathways, as the main loop sees them. */
 #include "daemon/engine/gem-engine-private.h"
-#include "daemon/engine/gem-memory.h"
+#include "daemon/engine/gem-room.h"
 
 GPtrArray *
 gem_engine_list_backends(GemEngine *self)
@@ -41,7 +41,7 @@ run_paging(GemEngine *self, gpointer data)
   if (cancellable != NULL && g_cancellable_is_cancelled(cancellable)) {
     error = g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "cancelled");
   } else if (paging->in) {
-    gem_memory_page_in(self->runtime, paging->index, &error);
+    gem_room_page_in(self->runtime, paging->index, &error);
   } else {
     gem_pager_page_out(self->runtime->pager, paging->index, GEM_PAGE_OUT_ASKED, &error);
   }

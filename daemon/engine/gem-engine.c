@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "daemon/engine/gem-memory.h"
+#include "daemon/engine/gem-room.h"
 
 /* How often files of pathways are looked at that did not hold. */
 #define LOOK_MICROSECONDS G_USEC_PER_SEC
@@ -118,7 +118,7 @@ page_in_later(GemEngine *self)
 {
   gint64 now;
 
-  gem_memory_page_in_wanted(self->runtime);
+  gem_room_page_in_wanted(self->runtime);
   now = g_get_monotonic_time();
   if (now - self->looked >= LOOK_MICROSECONDS) {
     self->looked = now;

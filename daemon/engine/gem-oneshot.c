@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "daemon/engine/gem-memory.h"
+#include "daemon/engine/gem-room.h"
 
 GTask *
 gem_one_shot_begin(GemEngine *engine,
@@ -58,7 +58,7 @@ gem_one_shot_prepare(GemJob *job, GError **error)
 
   job->sequence = gem_sequence_state_new(runtime, self->run.cluster_set);
   if (self->run.routing.forced && self->run.routing.route != GEM_ROUTE_GENERAL &&
-      !gem_memory_need(runtime, self->run.routing.route, 0, error)) {
+      !gem_room_need(runtime, self->run.routing.route, 0, error)) {
     return FALSE;
   }
   return gem_sequence_state_append(runtime, job->sequence, (const guint32 *)(gpointer)self->tokens->data,

@@ -1,6 +1,6 @@
 #include "daemon/engine/gem-runtime.h"
 
-#include "daemon/engine/gem-memory.h"
+#include "daemon/engine/gem-room.h"
 #include "daemon/plugin/gem-tensor-source.h"
 
 #define DEFAULT_CONTEXT 2048u
@@ -243,7 +243,7 @@ gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **e
   if (!open_together(self, config, error) || !check_files(self, error)) {
     return NULL;
   }
-  gem_memory_init(self);
+  gem_room_init(self);
   return g_steal_pointer(&self);
 }
 

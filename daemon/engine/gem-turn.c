@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "daemon/engine/gem-memory.h"
+#include "daemon/engine/gem-room.h"
 
 /* Where a token of the prompt stands in the caller's text; a token of the template nowhere: 0, 0. */
 typedef struct {
@@ -133,7 +133,7 @@ turn_prepare(GemJob *job, GError **error)
   turn->first = sequence->tokens->len;
   note_counts(turn);
   if (job->required && routing->route != GEM_ROUTE_GENERAL &&
-      !gem_memory_need(job->runtime, routing->route, 0, error)) {
+      !gem_room_need(job->runtime, routing->route, 0, error)) {
     return FALSE;
   }
   if (!slide_for_prompt(turn, error) || !remember_router(turn, error)) {

@@ -8,21 +8,21 @@
 
 /* Ties the budget to what the runtime holds now, which is what stays. */
 void
-gem_memory_init(GemRuntime *runtime);
+gem_room_init(GemRuntime *runtime);
 
 /* Sets the limit, and gives up what is over it and may go. */
 void
-gem_memory_set_limit(GemRuntime *runtime, guint64 bytes);
+gem_room_set_limit(GemRuntime *runtime, guint64 bytes);
 
 /* Makes a pathway resident, with room made for it at the expense of any that are not in `kept`.
  * LIMIT_EXCEEDED when there is none; PATHWAY as gem_pager_need. */
 gboolean
-gem_memory_need(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error);
+gem_room_need(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error);
 /* The same, trying a pathway again that failed before. */
 gboolean
-gem_memory_page_in(GemRuntime *runtime, guint index, GError **error);
+gem_room_page_in(GemRuntime *runtime, guint index, GError **error);
 
 /* Pages in one of those that tokens went without in the last step (runtime->wanted), unless it would take the
  * place of one that this step has used, or of a conversation's cache. */
 void
-gem_memory_page_in_wanted(GemRuntime *runtime);
+gem_room_page_in_wanted(GemRuntime *runtime);

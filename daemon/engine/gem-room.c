@@ -1,4 +1,4 @@
-#include "daemon/engine/gem-memory.h"
+#include "daemon/engine/gem-room.h"
 
 #include "daemon/engine/gem-sequence-state.h"
 
@@ -65,7 +65,7 @@ drop_cache(gpointer data)
 }
 
 void
-gem_memory_init(GemRuntime *runtime)
+gem_room_init(GemRuntime *runtime)
 {
   static const GemBudgetFunctions functions = {used, spare, drop_pathway, drop_cache};
 
@@ -74,7 +74,7 @@ gem_memory_init(GemRuntime *runtime)
 }
 
 void
-gem_memory_set_limit(GemRuntime *runtime, guint64 bytes)
+gem_room_set_limit(GemRuntime *runtime, guint64 bytes)
 {
   runtime->budget.limit = bytes;
   /* As much of what is too much as may go: running turns keep their caches. */
@@ -103,7 +103,7 @@ is_absent(const GemRuntime *runtime, guint index)
 }
 
 gboolean
-gem_memory_need(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error)
+gem_room_need(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error)
 {
   if (is_absent(runtime, index) && gem_pager_may_come(runtime->pager, index) &&
       !make_room(runtime, index, kept, error)) {
@@ -113,7 +113,7 @@ gem_memory_need(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **e
 }
 
 gboolean
-gem_memory_page_in(GemRuntime *runtime, guint index, GError **error)
+gem_room_page_in(GemRuntime *runtime, guint index, GError **error)
 {
   if (is_absent(runtime, index) && !make_room(runtime, index, 0, error)) {
     return FALSE;
@@ -131,7 +131,7 @@ is_cheap(const GemRuntime *runtime, guint index, GemPathwaySet in_use)
 }
 
 void
-gem_memory_page_in_wanted(GemRuntime *runtime)
+gem_room_page_in_wanted(GemRuntime *runtime)
 {
   GemPathwaySet in_use;
 
@@ -145,7 +145,7 @@ gem_memory_page_in_wanted(GemRuntime *runtime)
     if ((runtime->wanted & bit) != 0) {
       runtime->wanted &= ~bit;
       if (is_cheap(runtime, i, in_use)) {
-        gem_memory_need(runtime, i, in_use, NULL);
+        gem_room_need(runtime, i, in_use, NULL);
       }
       return;
     }
