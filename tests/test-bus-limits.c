@@ -3,6 +3,7 @@
  * model; each test has a bus and a daemon of its own.
  */
 #include "tests/gem-test-calls.h"
+#include "tests/gem-test-patience.h"
 
 #include <signal.h>
 #include <string.h>
@@ -50,15 +51,6 @@ test_session_limits(void)
   g_assert_nonnull(third);
 }
 
-static void
-reload_with(GemTestBus *bus, const char *config)
-{
-  g_autofree char *path = g_build_filename(bus->dir, "gemd.conf", NULL);
-
-  g_assert_true(g_file_set_contents(path, config, -1, NULL));
-  g_subprocess_send_signal(bus->daemon, SIGHUP);
-}
-
 /* A new session, or NULL and the error's message. */
 static char *
 try_session(GDBusConnection *client, char **ret_message)
@@ -74,6 +66,42 @@ try_session(GDBusConnection *client, char **ret_message)
     *ret_message = g_strdup(error->message);
   }
   return path;
+}
+
+/* However many callers there are, what each of them had is given back when it leaves. */
+static void
+test_many_callers_leave(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("MaxSessions=100\nMaxSessionsPerUser=100\n");
+  g_autoptr(GDBusConnection) last = gem_test_bus_connect(bus);
+  GDBusConnection *clients[60];
+  gint64 deadline = gem_test_deadline(20);
+  guint open = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS(clients); i++) {
+    clients[i] = gem_test_bus_connect(bus);
+    g_free(gem_test_create_session(clients[i]));
+  }
+  for (guint i = 0; i < G_N_ELEMENTS(clients); i++) {
+    g_assert_true(g_dbus_connection_close_sync(clients[i], NULL, NULL));
+    g_object_unref(clients[i]);
+  }
+  while (open < 100 && g_get_monotonic_time() < deadline) {
+    g_autofree char *message = NULL;
+    g_autofree char *session = try_session(last, &message);
+
+    open += session != NULL;
+  }
+  g_assert_cmpuint(open, ==, 100);
+}
+
+static void
+reload_with(GemTestBus *bus, const char *config)
+{
+  g_autofree char *path = g_build_filename(bus->dir, "gemd.conf", NULL);
+
+  g_assert_true(g_file_set_contents(path, config, -1, NULL));
+  g_subprocess_send_signal(bus->daemon, SIGHUP);
 }
 
 /* Waits until one more session is refused with this message, or allowed (NULL). */
@@ -295,6 +323,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/bus/limits/session-limits", test_session_limits);
+  g_test_add_func("/bus/limits/many-callers-leave", test_many_callers_leave);
   g_test_add_func("/bus/limits/reload", test_reload);
   g_test_add_func("/bus/limits/total-sessions", test_total_sessions);
   g_test_add_func("/bus/limits/unread-answer", test_unread_answer);

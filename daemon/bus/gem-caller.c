@@ -1,7 +1,17 @@
 #include "daemon/bus/gem-caller.h"
 
+#define BUS_NAME      "org.freedesktop.DBus"
+#define BUS_PATH      "/org/freedesktop/DBus"
+#define BUS_INTERFACE "org.freedesktop.DBus"
+
+/* Whoever leaves the bus. One rule for all callers: of rules a system bus takes 512 from a connection. */
+#define LEAVING_RULE                                                                                         \
+  "type='signal',sender='" BUS_NAME "',path='" BUS_PATH "',interface='" BUS_INTERFACE                        \
+  "',member='NameOwnerChanged',arg2=''"
+
 struct _GemCallers {
   GDBusConnection *connection;
+  guint leaving;       /* subscription */
   GHashTable *callers; /* sender -> GemCaller, owned */
   GHashTable *users;   /* uid -> GemUser, owned */
   GemQuotaUse use;     /* of all of them */
@@ -12,23 +22,11 @@ typedef struct {
   gpointer data;
 } Waiting;
 
-GemCallers *
-gem_callers_new(GDBusConnection *connection)
-{
-  GemCallers *self = g_new0(GemCallers, 1);
-
-  self->connection = g_object_ref(connection);
-  self->callers = g_hash_table_new(g_str_hash, g_str_equal);
-  self->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-  return self;
-}
-
 static void
 caller_clear(gpointer data)
 {
   GemCaller *self = data;
 
-  g_clear_handle_id(&self->watch, g_bus_unwatch_name);
   g_ptr_array_unref(self->waiting);
   g_object_unref(self->bye);
   g_free(self->mangled);
@@ -65,7 +63,6 @@ static void
 caller_leave(GemCaller *self)
 {
   self->gone = TRUE;
-  g_clear_handle_id(&self->watch, g_bus_unwatch_name);
   if (self->callers != NULL) {
     g_hash_table_remove(self->callers->callers, self->sender);
     self->callers = NULL;
@@ -76,9 +73,62 @@ caller_leave(GemCaller *self)
 }
 
 static void
-on_vanished(GDBusConnection *connection, const char *name, gpointer data)
+on_leaving(GDBusConnection *connection,
+           const char *sender,
+           const char *path,
+           const char *interface,
+           const char *signal,
+           GVariant *parameters,
+           gpointer data)
 {
-  caller_leave(data);
+  GemCallers *self = data;
+  const char *name, *owner;
+  GemCaller *caller;
+
+  g_variant_get(parameters, "(&s&s&s)", &name, NULL, &owner);
+  caller = owner[0] == '\0' ? g_hash_table_lookup(self->callers, name) : NULL;
+  if (caller != NULL) {
+    caller_leave(caller);
+  }
+}
+
+static void
+on_match_added(GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+
+  if (reply == NULL && !g_dbus_connection_is_closed(G_DBUS_CONNECTION(source))) {
+    g_warning("the bus does not tell who leaves it: %s", error->message);
+  }
+}
+
+static void
+call_bus(GemCallers *self,
+         const char *method,
+         const char *argument,
+         const char *reply_type,
+         GAsyncReadyCallback callback,
+         gpointer data)
+{
+  g_dbus_connection_call(self->connection, BUS_NAME, BUS_PATH, BUS_INTERFACE, method,
+                         g_variant_new("(s)", argument), G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE,
+                         -1, NULL, callback, data);
+}
+
+GemCallers *
+gem_callers_new(GDBusConnection *connection)
+{
+  GemCallers *self = g_new0(GemCallers, 1);
+
+  self->connection = g_object_ref(connection);
+  self->callers = g_hash_table_new(g_str_hash, g_str_equal);
+  self->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+  self->leaving =
+      g_dbus_connection_signal_subscribe(connection, BUS_NAME, BUS_INTERFACE, "NameOwnerChanged", BUS_PATH,
+                                         NULL, G_DBUS_SIGNAL_FLAGS_NO_MATCH_RULE, on_leaving, self, NULL);
+  call_bus(self, "AddMatch", LEAVING_RULE, "()", on_match_added, NULL);
+  return self;
 }
 
 GemCaller *
@@ -94,8 +144,6 @@ gem_callers_get(GemCallers *self, const char *sender)
     caller->bye = g_cancellable_new();
     caller->waiting = g_ptr_array_new_with_free_func(g_free);
     g_hash_table_insert(self->callers, caller->sender, caller);
-    caller->watch = g_bus_watch_name_on_connection(self->connection, sender, G_BUS_NAME_WATCHER_FLAGS_NONE,
-                                                   NULL, on_vanished, caller, NULL);
   }
   return caller;
 }
@@ -147,10 +195,8 @@ gem_caller_identify(GemCaller *self, GemCallerIdentified done, gpointer data)
   g_ptr_array_add(self->waiting, waiting);
   if (!self->identifying) {
     self->identifying = TRUE;
-    g_dbus_connection_call(self->callers->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                           "org.freedesktop.DBus", "GetConnectionCredentials",
-                           g_variant_new("(s)", self->sender), G_VARIANT_TYPE("(a{sv})"),
-                           G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_credentials, gem_caller_ref(self));
+    call_bus(self->callers, "GetConnectionCredentials", self->sender, "(a{sv})", on_credentials,
+             gem_caller_ref(self));
   }
 }
 
@@ -162,6 +208,8 @@ gem_callers_free(GemCallers *self)
   for (GList *item = callers; item != NULL; item = item->next) {
     caller_leave(item->data);
   }
+  g_dbus_connection_signal_unsubscribe(self->connection, self->leaving);
+  call_bus(self, "RemoveMatch", LEAVING_RULE, "()", NULL, NULL);
   g_hash_table_unref(self->callers);
   g_hash_table_unref(self->users);
   g_object_unref(self->connection);
