@@ -30,3 +30,16 @@ gem_bench_process_get_resident(pid_t process)
 
   return read_field(name, "\nVmRSS:");
 }
+
+guint
+gem_bench_process_count_descriptors(pid_t process)
+{
+  g_autofree char *path = g_strdup_printf("/proc/%d/fd", (int)process);
+  g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+  guint n = 0;
+
+  while (dir != NULL && g_dir_read_name(dir) != NULL) {
+    n++;
+  }
+  return n;
+}

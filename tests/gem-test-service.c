@@ -23,6 +23,9 @@ struct _GemTestService {
   GVariant *options;
   guint cancels;
   guint n_turns;
+  GemTestFault fault;
+  guint n_asks, fault_after;
+  GArray *held;                  /* of int: writing ends of pipes that are not closed, by fault */
   guint sessions, most_sessions; /* open ones; most_sessions 0: any number */
 };
 
@@ -35,7 +38,15 @@ typedef struct {
   gsize written;
   guint reason;
   gboolean endless, silent, vanish;
+  GemTestFault fault;
 } Turn;
+
+/* What is wrong with number `n` of its kind. */
+static GemTestFault
+fault_of(const GemTestService *self, guint n)
+{
+  return n >= self->fault_after ? self->fault : GEM_TEST_FAULT_NONE;
+}
 
 /* Keeps what came, and fails the call when its text says so. */
 static gboolean
@@ -114,14 +125,23 @@ emit(Turn *turn, const char *signal, GVariant *parameters)
 static void
 finish_turn(Turn *turn)
 {
-  close(turn->pipe);
+  if (turn->fault == GEM_TEST_FAULT_NO_END) {
+    g_array_append_val(turn->service->held, turn->pipe);
+  } else {
+    close(turn->pipe);
+  }
   turn->pipe = -1;
   if (turn->vanish) {
     gem_test_service_leave(turn->service);
     return;
   }
   emit(turn, "Routed", g_variant_new("(@a(sttsa{sd}))", make_tokens()));
-  emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, make_stats(5)));
+  if (turn->fault != GEM_TEST_FAULT_FINISHED) {
+    emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, make_stats(5)));
+  }
+  if (turn->fault == GEM_TEST_FAULT_TWICE) {
+    emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, make_stats(5)));
+  }
   g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(turn->request));
 }
 
@@ -141,9 +161,12 @@ write_some(gpointer data)
     return write(turn->pipe, "la ", 3) == 3 || errno == EAGAIN;
   }
   if (turn->answer[turn->written] != '\0') {
-    g_assert_cmpint(write(turn->pipe, turn->answer + turn->written, 1), ==, 1);
-    turn->written++;
-    return G_SOURCE_CONTINUE;
+    if (write(turn->pipe, turn->answer + turn->written, 1) == 1) {
+      turn->written++;
+      return G_SOURCE_CONTINUE;
+    }
+    g_assert_cmpint(errno, ==, EPIPE);
+    turn->reason = 4;
   }
   finish_turn(turn);
   return G_SOURCE_REMOVE;
@@ -173,13 +196,32 @@ turn_new(GemTestService *self, const char *prompt, const char *caller, const cha
   turn->endless = g_str_equal(prompt, "endless");
   turn->silent = g_str_equal(prompt, "silent");
   turn->vanish = g_str_equal(prompt, "vanish");
-  turn->answer = g_strdup(g_str_has_prefix(prompt, "say ") ? prompt + strlen("say ") : "part");
-  turn->reason = g_str_has_prefix(prompt, "reason ") ? (guint)atoi(prompt + strlen("reason ")) : 0;
+  turn->fault = fault_of(self, self->n_turns++);
+  turn->answer = g_strdup(turn->fault == GEM_TEST_FAULT_TEXT ? "patr"
+                          : g_str_has_prefix(prompt, "say ") ? prompt + strlen("say ")
+                                                             : "part");
+  turn->reason = turn->fault == GEM_TEST_FAULT_REASON  ? 6
+                 : g_str_has_prefix(prompt, "reason ") ? (guint)atoi(prompt + strlen("reason "))
+                                                       : 0;
   turn->request = gem_dbus_request_skeleton_new();
   g_signal_connect(turn->request, "handle-cancel", G_CALLBACK(on_cancel), turn);
   g_assert_true(g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(turn->request), self->connection,
                                                  path, NULL));
   return turn;
+}
+
+/* As the caller's token has it, where there is one. */
+static char *
+turn_path(GemTestService *self, GDBusMethodInvocation *invocation, GVariant *options)
+{
+  g_autofree char *sender =
+      g_strdelimit(g_strdup(g_dbus_method_invocation_get_sender(invocation) + 1), ".", '_');
+  const char *token = NULL;
+
+  if (g_variant_lookup(options, "handle_token", "&s", &token)) {
+    return g_strdup_printf("%s/%s_%s", GEM_REQUEST_PATH, sender, token);
+  }
+  return g_strdup_printf("%s/test/turn%u", GEM_REQUEST_PATH, self->n_turns);
 }
 
 static gboolean
@@ -192,7 +234,7 @@ on_generate(GemDBusSession *session,
 {
   GemTestService *self = data;
   g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
-  g_autofree char *path = g_strdup_printf("%s/test/turn%u", GEM_REQUEST_PATH, self->n_turns++);
+  g_autofree char *path = turn_path(self, invocation, options);
   int ends[2];
   Turn *turn;
 
@@ -222,6 +264,31 @@ on_close(GemDBusSession *session, GDBusMethodInvocation *invocation, gpointer da
 }
 
 /* ---- the manager ---- */
+
+static gboolean
+on_ask(GemDBusManager *manager,
+       GDBusMethodInvocation *invocation,
+       const char *text,
+       GVariant *options,
+       gpointer data)
+{
+  GemTestService *self = data;
+  GemTestFault fault = fault_of(self, self->n_asks++);
+
+  if (!take_text(self, invocation, text, options)) {
+    return TRUE;
+  }
+  if (fault == GEM_TEST_FAULT_LIMIT) {
+    g_dbus_method_invocation_return_dbus_error(invocation, gem_error_name(GEM_ERROR_LIMIT_EXCEEDED),
+                                               "too many");
+  } else if (fault == GEM_TEST_FAULT_NO_ANSWER) {
+    g_object_unref(invocation);
+  } else {
+    gem_dbus_manager_complete_ask(manager, invocation, fault == GEM_TEST_FAULT_ANSWER ? "patr" : "part",
+                                  make_stats(5));
+  }
+  return TRUE;
+}
 
 static gboolean
 on_route(GemDBusManager *manager,
@@ -333,6 +400,7 @@ make_manager(GemTestService *self)
   gem_dbus_manager_set_threshold(self->manager, 0.7);
   gem_dbus_manager_set_attention(self->manager, "scar");
   gem_dbus_manager_set_resident_bytes(self->manager, 13700000);
+  g_signal_connect(self->manager, "handle-ask", G_CALLBACK(on_ask), self);
   g_signal_connect(self->manager, "handle-route", G_CALLBACK(on_route), self);
   g_signal_connect(self->manager, "handle-classify", G_CALLBACK(on_classify), self);
   g_signal_connect(self->manager, "handle-embed", G_CALLBACK(on_embed), self);
@@ -416,6 +484,7 @@ gem_test_service_new(void)
   GemTestService *self = g_new0(GemTestService, 1);
   gboolean owned = FALSE;
 
+  self->held = g_array_new(FALSE, FALSE, sizeof(int));
   self->bus = g_test_dbus_new(G_TEST_DBUS_NONE);
   g_test_dbus_up(self->bus);
   self->connection = g_dbus_connection_new_for_address_sync(
@@ -456,6 +525,10 @@ gem_test_service_free(GemTestService *self)
   g_dbus_connection_close_sync(self->connection, NULL, NULL);
   while (g_main_context_iteration(NULL, FALSE)) {
   }
+  for (guint i = 0; i < self->held->len; i++) {
+    close(g_array_index(self->held, int, i));
+  }
+  g_array_unref(self->held);
   g_object_unref(self->objects);
   g_object_unref(self->legal);
   g_object_unref(self->session);
@@ -490,6 +563,13 @@ void
 gem_test_service_limit_sessions(GemTestService *self, guint most)
 {
   self->most_sessions = most;
+}
+
+void
+gem_test_service_set_fault(GemTestService *self, GemTestFault fault, guint after)
+{
+  self->fault = fault;
+  self->fault_after = after;
 }
 
 void

@@ -2,6 +2,7 @@
  * A stand-in for the service: implements the contract on a private bus, inside the test's process, with
  * answers that the test's texts choose.
  *
+ *   Ask                             answers "part"
  *   any method, text "error NAME"   fails with org.gemd.Gem1.Error.NAME and the message "made to fail"
  *   Generate "say TEXT"             writes TEXT, byte by byte, ends with reason 0
  *   Generate "reason N"             writes "part", ends with reason N
@@ -14,6 +15,19 @@
 #include <gio/gio.h>
 
 typedef struct _GemTestService GemTestService;
+
+/* What it may do wrong. */
+typedef enum {
+  GEM_TEST_FAULT_NONE,
+  GEM_TEST_FAULT_ANSWER,    /* Ask gives another text */
+  GEM_TEST_FAULT_NO_ANSWER, /* Ask is never answered */
+  GEM_TEST_FAULT_TEXT,      /* a turn writes another text */
+  GEM_TEST_FAULT_NO_END,    /* a turn's pipe is not closed */
+  GEM_TEST_FAULT_FINISHED,  /* a turn ends without Finished */
+  GEM_TEST_FAULT_TWICE,     /* a turn ends with two of them */
+  GEM_TEST_FAULT_REASON,    /* a turn that was read to its end says that it failed */
+  GEM_TEST_FAULT_LIMIT,     /* Ask says LimitExceeded: no fault, a refusal */
+} GemTestFault;
 
 /* Starts a private bus and the service on it. */
 GemTestService *
@@ -33,6 +47,10 @@ gem_test_service_count_cancels(GemTestService *self);
 /* Refuses sessions above so many at once, with LimitExceeded. */
 void
 gem_test_service_limit_sessions(GemTestService *self, guint most);
+
+/* Does it wrong after so many Asks and turns that it did right. */
+void
+gem_test_service_set_fault(GemTestService *self, GemTestFault fault, guint after);
 
 /* Changes what the pathway "legal" is. */
 void

@@ -40,6 +40,7 @@ gem_bench_read_service_memory(GemRemote *remote, GemBenchServiceMemory *ret_memo
   }
   g_variant_get(reply, "(u)", &process);
   memory.process = gem_bench_process_get_resident((pid_t)process);
+  memory.descriptors = gem_bench_process_count_descriptors((pid_t)process);
   *ret_memory = memory;
   return TRUE;
 }

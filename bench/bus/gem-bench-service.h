@@ -8,10 +8,11 @@
 char *
 gem_bench_describe_service(GemRemote *remote, GError **error);
 
-/* Bytes in memory now. */
+/* What it holds now, in bytes. */
 typedef struct {
-  guint64 resident; /* weights and caches, as the service tells */
-  guint64 process;  /* its process, code included; 0 when the system does not tell */
+  guint64 resident;  /* weights and caches, as the service tells */
+  guint64 process;   /* its process, code included; 0 when the system does not tell */
+  guint descriptors; /* that its process has open; 0 when the system does not tell */
 } GemBenchServiceMemory;
 
 gboolean

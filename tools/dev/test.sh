@@ -2,8 +2,8 @@
 #
 # Without options: the quick tests. NAMEs (as meson test takes them) run only those.
 #   --system  runs only the system test: the installed service on a booted systemd, in a container (as root)
-#   --all     adds the sanitizers' run, 60 s of each fuzzer, coverage, and (as root) the system test and aarch64 under
-#             qemu-user: takes long
+#   --all     adds the sanitizers' run, 60 s of each fuzzer, two storms of 500 clients (./dev storm), coverage, and (as
+#             root) the system test and aarch64 under qemu-user: takes long
 #   --ci      adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
 #   --peers   adds the comparison of what gemd and llama.cpp write (./dev peers --check)
 # GEM_DATA names a folder of real texts; tests that want it are skipped without.
@@ -51,6 +51,8 @@ if [ "$all" = yes ]; then
   ensure_needs sanitize fuzz coverage
   test_suite_sanitize
   test_suite_fuzz 60
+  run_step "Storm: 500 clients for 60 s" "$GEM_SOURCE_DIR/dev" storm
+  run_step "Storm: 500 clients, 50 kills" "$GEM_SOURCE_DIR/dev" storm --seconds 75 --kill 50
   run_step "Coverage" "$GEM_SOURCE_DIR/dev" coverage
   if [ "$(id -u)" = 0 ]; then
     ensure_needs system

@@ -4,6 +4,9 @@
 # script even when that is killed.
 start_apart() { exec setsid setpriv --pdeathsig TERM "$@"; }
 
+# The bus starts the daemon when there is a service file for it (start_activated_daemon). Of one user it takes more than a system
+# bus would, whose limits are 256 connections, 128 replies, 64 connections that introduce themselves and 512 calls that wait
+# for a service to start.
 write_bus_config() {
   cat >"$1/bus.conf" <<CONFIG
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -12,6 +15,12 @@ write_bus_config() {
   <type>system</type>
   <listen>unix:path=$1/bus</listen>
   <auth>EXTERNAL</auth>
+  <servicedir>$1/services</servicedir>
+  <limit name="max_connections_per_user">8192</limit>
+  <limit name="max_completed_connections">8192</limit>
+  <limit name="max_incomplete_connections">1024</limit>
+  <limit name="max_replies_per_connection">8192</limit>
+  <limit name="max_pending_service_starts">65536</limit>
   <policy context="default">
     <allow own="*"/>
     <allow send_destination="*" eavesdrop="false"/>
@@ -39,7 +48,10 @@ start_private_bus() {
   local i
   gem_bus_dir=$(mktemp -d "${TMPDIR:-/tmp}/gem-bus.XXXXXX") || die "no temporary folder"
   at_exit 'rm -rf "$gem_bus_dir"'
+  mkdir "$gem_bus_dir/services"
   write_bus_config "$gem_bus_dir"
+  # What the bus starts has this in its environment.
+  export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$gem_bus_dir/bus
   start_apart dbus-daemon --config-file="$gem_bus_dir/bus.conf" --nofork --nopidfile \
     </dev/null >/dev/null 2>"$gem_bus_dir/bus.log" &
   gem_bus_pid=$!
@@ -50,7 +62,6 @@ start_private_bus() {
     sleep 0.02
   done
   [ -S "$gem_bus_dir/bus" ] || die "dbus-daemon did not start: $(grep -v 'set fd limit' "$gem_bus_dir/bus.log")"
-  export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$gem_bus_dir/bus
 }
 
 # start_daemon MODEL: starts gemd on the private bus; back when the model is loaded.
@@ -62,21 +73,59 @@ start_daemon() {
     ${GEM_CONFIG:+--config "$GEM_CONFIG"} </dev/null >"$gem_daemon_log" 2>&1 &
   gem_daemon_pid=$!
   at_exit 'end_process "$gem_daemon_pid"'
-  "$build/clients/gem-client/gem-client" status --wait 60 >/dev/null 2>"$gem_bus_dir/wait.log" && return 0
+  wait_for_daemon
+}
+
+# wait_for_daemon: back when it has loaded its model; a bus that can starts it.
+wait_for_daemon() {
+  "$(build_dir)/clients/gem-client/gem-client" status --wait 60 >/dev/null 2>"$gem_bus_dir/wait.log" && return 0
   cat "$gem_daemon_log" >&2
   die "the daemon did not get ready: $(cat "$gem_bus_dir/wait.log")"
 }
 
+# start_activated_daemon MODEL: has the bus start gemd, and start it again whenever it is called and not there.
+start_activated_daemon() {
+  local build
+  build=$(build_dir)
+  gem_daemon_log=${GEM_DAEMON_LOG:-$gem_bus_dir/gemd.log}
+  cat >"$gem_bus_dir/gemd" <<SCRIPT
+#!/bin/sh
+exec "$build/daemon/gemd" --development --model "$1" --plugin-dir "$build/plugins" \
+  ${GEM_CONFIG:+--config "$GEM_CONFIG"} </dev/null >>"$gem_daemon_log" 2>&1
+SCRIPT
+  chmod +x "$gem_bus_dir/gemd"
+  printf '[D-BUS Service]\nName=org.gemd.Gem1\nExec=%s\n' "$gem_bus_dir/gemd" >"$gem_bus_dir/services/org.gemd.Gem1.service"
+  at_exit end_activated_daemon
+  # One that cannot start is started again and again by who waits for it.
+  gdbus call --system --dest org.freedesktop.DBus --object-path /org/freedesktop/DBus \
+    --method org.freedesktop.DBus.StartServiceByName org.gemd.Gem1 0 >/dev/null 2>&1 || { cat "$gem_daemon_log" >&2; die "the daemon did not start"; }
+  wait_for_daemon
+}
+
+# No child of this script: the bus knows which process it is.
+end_activated_daemon() {
+  local pid
+  pid=$(gdbus call --system --dest org.freedesktop.DBus \
+    --object-path /org/freedesktop/DBus --method org.freedesktop.DBus.GetConnectionUnixProcessID org.gemd.Gem1 2>/dev/null) || return 0
+  pid=${pid#*uint32 }
+  end_process "${pid%%,*}"
+}
+
 # with_daemon: builds, chooses the model, starts bus and daemon, puts the build's programs on PATH, and
 # names their modules in GEMD_PLUGIN_DIR and the model in GEM_MODEL.
-with_daemon() {
+with_daemon() { with_daemon_by start_daemon; }
+
+# with_activated_daemon: the same, with a daemon that the bus starts, again and again.
+with_activated_daemon() { with_daemon_by start_activated_daemon; }
+
+with_daemon_by() {
   local build
   build=$(build_dir)
   ensure_needs build bus
   build_service "$build"
   choose_model
   start_private_bus
-  start_daemon "$gem_model"
+  "$1" "$gem_model"
   export PATH=$build/clients/gem-client:$build/bench:$build/training:$PATH
   export GEMD_PLUGIN_DIR=$build/plugins GEM_MODEL
   GEM_MODEL=$(realpath -- "$gem_model") || die "no model $gem_model"
