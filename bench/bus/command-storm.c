@@ -18,6 +18,9 @@
  * this share of the seconds, and so many at most. */
 #define WARM_SHARE   0.25
 #define WARM_SECONDS 10.0
+/* Until the service has given back what the clients of the first had, likewise. */
+#define CALM_SHARE   0.5
+#define CALM_SECONDS 3.0
 /* How long what the clients left may take to go, and how much more memory may stay: a heap in use has holes.
  */
 #define CALM_SECONDS 10

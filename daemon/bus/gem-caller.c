@@ -1,5 +1,7 @@
 #include "daemon/bus/gem-caller.h"
 
+#include <malloc.h>
+
 #define BUS_NAME      "org.freedesktop.DBus"
 #define BUS_PATH      "/org/freedesktop/DBus"
 #define BUS_INTERFACE "org.freedesktop.DBus"
@@ -9,9 +11,14 @@
   "type='signal',sender='" BUS_NAME "',path='" BUS_PATH "',interface='" BUS_INTERFACE                        \
   "',member='NameOwnerChanged',arg2=''"
 
+/* How long after most have left what they had in memory is given back to the system. */
+#define TRIM_SECONDS 2u
+
 struct _GemCallers {
   GDBusConnection *connection;
   guint leaving;       /* subscription */
+  guint peak;          /* callers at a time, since the heap was trimmed */
+  guint trim;          /* source */
   GHashTable *callers; /* sender -> GemCaller, owned */
   GHashTable *users;   /* uid -> GemUser, owned */
   GemQuotaUse use;     /* of all of them */
@@ -58,6 +65,27 @@ caller_settle(GemCaller *self)
   }
 }
 
+static gboolean
+on_trim(gpointer data)
+{
+  GemCallers *self = data;
+
+  self->trim = 0;
+  self->peak = g_hash_table_size(self->callers);
+  malloc_trim(0);
+  return G_SOURCE_REMOVE;
+}
+
+/* Once half of the callers have left: what so many had at once lies scattered over the heap, which keeps it.
+ */
+static void
+callers_trim_later(GemCallers *self)
+{
+  if (self->trim == 0 && g_hash_table_size(self->callers) <= self->peak / 2) {
+    self->trim = g_timeout_add_seconds(TRIM_SECONDS, on_trim, self);
+  }
+}
+
 /* Takes the caller out of the table and ends what it has; others may still hold a reference. */
 static void
 caller_leave(GemCaller *self)
@@ -65,6 +93,7 @@ caller_leave(GemCaller *self)
   self->gone = TRUE;
   if (self->callers != NULL) {
     g_hash_table_remove(self->callers->callers, self->sender);
+    callers_trim_later(self->callers);
     self->callers = NULL;
   }
   caller_settle(self);
@@ -144,6 +173,7 @@ gem_callers_get(GemCallers *self, const char *sender)
     caller->bye = g_cancellable_new();
     caller->waiting = g_ptr_array_new_with_free_func(g_free);
     g_hash_table_insert(self->callers, caller->sender, caller);
+    self->peak = MAX(self->peak, g_hash_table_size(self->callers));
   }
   return caller;
 }
@@ -208,6 +238,7 @@ gem_callers_free(GemCallers *self)
   for (GList *item = callers; item != NULL; item = item->next) {
     caller_leave(item->data);
   }
+  g_clear_handle_id(&self->trim, g_source_remove);
   g_dbus_connection_signal_unsubscribe(self->connection, self->leaving);
   call_bus(self, "RemoveMatch", LEAVING_RULE, "()", NULL, NULL);
   g_hash_table_unref(self->callers);

@@ -1,7 +1,7 @@
 /*
  * Who calls: one GemCaller for each connection (unique name) that called, until it leaves the bus, and one
- * GemUser for each uid among them. A caller that had left before it was heard of is
- * found out when the bus is asked who it is. All on the main loop.
+ * GemUser for each uid among them. A caller that had left before it was heard of is found out when the bus is
+ * asked who it is. All on the main loop.
  */
 #pragma once
 
