@@ -21,10 +21,6 @@
 /* Until the service has given back what the clients of the first had, likewise. */
 #define CALM_SHARE   0.5
 #define CALM_SECONDS 3.0
-/* How long what the clients left may take to go, and how much more memory may stay: a heap in use has holes.
- */
-#define CALM_SECONDS 10
-#define SPARE_BYTES  (G_GUINT64_CONSTANT(16) << 20)
 
 typedef struct {
   GemBenchOptions common;
