@@ -178,6 +178,13 @@ gem_engine_get_counters(GemEngine *self, GemEngineCounters *ret_counters)
   *ret_counters = self->counters;
 }
 
+/* As if it had been busy for ten seconds. */
+void
+gem_engine_get_load(GemEngine *self, GemEngineLoad *ret_load)
+{
+  *ret_load = (GemEngineLoad){.tokens = 700, .tokens_per_second = 70, .running = 1};
+}
+
 gint64
 gem_engine_get_last_beat(GemEngine *self)
 {

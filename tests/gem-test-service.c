@@ -26,6 +26,7 @@ struct _GemTestService {
   GemTestFault fault;
   guint n_asks, fault_after;
   GArray *held;                  /* of int: writing ends of pipes that are not closed, by fault */
+  gboolean secretive;            /* Stats is refused */
   guint sessions, most_sessions; /* open ones; most_sessions 0: any number */
 };
 
@@ -362,6 +363,26 @@ on_count_tokens(GemDBusManager *manager, GDBusMethodInvocation *invocation, cons
 }
 
 static gboolean
+on_stats(GemDBusManager *manager, GDBusMethodInvocation *invocation, GVariant *options, gpointer data)
+{
+  GemTestService *self = data;
+
+  if (self->secretive) {
+    g_dbus_method_invocation_return_error_literal(invocation, GEM_ERROR, GEM_ERROR_NOT_AUTHORIZED, "not you");
+    return TRUE;
+  }
+  gem_dbus_manager_complete_stats(
+      manager, invocation,
+      g_variant_new_parsed("{'uptime_seconds': <3723.5>, 'running': <uint64 1>, 'waiting': <uint64 2>,"
+                           " 'tokens_per_second': <512.25>, 'sessions': <uint64 4>,"
+                           " 'answered': <{'Ask': uint64 3, 'Embed': 5}>,"
+                           " 'errors': <{'org.gemd.Gem1.Error.Busy': uint64 2}>,"
+                           " 'pathway_tokens': <@a{st} {}>, 'token_seconds': <{'p50': 0.002, 'p95': 0.003,"
+                           " 'p99': 0.004}>, 'relief_bytes': <uint64 2000000>}"));
+  return TRUE;
+}
+
+static gboolean
 on_create_session(GemDBusManager *manager,
                   GDBusMethodInvocation *invocation,
                   GVariant *options,
@@ -406,6 +427,7 @@ make_manager(GemTestService *self)
   g_signal_connect(self->manager, "handle-embed", G_CALLBACK(on_embed), self);
   g_signal_connect(self->manager, "handle-score", G_CALLBACK(on_score), self);
   g_signal_connect(self->manager, "handle-count-tokens", G_CALLBACK(on_count_tokens), self);
+  g_signal_connect(self->manager, "handle-stats", G_CALLBACK(on_stats), self);
   g_signal_connect(self->manager, "handle-create-session", G_CALLBACK(on_create_session), self);
   g_assert_true(g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(self->manager), self->connection,
                                                  GEM_OBJECT_PATH, NULL));
@@ -557,6 +579,12 @@ guint
 gem_test_service_count_cancels(GemTestService *self)
 {
   return self->cancels;
+}
+
+void
+gem_test_service_refuse_stats(GemTestService *self)
+{
+  self->secretive = TRUE;
 }
 
 void

@@ -52,6 +52,10 @@ gem_test_service_limit_sessions(GemTestService *self, guint most);
 void
 gem_test_service_set_fault(GemTestService *self, GemTestFault fault, guint after);
 
+/* From now on Stats is for others. */
+void
+gem_test_service_refuse_stats(GemTestService *self);
+
 /* Changes what the pathway "legal" is. */
 void
 gem_test_service_set_legal_state(GemTestService *self, const char *state);

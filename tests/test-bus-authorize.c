@@ -146,6 +146,8 @@ static const char *const page_out_call[] = {
 static const char *const load_model_call[] = {
     GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "LoadModel", "sa{sv}", "nonesuch", "0", NULL};
 
+static const char *const stats_call[] = {GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Stats", "a{sv}", "0", NULL};
+
 /* TRUE: it worked; else the message is like `pattern`. */
 static gboolean
 try_call(Polkit *self, gboolean interactive, const char *const *method, const char *pattern)
@@ -221,6 +223,20 @@ test_load_model(Polkit *self, gconstpointer data)
 }
 
 static void
+test_stats(Polkit *self, gconstpointer data)
+{
+  if (skip_unless_possible()) {
+    return;
+  }
+  polkit_start(self);
+  self->answer = ANSWER_NO;
+  g_assert_false(try_call(self, FALSE, stats_call, "*not authorized: polkit says no*"));
+  g_assert_cmpstr(self->action, ==, "org.gemd.Gem1.read-statistics");
+  self->answer = ANSWER_YES;
+  g_assert_true(try_call(self, FALSE, stats_call, ""));
+}
+
+static void
 test_interaction(Polkit *self, gconstpointer data)
 {
   if (skip_unless_possible()) {
@@ -282,6 +298,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add("/bus/authorize/answers", Polkit, NULL, set_up, test_answers, tear_down);
   g_test_add("/bus/authorize/load-model", Polkit, NULL, set_up, test_load_model, tear_down);
+  g_test_add("/bus/authorize/stats", Polkit, NULL, set_up, test_stats, tear_down);
   g_test_add("/bus/authorize/interaction", Polkit, NULL, set_up, test_interaction, tear_down);
   g_test_add("/bus/authorize/no-polkit", Polkit, NULL, set_up, test_no_polkit, tear_down);
   g_test_add("/bus/authorize/vanished", Polkit, NULL, set_up, test_vanished, tear_down);

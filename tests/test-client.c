@@ -354,21 +354,58 @@ test_status(void)
   g_auto(GemTestRun) json = {0};
   g_auto(GemTestRun) wait = {0};
   g_auto(GemTestRun) failed = {0};
+  g_auto(GemTestRun) other = {0};
   g_autoptr(JsonNode) node = NULL;
 
   gem_test_client_run(service, ARGUMENTS("status"), NULL, &plain);
+  g_assert_nonnull(strstr(plain.out, "load        512.2 tokens/s; 1 text runs, 2 wait\n"));
   g_assert_nonnull(strstr(plain.out, "gem-test, ready\n"));
   g_assert_nonnull(strstr(plain.out, "2 of 2 resident: general, legal\n"));
   g_assert_nonnull(strstr(plain.out, "cpu on some CPU, kernels reference, in use\n"));
   gem_test_client_run(service, ARGUMENTS("status", "--json"), NULL, &json);
   node = parse_json(json.out);
   g_assert_cmpstr(json_object_get_string_member(json_node_get_object(node), "ModelName"), ==, "gem-test");
+  gem_test_service_refuse_stats(service);
+  gem_test_client_run(service, ARGUMENTS("status"), NULL, &other);
+  g_assert_cmpint(other.status, ==, GEM_EXIT_OK);
+  g_assert_cmpstr(other.err, ==, "");
+  g_assert_null(strstr(other.out, "load"));
   gem_test_service_set_model_state(service, "loading");
   gem_test_client_run(service, ARGUMENTS("status", "--wait", "0.2"), NULL, &wait);
   g_assert_cmpint(wait.status, ==, GEM_EXIT_NOT_READY);
   gem_test_service_set_model_state(service, "failed");
   gem_test_client_run(service, ARGUMENTS("status", "--wait", "30"), NULL, &failed);
   g_assert_cmpint(failed.status, ==, GEM_EXIT_NOT_READY);
+}
+
+static void
+test_stats(void)
+{
+  g_autoptr(GemTestService) service = gem_test_service_new();
+  g_auto(GemTestRun) plain = {0};
+  g_auto(GemTestRun) json = {0};
+  g_auto(GemTestRun) refused = {0};
+  g_autoptr(JsonNode) node = NULL;
+  JsonObject *answered;
+
+  gem_test_client_run(service, ARGUMENTS("stats"), NULL, &plain);
+  g_assert_cmpint(plain.status, ==, GEM_EXIT_OK);
+  g_assert_nonnull(strstr(plain.out, "up          1 h 2 min 3 s\n"));
+  g_assert_nonnull(strstr(plain.out, "answered    Embed 5, Ask 3\n"));
+  g_assert_nonnull(strstr(plain.out, "refused     Busy 2\n"));
+  g_assert_nonnull(strstr(plain.out, "pathways    none\n"));
+  g_assert_nonnull(
+      strstr(plain.out, "a token     half within 2.00 ms, 95 of 100 within 3.00, 99 within 4.00\n"));
+  g_assert_nonnull(strstr(plain.out, "given back  2.0 MB;"));
+  gem_test_client_run(service, ARGUMENTS("stats", "--json"), NULL, &json);
+  node = parse_json(json.out);
+  answered = json_object_get_object_member(json_node_get_object(node), "answered");
+  g_assert_cmpint(json_object_get_int_member(answered, "Embed"), ==, 5);
+  gem_test_service_refuse_stats(service);
+  gem_test_client_run(service, ARGUMENTS("stats"), NULL, &refused);
+  g_assert_cmpint(refused.status, !=, GEM_EXIT_OK);
+  g_assert_cmpstr(refused.out, ==, "");
+  g_assert_nonnull(strstr(refused.err, "not you"));
 }
 
 static gboolean
@@ -403,6 +440,7 @@ test_monitor(void)
   g_assert_nonnull(strstr(run.out, "model          is ready\n"));
   g_assert_nonnull(strstr(run.out, "legal          is resident\n"));
   g_assert_nonnull(strstr(run.out, "legal          is absent\n"));
+  g_assert_nonnull(strstr(run.out, "load           tokens/s 512\n"));
   g_assert_nonnull(strstr(run.out, "service        is not there\n"));
   /* Only changes are told. */
   g_assert_null(strstr(strstr(run.out, "general        is resident\n") + 1, "general        is resident\n"));
@@ -540,8 +578,8 @@ test_unknown_domain(void)
 static void
 test_help(void)
 {
-  static const char *const verbs[] = {"ask",    "route",    "classify", "embed",  "score",
-                                      "tokens", "pathways", "status",   "monitor"};
+  static const char *const verbs[] = {"ask",    "route",    "classify", "embed",   "score",
+                                      "tokens", "pathways", "status",   "monitor", "stats"};
   g_autoptr(GemTestService) service = gem_test_service_new();
   g_auto(GemTestRun) general = {0};
   gsize i;
@@ -578,6 +616,7 @@ main(int argc, char **argv)
   g_test_add_func("/client/numbers", test_numbers);
   g_test_add_func("/client/pathways", test_pathways);
   g_test_add_func("/client/status", test_status);
+  g_test_add_func("/client/stats", test_stats);
   g_test_add_func("/client/monitor", test_monitor);
   g_test_add_func("/client/errors", test_errors);
   g_test_add_func("/client/usage", test_usage);

@@ -41,6 +41,6 @@ if [ -n "${MESON_EXE_WRAPPER:-}" ]; then
 fi
 check_program "${GEM_BUILD_DIR:?}/clients/gem-client/gem-client"
 check_program "$GEM_BUILD_DIR/bench/gem-bench"
-expect "a verb that was begun" "$(complete_words gem-client sta)" status
+expect "a verb that was begun" "$(complete_words gem-client stat)" "$(printf 'stats\nstatus')"
 expect "a command that was begun" "$(complete_words gem-bench pa)" paging
 echo "1..$number"

@@ -114,6 +114,15 @@ gem_remote_call_manager(
 }
 
 GVariant *
+gem_remote_call_unattended(
+    GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
+{
+  return g_dbus_connection_call_sync(self->bus, self->owner, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method,
+                                     arguments, G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, G_MAXINT,
+                                     NULL, error);
+}
+
+GVariant *
 gem_remote_get_properties(GemRemote *self, const char *path, const char *interface, GError **error)
 {
   g_autoptr(GVariant) reply = gem_remote_call(self, path, "org.freedesktop.DBus.Properties", "GetAll",

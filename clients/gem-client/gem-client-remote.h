@@ -44,6 +44,11 @@ GVariant *
 gem_remote_call_manager(
     GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error);
 
+/* The same, and nobody is asked for a password. */
+GVariant *
+gem_remote_call_unattended(
+    GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error);
+
 /* All properties of an interface: a dictionary a{sv}. Transfer full. */
 GVariant *
 gem_remote_get_properties(GemRemote *self, const char *path, const char *interface, GError **error);

@@ -4,9 +4,11 @@
 #include <signal.h>
 
 #include "clients/gem-client/gem-client-json.h"
+#include "clients/gem-client/gem-client-load.h"
 #include "clients/gem-client/gem-client-objects.h"
 #include "clients/gem-client/gem-client-output.h"
 #include "clients/gem-client/gem-client-remote.h"
+#include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 
 typedef struct {
@@ -15,6 +17,7 @@ typedef struct {
   GCancellable *looking;
   GHashTable *known; /* "subject\nproperty" -> char *: what was told last */
   gboolean json;
+  gboolean no_load; /* the load is not for us */
   guint interval_ms;
   guint timer;
 } Monitor;
@@ -127,6 +130,52 @@ finish_look(GObject *source, GAsyncResult *result, Monitor *monitor, gboolean *r
 }
 
 static void
+tell_number(Monitor *monitor, const char *property, GVariant *stats, const char *key)
+{
+  g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, gem_load_number(stats, key));
+
+  tell(monitor, "load", property, text);
+}
+
+static void
+on_stats(GObject *source, GAsyncResult *result, gpointer data)
+{
+  Monitor *monitor = data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+  g_autoptr(GVariant) stats = NULL;
+  g_autofree char *rate = NULL;
+
+  if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    return;
+  }
+  look_later(monitor);
+  if (reply == NULL) {
+    monitor->no_load = g_error_matches(error, GEM_ERROR, GEM_ERROR_NOT_AUTHORIZED);
+    return;
+  }
+  stats = g_variant_get_child_value(reply, 0);
+  rate = g_strdup_printf("%.0f", gem_load_double(stats, "tokens_per_second"));
+  tell(monitor, "load", "tokens/s", rate);
+  tell_number(monitor, "running", stats, "running");
+  tell_number(monitor, "waiting", stats, "waiting");
+  tell_number(monitor, "sessions", stats, "sessions");
+}
+
+/* For those who may know. */
+static void
+look_at_load(Monitor *monitor)
+{
+  if (monitor->no_load || monitor->remote->owner == NULL) {
+    look_later(monitor);
+    return;
+  }
+  g_dbus_connection_call(monitor->remote->bus, monitor->remote->owner, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE,
+                         "Stats", g_variant_new("(a{sv})", NULL), G_VARIANT_TYPE("(a{sv})"),
+                         G_DBUS_CALL_FLAGS_NONE, -1, monitor->looking, on_stats, monitor);
+}
+
+static void
 on_objects(GObject *source, GAsyncResult *result, gpointer data)
 {
   Monitor *monitor = data;
@@ -139,8 +188,8 @@ on_objects(GObject *source, GAsyncResult *result, gpointer data)
   if (over) {
     return;
   }
-  look_later(monitor);
   if (reply == NULL) {
+    look_later(monitor);
     return;
   }
   objects = g_variant_get_child_value(reply, 0);
@@ -153,6 +202,7 @@ on_objects(GObject *source, GAsyncResult *result, gpointer data)
     tell_property(monitor, domain, properties, "Reason", "because");
     tell_property(monitor, domain, properties, "ResidentBytes", "takes");
   }
+  look_at_load(monitor);
 }
 
 static void
@@ -175,6 +225,7 @@ on_manager(GObject *source, GAsyncResult *result, gpointer data)
   tell_property(monitor, "model", properties, "ModelReason", "because");
   tell_property(monitor, "model", properties, "ModelName", "named");
   tell_property(monitor, "memory", properties, "ResidentBytes", "resident");
+  tell_property(monitor, "memory", properties, "MemoryStep", "step");
   g_dbus_connection_call(monitor->remote->bus, monitor->remote->owner, GEM_OBJECT_PATH,
                          "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL,
                          G_VARIANT_TYPE("(a{oa{sa{sv}}})"), G_DBUS_CALL_FLAGS_NONE, -1, monitor->looking,
@@ -201,6 +252,7 @@ on_appeared(GDBusConnection *bus, const char *name, const char *owner, gpointer 
   g_free(monitor->remote->owner);
   monitor->remote->owner = g_strdup(owner);
   g_hash_table_remove_all(monitor->known);
+  monitor->no_load = FALSE;
   tell(monitor, "service", "is", "there");
   if (monitor->timer == 0) {
     look(monitor);
@@ -296,11 +348,13 @@ const GemVerb gem_verb_monitor = {
     .name = "monitor",
     .arguments = "",
     .summary = "Tell what changes in the service, until Ctrl-C",
-    .details = "A line for each change: the service comes or goes, its model is loaded, a pathway is paged "
-               "in or out,\n"
-               "memory grows or shrinks. With --json a line of JSON each. It never starts the service.\n\n"
-               "Examples:\n"
-               "  gem-client monitor\n"
-               "  gem-client monitor --interval 0.2 --json >> gemd-changes.jsonl",
+    .details =
+        "A line for each change: the service comes or goes, its model is loaded, a pathway is paged "
+        "in or out,\n"
+        "memory grows or shrinks, or is short; for administrators the load, too. With --json a line of\n"
+        "JSON each. It never starts the service.\n\n"
+        "Examples:\n"
+        "  gem-client monitor\n"
+        "  gem-client monitor --interval 0.2 --json >> gemd-changes.jsonl",
     .run = run,
 };

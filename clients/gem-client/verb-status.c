@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "clients/gem-client/gem-client-json.h"
+#include "clients/gem-client/gem-client-load.h"
 #include "clients/gem-client/gem-client-objects.h"
 #include "clients/gem-client/gem-client-output.h"
 #include "clients/gem-client/gem-client-remote.h"
@@ -15,12 +16,14 @@ typedef struct {
   GVariant *manager;   /* a{sv} */
   GPtrArray *pathways; /* as of gem_objects_with_interface */
   GPtrArray *backends;
+  GVariant *load; /* of Stats; NULL: for administrators alone */
 } Status;
 
 static void
 status_clear(Status *status)
 {
   g_clear_pointer(&status->manager, g_variant_unref);
+  g_clear_pointer(&status->load, g_variant_unref);
   g_clear_pointer(&status->pathways, g_ptr_array_unref);
   g_clear_pointer(&status->backends, g_ptr_array_unref);
 }
@@ -55,6 +58,9 @@ look(const GemVerbOptions *options, Status *status, GError **error)
   }
   status->pathways = gem_objects_with_interface(objects, GEM_PATHWAY_INTERFACE);
   status->backends = gem_objects_with_interface(objects, GEM_BACKEND_INTERFACE);
+  if (g_str_equal(get_string(status->manager, "ModelState"), "ready")) {
+    status->load = gem_load_get(remote, FALSE, NULL);
+  }
   return TRUE;
 }
 
@@ -125,6 +131,22 @@ print_backends(GPtrArray *backends)
   }
 }
 
+/* How short memory is, when it is; and what is going on, for those who may know. */
+static void
+print_load(const Status *status)
+{
+  guint step = 0;
+  g_autofree char *load = status->load != NULL ? gem_load_describe(status->load) : NULL;
+
+  g_variant_lookup(status->manager, "MemoryStep", "u", &step);
+  if (step > 0) {
+    gem_output_printf("%-11s short: step %u of 4\n", "", step);
+  }
+  if (load != NULL) {
+    gem_output_printf("%-11s %s\n", "load", load);
+  }
+}
+
 static void
 print_plain(const Status *status)
 {
@@ -148,6 +170,7 @@ print_plain(const Status *status)
   print_pathways(status->pathways);
   print_backends(status->backends);
   gem_output_printf("%-11s %s resident\n", "memory", size);
+  print_load(status);
 }
 
 static void
@@ -174,6 +197,10 @@ print_json(const Status *status)
   gem_json_add_members(builder, status->manager);
   add_objects(builder, "Pathways", status->pathways);
   add_objects(builder, "Backends", status->backends);
+  if (status->load != NULL) {
+    json_builder_set_member_name(builder, "Stats");
+    gem_json_add_variant(builder, status->load);
+  }
   json_builder_end_object(builder);
   gem_json_print(builder);
 }

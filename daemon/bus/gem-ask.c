@@ -84,21 +84,36 @@ on_text(const char *text, gsize length, gpointer data)
 {
   GemAsk *ask = data;
 
+  if (ask->answer->len == 0) {
+    gem_statistics_count_first_text(gem_service_get_statistics(gem_call_get_service(ask->call)),
+                                    g_get_monotonic_time() - gem_call_get_arrival(ask->call));
+  }
   g_string_append_len(ask->answer, text, (gssize)length);
+}
+
+static gboolean
+is_late(const GemAsk *ask, const GemGenerateStats *stats)
+{
+  return ask->late && stats->reason == GEM_FINISH_CANCELLED;
+}
+
+static const char *
+reason_of(const GemAsk *ask, const GemGenerateStats *stats)
+{
+  return is_late(ask, stats) ? "deadline" : gem_answer_reason(stats->reason);
 }
 
 static GVariant *
 ask_stats(GemAsk *ask, const GemGenerateStats *stats)
 {
   GemEngine *engine = gem_call_get_engine(ask->call);
-  gboolean late = ask->late && stats->reason == GEM_FINISH_CANCELLED;
-  gboolean truncated = late || stats->reason == GEM_FINISH_LIMIT || stats->reason == GEM_FINISH_CONTEXT;
-  const char *reason = late ? "deadline" : gem_answer_reason(stats->reason);
+  gboolean truncated =
+      is_late(ask, stats) || stats->reason == GEM_FINISH_LIMIT || stats->reason == GEM_FINISH_CONTEXT;
   GVariantBuilder builder;
 
   g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add(&builder, "{sv}", "truncated", g_variant_new_boolean(truncated));
-  g_variant_builder_add(&builder, "{sv}", "reason", g_variant_new_string(reason));
+  g_variant_builder_add(&builder, "{sv}", "reason", g_variant_new_string(reason_of(ask, stats)));
   gem_answer_add_stats(&builder, stats);
   g_variant_builder_add(&builder, "{sv}", "seed", g_variant_new_uint64(ask->options.generate.seed));
   g_variant_builder_add(&builder, "{sv}", "resident_bytes",
@@ -118,6 +133,8 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
   caller->user->asks--;
   queue->running--;
   queue->batch -= is_batch(ask) ? 1 : 0;
+  gem_statistics_count_turn(gem_service_get_statistics(gem_call_get_service(ask->call)),
+                            reason_of(ask, stats), stats);
   if (stats->reason == GEM_FINISH_FAILED) {
     ask_fail(ask, g_error_copy(error));
   } else if (stats->reason == GEM_FINISH_SHUTDOWN) {

@@ -9,6 +9,7 @@
 /* Actions, as dbus/org.gemd.Gem1.policy declares them. */
 #define GEM_ACTION_MANAGE_PATHWAYS "org.gemd.Gem1.manage-pathways"
 #define GEM_ACTION_LOAD_MODEL      "org.gemd.Gem1.load-model"
+#define GEM_ACTION_READ_STATISTICS "org.gemd.Gem1.read-statistics"
 
 /* Goes on with `run` when the caller may do `action`; else the call fails with GEM_ERROR_NOT_AUTHORIZED. The
  * user is only asked for a password when the caller's message allows that. Never blocks; a caller that leaves

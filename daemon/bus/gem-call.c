@@ -89,9 +89,17 @@ call_free(GemCall *self)
   g_free(self);
 }
 
+static void
+call_count(GemCall *self, const GError *error)
+{
+  gem_statistics_count_call(gem_service_get_statistics(self->service),
+                            g_dbus_method_invocation_get_method_name(self->invocation), error);
+}
+
 void
 gem_call_return(GemCall *self, GVariant *value)
 {
+  call_count(self, NULL);
   g_dbus_method_invocation_return_value(self->invocation, value);
   call_free(self);
 }
@@ -105,7 +113,9 @@ gem_call_fail(GemCall *self, GError *error)
     g_error_free(error);
     error = gem_served_model_changed_error();
   }
-  g_dbus_method_invocation_take_error(self->invocation, gem_error_for_caller(error));
+  error = gem_error_for_caller(error);
+  call_count(self, error);
+  g_dbus_method_invocation_take_error(self->invocation, error);
   call_free(self);
 }
 

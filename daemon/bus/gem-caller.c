@@ -247,6 +247,12 @@ gem_callers_free(GemCallers *self)
   g_free(self);
 }
 
+const GemQuotaUse *
+gem_callers_get_use(const GemCallers *self)
+{
+  return &self->use;
+}
+
 GemQuotaHold
 gem_user_hold(GemUser *self, const GemConfig *config)
 {

@@ -59,6 +59,9 @@ typedef void (*GemCallerIdentified)(GemCaller *self, gpointer data);
 void
 gem_caller_identify(GemCaller *self, GemCallerIdentified done, gpointer data);
 
+/* What all users have in use together. */
+const GemQuotaUse *
+gem_callers_get_use(const GemCallers *self);
 /* A hold that takes from what the user may have. */
 GemQuotaHold
 gem_user_hold(GemUser *self, const GemConfig *config);

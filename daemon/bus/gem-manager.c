@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/bus/gem-answer.h"
+#include "daemon/bus/gem-authorize.h"
 #include "daemon/bus/gem-load-model.h"
 #include "daemon/bus/gem-service.h"
 #include "daemon/gem-version.h"
@@ -265,6 +266,26 @@ run_count_tokens(GemCall *call)
   }
 }
 
+/* ---- Stats ---- */
+
+static void
+stats_authorized(GemCall *call)
+{
+  GemService *service = gem_call_get_service(call);
+  g_auto(GemCallOptions) options = {0};
+
+  if (gem_call_read_options(call, 0, GEM_OPTIONS_NONE, 0, &options)) {
+    gem_call_return(call, g_variant_new("(@a{sv})", gem_statistics_describe(
+                                                        gem_service_get_statistics(service), service)));
+  }
+}
+
+static void
+run_stats(GemCall *call)
+{
+  gem_authorize(call, GEM_ACTION_READ_STATISTICS, stats_authorized);
+}
+
 /* ---- the interface: each method becomes a call on its way, see gem-call.h ---- */
 
 static gboolean
@@ -338,6 +359,13 @@ handle_load_model(GemDBusManager *manager,
   return TRUE;
 }
 
+static gboolean
+handle_stats(GemDBusManager *manager, GDBusMethodInvocation *invocation, GVariant *options)
+{
+  gem_call_begin_plain(GEM_MANAGER_OBJECT(manager)->service, invocation, manager, run_stats);
+  return TRUE;
+}
+
 static void
 manager_interface_init(GemDBusManagerIface *iface)
 {
@@ -349,6 +377,7 @@ manager_interface_init(GemDBusManagerIface *iface)
   iface->handle_count_tokens = handle_count_tokens;
   iface->handle_create_session = handle_create_session;
   iface->handle_load_model = handle_load_model;
+  iface->handle_stats = handle_stats;
 }
 
 static void

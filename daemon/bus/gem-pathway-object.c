@@ -75,6 +75,8 @@ on_paged(GObject *source, GAsyncResult *result, gpointer data)
   const char *domain = gem_dbus_pathway_get_domain(GEM_DBUS_PATHWAY(self));
   g_autoptr(GError) error = NULL;
   g_autoptr(GemPathwayInfo) info = NULL;
+  g_autofree char *time =
+      g_strdup_printf("%" G_GINT64_FORMAT, g_get_monotonic_time() - gem_call_get_arrival(call));
 
   if (!gem_engine_page_finish(GEM_ENGINE(source), result, &error)) {
     gem_call_fail(call, g_steal_pointer(&error));
@@ -82,9 +84,9 @@ on_paged(GObject *source, GAsyncResult *result, gpointer data)
   }
   info = gem_engine_get_pathway(GEM_ENGINE(source), domain);
   if (info != NULL) {
-    gem_log(LOG_NOTICE, GEM_LOG_PATHWAY_PAGED, (const char *[]){"GEM_PATHWAY", domain, NULL},
-            "pathway %s: %s, %" G_GUINT64_FORMAT " bytes", domain, state_name(info->state),
-            info->resident_bytes);
+    gem_log(
+        LOG_NOTICE, GEM_LOG_PATHWAY_PAGED, (const char *[]){"GEM_PATHWAY", domain, "GEM_USEC", time, NULL},
+        "pathway %s: %s, %" G_GUINT64_FORMAT " bytes", domain, state_name(info->state), info->resident_bytes);
   }
   gem_call_return(call, NULL);
 }

@@ -29,6 +29,8 @@ struct _GemRequest {
   char *node; /* SENDER_TOKEN: the last element of its path */
   char *path;
   guint64 serial;
+  gint64 arrival; /* monotonic, us */
+  gboolean has_text;
   GemServedModel *model; /* that it runs on; NULL: the engine is done */
   guint64 seed;
   GemRequestDone done; /* NULL: nobody is told */
@@ -114,8 +116,9 @@ static void
 request_log(GemRequest *self)
 {
   g_autofree char *serial = g_strdup_printf("%" G_GUINT64_FORMAT, self->serial);
+  g_autofree char *time = g_strdup_printf("%" G_GINT64_FORMAT, g_get_monotonic_time() - self->arrival);
   const char *reason = gem_answer_reason(self->reason);
-  const char *fields[] = {"GEM_REQUEST", serial, "GEM_REASON", reason, NULL};
+  const char *fields[] = {"GEM_REQUEST", serial, "GEM_REASON", reason, "GEM_USEC", time, NULL};
   guint prompt = 0;
   guint generated = 0;
 
@@ -255,6 +258,11 @@ on_text(const char *text, gsize length, gpointer data)
 {
   GemRequest *self = data;
 
+  if (!self->has_text) {
+    self->has_text = TRUE;
+    gem_statistics_count_first_text(gem_service_get_statistics(self->requests->service),
+                                    g_get_monotonic_time() - self->arrival);
+  }
   if (self->stream == NULL) {
     return;
   }
@@ -326,6 +334,8 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
   }
   request_give_turn(self, stats->cache_bytes);
   self->reason = stats->reason;
+  gem_statistics_count_turn(gem_service_get_statistics(self->requests->service),
+                            gem_answer_reason(stats->reason), stats);
   if (stats->reason == GEM_FINISH_SHUTDOWN && !gem_service_is_stopping(self->requests->service) &&
       gem_served_model_is_retired(self->model)) {
     changed = gem_served_model_changed_error();
@@ -433,6 +443,7 @@ request_alloc(GemRequests *requests, GemCaller *caller, GemQuotaHold *cache, con
   self->node = request_node(caller, options->handle_token);
   self->path = g_strconcat(GEM_REQUEST_PATH "/", self->node, NULL);
   self->seed = options->generate.seed;
+  self->arrival = g_get_monotonic_time();
   self->hold = gem_user_hold(caller->user, gem_service_get_config(requests->service));
   self->cache = cache;
   self->rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_variant_unref);

@@ -21,6 +21,7 @@ struct _GemService {
   GemCallers *callers;
   GemModelHost *model;
   GemMemory *memory;
+  GemStatistics *statistics;
   GemAskQueue *asks;
   GemCallQueue *queue;
   GemRequests *requests;
@@ -236,6 +237,7 @@ gem_service_new(GDBusConnection *connection,
   self->config = gem_config_ref(config);
   self->events = events;
   self->data = data;
+  self->statistics = gem_statistics_new();
   self->callers = gem_callers_new(connection);
   self->asks = gem_ask_queue_new(config->parallel_asks);
   self->queue = gem_call_queue_new(PARALLEL_CALLS, config->ask_seconds);
@@ -276,6 +278,7 @@ gem_service_free(GemService *self)
   g_clear_pointer(&self->requests, gem_requests_free);
   g_clear_pointer(&self->asks, gem_ask_queue_free);
   g_clear_pointer(&self->queue, gem_call_queue_free);
+  g_clear_pointer(&self->statistics, gem_statistics_free);
   g_clear_pointer(&self->model_objects, gem_model_objects_free);
   g_clear_object(&self->objects);
   if (self->manager != NULL) {
@@ -323,6 +326,12 @@ GemMemory *
 gem_service_get_memory(GemService *self)
 {
   return self->memory;
+}
+
+GemStatistics *
+gem_service_get_statistics(GemService *self)
+{
+  return self->statistics;
 }
 
 GemSessions *

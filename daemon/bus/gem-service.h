@@ -12,6 +12,7 @@
 #include "daemon/bus/gem-memory.h"
 #include "daemon/bus/gem-model-host.h"
 #include "daemon/bus/gem-session.h"
+#include "daemon/bus/gem-statistics.h"
 
 typedef struct _GemService GemService;
 
@@ -59,6 +60,8 @@ GemEngine *
 gem_service_get_engine(GemService *self); /* NULL unless the model is ready */
 GemMemory *
 gem_service_get_memory(GemService *self);
+GemStatistics *
+gem_service_get_statistics(GemService *self);
 GemSessions *
 gem_service_get_sessions(GemService *self);
 GemBusJobs *

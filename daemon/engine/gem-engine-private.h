@@ -7,6 +7,7 @@
 #include "daemon/engine/gem-beat.h"
 #include "daemon/engine/gem-engine.h"
 #include "daemon/engine/gem-job.h"
+#include "daemon/engine/gem-load.h"
 #include "daemon/engine/gem-scheduler.h"
 
 struct _GemEngine {
@@ -33,6 +34,7 @@ struct _GemEngine {
   GMutex mutex;                   /* guards `counters` */
   GemEngineCounters counters;     /* those of the runtime, as last published */
   GemBeat beat;                   /* any thread */
+  GemLoad load;                   /* any thread */
   _Atomic guint64 resident_bytes; /* any thread */
   GemRuntime *runtime;            /* NULL once stopped; see gem-runtime.h for what is read from outside */
 

@@ -100,6 +100,18 @@ gem_engine_return(GemEngine *self, GTask *task, gpointer result, GDestroyNotify 
 
 /* ---- the thread ---- */
 
+static void
+publish_load(GemEngine *self)
+{
+  guint64 tokens;
+  guint running, waiting;
+
+  gem_scheduler_measure(self->scheduler, &tokens, &running, &waiting);
+  gem_load_add(&self->load, self->beat, tokens - self->load.tokens);
+  self->load.running = running;
+  self->load.waiting = waiting;
+}
+
 void
 gem_engine_publish(GemEngine *self)
 {
@@ -140,6 +152,7 @@ run_loop(GemEngine *self)
     worked = gem_scheduler_turn(self->scheduler);
     page_in_later(self);
     gem_engine_publish(self);
+    publish_load(self);
     if (!worked && !self->quit) {
       command = g_async_queue_timeout_pop(self->commands, WAIT_MICROSECONDS);
       if (command != NULL) {
@@ -425,6 +438,17 @@ guint64
 gem_engine_get_resident_bytes(GemEngine *self)
 {
   return self->resident_bytes;
+}
+
+void
+gem_engine_get_load(GemEngine *self, GemEngineLoad *ret_load)
+{
+  *ret_load = (GemEngineLoad){
+      .tokens = self->load.tokens,
+      .tokens_per_second = gem_load_get_rate(&self->load, g_get_monotonic_time()),
+      .running = self->load.running,
+      .waiting = self->load.waiting,
+  };
 }
 
 gint64

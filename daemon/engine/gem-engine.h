@@ -57,6 +57,13 @@ double
 gem_engine_get_threshold(GemEngine *self);
 guint64
 gem_engine_get_resident_bytes(GemEngine *self); /* weights + caches, any thread */
+typedef struct {
+  guint64 tokens;           /* run through the model since the engine was made: of prompts, too */
+  double tokens_per_second; /* the same, over the last ten whole seconds */
+  guint running, waiting;   /* jobs that are begun; that are not */
+} GemEngineLoad;
+void
+gem_engine_get_load(GemEngine *self, GemEngineLoad *ret_load);
 /* Monotonic time at which the engine thread last turned its loop; for the watchdog. */
 gint64
 gem_engine_get_last_beat(GemEngine *self);

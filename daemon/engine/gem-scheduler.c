@@ -19,6 +19,7 @@ struct GemScheduler {
   GArray *spans;           /* of GemStepSpan: the rows of the step */
   GPtrArray *active;       /* the job of each span */
   const GemJob *preferred; /* whose rows are looked at first when memory is short; only compared */
+  guint64 tokens;          /* run so far */
   guint left_out_steps;    /* one after the other in which memory had no room for all of `active` */
   float *probabilities;    /* [GEM_APPEND_MOST][domains] of the tokens that are appended together */
 };
@@ -429,6 +430,14 @@ admit(GemScheduler *self)
   }
 }
 
+static void
+count_tokens(GemScheduler *self)
+{
+  for (guint i = 0; i < self->spans->len; i++) {
+    self->tokens += g_array_index(self->spans, GemStepSpan, i).rows;
+  }
+}
+
 gboolean
 gem_scheduler_turn(GemScheduler *self)
 {
@@ -452,6 +461,7 @@ gem_scheduler_turn(GemScheduler *self)
   }
   ran = gem_step_run(self->step, (const GemStepSpan *)(gpointer)self->spans->data, self->spans->len, &error);
   if (ran) {
+    count_tokens(self);
     settle(self, (GemJob *const *)self->active->pdata, self->active->len);
     return TRUE;
   }
@@ -459,6 +469,21 @@ gem_scheduler_turn(GemScheduler *self)
     end_job(self, self->active->pdata[i], g_error_copy(error));
   }
   return TRUE;
+}
+
+void
+gem_scheduler_measure(const GemScheduler *self, guint64 *ret_tokens, guint *ret_running, guint *ret_waiting)
+{
+  guint running = 0;
+
+  for (guint i = 0; i < self->jobs->len; i++) {
+    const GemJob *job = self->jobs->pdata[i];
+
+    running += job->prepared ? 1 : 0;
+  }
+  *ret_tokens = self->tokens;
+  *ret_running = running;
+  *ret_waiting = self->jobs->len - running;
 }
 
 void

@@ -29,6 +29,10 @@ gem_scheduler_turn(GemScheduler *self);
 GemPathwaySet
 gem_scheduler_find_pathways(GemScheduler *self);
 
+/* Tokens run so far, jobs that are begun, and jobs that are not. */
+void
+gem_scheduler_measure(const GemScheduler *self, guint64 *ret_tokens, guint *ret_running, guint *ret_waiting);
+
 /* Ends every job with this code and message. */
 void
 gem_scheduler_end_all(GemScheduler *self, GemError code, const char *message);
