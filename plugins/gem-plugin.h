@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define GEM_PLUGIN_ABI_MAJOR 1u
-#define GEM_PLUGIN_ABI_MINOR 0u
+#define GEM_PLUGIN_ABI_MINOR 1u /* what came after 0 says so below */
 #define GEM_PLUGIN_ENTRY     "gem_plugin_describe"
 #define GEM_PLUGIN_EXPORT    __attribute__((visibility("default")))
 
@@ -296,6 +296,9 @@ typedef struct {
   float *probabilities; /* [n][domains], filled: each row sums to 1 */
 } GemRouterTurn;
 
+/* Of `route`: it was asked to stop. */
+#define GEM_ROUTER_STOPPED (-100)
+
 typedef struct GemRouterFunctions {
   /* `source` is router.gguf. `backend` stays valid until close. */
   GemRouter *(*open)(const GemTensorSource *source,
@@ -313,9 +316,13 @@ typedef struct GemRouterFunctions {
 
   /* Turns of different states, each weight read once for all of them: the paper's Dynamic Token Router,
    * softmax(W_r e_i) for every token i. Each turn joins its state, and its result does not depend on the
-   * others. A turn of any length is taken. Negative: out of memory, or a token outside the vocabulary; all
-   * states are as they were then. */
+   * others. A turn of any length is taken. Negative: out of memory, a token outside the vocabulary, or
+   * GEM_ROUTER_STOPPED; all states are as they were then. */
   int (*route)(GemRouter *self, const GemRouterTurn *turns, size_t count);
+
+  /* Since ABI 1.1. From now on `go_on` is called at least once every few milliseconds of a long `route`; when
+   * it says false, `route` gives up. NULL: it is never given up. */
+  void (*set_go_on)(GemRouter *self, bool (*go_on)(void *data), void *data);
 } GemRouterFunctions;
 
 /* ---- attention: which keys a token sees ---- */

@@ -25,8 +25,10 @@ struct _GemTestService {
   guint n_turns;
   GemTestFault fault;
   guint n_asks, fault_after;
-  GArray *held;                  /* of int: writing ends of pipes that are not closed, by fault */
-  gboolean secretive;            /* Stats is refused */
+  GArray *held;       /* of int: writing ends of pipes that are not closed, by fault */
+  gboolean secretive; /* Stats is refused */
+  gboolean endless;
+  guint endless_after;           /* turns */
   guint sessions, most_sessions; /* open ones; most_sessions 0: any number */
 };
 
@@ -194,7 +196,7 @@ turn_new(GemTestService *self, const char *prompt, const char *caller, const cha
 
   turn->service = self;
   turn->caller = g_strdup(caller);
-  turn->endless = g_str_equal(prompt, "endless");
+  turn->endless = g_str_equal(prompt, "endless") || (self->endless && self->n_turns > self->endless_after);
   turn->silent = g_str_equal(prompt, "silent");
   turn->vanish = g_str_equal(prompt, "vanish");
   turn->fault = fault_of(self, self->n_turns++);
@@ -598,6 +600,13 @@ gem_test_service_set_fault(GemTestService *self, GemTestFault fault, guint after
 {
   self->fault = fault;
   self->fault_after = after;
+}
+
+void
+gem_test_service_make_endless(GemTestService *self, guint after)
+{
+  self->endless = TRUE;
+  self->endless_after = after;
 }
 
 void

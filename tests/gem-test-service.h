@@ -56,6 +56,10 @@ gem_test_service_set_fault(GemTestService *self, GemTestFault fault, guint after
 void
 gem_test_service_refuse_stats(GemTestService *self);
 
+/* Turns after the first so many write until they are cancelled, whatever their prompt. */
+void
+gem_test_service_make_endless(GemTestService *self, guint after);
+
 /* Changes what the pathway "legal" is. */
 void
 gem_test_service_set_legal_state(GemTestService *self, const char *state);

@@ -401,6 +401,43 @@ test_clients_refused(Scene *self, gconstpointer data)
   g_assert_cmpstr(none.out, ==, "");
 }
 
+/* The first turn runs to its end; of the others each is cancelled, and its time noted. */
+static void
+test_cancel(Scene *self, gconstpointer data)
+{
+  g_auto(GemTestRun) run = {0};
+  g_autofree char *json = path_of(self, "out.json");
+  g_autoptr(JsonNode) node = NULL;
+  JsonObject *object;
+
+  gem_test_service_make_endless(self->service, 1);
+  bench(self, ARGUMENTS("cancel", "-p", "40", "-r", "3", "--json", json), &run);
+  g_assert_cmpstr(run.err, ==, "");
+  g_assert_cmpint(run.status, ==, GEM_EXIT_OK);
+  g_assert_true(g_str_has_prefix(run.out, "gem-test, gemd 9.9; from Cancel to the end of the turn, 3 in "
+                                          "prefill, 3 in decoding\nwhat "));
+  g_assert_cmpuint(gem_test_service_count_cancels(self->service), ==, 6);
+  object = read_json(self, "out.json", &node);
+  g_assert_cmpfloat(median_member(object, "prefill_ms", 3), >, 0);
+  g_assert_cmpfloat(median_member(object, "decode_ms", 3), >, 0);
+  g_assert_cmpfloat(json_object_get_double_member(object, "decode_ms_p95"), >, 0);
+}
+
+/* Turns that end before they are cancelled measure nothing. */
+static void
+test_cancel_too_late(Scene *self, gconstpointer data)
+{
+  g_auto(GemTestRun) run = {0};
+  g_auto(GemTestRun) wrong = {0};
+
+  gem_test_service_make_endless(self->service, 4);
+  bench(self, ARGUMENTS("cancel", "-r", "1"), &run);
+  g_assert_cmpint(run.status, ==, GEM_EXIT_OK);
+  bench(self, ARGUMENTS("cancel", "-r", "0"), &wrong);
+  g_assert_nonnull(strstr(wrong.err, "--rounds: 0 is not within 1"));
+  g_assert_cmpint(wrong.status, ==, GEM_EXIT_USAGE);
+}
+
 static void
 test_clients_fail(Scene *self, gconstpointer data)
 {
@@ -492,6 +529,8 @@ main(int argc, char **argv)
       {"/gem-bench/clients/figures", test_clients},
       {"/gem-bench/clients/refused", test_clients_refused},
       {"/gem-bench/clients/fails", test_clients_fail},
+      {"/gem-bench/cancel", test_cancel},
+      {"/gem-bench/cancel/too-late", test_cancel_too_late},
       {"/gem-bench/no-service", test_no_service},
       {"/gem-bench/usage", test_usage},
   };

@@ -419,6 +419,55 @@ test_together(Scene *scene, gconstpointer embedding)
   }
 }
 
+#define LONG_TURN 300
+
+/* Says "go on" so many times. */
+static bool
+count_down(void *data)
+{
+  guint *left = data;
+
+  if (*left == 0) {
+    return false;
+  }
+  *left -= 1;
+  return true;
+}
+
+/* Wherever a turn is stopped, its sequence is as it was: the next try gives what the first would have. */
+static void
+test_stopped(Scene *scene, gconstpointer embedding)
+{
+  const size_t beginning[] = {70, 0};
+  const size_t turn[] = {LONG_TURN, 0};
+  g_auto(Sequence) before = sequence_new(scene->source->random, beginning);
+  g_auto(Sequence) sequence = sequence_new(scene->source->random, turn);
+  GemRouterState *state = scene->functions->state_new(scene->router);
+  GemRouterState *stopped;
+  g_autofree float *ignored = route_turns(scene, state, &before, FALSE);
+  g_autofree float *expected = NULL;
+  g_autofree float *probabilities = g_new(float, sequence.count *DOMAINS);
+  guint stops = 0, left = 0;
+  int status;
+
+  stopped = scene->functions->state_copy(scene->router, state);
+  expected = route_turns(scene, state, &sequence, FALSE);
+  scene->functions->set_go_on(scene->router, count_down, &left);
+  do {
+    left = stops;
+    status = route_one(scene, stopped, sequence.tokens, sequence.count, FALSE, probabilities);
+    stops++;
+  } while (status == GEM_ROUTER_STOPPED);
+  g_assert_cmpint(status, ==, 0);
+  /* In each layer, once for each of its blocks. */
+  g_assert_cmpuint(stops - 1, ==, LAYERS * ((LONG_TURN + 63) / 64));
+  g_assert_cmpmem(probabilities, sequence.count * DOMAINS * sizeof(float), expected,
+                  sequence.count * DOMAINS * sizeof(float));
+  scene->functions->set_go_on(scene->router, NULL, NULL);
+  scene->functions->state_free(scene->router, state);
+  scene->functions->state_free(scene->router, stopped);
+}
+
 static void
 test_sizes(Scene *scene, gconstpointer embedding)
 {
@@ -512,6 +561,7 @@ main(int argc, char **argv)
   ADD("/router/copy", WIDTH, test_copy);
   ADD("/router/together", WIDTH, test_together);
   ADD("/router/sizes", WIDTH, test_sizes);
+  ADD("/router/stopped", WIDTH, test_stopped);
 #undef ADD
   g_test_add_func("/router/bad-metadata", test_bad_metadata);
   g_test_add_func("/router/missing-tensors", test_missing_tensors);

@@ -20,6 +20,7 @@ typedef struct {
   guint turns;
   guint rows[OWNERS]; /* run so far */
   guint jobs;         /* that have not ended */
+  gpointer last;      /* TestJob: the last that was added */
 } Scene;
 
 typedef struct {
@@ -27,19 +28,23 @@ typedef struct {
   Scene *scene;
   guint tokens;
   guint *ret_turn; /* the turn in which it was done; NULL: not asked for */
+  gboolean cancel; /* it is cancelled while the router is at it */
 } TestJob;
 
 static gboolean
 job_prepare(GemJob *job, GError **error)
 {
   TestJob *self = (TestJob *)job;
-  const GemRouting routing = {.forced = TRUE, .route = GEM_ROUTE_GENERAL};
+  const GemRouting routing = {.forced = !self->cancel, .route = GEM_ROUTE_GENERAL};
   g_autofree guint32 *tokens = g_new(guint32, self->tokens);
 
   for (guint i = 0; i < self->tokens; i++) {
     tokens[i] = 1 + i % 20;
   }
   job->sequence = gem_sequence_state_new(job->runtime, 0);
+  if (self->cancel) {
+    g_atomic_int_set(&job->control->cancelled, TRUE);
+  }
   return gem_sequence_state_append(job->runtime, job->sequence, tokens, self->tokens, &routing, NULL, error);
 }
 
@@ -61,6 +66,12 @@ job_end(GemJob *job, GError *error)
 {
   TestJob *self = (TestJob *)job;
 
+  if (self->cancel) {
+    g_assert_error(error, GEM_ERROR, GEM_ERROR_CANCELLED);
+    g_assert_cmpuint(job->sequence->tokens->len, ==, 0);
+    g_clear_error(&error);
+    g_atomic_rc_box_release(job->control);
+  }
   g_assert_no_error(error);
   if (self->ret_turn != NULL) {
     *self->ret_turn = self->scene->turns;
@@ -82,6 +93,7 @@ add(Scene *self, guint owner, gboolean batch, guint tokens, guint *ret_turn)
   job->tokens = tokens;
   job->ret_turn = ret_turn;
   self->jobs++;
+  self->last = job;
   gem_scheduler_add(self->scheduler, &job->job);
 }
 
@@ -241,6 +253,25 @@ test_short_prompts_together(Scene *self, gconstpointer data)
   g_assert_cmpuint(MAX(done[0], done[1]), <=, 2 + 3);
 }
 
+/* A job that is cancelled while the router is at its text ends then and there. */
+static void
+test_cancelled_in_router(Scene *self, gconstpointer data)
+{
+  guint done = 0;
+  TestJob *job;
+
+  add(self, 1, FALSE, LONG, &done);
+  job = self->last;
+  job->cancel = TRUE;
+  job->job.control = g_atomic_rc_box_new0(GemJobControl);
+  turn(self);
+  g_assert_cmpuint(done, ==, 1);
+  /* The next one's router is not stopped. */
+  add(self, 1, FALSE, LONG, &done);
+  run_all(self);
+  g_assert_cmpuint(self->rows[1], ==, LONG);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -255,6 +286,7 @@ main(int argc, char **argv)
       {"/scheduler/batch-is-not-forgotten", test_batch_is_not_forgotten},
       {"/scheduler/batch-shares", test_batch_shares},
       {"/scheduler/short-prompts-together", test_short_prompts_together},
+      {"/scheduler/cancelled-in-router", test_cancelled_in_router},
   };
 
   g_test_init(&argc, &argv, NULL);

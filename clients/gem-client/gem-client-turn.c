@@ -267,6 +267,12 @@ gem_turn_start(GemRemote *remote,
   return g_steal_pointer(&turn);
 }
 
+void
+gem_turn_cancel(GemTurn *turn)
+{
+  cancel_request(turn);
+}
+
 gboolean
 gem_turn_finish(GemTurn *turn, GemTurnResult *ret_result, GError **error)
 {

@@ -48,6 +48,9 @@ gem_turn_start(GemRemote *remote,
                GemTurnEnded ended,
                gpointer data,
                GError **error);
+/* Asks the service to stop a turn that runs; it ends soon, as cancelled. */
+void
+gem_turn_cancel(GemTurn *turn);
 /* What came of a turn that has ended. G_IO_ERROR_CLOSED when the service went away in the middle. */
 gboolean
 gem_turn_finish(GemTurn *turn, GemTurnResult *ret_result, GError **error);

@@ -58,6 +58,7 @@ ask_router(GemRuntime *runtime, const GemAppend *appends, guint count, GError **
   GemRouterTurn turns[GEM_APPEND_MOST];
   guint n_turns = 0;
   gsize n_tokens = 0;
+  gint status;
 
   for (guint i = 0; i < count; i++) {
     const GemAppend *append = &appends[i];
@@ -77,7 +78,12 @@ ask_router(GemRuntime *runtime, const GemAppend *appends, guint count, GError **
     };
     n_tokens += append->n;
   }
-  if (n_turns > 0 && runtime->router_functions->route(runtime->router, turns, n_turns) < 0) {
+  status = n_turns > 0 ? runtime->router_functions->route(runtime->router, turns, n_turns) : 0;
+  if (status == GEM_ROUTER_STOPPED) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_CANCELLED, "cancelled");
+    return FALSE;
+  }
+  if (status < 0) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED,
                 "the router ran out of memory on %" G_GSIZE_FORMAT " tokens", n_tokens);
     return FALSE;

@@ -33,7 +33,8 @@ typedef struct {
 } GemAppend;
 
 /* Appends turns of different sequences, 1..GEM_APPEND_MOST of them; the router reads its weights once for
- * all. Each turn has room in its sequence. FAILED when the router fails (nothing is appended). */
+ * all. Each turn has room in its sequence. FAILED when the router fails, CANCELLED when it
+ * was told to give up (nothing is appended). */
 gboolean
 gem_append_all(GemRuntime *runtime, const GemAppend *appends, guint count, GError **error);
 

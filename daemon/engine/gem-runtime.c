@@ -153,6 +153,14 @@ open_attention(GemRuntime *self, const GemEngineConfig *config, GError **error)
   return gem_runtime_find_cluster_set(self, config->clusters, &self->cluster_set, error);
 }
 
+static bool
+router_may_go_on(void *data)
+{
+  const GemRuntime *self = data;
+
+  return self->go_on == NULL || self->go_on(self->go_on_data);
+}
+
 /* The router, when the model has domains to route to. */
 static gboolean
 open_router(GemRuntime *self, const GemEngineConfig *config, GError **error)
@@ -177,6 +185,9 @@ open_router(GemRuntime *self, const GemEngineConfig *config, GError **error)
   if (self->router == NULL) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL, "router: %s", gem_tensor_source_explain(source, &reason));
     return FALSE;
+  }
+  if (gem_plugin_module_get(self->router_module)->abi_minor >= 1) {
+    self->router_functions->set_go_on(self->router, router_may_go_on, self);
   }
   return TRUE;
 }

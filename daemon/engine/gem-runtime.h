@@ -34,6 +34,10 @@ typedef struct {
   const GemRouterFunctions *router_functions;
   GemRouter *router;
   float threshold; /* tau, 0..1 */
+  /* Asked again and again while the router is at work on a long turn; FALSE: it gives up, and what is
+   * appended fails as cancelled. NULL: it never gives up. */
+  gboolean (*go_on)(gpointer data);
+  gpointer go_on_data;
 
   GemPager *pager;
   guint context; /* tokens a sequence may hold */

@@ -273,6 +273,12 @@ pick(GemScheduler *self, GemFairLine line, gboolean hurry)
   return gem_fair_pick(self->fair, line, (GemJob *const *)self->waiting->pdata, self->waiting->len, hurry);
 }
 
+static gboolean
+is_wanted(gpointer job)
+{
+  return !gem_job_is_cancelled(job);
+}
+
 /* Prepares one job that may run and is not prepared; the router's pass over a long turn takes as long as a
  * step, hence one at a time. */
 static gboolean
@@ -281,12 +287,17 @@ prepare_one(GemScheduler *self)
   gboolean hurry = find_waiting(self, GEM_FAIR_PREPARE);
   GemJob *job = pick(self, GEM_FAIR_PREPARE, hurry);
   GError *error = NULL;
+  gboolean prepared;
 
   if (job == NULL) {
     return FALSE;
   }
   job->prepared = TRUE;
-  if (job->class->prepare(job, &error)) {
+  self->runtime->go_on = is_wanted;
+  self->runtime->go_on_data = job;
+  prepared = job->class->prepare(job, &error);
+  self->runtime->go_on = NULL;
+  if (prepared) {
     settle(self, &job, 1);
   } else {
     end_job(self, job, error);

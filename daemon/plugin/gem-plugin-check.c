@@ -65,13 +65,13 @@ gem_plugin_check_file(const char *dir, const char *path, GError **error)
          check_path(path, S_IFREG, FALSE, own_files, error);
 }
 
-/* Size of a kind's table in ABI 1.0; a later minor that adds functions keeps its own row of sizes. */
+/* Size of a kind's table in ABI 1.`minor`. */
 static gsize
-table_size(GemPluginKind kind)
+table_size(GemPluginKind kind, guint32 minor)
 {
   switch (kind) {
   case GEM_PLUGIN_ROUTER:
-    return sizeof(GemRouterFunctions);
+    return minor >= 1 ? sizeof(GemRouterFunctions) : G_STRUCT_OFFSET(GemRouterFunctions, set_go_on);
   case GEM_PLUGIN_ATTENTION:
     return sizeof(GemAttentionFunctions);
   case GEM_PLUGIN_PATHWAY:
@@ -123,7 +123,7 @@ check_abi(const GemPlugin *plugin, const char *path, GError **error)
 static gboolean
 check_functions(const GemPlugin *plugin, const char *path, GemPluginKind kind, GError **error)
 {
-  gsize needed = table_size(kind);
+  gsize needed = table_size(kind, plugin->abi_minor);
   if (plugin->functions == NULL || plugin->functions_size < needed) {
     return refuse(error, path, "its table of functions has %u bytes, the kind “%s” of ABI %u.%u needs %zu",
                   plugin->functions != NULL ? plugin->functions_size : 0, gem_plugin_kind_folder(kind),

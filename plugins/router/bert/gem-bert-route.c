@@ -201,17 +201,27 @@ feed_forward_block(const Batch *batch, uint32_t layer, size_t first)
   add_rows(batch->x + first * self->width, scratch->normed, rows * self->width);
 }
 
-/* All projections first: a token may look ahead in its turn, beyond its block. */
-static void
+static bool
+may_go_on(const GemRouter *self)
+{
+  return self->go_on == NULL || self->go_on(self->go_on_data);
+}
+
+/* All projections first: a token may look ahead in its turn, beyond its block. False: it was stopped. */
+static bool
 run_layer(const Batch *batch, uint32_t layer)
 {
   for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
     project_block(batch, layer, first);
   }
   for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
+    if (!may_go_on(batch->router)) {
+      return false;
+    }
     attention_block(batch, layer, first);
     feed_forward_block(batch, layer, first);
   }
+  return true;
 }
 
 /* P(d | x_i) = softmax(W_r e_i), the paper's routing probability. */
@@ -234,18 +244,21 @@ classify_block(const Batch *batch, size_t first)
   }
 }
 
-static void
+static bool
 run_batch(const Batch *batch)
 {
   for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
     embed_block(batch, first);
   }
   for (uint32_t layer = 0; layer < batch->router->n_layers; layer++) {
-    run_layer(batch, layer);
+    if (!run_layer(batch, layer)) {
+      return false;
+    }
   }
   for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
     classify_block(batch, first);
   }
+  return true;
 }
 
 static bool
@@ -279,15 +292,22 @@ gem_bert_route(GemRouter *self, const GemRouterTurn *turns, size_t count)
     return -1;
   }
   batch.queries = batch.x + values;
-  run_batch(&batch);
+  bool ran = run_batch(&batch);
   /* They tell of callers' texts. */
   explicit_bzero(batch.x, 2 * values * sizeof *batch.x);
   if (batch.x != self->scratch.turn) {
     free(batch.x);
   }
   for (size_t i = 0; i < count; i++) {
-    turns[i].state->next += (uint32_t)turns[i].n;
+    turns[i].state->next += ran ? (uint32_t)turns[i].n : 0;
     gem_bert_state_trim(turns[i].state);
   }
-  return 0;
+  return ran ? 0 : GEM_ROUTER_STOPPED;
+}
+
+void
+gem_bert_set_go_on(GemRouter *self, bool (*go_on)(void *data), void *data)
+{
+  self->go_on = go_on;
+  self->go_on_data = data;
 }

@@ -9,6 +9,7 @@ static const GemRouterFunctions functions = {
     .state_free = gem_bert_state_free,
     .state_bytes = gem_bert_state_bytes,
     .route = gem_bert_route,
+    .set_go_on = gem_bert_set_go_on,
 };
 
 GEM_PLUGIN_DEFINE(GEM_PLUGIN_ROUTER,

@@ -68,6 +68,8 @@ struct GemRouter {
   GemBertLayer *layers;
   GemKeyValueForm form; /* of the states */
   GemBertScratch scratch;
+  bool (*go_on)(void *data); /* NULL: always */
+  void *go_on_data;
 };
 
 /* Rotated keys, and values, of the last tokens of one sequence, in every layer, in tiles of the backend; at
@@ -116,5 +118,7 @@ uint8_t *
 gem_bert_state_tile(const GemRouterState *state, uint32_t layer, uint32_t position);
 
 /* ---- gem-bert-route.c ---- */
+void
+gem_bert_set_go_on(GemRouter *self, bool (*go_on)(void *data), void *data);
 int
 gem_bert_route(GemRouter *self, const GemRouterTurn *turns, size_t count);
