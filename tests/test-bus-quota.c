@@ -235,6 +235,9 @@ test_slow_reader(void)
   g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
   g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
   g_autoptr(GemTestEar) other_ear = gem_test_ear_new(other);
+  g_autoptr(GVariant) stats = NULL;
+  g_autoptr(GVariant) numbers = NULL;
+  guint64 dropped = 0;
   g_autofree char *endless = gem_test_create_session(client);
   g_autofree char *finished = gem_test_create_session(client);
   g_autofree char *session = gem_test_create_session(other);
@@ -262,6 +265,9 @@ test_slow_reader(void)
 
     g_assert_cmpuint(strlen(text), <=, 64 * 1024);
   }
+  stats = gem_test_manager(client, "Stats", g_variant_new("(@a{sv})", NONE));
+  numbers = g_variant_get_child_value(stats, 0);
+  g_assert_true(g_variant_lookup(numbers, "readers_dropped", "t", &dropped) && dropped == 2);
   /* Three streams are allowed: those of the two are free again. */
   for (guint i = 0; i < 2; i++) {
     fds[i] = gem_test_generate(client, i == 0 ? endless : finished, "silent", "{}", NULL);

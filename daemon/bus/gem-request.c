@@ -20,7 +20,6 @@ struct _GemRequests {
   GHashTable *all; /* set of GemRequest */
   guint64 serial;  /* of the last request, for the log */
   guint sweep;     /* timeout source; 0 while there are no requests */
-  guint64 dropped; /* readers, since the start */
 };
 
 struct _GemRequest {
@@ -212,12 +211,11 @@ request_drop_reader(GemRequest *self, guint seconds)
   g_autofree char *serial = g_strdup_printf("%" G_GUINT64_FORMAT, self->serial);
   g_autofree char *bytes = g_strdup_printf("%" G_GSIZE_FORMAT, gem_stream_get_queued(self->stream));
 
-  self->requests->dropped++;
-  gem_log(
-      LOG_NOTICE, GEM_LOG_READER_DROPPED, (const char *[]){"GEM_REQUEST", serial, "GEM_BYTES", bytes, NULL},
-      "request %s: its reader took nothing for %u s while %s bytes waited, and is dropped; %" G_GUINT64_FORMAT
-      " since the start",
-      serial, seconds, bytes, self->requests->dropped);
+  gem_statistics_count_dropped_reader(gem_service_get_statistics(self->requests->service));
+  gem_log(LOG_NOTICE, GEM_LOG_READER_DROPPED,
+          (const char *[]){"GEM_REQUEST", serial, "GEM_BYTES", bytes, NULL},
+          "request %s: its reader took nothing for %u s while %s bytes waited, and is dropped", serial,
+          seconds, bytes);
   self->reader_dropped = TRUE;
   g_clear_pointer(&self->stream, gem_stream_free);
   gem_quota_give(&self->hold, GEM_QUOTA_STREAMS);
@@ -538,12 +536,6 @@ gem_requests_free(GemRequests *self)
   g_hash_table_unref(self->all);
   gem_private_tree_free(self->tree);
   g_free(self);
-}
-
-guint64
-gem_requests_count_dropped(const GemRequests *self)
-{
-  return self->dropped;
 }
 
 void

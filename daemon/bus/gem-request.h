@@ -24,10 +24,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRequests, gem_requests_free)
 void
 gem_requests_force(GemRequests *self);
 
-/* Turns whose reader was dropped because it took nothing for StreamSeconds, since the start. */
-guint64
-gem_requests_count_dropped(const GemRequests *self);
-
 /* Called once, when the turn is over; the request is freed afterwards. */
 typedef void (*GemRequestDone)(gpointer data);
 

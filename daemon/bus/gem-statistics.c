@@ -10,6 +10,7 @@ struct _GemStatistics {
   GHashTable *turns;    /* by reason */
   GHashTable *pathways; /* tokens run through each */
   guint64 prompt_tokens, generated_tokens;
+  guint64 readers_dropped;
   GemLatency first_text, token;
 };
 
@@ -83,6 +84,12 @@ gem_statistics_count_turn(GemStatistics *self, const char *reason, const GemGene
       count(self->pathways, pathway, GPOINTER_TO_UINT(tokens));
     }
   }
+}
+
+void
+gem_statistics_count_dropped_reader(GemStatistics *self)
+{
+  self->readers_dropped++;
 }
 
 /* ---- telling ---- */
@@ -184,6 +191,7 @@ gem_statistics_describe(GemStatistics *self, GemService *service)
   add(&builder, "memory_step", gem_memory_get_step(gem_service_get_memory(service)));
   add(&builder, "prompt_tokens", self->prompt_tokens);
   add(&builder, "generated_tokens", self->generated_tokens);
+  add(&builder, "readers_dropped", self->readers_dropped);
   add_table(&builder, "pathway_tokens", self->pathways);
   add_table(&builder, "turns", self->turns);
   add_table(&builder, "answered", self->calls);

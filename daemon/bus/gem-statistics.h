@@ -27,6 +27,10 @@ gem_statistics_count_first_text(GemStatistics *self, gint64 microseconds);
 void
 gem_statistics_count_turn(GemStatistics *self, const char *reason, const GemGenerateStats *stats);
 
+/* A reader took nothing for too long. */
+void
+gem_statistics_count_dropped_reader(GemStatistics *self);
+
 /* a{sv}, floating; see Stats in dbus/org.gemd.Gem1.Manager.xml. */
 GVariant *
 gem_statistics_describe(GemStatistics *self, GemService *service);
