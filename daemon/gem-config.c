@@ -59,6 +59,8 @@ static const Key keys[] = {
     {"MaxCalls", KEY_COUNT, AT(max_calls), 1, 65536, 1024, TRUE},
     {"MaxCallsPerUser", KEY_COUNT, AT(max_calls_per_user), 1, 65536, 256, TRUE},
     {"MaxCallsPerClient", KEY_COUNT, AT(max_calls_per_client), 1, 65536, 64, TRUE},
+    {"MaxHolds", KEY_COUNT, AT(max_holds), 0, 4096, 32, TRUE},
+    {"MaxHoldsPerUser", KEY_COUNT, AT(max_holds_per_user), 0, 4096, 4, TRUE},
     {"AskTokens", KEY_COUNT, AT(ask_tokens), 1, 1024, 256, TRUE},
     {"AskSeconds", KEY_COUNT, AT(ask_seconds), 1, 20, 20},
     {"ParallelAsks", KEY_COUNT, AT(parallel_asks), 1, GEM_CONFIG_MOST_ASKS, 4},

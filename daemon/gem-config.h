@@ -40,6 +40,8 @@ typedef struct {
   guint max_calls;
   guint max_calls_per_user;
   guint max_calls_per_client;
+  guint max_holds;
+  guint max_holds_per_user;
   guint ask_tokens;
   guint ask_seconds;
   guint parallel_asks;

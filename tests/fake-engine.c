@@ -254,7 +254,8 @@ gem_engine_get_pathway(GemEngine *self, const char *domain)
   info->reason = index == 3 ? g_strdup("pathway-broken.gguf is missing") : NULL;
   info->bits = index == 0 ? 8 : 4;
   info->file_bytes = 4096;
-  info->resident_bytes = self->paged_in[index] ? 5000 : 0;
+  info->resident_bytes = self->paged_in[index] ? 5000 + self->holds[index] : 0;
+  info->pinned = self->pinned[index];
   return info;
 }
 
@@ -292,6 +293,24 @@ gem_engine_page_out_async(GemEngine *self,
                           gpointer data)
 {
   page_async(self, domain, FALSE, callback, data);
+}
+
+void
+gem_engine_hold_pathway(GemEngine *self, const char *domain)
+{
+  self->holds[pathway_index(domain)]++;
+}
+
+void
+gem_engine_release_pathway(GemEngine *self, const char *domain)
+{
+  g_assert(self->holds[pathway_index(domain)]-- > 0);
+}
+
+void
+gem_engine_set_pinned(GemEngine *self, const char *domain, gboolean pinned)
+{
+  self->pinned[pathway_index(domain)] = pinned;
 }
 
 gboolean

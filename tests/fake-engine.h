@@ -21,7 +21,9 @@ struct _GemEngine {
   char *name;
   gboolean stopped;
   guint sequences, max_sequences;
-  gboolean paged_in[5]; /* by pathway */
+  gboolean paged_in[5]; /* by pathway, as the next two */
+  guint holds[5];       /* each shows as one byte more of the pathway */
+  gboolean pinned[5];
   GPtrArray *running;   /* of GemGeneration, borrowed */
   GemEngineCounters counters;
   guint64 memory_limit;

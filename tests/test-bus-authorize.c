@@ -206,6 +206,37 @@ test_answers(Polkit *self, gconstpointer data)
   g_assert_cmpuint(self->questions, ==, 3);
 }
 
+/* A property is set by those who may page in. */
+static void
+test_pin(Polkit *self, gconstpointer data)
+{
+  static const char *const pin_call[] = {GEM_PATHWAY_PATH "/legal",
+                                         "org.freedesktop.DBus.Properties",
+                                         "Set",
+                                         "ssv",
+                                         GEM_PATHWAY_INTERFACE,
+                                         "Pinned",
+                                         "b",
+                                         "true",
+                                         NULL};
+  g_autoptr(GVariant) before = NULL, after = NULL;
+
+  if (skip_unless_possible()) {
+    return;
+  }
+  polkit_start(self);
+  self->answer = ANSWER_NO;
+  g_assert_false(try_call(self, FALSE, pin_call, "*not authorized: polkit says no*"));
+  g_assert_cmpstr(self->action, ==, "org.gemd.Gem1.manage-pathways");
+  before = gem_test_get(self->connection, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "Pinned");
+  g_assert_false(g_variant_get_boolean(before));
+  self->answer = ANSWER_YES;
+  g_assert_true(try_call(self, FALSE, pin_call, ""));
+  after = gem_test_get(self->connection, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "Pinned");
+  g_assert_true(g_variant_get_boolean(after));
+  g_assert_cmpuint(self->questions, ==, 2);
+}
+
 /* Another action, and nothing is told before the answer. */
 static void
 test_load_model(Polkit *self, gconstpointer data)
@@ -297,6 +328,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add("/bus/authorize/answers", Polkit, NULL, set_up, test_answers, tear_down);
+  g_test_add("/bus/authorize/pin", Polkit, NULL, set_up, test_pin, tear_down);
   g_test_add("/bus/authorize/load-model", Polkit, NULL, set_up, test_load_model, tear_down);
   g_test_add("/bus/authorize/stats", Polkit, NULL, set_up, test_stats, tear_down);
   g_test_add("/bus/authorize/interaction", Polkit, NULL, set_up, test_interaction, tear_down);

@@ -51,16 +51,16 @@ test_every_key(void)
   g_autoptr(GemConfig) config = gem_config_new();
   g_autoptr(GError) error = NULL;
 
-  g_assert_true(
-      load_text(config,
-                "[gemd]\nModel=other\nBackend=cpu\nAttention=dense\nClusters=8\nThreshold=0.55\n"
-                "ContextTokens=512\nKvCache=f16\nPrefillBlock=64\nMaxSessions=3\n"
-                "MaxSessionsPerUser=2\nMaxRequests=9\nMaxRequestsPerUser=1\nMaxStreams=12\n"
-                "MaxStreamsPerUser=11\nStreamSeconds=7\nMaxTokens=1000\nMaxTokensPerUser=100\nMaxKvCache=3G\n"
-                "MaxKvCachePerUser=2048K\nMaxCalls=8\nMaxCallsPerUser=7\n"
-                "MaxCallsPerClient=5\nAskTokens=32\nAskSeconds=4\nParallelAsks=2\n"
-                "MemoryPressure=off\nMemoryLimit=700K\nPageInPolicy=degrade\n",
-                &error));
+  g_assert_true(load_text(
+      config,
+      "[gemd]\nModel=other\nBackend=cpu\nAttention=dense\nClusters=8\nThreshold=0.55\n"
+      "ContextTokens=512\nKvCache=f16\nPrefillBlock=64\nMaxSessions=3\n"
+      "MaxSessionsPerUser=2\nMaxRequests=9\nMaxRequestsPerUser=1\nMaxStreams=12\n"
+      "MaxStreamsPerUser=11\nStreamSeconds=7\nMaxTokens=1000\nMaxTokensPerUser=100\nMaxKvCache=3G\n"
+      "MaxKvCachePerUser=2048K\nMaxCalls=8\nMaxCallsPerUser=7\n"
+      "MaxCallsPerClient=5\nAskTokens=32\nAskSeconds=4\nParallelAsks=2\nMaxHolds=6\nMaxHoldsPerUser=0\n"
+      "MemoryPressure=off\nMemoryLimit=700K\nPageInPolicy=degrade\n",
+      &error));
   g_assert_no_error(error);
   g_assert_cmpstr(config->model, ==, "other");
   g_assert_cmpstr(config->backend, ==, "cpu");
@@ -87,6 +87,8 @@ test_every_key(void)
   g_assert_cmpuint(config->ask_tokens, ==, 32);
   g_assert_cmpuint(config->ask_seconds, ==, 4);
   g_assert_cmpuint(config->parallel_asks, ==, 2);
+  g_assert_cmpuint(config->max_holds, ==, 6);
+  g_assert_cmpuint(config->max_holds_per_user, ==, 0);
   g_assert_false(config->memory_pressure);
   g_assert_cmpuint(config->memory_limit, ==, 700 << 10);
   g_assert_true(config->page_in_degrade);

@@ -196,6 +196,38 @@ test_oldest_first(void)
   g_assert_false(is_resident(&scene, "legal"));
 }
 
+/* What is held or pinned stays, and what needs its room is refused; the last step of relief takes it. */
+static void
+test_kept(gconstpointer pinned)
+{
+  g_auto(Scene) scene = {0};
+  g_autoptr(GemTestAnswer) refused = NULL;
+
+  scene_init(&scene);
+  g_free(text_alone(&scene, "legal"));
+  if (pinned != NULL) {
+    gem_engine_set_pinned(scene.engine, "legal", TRUE);
+  } else {
+    gem_engine_hold_pathway(scene.engine, "legal");
+  }
+  set_limit(&scene, limit_for(&scene, 3));
+  refused = answer_alone(&scene, "stem", GEM_PAGE_IN_WAIT);
+  g_assert_error(refused->error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED);
+  g_assert_true(is_resident(&scene, "legal"));
+  relieve(scene.engine, GEM_RELIEF_IDLE_CACHES);
+  g_assert_true(is_resident(&scene, "legal"));
+  relieve(scene.engine, GEM_RELIEF_ALL_BUT_GENERAL);
+  g_assert_false(is_resident(&scene, "legal"));
+  g_free(text_alone(&scene, "legal"));
+  if (pinned != NULL) {
+    gem_engine_set_pinned(scene.engine, "legal", FALSE);
+  } else {
+    gem_engine_release_pathway(scene.engine, "legal");
+  }
+  g_free(text_alone(&scene, "stem"));
+  g_assert_false(is_resident(&scene, "legal"));
+}
+
 /* When no pathway is left to go, the cache of the conversation that is idle longest goes; it goes on later as
  * if it had not. */
 static void
@@ -352,6 +384,8 @@ main(int argc, char **argv)
   g_test_add_func("/memory/same-answer", test_same_answer);
   g_test_add_func("/memory/take-turns", test_take_turns);
   g_test_add_func("/memory/oldest-first", test_oldest_first);
+  g_test_add_data_func("/memory/kept/held", NULL, test_kept);
+  g_test_add_data_func("/memory/kept/pinned", "", test_kept);
   g_test_add_func("/memory/idle-caches", test_idle_caches);
   g_test_add_func("/memory/no-room-for-cache", test_no_room_for_cache);
   g_test_add_data_func("/memory/no-room-for-pathway/forced", "legal", test_no_room_for_pathway);

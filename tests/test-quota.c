@@ -61,6 +61,7 @@ test_every_kind(Fixture *self, gconstpointer data)
       [GEM_QUOTA_TOKENS] = KEYS("MaxTokens", max_tokens),
       [GEM_QUOTA_KV_CACHE] = KEYS("MaxKvCache", max_kv_cache),
       [GEM_QUOTA_CALLS] = KEYS("MaxCalls", max_calls),
+      [GEM_QUOTA_HOLDS] = KEYS("MaxHolds", max_holds),
 #undef KEYS
   };
 

@@ -10,7 +10,7 @@ struct _GemPathwayObject {
 };
 
 /* Those that change are asked of the engine each time; the others stand in the skeleton. */
-enum { PROP_STATE = 1, PROP_REASON, PROP_RESIDENT_BYTES };
+enum { PROP_STATE = 1, PROP_REASON, PROP_RESIDENT_BYTES, PROP_PINNED };
 
 static void
 pathway_interface_init(GemDBusPathwayIface *iface);
@@ -53,6 +53,9 @@ get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
     break;
   case PROP_RESIDENT_BYTES:
     g_value_set_uint64(value, info->resident_bytes);
+    break;
+  case PROP_PINNED:
+    g_value_set_boolean(value, info->pinned);
     break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
@@ -143,9 +146,118 @@ handle_page_out(GemDBusPathway *pathway, GDBusMethodInvocation *invocation, GVar
   return TRUE;
 }
 
+/* ---- Hold and Release ---- */
+
+static void
+run_hold(GemCall *call)
+{
+  gem_holds_take(gem_service_get_holds(gem_call_get_service(call)), call,
+                 gem_dbus_pathway_get_domain(gem_call_get_target(call)));
+}
+
+static void
+run_release(GemCall *call)
+{
+  gem_holds_release(gem_service_get_holds(gem_call_get_service(call)), call,
+                    gem_dbus_pathway_get_domain(gem_call_get_target(call)));
+}
+
+static gboolean
+handle_hold(GemDBusPathway *pathway, GDBusMethodInvocation *invocation, GVariant *options)
+{
+  gem_call_begin(GEM_PATHWAY_OBJECT(pathway)->service, invocation, pathway, run_hold);
+  return TRUE;
+}
+
+static gboolean
+handle_release(GemDBusPathway *pathway, GDBusMethodInvocation *invocation, guint cookie)
+{
+  gem_call_begin(GEM_PATHWAY_OBJECT(pathway)->service, invocation, pathway, run_release);
+  return TRUE;
+}
+
+/* ---- Pinned: set like a method is called, since polkit is asked first ---- */
+
+static void
+on_pinned(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GemCall *call = data;
+  const char *domain = gem_dbus_pathway_get_domain(gem_call_get_target(call));
+  GError *error = NULL;
+
+  if (!gem_engine_page_finish(GEM_ENGINE(source), result, &error)) {
+    gem_engine_set_pinned(GEM_ENGINE(source), domain, FALSE);
+    gem_call_fail(call, error);
+    return;
+  }
+  gem_log(LOG_NOTICE, GEM_LOG_PATHWAY_PAGED, (const char *[]){"GEM_PATHWAY", domain, NULL},
+          "pathway %s: pinned", domain);
+  gem_call_return(call, NULL);
+}
+
+static void
+set_pinned(GemCall *call)
+{
+  const char *domain = gem_dbus_pathway_get_domain(gem_call_get_target(call));
+  GemEngine *engine = gem_call_get_engine(call);
+  g_autoptr(GVariant) boxed = g_variant_get_child_value(gem_call_get_parameters(call), 2);
+  g_autoptr(GVariant) value = g_variant_get_variant(boxed);
+  gboolean pinned = g_variant_get_boolean(value);
+
+  gem_engine_set_pinned(engine, domain, pinned);
+  if (pinned) {
+    gem_engine_page_in_async(engine, domain, gem_call_get_cancellable(call), on_pinned, call);
+  } else {
+    gem_call_return(call, NULL);
+  }
+}
+
+static void
+run_set_pinned(GemCall *call)
+{
+  gem_authorize(call, GEM_ACTION_MANAGE_PATHWAYS, set_pinned);
+}
+
+/* What GDBus leaves to its callee when there is no function that sets properties: org.freedesktop.DBus.
+ * Properties.Set, with the property's name and type looked at; here Pinned, the only one that can be set. */
+static void
+on_method_call(GDBusConnection *connection,
+               const char *sender,
+               const char *path,
+               const char *interface,
+               const char *method,
+               GVariant *parameters,
+               GDBusMethodInvocation *invocation,
+               gpointer data)
+{
+  GemPathwayObject *self = data;
+  GDBusInterfaceSkeletonClass *parent = G_DBUS_INTERFACE_SKELETON_CLASS(gem_pathway_object_parent_class);
+
+  if (g_str_equal(interface, "org.freedesktop.DBus.Properties") && g_str_equal(method, "Set")) {
+    gem_call_begin(self->service, invocation, self, run_set_pinned);
+  } else {
+    parent->get_vtable(G_DBUS_INTERFACE_SKELETON(self))
+        ->method_call(connection, sender, path, interface, method, parameters, invocation, data);
+  }
+}
+
+static GDBusInterfaceVTable *
+get_vtable(GDBusInterfaceSkeleton *interface)
+{
+  static GDBusInterfaceVTable vtable;
+  GDBusInterfaceSkeletonClass *parent = G_DBUS_INTERFACE_SKELETON_CLASS(gem_pathway_object_parent_class);
+
+  vtable = *parent->get_vtable(interface);
+  vtable.method_call = on_method_call;
+  vtable.set_property = NULL;
+  return &vtable;
+}
+
 static void
 pathway_interface_init(GemDBusPathwayIface *iface)
 {
+  iface->handle_hold = handle_hold;
+  iface->handle_release = handle_release;
   iface->handle_page_in = handle_page_in;
   iface->handle_page_out = handle_page_out;
 }
@@ -160,6 +272,8 @@ gem_pathway_object_class_init(GemPathwayObjectClass *klass)
   g_object_class_override_property(object_class, PROP_STATE, "state");
   g_object_class_override_property(object_class, PROP_REASON, "reason");
   g_object_class_override_property(object_class, PROP_RESIDENT_BYTES, "resident-bytes");
+  g_object_class_override_property(object_class, PROP_PINNED, "pinned");
+  G_DBUS_INTERFACE_SKELETON_CLASS(klass)->get_vtable = get_vtable;
 }
 
 static void

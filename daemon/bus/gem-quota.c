@@ -26,6 +26,7 @@ static const struct {
     [GEM_QUOTA_KV_CACHE] = {LIMIT("MaxKvCachePerUser", max_kv_cache_per_user),
                             LIMIT("MaxKvCache", max_kv_cache)},
     [GEM_QUOTA_CALLS] = {LIMIT("MaxCallsPerUser", max_calls_per_user), LIMIT("MaxCalls", max_calls)},
+    [GEM_QUOTA_HOLDS] = {LIMIT("MaxHoldsPerUser", max_holds_per_user), LIMIT("MaxHolds", max_holds)},
 };
 
 static guint64

@@ -14,6 +14,7 @@ typedef enum {
   GEM_QUOTA_TOKENS,   /* of turns that run: of the prompt, and as many as the answer may have */
   GEM_QUOTA_KV_CACHE, /* bytes of keys and values */
   GEM_QUOTA_CALLS,    /* that wait for their answer */
+  GEM_QUOTA_HOLDS,    /* on pathways, see gem-holds.h */
   GEM_QUOTA_KINDS,
 } GemQuotaKind;
 

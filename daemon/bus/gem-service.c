@@ -24,6 +24,7 @@ struct _GemService {
   GemStatistics *statistics;
   GemAskQueue *asks;
   GemCallQueue *queue;
+  GemHolds *holds;
   GemRequests *requests;
   GemSessions *sessions;
   GemManagerObject *manager;
@@ -240,6 +241,7 @@ gem_service_new(GDBusConnection *connection,
   self->statistics = gem_statistics_new();
   self->callers = gem_callers_new(connection);
   self->asks = gem_ask_queue_new(config->parallel_asks);
+  self->holds = gem_holds_new();
   self->queue = gem_call_queue_new(PARALLEL_CALLS, config->ask_seconds);
   if (!service_export_root(self, error)) {
     return NULL;
@@ -275,6 +277,7 @@ gem_service_free(GemService *self)
   g_clear_pointer(&self->model, gem_model_host_free);
   g_clear_pointer(&self->sessions, gem_sessions_free);
   g_clear_pointer(&self->callers, gem_callers_free);
+  g_clear_pointer(&self->holds, gem_holds_free);
   g_clear_pointer(&self->requests, gem_requests_free);
   g_clear_pointer(&self->asks, gem_ask_queue_free);
   g_clear_pointer(&self->queue, gem_call_queue_free);
@@ -362,6 +365,12 @@ GemCallQueue *
 gem_service_get_queue(GemService *self)
 {
   return self->queue;
+}
+
+GemHolds *
+gem_service_get_holds(GemService *self)
+{
+  return self->holds;
 }
 
 gboolean

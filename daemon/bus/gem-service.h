@@ -8,6 +8,7 @@
 #include "daemon/bus/gem-bus-job.h"
 #include "daemon/bus/gem-call-queue.h"
 #include "daemon/bus/gem-caller.h"
+#include "daemon/bus/gem-holds.h"
 #include "daemon/bus/gem-load-model.h"
 #include "daemon/bus/gem-memory.h"
 #include "daemon/bus/gem-model-host.h"
@@ -72,6 +73,8 @@ GemAskQueue *
 gem_service_get_asks(GemService *self);
 GemCallQueue *
 gem_service_get_queue(GemService *self);
+GemHolds *
+gem_service_get_holds(GemService *self);
 gboolean
 gem_service_is_stopping(GemService *self);
 

@@ -134,6 +134,7 @@ add_use(GVariantBuilder *builder, const GemQuotaUse *use)
       [GEM_QUOTA_SESSIONS] = "sessions", [GEM_QUOTA_REQUESTS] = "requests",
       [GEM_QUOTA_STREAMS] = "streams",   [GEM_QUOTA_TOKENS] = "tokens_in_flight",
       [GEM_QUOTA_KV_CACHE] = "kv_cache", [GEM_QUOTA_CALLS] = "calls",
+      [GEM_QUOTA_HOLDS] = "holds",
   };
 
   for (guint kind = 0; kind < GEM_QUOTA_KINDS; kind++) {

@@ -61,7 +61,7 @@ static guint64
 relieve(GemEngine *self, GemRelief step)
 {
   GemRuntime *runtime = self->runtime;
-  GemPathwaySet needed = gem_scheduler_find_pathways(self->scheduler);
+  GemPathwaySet needed = gem_scheduler_find_pathways(self->scheduler) | gem_pager_get_kept(runtime->pager);
   gsize before = gem_runtime_bytes(runtime);
   guint64 freed;
 

@@ -98,6 +98,43 @@ gem_engine_page_out_async(GemEngine *self,
   page_async(self, domain, FALSE, cancellable, callback, data);
 }
 
+/* FALSE: stopped, or no such domain. */
+static gboolean
+find_pathway(GemEngine *self, const char *domain, guint *ret_index)
+{
+  return self->runtime != NULL && gem_pager_find(self->runtime->pager, domain, ret_index);
+}
+
+void
+gem_engine_hold_pathway(GemEngine *self, const char *domain)
+{
+  guint index;
+
+  if (find_pathway(self, domain, &index)) {
+    gem_pager_hold(self->runtime->pager, index);
+  }
+}
+
+void
+gem_engine_release_pathway(GemEngine *self, const char *domain)
+{
+  guint index;
+
+  if (find_pathway(self, domain, &index)) {
+    gem_pager_release(self->runtime->pager, index);
+  }
+}
+
+void
+gem_engine_set_pinned(GemEngine *self, const char *domain, gboolean pinned)
+{
+  guint index;
+
+  if (find_pathway(self, domain, &index)) {
+    gem_pager_set_pinned(self->runtime->pager, index, pinned);
+  }
+}
+
 gboolean
 gem_engine_page_finish(GemEngine *self, GAsyncResult *result, GError **error)
 {

@@ -88,6 +88,7 @@ typedef struct {
   guint bits;   /* of its largest tensor: 4, 6, 8, 16, 32; 0 unknown */
   guint64 file_bytes;
   guint64 resident_bytes; /* 0 unless resident */
+  gboolean pinned;
 } GemPathwayInfo;
 void
 gem_pathway_info_free(GemPathwayInfo *info);
@@ -115,6 +116,18 @@ gem_engine_page_out_async(GemEngine *self,
                           gpointer data);
 gboolean
 gem_engine_page_finish(GemEngine *self, GAsyncResult *result, GError **error);
+
+/* Keeps a pathway where it is: what was paged in stays in spite of MemoryLimit and of all steps of relief but
+ * the last, until it was released as often as it was held. It can still be paged out by
+ * gem_engine_page_out_async; nothing is paged in. At once; nothing for a domain that the model does not have.
+ */
+void
+gem_engine_hold_pathway(GemEngine *self, const char *domain);
+void
+gem_engine_release_pathway(GemEngine *self, const char *domain);
+/* The same, as one more hold that an administrator has or has not. */
+void
+gem_engine_set_pinned(GemEngine *self, const char *domain, gboolean pinned);
 
 /* ---- memory ---- */
 

@@ -90,6 +90,7 @@ make_room(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error)
 
   if (!gem_budget_make_room(&runtime->budget, bytes, kept)) {
     gem_budget_refuse(&runtime->budget, "a pathway", bytes, error);
+    runtime->counters.refusals++;
     return FALSE;
   }
   return TRUE;

@@ -16,6 +16,8 @@ typedef struct {
   gsize last_bytes;      /* that it took when it was resident last; 0: it never was */
   guint64 touched;       /* see gem_pager_touch */
   GemFileIdentity tried; /* its file, when it was last tried */
+  gint holds;            /* atomic, as the next */
+  gint pinned;
 } Entry;
 
 struct GemPager {
@@ -224,6 +226,7 @@ gem_pager_get_info(GemPager *self, guint index)
   info->bits = entry->bits;
   info->file_bytes = entry->file_bytes;
   info->resident_bytes = entry->resident_bytes;
+  info->pinned = g_atomic_int_get(&entry->pinned);
   g_mutex_unlock(&self->mutex);
   return info;
 }
@@ -377,6 +380,43 @@ gem_pager_page_out_others(GemPager *self, GemPathwaySet set, GemPageOutCause cau
 
 /* ---- who goes first ---- */
 
+void
+gem_pager_hold(GemPager *self, guint index)
+{
+  g_atomic_int_inc(&self->entries[index].holds);
+}
+
+void
+gem_pager_release(GemPager *self, guint index)
+{
+  gint before = g_atomic_int_add(&self->entries[index].holds, -1);
+
+  g_assert(before > 0);
+}
+
+void
+gem_pager_set_pinned(GemPager *self, guint index, gboolean pinned)
+{
+  g_atomic_int_set(&self->entries[index].pinned, pinned);
+}
+
+static gboolean
+is_kept(const Entry *entry)
+{
+  return g_atomic_int_get(&entry->holds) > 0 || g_atomic_int_get(&entry->pinned);
+}
+
+GemPathwaySet
+gem_pager_get_kept(const GemPager *self)
+{
+  GemPathwaySet set = 0;
+
+  for (guint i = 0; i < self->n_domains; i++) {
+    set |= is_kept(&self->entries[i]) ? (GemPathwaySet)1 << i : 0;
+  }
+  return set;
+}
+
 GemPathwaySet
 gem_pager_get_resident(const GemPager *self)
 {
@@ -418,7 +458,7 @@ gem_pager_get_expected_bytes(const GemPager *self, guint index)
 static gboolean
 may_go(const GemPager *self, guint index, GemPathwaySet kept)
 {
-  return (self->resident & ~kept & (GemPathwaySet)1 << index) != 0;
+  return (self->resident & ~kept & (GemPathwaySet)1 << index) != 0 && !is_kept(&self->entries[index]);
 }
 
 gsize

@@ -67,6 +67,17 @@ gem_pager_page_out_others(GemPager *self, GemPathwaySet set, GemPageOutCause cau
 
 /* ---- who goes first ---- */
 
+/* See gem_engine_hold_pathway; any thread. */
+void
+gem_pager_hold(GemPager *self, guint index);
+void
+gem_pager_release(GemPager *self, guint index);
+void
+gem_pager_set_pinned(GemPager *self, guint index, gboolean pinned);
+/* The domains that are held or pinned now. */
+GemPathwaySet
+gem_pager_get_kept(const GemPager *self);
+
 /* The domains that are in memory. */
 GemPathwaySet
 gem_pager_get_resident(const GemPager *self);
