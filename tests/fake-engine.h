@@ -24,7 +24,7 @@ struct _GemEngine {
   gboolean paged_in[5]; /* by pathway, as the next two */
   guint holds[5];       /* each shows as one byte more of the pathway */
   gboolean pinned[5];
-  GPtrArray *running;   /* of GemGeneration, borrowed */
+  GPtrArray *running; /* of GemGeneration, borrowed */
   GemEngineCounters counters;
   guint64 memory_limit;
   GemPageIn page_in;

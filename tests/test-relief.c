@@ -1,5 +1,6 @@
 /* What the engine gives back when memory is short, step by step, and that nobody's answer changes. */
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/gem-test-engine.h"
 
@@ -214,6 +215,52 @@ test_pathways(void)
   g_assert_cmpuint(counters.page_outs_asked, ==, 0);
 }
 
+/* Bytes of this process in memory. */
+static guint64
+resident_now(void)
+{
+  g_autofree char *text = NULL;
+  g_auto(GStrv) pages = NULL; /* all, resident, ... */
+
+  g_assert_true(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
+  pages = g_strsplit(text, " ", 3);
+  return g_ascii_strtoull(pages[1], NULL, 10) * (guint64)sysconf(_SC_PAGESIZE);
+}
+
+/* What is given back is the system's, not a heap's. */
+static void
+test_goes_back(void)
+{
+  g_autoptr(GemTestEngine) test = gem_test_engine_new();
+  g_autoptr(GPtrArray) sequences = g_ptr_array_new_with_free_func(g_object_unref);
+  g_autoptr(GString) text = g_string_new(NULL);
+  g_auto(GemGenerateOptions) options = {.max_tokens = 1, .run = {.domain = g_strdup("general")}};
+  guint64 before, freed;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  g_test_skip("a sanitizer keeps what is freed");
+  return;
+#endif
+  test->shape.context = test->config.context = 4096;
+  test->config.prefill_block = 512;
+  gem_test_engine_start(test);
+  while (text->len < 3500) {
+    g_string_append(text, "q");
+  }
+  for (guint i = 0; i < 8; i++) {
+    GemSequence *sequence = gem_engine_new_sequence(test->engine, NULL, NULL);
+    g_autoptr(GemTestAnswer) answer = gem_test_generate(sequence, text->str, &options);
+
+    g_ptr_array_add(sequences, sequence);
+    gem_test_answer_wait(answer);
+    g_assert_no_error(answer->error);
+  }
+  before = resident_now();
+  freed = relieve(test->engine, GEM_RELIEF_IDLE_CACHES);
+  g_assert_cmpuint(freed, >, 8 << 20);
+  g_assert_cmpuint(resident_now() + freed / 10 * 8, <, before);
+}
+
 static void
 test_stopped(void)
 {
@@ -242,6 +289,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/relief/paused-turn", &paused, test_during);
   g_test_add_data_func("/relief/running-turn", &running, test_during);
   g_test_add_func("/relief/pathways", test_pathways);
+  g_test_add_func("/relief/goes-back", test_goes_back);
   g_test_add_func("/relief/stopped", test_stopped);
   return g_test_run();
 }
