@@ -24,7 +24,7 @@ contains() { case $1 in *"$2"*) ;; *) echo "no \"$2\" in: $1"; return 1 ;; esac;
 # Something is there, and TEXT is not in it.
 lacks() {
   [ -n "$1" ] || { echo "there is nothing to look in"; return 1; }
-  ! contains "$@" >/dev/null || { echo "\"$2\" stands there"; return 1; }
+  ! contains "$@" >/dev/null || { echo "it stands there:"; grep -o ".\{0,120\}$2.\{0,120\}" <<<"$1" | head -n 3; return 1; }
 }
 # fails_with TEXT COMMAND...: the command fails, and says so.
 fails_with() {
@@ -36,6 +36,9 @@ fails_with() {
   fi
   contains "$output" "$text"
 }
+
+# The command finds nothing.
+fails_silently() { ! "$@" || { echo "it is there: $*"; return 1; }; }
 
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.3f", b - a }'; }
@@ -56,3 +59,4 @@ wait_for() {
 }
 answers() { manager CountTokens s "one two three"; }
 is_replaced() { [ "$(unit NRestarts)" -ge 1 ]; }
+is_dead() { [ "$(unit MainPID)" = 0 ]; }
