@@ -231,6 +231,29 @@ test_init_llama(void)
                "/dev/null/lone.gguf");
 }
 
+static char *
+perplexity_lines(const char *model)
+{
+  g_auto(Run) run = {0};
+  g_autofree char *command = g_strdup_printf("perplexity --model %s --data data --documents 2", model);
+  assert_done(folder, command, &run);
+  return g_strdup(run.out);
+}
+
+/* Residuals that are heard change what the model says; those that are silent do not. */
+static void
+test_init_loud(void)
+{
+  g_auto(Run) run = {0};
+  assert_done(folder, "init --preset gem-tiny " SHAPE " --type F32 --output silent", &run);
+  assert_done(folder, "init --preset gem-tiny " SHAPE " --type F32 --output again", &run);
+  assert_done(folder, "init --preset gem-tiny " SHAPE " --type F32 --loud --output loud", &run);
+  g_autofree char *silent = perplexity_lines("silent"), *again = perplexity_lines("again");
+  g_autofree char *loud = perplexity_lines("loud");
+  g_assert_cmpstr(silent, ==, again);
+  g_assert_cmpstr(silent, !=, loud);
+}
+
 /* A Llama-architecture file of others, with shared keys and values, tied and not. */
 static void
 test_llama(void)
@@ -471,6 +494,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train/pipeline", test_pipeline);
   g_test_add_func("/gem-train/llama", test_llama);
   g_test_add_func("/gem-train/init-llama", test_init_llama);
+  g_test_add_func("/gem-train/init-loud", test_init_loud);
   g_test_add_func("/gem-train/resume", test_resume);
   g_test_add_func("/gem-train/interrupt", test_interrupt);
   int status = g_test_run();

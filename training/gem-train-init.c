@@ -8,7 +8,7 @@
 typedef struct {
   char *preset, *shape, *name, *output, *tokenizer, *type;
   gint64 seed;
-  gboolean llama;
+  gboolean llama, loud;
 } InitOptions;
 
 static void
@@ -36,6 +36,20 @@ parse_type(const char *text, GemExportTypes *types, GError **error)
   return TRUE;
 }
 
+/* The deviation of what starts with zeros, when it is to be heard. */
+#define LOUD_DEVIATION 0.02f
+
+static void
+make_loud(const GemParameters *parameters)
+{
+  for (guint i = 0; i < parameters->items->len; i++) {
+    GemParameter *parameter = parameters->items->pdata[i];
+    if (parameter->deviation == 0.0f) {
+      parameter->deviation = LOUD_DEVIATION;
+    }
+  }
+}
+
 static float *
 random_values(const GemParameters *parameters, gint64 seed)
 {
@@ -58,6 +72,9 @@ write_random(const InitOptions *options,
           : NULL;
   g_autoptr(GemBackbone) backbone = gem_backbone_new(&preset->general, 1);
   g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, (guint64)options->seed);
+  if (options->loud) {
+    make_loud(backbone->parameters);
+  }
   float *values = random_values(backbone->parameters, options->seed);
   float *router_values = router != NULL ? random_values(router->parameters, options->seed) : NULL;
   const char *preset_name = options->preset != NULL ? options->preset : GEM_PRESET_DEFAULT;
@@ -110,6 +127,9 @@ parse(InitOptions *self, int argc, char **argv, GError **error)
       {"output", 0, 0, G_OPTION_ARG_FILENAME, &self->output, "The folder to write", "DIR"},
       {"llama", 0, 0, G_OPTION_ARG_NONE, &self->llama,
        "Write the general part alone, as one GGUF file of Llama architecture: --output names it", NULL},
+      {"loud", 0, 0, G_OPTION_ARG_NONE, &self->loud,
+       "Random weights in the domains' residuals too, which start silent: each changes what is answered",
+       NULL},
       {"seed", 0, 0, G_OPTION_ARG_INT64, &self->seed, "Of the weights", "N"},
       G_OPTION_ENTRY_NULL};
   g_autoptr(GOptionContext) context = g_option_context_new("--output DIR");
