@@ -4,10 +4,10 @@
 #define UNKNOWN GEM_PRESSURE_UNKNOWN
 #define SECOND  G_USEC_PER_SEC
 
-/* held, stalled, system stalled, available, limit, told */
+/* held, its bytes, the limit, stalled, system stalled, available, events, told */
 #define CALM                                                                                                 \
   {                                                                                                          \
-    0.1, 0, 0, 0.5, 0, FALSE                                                                                 \
+    0.1, 0, 0, 0, 0, 0.5, 0, FALSE                                                                           \
   }
 
 typedef struct {
@@ -22,32 +22,32 @@ test_thresholds(void)
 {
   static const Case cases[] = {
       {CALM, 0, NULL},
-      {{UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0, FALSE}, 0, NULL},
-      {{0.749, 0.019, 0.049, 0.101, 0, FALSE}, 0, NULL},
-      {{0.75, 0, 0, 0.5, 0, FALSE}, 1, "held"},
-      {{0.85, 0, 0, 0.5, 0, FALSE}, 2, "held"},
-      {{0.92, 0, 0, 0.5, 0, FALSE}, 3, "held"},
-      {{0.97, 0, 0, 0.5, 0, FALSE}, 4, "held"},
-      {{1.5, 0, 0, 0.5, 0, FALSE}, 4, "held"},
-      {{0.1, 0.02, 0, 0.5, 0, FALSE}, 1, "stalled"},
-      {{0.1, 0.10, 0, 0.5, 0, FALSE}, 2, "stalled"},
-      {{0.1, 0.25, 0, 0.5, 0, FALSE}, 3, "stalled"},
-      {{0.1, 0.50, 0, 0.5, 0, FALSE}, 4, "stalled"},
-      {{0.1, 0, 0.05, 0.5, 0, FALSE}, 1, "system-stalled"},
-      {{0.1, 0, 0.15, 0.5, 0, FALSE}, 2, "system-stalled"},
-      {{0.1, 0, 0.35, 0.5, 0, FALSE}, 3, "system-stalled"},
-      {{0.1, 0, 0.60, 0.5, 0, FALSE}, 4, "system-stalled"},
-      {{0.1, 0, 0, 0.099, 0, FALSE}, 1, "available"},
-      {{0.1, 0, 0, 0.069, 0, FALSE}, 2, "available"},
-      {{0.1, 0, 0, 0.039, 0, FALSE}, 3, "available"},
-      {{0.1, 0, 0, 0.019, 0, FALSE}, 4, "available"},
-      {{0.1, 0, 0, 0, 0, FALSE}, 4, "available"},
-      {{0.1, 0, 0, 0.5, 1, FALSE}, 1, "limit"},
-      {{0.1, 0, 0, 0.5, 4, FALSE}, 4, "limit"},
-      {{0.1, 0, 0, 0.5, 0, TRUE}, 2, "told"},
+      {{UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0, FALSE}, 0, NULL},
+      {{0.749, 0, 0, 0.019, 0.049, 0.101, 0, FALSE}, 0, NULL},
+      {{0.75, 0, 0, 0, 0, 0.5, 0, FALSE}, 1, "held"},
+      {{0.85, 0, 0, 0, 0, 0.5, 0, FALSE}, 2, "held"},
+      {{0.92, 0, 0, 0, 0, 0.5, 0, FALSE}, 3, "held"},
+      {{0.97, 0, 0, 0, 0, 0.5, 0, FALSE}, 4, "held"},
+      {{1.5, 0, 0, 0, 0, 0.5, 0, FALSE}, 4, "held"},
+      {{0.1, 0, 0, 0.02, 0, 0.5, 0, FALSE}, 1, "stalled"},
+      {{0.1, 0, 0, 0.10, 0, 0.5, 0, FALSE}, 2, "stalled"},
+      {{0.1, 0, 0, 0.25, 0, 0.5, 0, FALSE}, 3, "stalled"},
+      {{0.1, 0, 0, 0.50, 0, 0.5, 0, FALSE}, 4, "stalled"},
+      {{0.1, 0, 0, 0, 0.05, 0.5, 0, FALSE}, 1, "system-stalled"},
+      {{0.1, 0, 0, 0, 0.15, 0.5, 0, FALSE}, 2, "system-stalled"},
+      {{0.1, 0, 0, 0, 0.35, 0.5, 0, FALSE}, 3, "system-stalled"},
+      {{0.1, 0, 0, 0, 0.60, 0.5, 0, FALSE}, 4, "system-stalled"},
+      {{0.1, 0, 0, 0, 0, 0.099, 0, FALSE}, 1, "available"},
+      {{0.1, 0, 0, 0, 0, 0.069, 0, FALSE}, 2, "available"},
+      {{0.1, 0, 0, 0, 0, 0.039, 0, FALSE}, 3, "available"},
+      {{0.1, 0, 0, 0, 0, 0.019, 0, FALSE}, 4, "available"},
+      {{0.1, 0, 0, 0, 0, 0, 0, FALSE}, 4, "available"},
+      {{0.1, 0, 0, 0, 0, 0.5, 1, FALSE}, 1, "limit"},
+      {{0.1, 0, 0, 0, 0, 0.5, 4, FALSE}, 4, "limit"},
+      {{0.1, 0, 0, 0, 0, 0.5, 0, TRUE}, 2, "told"},
       /* The gravest counts; of equals the first. */
-      {{0.80, 0.30, 0.20, 0.09, 0, TRUE}, 3, "stalled"},
-      {{0.86, 0.11, 0, 0.5, 0, FALSE}, 2, "held"},
+      {{0.80, 0, 0, 0.30, 0.20, 0.09, 0, TRUE}, 3, "stalled"},
+      {{0.86, 0, 0, 0.11, 0, 0.5, 0, FALSE}, 2, "held"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -89,11 +89,11 @@ static void
 test_up_and_down(void)
 {
   static const Moment moments[] = {
-      {1, {0.86, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
-      {2, {0.98, 0, 0, 0.5, 0, FALSE}, 4, TRUE},
-      {3, {0.30, 0, 0, 0.5, 0, FALSE}, 4, FALSE},
-      {11, {0.80, 0, 0, 0.5, 0, FALSE}, 4, FALSE},
-      {12, {0.80, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
+      {1, {0.86, 0, 0, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
+      {2, {0.98, 0, 0, 0, 0, 0.5, 0, FALSE}, 4, TRUE},
+      {3, {0.30, 0, 0, 0, 0, 0.5, 0, FALSE}, 4, FALSE},
+      {11, {0.80, 0, 0, 0, 0, 0.5, 0, FALSE}, 4, FALSE},
+      {12, {0.80, 0, 0, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
       {13, CALM, 2, FALSE},
       {21, CALM, 2, FALSE},
       {22, CALM, 0, FALSE},
@@ -108,18 +108,18 @@ static void
 test_swinging(void)
 {
   static const Moment moments[] = {
-      {1, {0.86, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
-      {5, {0.84, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
-      {10, {0.77, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
-      {15, {0.76, 0, 0, 0.5, 0, FALSE}, 2, FALSE},
-      {19, {0.77, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
-      {28, {0.76, 0, 0, 0.5, 0, FALSE}, 2, FALSE},
-      {29, {0.76, 0, 0, 0.5, 0, FALSE}, 1, TRUE},
-      {38, {0.5, 0.011, 0, 0.5, 0, FALSE}, 1, TRUE},
-      {40, {0.5, 0, 0.026, 0.5, 0, FALSE}, 1, TRUE},
-      {41, {0.5, 0, 0, 0.124, 0, FALSE}, 1, TRUE},
-      {50, {0.5, 0.009, 0.024, 0.126, 0, FALSE}, 1, FALSE},
-      {51, {0.5, 0, 0, 0.126, 0, FALSE}, 0, FALSE},
+      {1, {0.86, 0, 0, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
+      {5, {0.84, 0, 0, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
+      {10, {0.77, 0, 0, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
+      {15, {0.76, 0, 0, 0, 0, 0.5, 0, FALSE}, 2, FALSE},
+      {19, {0.77, 0, 0, 0, 0, 0.5, 0, FALSE}, 2, TRUE},
+      {28, {0.76, 0, 0, 0, 0, 0.5, 0, FALSE}, 2, FALSE},
+      {29, {0.76, 0, 0, 0, 0, 0.5, 0, FALSE}, 1, TRUE},
+      {38, {0.5, 0, 0, 0.011, 0, 0.5, 0, FALSE}, 1, TRUE},
+      {40, {0.5, 0, 0, 0, 0.026, 0.5, 0, FALSE}, 1, TRUE},
+      {41, {0.5, 0, 0, 0, 0, 0.124, 0, FALSE}, 1, TRUE},
+      {50, {0.5, 0, 0, 0.009, 0.024, 0.126, 0, FALSE}, 1, FALSE},
+      {51, {0.5, 0, 0, 0, 0, 0.126, 0, FALSE}, 0, FALSE},
   };
 
   play(moments, G_N_ELEMENTS(moments));
@@ -130,14 +130,14 @@ static void
 test_told(void)
 {
   static const Moment moments[] = {
-      {1, {UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 2, TRUE},
-      {2, {UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0, FALSE}, 2, FALSE},
-      {4, {UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 3, TRUE},
-      {6, {UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 4, TRUE},
-      {8, {UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 4, TRUE},
-      {17, {UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0, FALSE}, 4, FALSE},
-      {18, {UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0, FALSE}, 0, FALSE},
-      {20, {UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 2, TRUE},
+      {1, {UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 2, TRUE},
+      {2, {UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0, FALSE}, 2, FALSE},
+      {4, {UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 3, TRUE},
+      {6, {UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 4, TRUE},
+      {8, {UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 4, TRUE},
+      {17, {UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0, FALSE}, 4, FALSE},
+      {18, {UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0, FALSE}, 0, FALSE},
+      {20, {UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0, TRUE}, 2, TRUE},
   };
 
   play(moments, G_N_ELEMENTS(moments));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/pressure/gem-pressure-files.h"
+#include "daemon/pressure/gem-pressure-lock.h"
 #include "tests/gem-test-folder.h"
 #include "tests/gem-test-patience.h"
 
@@ -19,6 +20,8 @@ typedef struct {
   char *dir;
   guint asked, step; /* how often, and for what the last time */
   GemPressureCause cause;
+  guint looks;
+  GemPressureReadings last;
 } World;
 
 /* In place, as the kernel's files change: those that are open see it. */
@@ -89,9 +92,11 @@ test_held(World *self, gconstpointer data)
   g_autoptr(GemPressureFiles) files = gem_pressure_files_open(self->dir);
 
   g_assert_cmpfloat(read_at(files, 1).held, ==, UNKNOWN);
-  /* Far below the limit all of it counts; near to it only what cannot go at once. */
+  /* Files that were read may go at once. */
   set_text(self, OWN "memory.high", "2000\n");
-  g_assert_cmpfloat(read_at(files, 2).held, ==, 0.5);
+  g_assert_cmpfloat(read_at(files, 2).held, ==, 0.4);
+  g_assert_cmpuint(read_at(files, 2).held_bytes, ==, 800);
+  g_assert_cmpuint(read_at(files, 2).limit_bytes, ==, 2000);
   set_text(self, OWN "memory.high", "1000\n");
   g_assert_cmpfloat(read_at(files, 3).held, ==, 0.8);
   /* The lower limit of the two; then that of the group around it, whose slabs go too. */
@@ -100,6 +105,8 @@ test_held(World *self, gconstpointer data)
   set_text(self, OWN "memory.max", "max\n");
   set_text(self, SLICE "memory.max", "3000\n");
   g_assert_cmpfloat(read_at(files, 5).held, ==, 1);
+  g_assert_cmpuint(read_at(files, 5).held_bytes, ==, 3000);
+  g_assert_cmpuint(read_at(files, 5).limit_bytes, ==, 3000);
 }
 
 static void
@@ -191,6 +198,20 @@ test_malformed(World *self, gconstpointer data)
   }
 }
 
+/* systemd turns the controller of a unit's memory off and on: its files are others then. */
+static void
+test_files_come_and_go(World *self, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename(self->dir, OWN "memory.high", NULL);
+  g_autoptr(GemPressureFiles) files = NULL;
+
+  g_assert_cmpint(unlink(path), ==, 0);
+  files = gem_pressure_files_open(self->dir);
+  g_assert_cmpfloat(read_at(files, 1).held, ==, UNKNOWN);
+  set_text(self, OWN "memory.high", "1000\n");
+  g_assert_cmpfloat(read_at(files, 2).held, ==, 0.8);
+}
+
 static void
 test_nothing_there(World *self, gconstpointer data)
 {
@@ -221,7 +242,47 @@ test_own_group(World *self, gconstpointer data)
   g_assert_cmpfloat(read_at(files, 1).held, ==, UNKNOWN);
 }
 
+/* What the process has locked, in kB. */
+static guint64
+locked_kilobytes(void)
+{
+  g_autofree char *text = NULL;
+  const char *line;
+
+  g_assert_true(g_file_get_contents("/proc/self/status", &text, NULL, NULL));
+  line = strstr(text, "\nVmLck:");
+  g_assert_nonnull(line);
+  return g_ascii_strtoull(line + strlen("\nVmLck:"), NULL, 10);
+}
+
+static void
+test_lock_code(World *self, gconstpointer data)
+{
+  gsize bytes;
+
+  g_assert_cmpuint(locked_kilobytes(), ==, 0);
+  bytes = gem_pressure_lock_code();
+  if (bytes == 0) {
+    g_test_skip("this process may lock no memory");
+    return;
+  }
+  /* The C library alone has more; again, it is the same. */
+  g_assert_cmpuint(bytes, >, 1 << 20);
+  g_assert_cmpuint(locked_kilobytes(), ==, bytes / 1024);
+  g_assert_cmpuint(gem_pressure_lock_code(), ==, bytes);
+  g_assert_cmpuint(locked_kilobytes(), ==, bytes / 1024);
+}
+
 /* ---- what is asked for ---- */
+
+static void
+on_look(const GemPressureReadings *readings, gpointer data)
+{
+  World *self = data;
+
+  self->looks++;
+  self->last = *readings;
+}
 
 static void
 on_ask(guint step, GemPressureCause cause, const GemPressureReadings *readings, gpointer data)
@@ -251,12 +312,14 @@ test_asks(World *self, gconstpointer data)
   g_autoptr(GemPressure) pressure = NULL;
 
   set_text(self, OWN "memory.high", "2000\n");
-  pressure = gem_pressure_new(&(GemPressureConfig){.root = self->dir}, on_ask, self);
+  pressure = gem_pressure_new(&(GemPressureConfig){.root = self->dir}, on_look, on_ask, self);
   g_assert_nonnull(pressure);
   set_text(self, OWN "memory.current", "2060\n");
   wait_asked(self, 1);
   g_assert_cmpuint(self->step, ==, 3);
   g_assert_cmpint(self->cause, ==, GEM_PRESSURE_HELD);
+  g_assert_cmpuint(self->looks, ==, 1);
+  g_assert_cmpuint(self->last.limit_bytes, ==, 2000);
   wait_asked(self, 2); /* it does not suffice */
   g_assert_cmpuint(self->step, ==, 3);
   set_text(self, OWN "memory.current", "2200\n");
@@ -279,7 +342,7 @@ test_asks_when_told(World *self, gconstpointer data)
   int fd;
 
   g_assert_cmpint(mkfifo(path, 0600), ==, 0);
-  pressure = gem_pressure_new(&(GemPressureConfig){.root = self->dir, .watch = path}, on_ask, self);
+  pressure = gem_pressure_new(&(GemPressureConfig){.root = self->dir, .watch = path}, on_look, on_ask, self);
   g_assert_nonnull(pressure);
   fd = open(path, O_WRONLY | O_CLOEXEC);
   g_assert_cmpint((int)write(fd, "x", 1), ==, 1);
@@ -296,7 +359,8 @@ test_off(World *self, gconstpointer data)
   g_autoptr(GemPressure) pressure = NULL;
 
   set_text(self, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable:  10 kB\n");
-  pressure = gem_pressure_new(&(GemPressureConfig){.root = self->dir, .watch = "/dev/null"}, on_ask, self);
+  pressure =
+      gem_pressure_new(&(GemPressureConfig){.root = self->dir, .watch = "/dev/null"}, on_look, on_ask, self);
   g_assert_nonnull(pressure);
   g_assert_false(g_main_context_pending(NULL));
   {
@@ -318,8 +382,9 @@ test_bad_watch(World *self, gconstpointer data)
   g_autoptr(GemPressure) pressure = NULL;
 
   set_text(self, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable:  30 kB\n");
-  pressure = gem_pressure_new(
-      &(GemPressureConfig){.root = self->dir, .watch = "/nowhere/at/all", .payload = "!"}, on_ask, self);
+  pressure =
+      gem_pressure_new(&(GemPressureConfig){.root = self->dir, .watch = "/nowhere/at/all", .payload = "!"},
+                       on_look, on_ask, self);
   g_assert_nonnull(pressure);
   wait_asked(self, 1);
   g_assert_cmpuint(self->step, ==, 3);
@@ -341,8 +406,10 @@ main(int argc, char **argv)
   add("/pressure/events", test_events);
   add("/pressure/available", test_available);
   add("/pressure/malformed", test_malformed);
+  add("/pressure/files-come-and-go", test_files_come_and_go);
   add("/pressure/nothing-there", test_nothing_there);
   add("/pressure/own-group", test_own_group);
+  add("/pressure/lock-code", test_lock_code);
   add("/pressure/asks", test_asks);
   add("/pressure/asks-when-told", test_asks_when_told);
   add("/pressure/off", test_off);

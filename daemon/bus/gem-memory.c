@@ -1,9 +1,14 @@
 #include "daemon/bus/gem-memory.h"
 
 #include "daemon/bus/gem-log.h"
+#include "daemon/bus/gem-memory-room.h"
 #include "daemon/bus/gem-service.h"
 #include "daemon/bus/gem-sleep.h"
+#include "daemon/pressure/gem-pressure-lock.h"
 #include "daemon/pressure/gem-pressure.h"
+
+/* What a short conversation caches. */
+#define LEAST_CACHE_BYTES (4u << 20)
 
 G_STATIC_ASSERT(GEM_RELIEF_STEPS == GEM_PRESSURE_STEPS + 1);
 
@@ -20,11 +25,12 @@ struct _GemMemory {
   GemPressure *pressure; /* NULL: turned off */
   GemSleep *sleep;
   GCancellable *abandoned; /* cancelled when nobody listens any more */
-  Ask wanted;              /* what memory asks for now */
-  Ask ask;                 /* what the engine does now */
-  gint64 began;            /* us: when it was asked */
-  gboolean busy;           /* it has not answered */
-  Ask next;                /* what is asked when it has */
+  GemMemoryRoom room;
+  Ask wanted;    /* what memory asks for now */
+  Ask ask;       /* what the engine does now */
+  gint64 began;  /* us: when it was asked */
+  gboolean busy; /* it has not answered */
+  Ask next;      /* what is asked when it has */
   gboolean has_next;
   /* Of this shortage. */
   guint logged;       /* step; 0: none */
@@ -184,6 +190,64 @@ memory_ask(GemMemory *self, const Ask *ask)
   gem_engine_relieve_async(engine, ask->step, self->abandoned, on_relieved, self);
 }
 
+/* ---- a unit with a limit ---- */
+
+/* Without this it answers badly or not at all: the general part, one pathway, and a cache. */
+static guint64
+least_bytes(GemEngine *engine)
+{
+  const char *const *domains = gem_engine_get_domains(engine);
+  guint64 largest = 0;
+
+  for (gsize i = 0; domains[i] != NULL; i++) {
+    g_autoptr(GemPathwayInfo) info = gem_engine_get_pathway(engine, domains[i]);
+
+    largest = MAX(largest, MAX(info->file_bytes, info->resident_bytes));
+  }
+  return gem_engine_get_fixed_bytes(engine) + largest + LEAST_CACHE_BYTES;
+}
+
+void
+gem_memory_apply_limit(GemMemory *self)
+{
+  GemEngine *engine = gem_service_get_engine(self->service);
+  guint64 limit = gem_service_get_config(self->service)->memory_limit;
+
+  if (self->room.limit > 0 && (limit == 0 || self->room.limit < limit)) {
+    limit = self->room.limit;
+  }
+  if (engine != NULL) {
+    gem_engine_set_memory_limit(engine, limit);
+  }
+}
+
+void
+gem_memory_lock_code(GemMemory *self)
+{
+  if (self->pressure != NULL) {
+    g_debug("memory pressure: %" G_GSIZE_FORMAT " bytes of code stay in memory", gem_pressure_lock_code());
+  }
+}
+
+static void
+on_looked(const GemPressureReadings *readings, gpointer data)
+{
+  GemMemory *self = data;
+  GemEngine *engine = gem_service_get_engine(self->service);
+  guint64 before = self->room.limit, limit;
+
+  if (engine == NULL) {
+    return;
+  }
+  limit = gem_memory_room_take(&self->room, readings->held_bytes, readings->limit_bytes,
+                               gem_engine_get_resident_bytes(engine), least_bytes(engine));
+  if (limit != before) {
+    g_debug("of the unit's %" G_GUINT64_FORMAT " bytes the model may take %" G_GUINT64_FORMAT,
+            readings->limit_bytes, limit);
+    gem_memory_apply_limit(self);
+  }
+}
+
 /* ---- who asks ---- */
 
 static void
@@ -221,7 +285,7 @@ gem_memory_new(GemService *service)
     self->pressure = gem_pressure_new(&(GemPressureConfig){.root = config->pressure_root,
                                                            .watch = g_getenv("MEMORY_PRESSURE_WATCH"),
                                                            .payload = g_getenv("MEMORY_PRESSURE_WRITE")},
-                                      on_pressure, self);
+                                      on_looked, on_pressure, self);
   }
   return self;
 }

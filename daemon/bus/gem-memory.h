@@ -19,6 +19,15 @@ void
 gem_memory_free(GemMemory *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemMemory, gem_memory_free)
 
+/* Tells the engine MemoryLimit: that of the configuration, or what the limits of the unit leave it (see
+ * gem-memory-room.h), whichever is less. */
+void
+gem_memory_apply_limit(GemMemory *self);
+
+/* Keeps the code in memory that gives memory back, modules included: once they are loaded. */
+void
+gem_memory_lock_code(GemMemory *self);
+
 /* What memory asks for now, see GemRelief: 0 when it is not short. */
 guint
 gem_memory_get_step(GemMemory *self);

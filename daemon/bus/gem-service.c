@@ -127,7 +127,7 @@ gem_service_apply_config(GemService *self)
   if (engine == NULL) {
     return;
   }
-  gem_engine_set_memory_limit(engine, limit);
+  gem_memory_apply_limit(self->memory);
   gem_engine_set_page_in(engine, self->config->page_in_degrade ? GEM_PAGE_IN_DEGRADE : GEM_PAGE_IN_WAIT);
   if (limit > 0 && limit < gem_engine_get_fixed_bytes(engine)) {
     bytes = g_strdup_printf("%" G_GUINT64_FORMAT, gem_engine_get_fixed_bytes(engine));
@@ -145,6 +145,7 @@ gem_service_show_model(GemService *self)
 
   if (engine != NULL) {
     gem_service_apply_config(self);
+    gem_memory_lock_code(self->memory);
     gem_model_objects_update(self->model_objects, engine);
     gem_log(LOG_NOTICE, GEM_LOG_MODEL_LOADED,
             (const char *[]){"GEM_MODEL", gem_engine_get_model_name(engine), NULL},

@@ -9,12 +9,11 @@
 #define MAX_TEXT 16384
 /* Stalls are counted over this time at least: a moment says nothing. */
 #define STALL_MICROSECONDS (G_USEC_PER_SEC / 5)
-/* Groups above this share of their limit are looked at closely: what of it are files that may go at once. */
-#define CLOSE_SHARE 0.6
 
 typedef struct {
   char *path;
-  int fd; /* -1: not there, or not as expected */
+  int fd;         /* -1: not there */
+  gboolean wrong; /* not as expected: left alone */
 } File;
 
 /* A control group: the unit's own, or one around it. */
@@ -41,10 +40,17 @@ struct _GemPressureFiles {
 /* ---- one file ---- */
 
 static void
+file_try(File *self)
+{
+  self->fd = open(self->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+static void
 file_open(File *self, char *path)
 {
   self->path = path;
-  self->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  self->wrong = FALSE;
+  file_try(self);
   if (self->fd < 0) {
     g_debug("memory pressure: %s is not read: %s", path, g_strerror(errno));
   }
@@ -71,19 +77,28 @@ file_give_up(File *self, const char *why)
 {
   g_debug("memory pressure: %s is not read any more: %s", self->path, why);
   file_close(self);
+  self->wrong = TRUE;
 }
 
+/* Those of a control group come and go with its controller, which systemd turns on and off while the unit
+ * runs: what is open then says ENODEV, and another stands in its place. */
 static gboolean
 file_read(File *self, char text[MAX_TEXT])
 {
-  gssize length;
+  gssize length = -1;
 
-  if (self->fd < 0) {
-    return FALSE;
+  for (guint i = 0; i < 2 && length < 0 && !self->wrong; i++) {
+    if (self->fd < 0) {
+      file_try(self);
+    }
+    if (self->fd >= 0) {
+      length = pread(self->fd, text, MAX_TEXT - 1, 0);
+    }
+    if (length < 0) {
+      file_close(self);
+    }
   }
-  length = pread(self->fd, text, MAX_TEXT - 1, 0);
   if (length < 0) {
-    file_give_up(self, g_strerror(errno));
     return FALSE;
   }
   text[length] = '\0';
@@ -185,24 +200,25 @@ group_reclaimable(Group *self)
   return active + inactive + slab;
 }
 
-/* Of its limit; GEM_PRESSURE_UNKNOWN without one. */
-static double
-group_held(Group *self)
+/* Takes what the group holds of its limit, when it has one and it is the greatest share so far. */
+static void
+group_read(Group *self, GemPressureReadings *readings)
 {
   guint64 limit, bytes = 0, reclaimable;
+  double held;
 
-  if (self->current.fd < 0) {
-    return GEM_PRESSURE_UNKNOWN;
-  }
   limit = group_limit(self);
   if (limit == 0 || limit == G_MAXUINT64 || !file_read_number(&self->current, &bytes)) {
-    return GEM_PRESSURE_UNKNOWN;
+    return;
   }
-  if ((double)bytes >= CLOSE_SHARE * (double)limit) {
-    reclaimable = group_reclaimable(self);
-    bytes -= MIN(bytes, reclaimable);
+  reclaimable = group_reclaimable(self);
+  bytes -= MIN(bytes, reclaimable);
+  held = (double)bytes / (double)limit;
+  if (held > readings->held) {
+    readings->held = held;
+    readings->held_bytes = bytes;
+    readings->limit_bytes = limit;
   }
-  return (double)bytes / (double)limit;
 }
 
 /* ---- the others ---- */
@@ -345,7 +361,7 @@ gem_pressure_files_open(const char *root)
 
   self->groups = g_array_new(FALSE, FALSE, sizeof(Group));
   g_array_set_clear_func(self->groups, group_clear);
-  self->unit.file.fd = self->events.fd = -1;
+  self->unit.file = self->events = (File){.fd = -1, .wrong = TRUE};
   if (own != NULL) {
     open_groups(self, top, own);
     file_open(&self->unit.file, g_strconcat(top, own, "/memory.pressure", NULL));
@@ -374,7 +390,7 @@ gem_pressure_files_read(GemPressureFiles *self, gint64 now, GemPressureReadings 
 {
   gem_pressure_readings_init(ret_readings);
   for (guint i = 0; i < self->groups->len; i++) {
-    ret_readings->held = MAX(ret_readings->held, group_held(&g_array_index(self->groups, Group, i)));
+    group_read(&g_array_index(self->groups, Group, i), ret_readings);
   }
   ret_readings->stalled = stall_read(&self->unit, now);
   ret_readings->system_stalled = stall_read(&self->system, now);

@@ -3,8 +3,8 @@
  * it (version 2), /proc/pressure/memory and /proc/meminfo. They are opened once and read again each time, so
  * that a look costs a few dozen microseconds and no memory.
  *
- * A file that is missing, cannot be read or holds something else is left alone from then on, with a line for
- * those who debug: its reading is unknown.
+ * The reading of a file that is missing is unknown until it comes. One that holds something else is left
+ * alone from then on. Either is a line for those who debug.
  */
 #pragma once
 

@@ -34,8 +34,9 @@ typedef enum {
 #define GEM_PRESSURE_UNKNOWN (-1.0)
 typedef struct {
   double held;
-  double stalled;        /* since the reading before */
-  double system_stalled; /* since the reading before */
+  guint64 held_bytes, limit_bytes; /* of the same group; 0: it has no limit */
+  double stalled;                  /* since the reading before */
+  double system_stalled;           /* since the reading before */
   double available;
   guint limit;   /* step of the gravest event that memory.events has counted since the reading before */
   gboolean told; /* by the service manager, since the reading before */

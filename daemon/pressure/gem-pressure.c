@@ -11,6 +11,7 @@
 #define AGAIN_MICROSECONDS G_USEC_PER_SEC
 
 struct _GemPressure {
+  GemPressureLooked looked;
   GemPressureAsk ask;
   gpointer data;
   GemPressureWatch *watch; /* NULL: the service manager does not speak */
@@ -49,6 +50,7 @@ look(GemPressure *self, gboolean told)
 
   gem_pressure_files_read(self->files, now, &readings);
   readings.told = told;
+  self->looked(&readings, self->data);
   step = gem_pressure_ladder_take(&self->ladder, &readings, now);
   set_timer(self, step > 0 || readings.held >= NEAR_HELD ? NEAR_MILLISECONDS : CALM_MILLISECONDS);
   if (step != before ||
@@ -72,12 +74,13 @@ on_told(gpointer data)
 }
 
 GemPressure *
-gem_pressure_new(const GemPressureConfig *config, GemPressureAsk ask, gpointer data)
+gem_pressure_new(const GemPressureConfig *config, GemPressureLooked looked, GemPressureAsk ask, gpointer data)
 {
   GemPressure *self = g_new0(GemPressure, 1);
   GemPressureReadings readings;
   g_autoptr(GError) error = NULL;
 
+  self->looked = looked;
   self->ask = ask;
   self->data = data;
   if (config->watch != NULL && gem_pressure_watch_is_off(config->watch)) {

@@ -24,10 +24,16 @@ typedef void (*GemPressureAsk)(guint step,
                                const GemPressureReadings *readings,
                                gpointer data);
 
+/* After each look, before the step that it asks for. */
+typedef void (*GemPressureLooked)(const GemPressureReadings *readings, gpointer data);
+
 /* Does nothing at all when the service manager says so (MEMORY_PRESSURE_WATCH=/dev/null). The config is not
  * kept. */
 GemPressure *
-gem_pressure_new(const GemPressureConfig *config, GemPressureAsk ask, gpointer data);
+gem_pressure_new(const GemPressureConfig *config,
+                 GemPressureLooked looked,
+                 GemPressureAsk ask,
+                 gpointer data);
 void
 gem_pressure_free(GemPressure *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPressure, gem_pressure_free)
