@@ -7,6 +7,7 @@ here=$(dirname -- "${BASH_SOURCE[0]}")
 cp -a "$here/tree/." /
 systemd-sysusers
 systemctl daemon-reload
+journalctl --update-catalog
 busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig >/dev/null
 useradd --create-home alice
 useradd --create-home bob

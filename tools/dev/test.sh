@@ -2,8 +2,9 @@
 #
 # Without options: the quick tests. NAMEs (as meson test takes them) run only those.
 #   --system  runs only the system test: the installed service on a booted systemd, in a container (as root)
+#   --vm      runs only that of the emulated machine: what it does when memory is short (as root, x86-64; minutes)
 #   --all     adds the sanitizers' run, 60 s of each fuzzer, two storms of 500 clients (./dev storm), coverage, and (as
-#             root) the system test and aarch64 under qemu-user: takes long
+#             root) the system test, aarch64 under qemu-user, and the emulated machine: takes long
 #   --ci      adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
 #   --peers   adds the comparison of what gemd and llama.cpp write (./dev peers --check)
 # GEM_DATA names a folder of real texts; tests that want it are skipped without.
@@ -16,6 +17,7 @@
 
 all=no
 system=no
+vm=no
 ci=no
 peers=no
 names=()
@@ -24,6 +26,7 @@ for argument in "$@"; do
     --all) all=yes ;;
     --ci) ci=yes ;;
     --system) system=yes ;;
+    --vm) vm=yes ;;
     --peers) peers=yes ;;
     -*) die_usage "test: no option '$argument'" ;;
     *) names+=("$argument") ;;
@@ -32,10 +35,16 @@ done
 
 [ "$all" = no ] || export GEM_TEST_THOROUGH=1
 
-if [ "$system" = yes ]; then
-  [ "$(id -u)" = 0 ] || die "test --system needs root, to boot a container"
-  ensure_needs build system
-  test_suite_system
+if [ "$system" = yes ] || [ "$vm" = yes ]; then
+  [ "$(id -u)" = 0 ] || die "test --system and --vm need root, to make and boot a system"
+  if [ "$system" = yes ]; then
+    ensure_needs build system
+    test_suite_system
+  fi
+  if [ "$vm" = yes ]; then
+    ensure_needs build vm
+    test_suite_vm
+  fi
 elif [ "$ci" = yes ]; then
   ensure_needs build bus test format sanitize fuzz
   run_step "Style" "$GEM_SOURCE_DIR/dev" format --check
@@ -57,6 +66,8 @@ if [ "$all" = yes ]; then
   if [ "$(id -u)" = 0 ]; then
     ensure_needs system
     test_suite_system
+    ensure_needs vm
+    test_suite_vm
     run_step "aarch64 under qemu-user" "$GEM_SOURCE_DIR/dev" arm64
   else
     say "== aarch64 under qemu-user: left out, as the system test, since making their roots needs root"

@@ -41,6 +41,11 @@ gem_needs_system='
 command mmdebstrap   mmdebstrap        makes the root that is booted
 command systemd-nspawn systemd-container boots it
 '
+gem_needs_vm='
+command mmdebstrap   mmdebstrap        makes the root of the machine
+command mke2fs       e2fsprogs         makes its disk
+command qemu-system-x86_64 qemu-system-x86 emulates it
+'
 gem_needs_data='
 command xz           xz-utils          unpacks texts
 '

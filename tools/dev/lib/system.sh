@@ -8,15 +8,15 @@ can_boot_system() {
 }
 
 # make_system_root ROOT: a small Debian with what the service needs at run time.
+readonly gem_system_packages=systemd-sysv,dbus,polkitd,procps,iproute2,libglib2.0-0,libglib2.0-bin,libjson-glib-1.0-0
 make_system_root() {
-  local packages=systemd-sysv,dbus,polkitd,procps,iproute2,libglib2.0-0,libglib2.0-bin,libjson-glib-1.0-0
   [ ! -d "$1" ] || return 0
   say "Making a root to boot in $1 ..."
   rm -rf "$1.part"
-  mmdebstrap --quiet --variant=minbase --include="$packages" bookworm "$1.part" >&2 && mv "$1.part" "$1"
+  mmdebstrap --quiet --variant=minbase --include="$gem_system_packages" bookworm "$1.part" >&2 && mv "$1.part" "$1"
 }
 
-# make_system_payload DIR: what runs in it: the installed tree, and the checks.
+# make_system_payload DIR: what runs in it: the installed tree, and the checks of a container.
 make_system_payload() {
   local build
   build=$(build_dir)-system
@@ -47,6 +47,50 @@ test_suite_system() {
     gem_skipped=$((gem_skipped + 1))
     return
   fi
+  cat "$out/result.log" >&2
+  count_tap "$out/result.log" "$status"
+}
+
+# ---- the emulated machine ----
+
+# make_vm_payload DIR: what runs in it: the installed tree, a model whose pathways are most of it, and the checks that need a
+# kernel of their own.
+make_vm_payload() {
+  local build models=$1/tree/usr/share/gemd/models
+  build=$(build_dir)
+  make_system_payload "$1" || return 1
+  rm -r "$1/checks"
+  mv "$1/vm-checks" "$1/checks"
+  cp tests/system/checks/50-sleep.sh "$1/checks/"
+  configure_build "$build" && run_ninja "$build" training/gem-train || return 1
+  "$build/training/gem-train" init --preset gem-tiny --shape domain-ffn=10240,domains=5 --loud --name gem-wide --output "$models/gem-wide" >&2
+}
+
+# test_suite_vm: root only.
+test_suite_vm() {
+  local base machine out status=0
+  base=$(build_dir)-system
+  machine=$base-vm-machine
+  out=$base/vm-out
+  say "== Machine: an installed tree on an emulated machine, whose kernel keeps limits of memory"
+  if [ "$(uname -m)" != x86_64 ]; then
+    say "left out: the machine is x86-64, the tree is not"
+    gem_skipped=$((gem_skipped + 1))
+    return
+  fi
+  if [ ! -d "$machine" ]; then
+    say "Making a machine to boot in $machine ..."
+    rm -rf "$machine.part"
+    tests/system/make-vm.sh "$machine.part" "$gem_system_packages" >&2 && mv "$machine.part" "$machine"
+  fi
+  if [ ! -d "$machine" ] || ! (make_vm_payload "$base/vm-payload"); then
+    gem_failed=$((gem_failed + 1))
+    return
+  fi
+  rm -rf "$out"
+  mkdir -p "$out"
+  tests/system/boot-vm.sh "$machine" "$base/vm-payload" "$out" 1500 || status=$?
+  [ -s "$out/result.log" ] || tail -n 30 "$out/console.log" >&2
   cat "$out/result.log" >&2
   count_tap "$out/result.log" "$status"
 }
