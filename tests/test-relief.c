@@ -241,13 +241,14 @@ test_goes_back(void)
   g_test_skip("a sanitizer keeps what is freed");
   return;
 #endif
-  test->shape.context = test->config.context = 4096;
-  test->config.prefill_block = 512;
+  /* Caches of a size that a heap hands out, with what stays between them. */
+  test->config.max_sequences = 400;
+  test->config.prefill_block = 64;
   gem_test_engine_start(test);
-  while (text->len < 3500) {
+  while (text->len < 60) {
     g_string_append(text, "q");
   }
-  for (guint i = 0; i < 8; i++) {
+  for (guint i = 0; i < 400; i++) {
     GemSequence *sequence = gem_engine_new_sequence(test->engine, NULL, NULL);
     g_autoptr(GemTestAnswer) answer = gem_test_generate(sequence, text->str, &options);
 
@@ -257,8 +258,11 @@ test_goes_back(void)
   }
   before = resident_now();
   freed = relieve(test->engine, GEM_RELIEF_IDLE_CACHES);
+  g_test_message("%.1f MB before, %.1f MB of caches, %.1f MB after", (double)before / 1e6,
+                 (double)freed / 1e6, (double)resident_now() / 1e6);
   g_assert_cmpuint(freed, >, 8 << 20);
-  g_assert_cmpuint(resident_now() + freed / 10 * 8, <, before);
+  /* What had never been written to was in no memory. */
+  g_assert_cmpuint(resident_now() + freed / 2, <, before);
 }
 
 static void
