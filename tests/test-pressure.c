@@ -318,9 +318,9 @@ test_asks(World *self, gconstpointer data)
   wait_asked(self, 1);
   g_assert_cmpuint(self->step, ==, 3);
   g_assert_cmpint(self->cause, ==, GEM_PRESSURE_HELD);
-  g_assert_cmpuint(self->looks, ==, 1);
-  g_assert_cmpuint(self->last.limit_bytes, ==, 2000);
   wait_asked(self, 2); /* it does not suffice */
+  g_assert_cmpuint(self->looks, >=, 1);
+  g_assert_cmpuint(self->last.limit_bytes, ==, 2000);
   g_assert_cmpuint(self->step, ==, 3);
   set_text(self, OWN "memory.current", "2200\n");
   wait_asked(self, 3);

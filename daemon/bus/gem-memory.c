@@ -242,9 +242,10 @@ on_looked(const GemPressureReadings *readings, gpointer data)
   limit = gem_memory_room_take(&self->room, readings->held_bytes, readings->limit_bytes,
                                gem_engine_get_resident_bytes(engine), least_bytes(engine));
   if (limit != before) {
+    gem_memory_apply_limit(self);
+    /* Above memory.high to speak costs memory, and so time: last. */
     g_debug("of the unit's %" G_GUINT64_FORMAT " bytes the model may take %" G_GUINT64_FORMAT,
             readings->limit_bytes, limit);
-    gem_memory_apply_limit(self);
   }
 }
 

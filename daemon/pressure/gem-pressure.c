@@ -50,7 +50,6 @@ look(GemPressure *self, gboolean told)
 
   gem_pressure_files_read(self->files, now, &readings);
   readings.told = told;
-  self->looked(&readings, self->data);
   step = gem_pressure_ladder_take(&self->ladder, &readings, now);
   set_timer(self, step > 0 || readings.held >= NEAR_HELD ? NEAR_MILLISECONDS : CALM_MILLISECONDS);
   if (step != before ||
@@ -58,6 +57,7 @@ look(GemPressure *self, gboolean told)
     self->asked = now;
     self->ask(step, self->ladder.cause, &readings, self->data);
   }
+  self->looked(&readings, self->data);
 }
 
 static gboolean

@@ -24,7 +24,7 @@ typedef void (*GemPressureAsk)(guint step,
                                const GemPressureReadings *readings,
                                gpointer data);
 
-/* After each look, before the step that it asks for. */
+/* After each look, and after the step that it asks for. */
 typedef void (*GemPressureLooked)(const GemPressureReadings *readings, gpointer data);
 
 /* Does nothing at all when the service manager says so (MEMORY_PRESSURE_WATCH=/dev/null). The config is not

@@ -24,10 +24,10 @@ fingerprints() {
   done
 }
 
-# Every 20 ms or so: time, memory.current, of it what can go at once, and available memory of the machine in kB. Without starting a
-# process: here each takes a tenth of a second.
+# Every 20 ms or so: time, held, available memory of the machine in kB, and the time that programs have waited for memory, in us.
+# Without starting a process: here each takes a tenth of a second.
 sample() {
-  local current key value reclaimable available
+  local current key value reclaimable available stalled
   exec 9<>/run/nothing
   # The files are others when systemd has turned the controller off and on.
   while :; do
@@ -39,7 +39,8 @@ sample() {
     while read -r key value _; do
       [ "$key" != MemAvailable: ] || { available=$value; break; }
     done </proc/meminfo
-    echo "$EPOCHREALTIME $((current - reclaimable)) $available"
+    read -r _ _ _ _ stalled </proc/pressure/memory
+    echo "$EPOCHREALTIME $((current - reclaimable)) $available ${stalled#total=}"
     read -r -t 0.02 -u 9
   done >"$samples"
 }
