@@ -182,6 +182,28 @@ test_ask(void)
   close(fd);
 }
 
+/* Two batch asks that do not end take one of the two places at most: an interactive one comes through. */
+static void
+test_batch_asks(void)
+{
+  g_autoptr(GemTestBus) bus = start_with("ParallelAsks=2\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GDBusConnection) leaving = gem_test_bus_connect(bus);
+  g_autoptr(GVariant) reply = NULL;
+
+  for (guint i = 0; i < 2; i++) {
+    g_dbus_connection_call(leaving, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Ask",
+                           g_variant_new("(s@a{sv})", "silent", gem_test_options("{'priority': <'batch'>}")),
+                           NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, NULL);
+  }
+  g_assert_true(g_dbus_connection_flush_sync(leaving, NULL, NULL));
+  reply = gem_test_manager(client, "Ask", g_variant_new("(s@a{sv})", "x", NONE));
+  g_assert_nonnull(reply);
+  gem_test_manager_fails(client, "Ask",
+                         g_variant_new("(s@a{sv})", "x", gem_test_options("{'priority': <'high'>}")),
+                         GEM_ERROR_INVALID_OPTION, "option \"priority\": \"high\"; interactive or batch*");
+}
+
 /* ---- streams, turns and calls ---- */
 
 /* An answer that nobody reads keeps its stream, though the engine has long been done with the turn. */
@@ -315,6 +337,7 @@ main(int argc, char **argv)
   g_test_add_func("/bus/quota/kv-cache", test_kv_cache);
   g_test_add_func("/bus/quota/kv-cache-of-closed", test_kv_cache_of_closed);
   g_test_add_func("/bus/quota/ask", test_ask);
+  g_test_add_func("/bus/quota/batch-asks", test_batch_asks);
   g_test_add_func("/bus/quota/streams", test_streams);
   g_test_add_func("/bus/quota/slow-reader", test_slow_reader);
   g_test_add_func("/bus/quota/totals", test_totals);

@@ -269,10 +269,14 @@ test_classify(void)
   g_auto(GemTestRun) json = {0};
   g_auto(GemTestRun) single = {0};
   g_autoptr(JsonNode) node = NULL;
+  g_autoptr(GVariant) priority = NULL;
 
   gem_test_client_run(service,
-                      ARGUMENTS("classify", "--label", "no", "--label", "yes", "--domain", "legal", "text"),
+                      ARGUMENTS("classify", "--label", "no", "--label", "yes", "--domain", "legal",
+                                "--priority", "batch", "text"),
                       NULL, &plain);
+  priority = g_variant_lookup_value(gem_test_service_get_options(service), "priority", NULL);
+  g_assert_cmpstr(g_variant_get_string(priority, NULL), ==, "batch");
   g_assert_cmpstr(plain.out, ==, "probability  label\n     0.7500  yes\n     0.2500  no\n");
   g_assert_cmpint(plain.status, ==, GEM_EXIT_OK);
   gem_test_client_run(service, ARGUMENTS("classify", "--json", "-l", "no", "-l", "yes", "text"), NULL, &json);
