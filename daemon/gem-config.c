@@ -64,6 +64,7 @@ static const Key keys[] = {
     {"AskTokens", KEY_COUNT, AT(ask_tokens), 1, 1024, 256, TRUE},
     {"AskSeconds", KEY_COUNT, AT(ask_seconds), 1, 20, 20},
     {"ParallelAsks", KEY_COUNT, AT(parallel_asks), 1, GEM_CONFIG_MOST_ASKS, 4},
+    {"IdleExitSeconds", KEY_COUNT, AT(idle_exit_seconds), 0, 604800, 0, TRUE},
 };
 
 GemConfig *

@@ -46,9 +46,12 @@ typedef struct {
   guint ask_seconds;
   guint parallel_asks;
 
+  guint idle_exit_seconds; /* 0: never */
+
   /* From the command line and the environment. */
-  char *cache_dir;     /* NULL: none */
-  char *pressure_root; /* where proc/ and sys/ of memory pressure stand; NULL: / */
+  guint idle_exit_milliseconds; /* goes before idle_exit_seconds; 0: not given */
+  char *cache_dir;              /* NULL: none */
+  char *pressure_root;          /* where proc/ and sys/ of memory pressure stand; NULL: / */
   GStrv plugin_dirs;
   GStrv model_dirs;
 } GemConfig;

@@ -38,7 +38,7 @@ parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
       {"plugin-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->plugin_dirs,
        "Look for modules here; may be repeated", "DIR"},
       {"development", 0, 0, G_OPTION_ARG_NONE, &arguments->development,
-       "Heed GEMD_PLUGIN_DIR and GEMD_MODEL_DIR, allow debuggers and core dumps", NULL},
+       "Heed GEMD_* of the environment, allow debuggers and core dumps", NULL},
       {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "Show the version", NULL},
       {NULL},
   };
@@ -85,6 +85,17 @@ find_cache_dir(void)
   return value != NULL && g_path_is_absolute(value) && strchr(value, ':') == NULL ? g_strdup(value) : NULL;
 }
 
+/* Tests have no time for whole seconds. */
+static guint
+find_idle_milliseconds(const Arguments *arguments)
+{
+  const char *value = arguments->development ? g_getenv("GEMD_IDLE_EXIT_MILLISECONDS") : NULL;
+  guint64 number = 0;
+
+  return value != NULL && g_ascii_string_to_unsigned(value, 10, 1, 1000000, &number, NULL) ? (guint)number
+                                                                                           : 0;
+}
+
 static GemConfig *
 load_config(const Arguments *arguments, GError **error)
 {
@@ -103,6 +114,7 @@ load_config(const Arguments *arguments, GError **error)
     g_free(config->model);
     config->model = g_strdup(arguments->model);
   }
+  config->idle_exit_milliseconds = find_idle_milliseconds(arguments);
   config->cache_dir = find_cache_dir();
   config->pressure_root = arguments->development ? g_strdup(g_getenv("GEMD_PRESSURE_ROOT")) : NULL;
   config->model_dirs = search_path(arguments, "GEMD_MODEL_DIR", GEM_MODEL_DIR);
@@ -181,6 +193,14 @@ on_settled(gpointer data)
 }
 
 static void
+on_leaving(gpointer data)
+{
+  Daemon *daemon = data;
+
+  gem_watchdog_tell_leaving(daemon->watchdog);
+}
+
+static void
 on_ended(const GError *error, gpointer data)
 {
   Daemon *daemon = data;
@@ -195,7 +215,7 @@ on_ended(const GError *error, gpointer data)
 static int
 serve(GDBusConnection *connection, const Arguments *arguments, GemConfig *config)
 {
-  static const GemServiceEvents events = {on_ready, on_settled, on_ended};
+  static const GemServiceEvents events = {on_ready, on_settled, on_leaving, on_ended};
   g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
   g_autoptr(GError) error = NULL;
   Daemon daemon = {.arguments = arguments, .config = config, .loop = loop};

@@ -126,7 +126,7 @@ job_end(GemBusJob *self, JobState state, GVariant *details)
 
   g_return_if_fail(self->state == RUNNING);
   self->state = state;
-  gem_service_end_work(self->jobs->service);
+  gem_service_end_work(self->jobs->service, GEM_IDLE_JOBS);
   if (self->caller == NULL) {
     job_free(self);
     return;
@@ -217,7 +217,7 @@ gem_bus_job_new(GemBusJobs *jobs, GemCaller *caller, const GemBusJobKind *kind, 
   self->path = g_strconcat(GEM_JOB_PATH "/", self->node, NULL);
   self->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), self);
   gem_private_tree_add(jobs->tree, self->node, caller->sender, self);
-  gem_service_begin_work(jobs->service);
+  gem_service_begin_work(jobs->service, GEM_IDLE_JOBS);
   return self;
 }
 

@@ -83,7 +83,7 @@ call_free(GemCall *self)
   }
   gem_quota_hold_clear(&self->hold);
   call_drop_model(self);
-  gem_service_end_work(self->service);
+  gem_service_end_work(self->service, GEM_IDLE_CALLS);
   gem_caller_unref(self->caller);
   g_object_unref(self->target);
   g_free(self);
@@ -227,7 +227,7 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
                       .run = on_turn,
                       .late = on_late,
                       .data = self};
-  gem_service_begin_work(service);
+  gem_service_begin_work(service, GEM_IDLE_CALLS);
   if (gem_service_is_stopping(service)) {
     gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
     return;

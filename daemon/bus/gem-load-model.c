@@ -21,7 +21,8 @@ typedef struct {
   GemBusJob *job;       /* NULL: it is over for the caller, or nobody's */
   GCancellable *given_up;
   guint grace_seconds;
-  gint64 began; /* monotonic, us */
+  gboolean configured; /* it is the model that the service starts with */
+  gint64 began;        /* monotonic, us */
   GemEngine *engine;
   GemSequence *sequence; /* of the warm-up */
   GemGeneration *generation;
@@ -29,7 +30,8 @@ typedef struct {
 
 struct _GemModelLoads {
   GemService *service;
-  Load *running; /* NULL: none */
+  Load *running;     /* NULL: none */
+  gboolean is_other; /* the model that is served is not the configured one */
 };
 
 /* Takes `engine`; it is stopped without a wait. */
@@ -70,6 +72,20 @@ load_end(Load *load, const GError *error)
 
 /* ---- the new model answers ---- */
 
+/* A service that serves another model than the one it starts with has a reason to stay. */
+static void
+loads_note_served(GemModelLoads *self, gboolean is_other)
+{
+  GemIdle *idle = gem_service_get_idle(self->service);
+
+  if (is_other && !self->is_other) {
+    gem_idle_inhibit(idle, GEM_IDLE_MODEL);
+  } else if (!is_other && self->is_other) {
+    gem_idle_release(idle, GEM_IDLE_MODEL);
+  }
+  self->is_other = is_other;
+}
+
 static void
 load_serve(Load *load)
 {
@@ -82,6 +98,7 @@ load_serve(Load *load)
   g_clear_object(&load->generation);
   g_clear_object(&load->sequence);
   gem_model_host_replace(gem_service_get_model(service), engine, seconds, load->grace_seconds);
+  loads_note_served(load->loads, !load->configured);
   gem_service_show_model(service);
   if (job != NULL) {
     g_variant_builder_init(&details, G_VARIANT_TYPE_VARDICT);
@@ -169,11 +186,13 @@ loads_check_free(GemModelLoads *self, GError **error)
 static Load *
 loads_start(GemModelLoads *self, const char *path, guint grace_seconds)
 {
+  g_autofree char *configured = gem_config_find_model(gem_service_get_config(self->service), NULL);
   Load *load = g_new0(Load, 1);
 
   load->loads = self;
   load->given_up = g_cancellable_new();
   load->grace_seconds = grace_seconds > 0 ? grace_seconds : GRACE_SECONDS;
+  load->configured = g_strcmp0(path, configured) == 0;
   load->began = g_get_monotonic_time();
   self->running = load;
   gem_model_host_load_async(gem_service_get_model(self->service), path, load->given_up, on_loaded, load);
@@ -225,7 +244,7 @@ load_authorized(GemCall *call)
   if (check_name(name, &error)) {
     path = gem_config_find_model_named(gem_service_get_config(service), name, &error);
   }
-  if (path == NULL || !loads_check_free(self, &error)) {
+  if (path == NULL || !gem_service_check_staying(service, &error) || !loads_check_free(self, &error)) {
     error->code = path == NULL && error->code == GEM_ERROR_NOT_READY ? GEM_ERROR_MODEL : error->code;
     gem_call_fail(call, error);
     return;

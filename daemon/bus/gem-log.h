@@ -8,6 +8,7 @@
 #include <syslog.h> /* LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO */
 
 /* MESSAGE_ID of each kind of event; systemd/gemd.catalog explains them to administrators. */
+#define GEM_LOG_IDLE              "009e36e42a354563881734c7c3857855"
 #define GEM_LOG_MODEL_LOADED      "98b6942e381646e8b58d96c0e42693b3"
 #define GEM_LOG_MODEL_FAILED      "0061ab19e0dc4947b87d8997737cc338"
 #define GEM_LOG_MODEL_NOT_CHANGED "2a044f3c1e2b49f982fdf40a7267ab9d"

@@ -165,7 +165,7 @@ request_over(GemRequest *self)
   if (self->done != NULL) {
     self->done(self->data);
   }
-  gem_service_end_work(self->requests->service);
+  gem_service_end_work(self->requests->service, GEM_IDLE_REQUESTS);
   if (engine_done) {
     request_free(self);
   }
@@ -484,7 +484,7 @@ gem_request_new(GemRequests *requests,
     requests->sweep = g_timeout_add_seconds(SWEEP_SECONDS, on_sweep, requests);
   }
   gem_private_tree_add(requests->tree, self->node, caller->sender, self);
-  gem_service_begin_work(requests->service);
+  gem_service_begin_work(requests->service, GEM_IDLE_REQUESTS);
   return g_steal_pointer(&self);
 }
 

@@ -9,6 +9,9 @@
 
 /* How long readers have to take what is left when the service stops. */
 #define DRAIN_MILLISECONDS 1000u
+/* How long nothing may come, after an idle service gave its name away, before it ends: for callers that
+ * speak to its connection, and have yet to hear that it has no name. */
+#define LINGER_MILLISECONDS 100u
 /* Calls that work in the engine at a time: as many as it runs side by side. */
 #define PARALLEL_CALLS 4u
 
@@ -22,6 +25,7 @@ struct _GemService {
   GemModelHost *model;
   GemMemory *memory;
   GemStatistics *statistics;
+  GemIdle *idle;
   GemAskQueue *asks;
   GemCallQueue *queue;
   GemHolds *holds;
@@ -38,6 +42,8 @@ struct _GemService {
   guint drain;  /* timeout source while stopping */
   guint finish; /* idle source */
   gulong closed;
+  gboolean named;   /* the name is owned */
+  gboolean leaving; /* nobody needed it; its name is given away */
   gboolean stopping, ended;
 };
 
@@ -83,6 +89,16 @@ on_drain_over(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+static void
+service_drop_work(GemService *self)
+{
+  g_assert(self->work > 0);
+  self->work--;
+  if (self->work == 0 && self->stopping && self->drain != 0 && self->finish == 0) {
+    self->finish = g_idle_add(on_finish, self);
+  }
+}
+
 void
 gem_service_stop(GemService *self)
 {
@@ -91,27 +107,74 @@ gem_service_stop(GemService *self)
   }
   self->stopping = TRUE;
   self->drain = g_timeout_add(DRAIN_MILLISECONDS, on_drain_over, self);
-  gem_service_begin_work(self);
+  self->work++;
   gem_call_queue_run_all(self->queue);
   gem_ask_queue_stop(self->asks);
   gem_model_loads_stop(self->loads);
   gem_model_host_stop(self->model);
-  gem_service_end_work(self);
+  service_drop_work(self);
 }
 
 void
-gem_service_begin_work(GemService *self)
+gem_service_begin_work(GemService *self, GemIdleKind kind)
 {
   self->work++;
+  gem_idle_inhibit(self->idle, kind);
 }
 
 void
-gem_service_end_work(GemService *self)
+gem_service_end_work(GemService *self, GemIdleKind kind)
 {
-  g_assert(self->work > 0);
-  self->work--;
-  if (self->work == 0 && self->stopping && self->drain != 0 && self->finish == 0) {
-    self->finish = g_idle_add(on_finish, self);
+  gem_idle_release(self->idle, kind);
+  service_drop_work(self);
+}
+
+/* ---- nobody needs it ---- */
+
+/*
+ * No call is lost, whenever it comes. systemd is told first, and has heard it: from then on it starts the
+ * service anew for a call that finds no owner of the name, once this process is gone; before, it would see a
+ * service that runs already. Then the name goes, and the bus says so behind all calls that it had sent here:
+ * these are served, and so is what else comes until it was quiet for a moment.
+ */
+static void
+on_idle(gpointer data)
+{
+  GemService *self = data;
+
+  if (self->stopping || !self->named) {
+    return;
+  }
+  if (self->leaving) {
+    gem_service_stop(self);
+    return;
+  }
+  self->leaving = TRUE;
+  gem_log(LOG_INFO, GEM_LOG_IDLE, NULL,
+          "nobody needs the service: it ends, and starts again with the next call");
+  self->events->leaving(self->data);
+  g_clear_handle_id(&self->name, g_bus_unown_name); /* waits for the bus */
+  gem_idle_set_milliseconds(self->idle, LINGER_MILLISECONDS);
+}
+
+gboolean
+gem_service_check_staying(GemService *self, GError **error)
+{
+  if (self->leaving) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN,
+                        "the service was idle and is about to end; the same call starts it again");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+service_apply_idle(GemService *self)
+{
+  if (!self->leaving) {
+    gem_idle_set_milliseconds(self->idle, self->config->idle_exit_milliseconds > 0
+                                              ? self->config->idle_exit_milliseconds
+                                              : self->config->idle_exit_seconds * 1000);
   }
 }
 
@@ -124,6 +187,7 @@ gem_service_apply_config(GemService *self)
   guint64 limit = self->config->memory_limit;
   g_autofree char *bytes = NULL;
 
+  service_apply_idle(self);
   if (engine == NULL) {
     return;
   }
@@ -165,6 +229,7 @@ on_settled(gpointer data)
 {
   GemService *self = data;
 
+  gem_idle_release(self->idle, GEM_IDLE_LOADING);
   if (!self->stopping) {
     gem_service_show_model(self);
   }
@@ -177,6 +242,7 @@ on_name_acquired(GDBusConnection *connection, const char *name, gpointer data)
 {
   GemService *self = data;
 
+  self->named = TRUE;
   self->events->ready(self->data);
 }
 
@@ -241,6 +307,7 @@ gem_service_new(GDBusConnection *connection,
   self->data = data;
   self->statistics = gem_statistics_new();
   self->callers = gem_callers_new(connection);
+  self->idle = gem_idle_new(connection, on_idle, self);
   self->asks = gem_ask_queue_new(config->parallel_asks);
   self->holds = gem_holds_new();
   self->queue = gem_call_queue_new(PARALLEL_CALLS, config->ask_seconds);
@@ -249,8 +316,10 @@ gem_service_new(GDBusConnection *connection,
   }
   self->closed = g_signal_connect(connection, "closed", G_CALLBACK(on_closed), self);
   self->model = gem_model_host_new(config);
+  gem_idle_inhibit(self->idle, GEM_IDLE_LOADING);
   gem_model_host_when_settled(self->model, on_settled, self);
   self->memory = gem_memory_new(self);
+  service_apply_idle(self);
   self->name = g_bus_own_name_on_connection(connection, GEM_BUS_NAME, G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE,
                                             on_name_acquired, on_name_lost, self, NULL);
   return g_steal_pointer(&self);
@@ -283,6 +352,7 @@ gem_service_free(GemService *self)
   g_clear_pointer(&self->asks, gem_ask_queue_free);
   g_clear_pointer(&self->queue, gem_call_queue_free);
   g_clear_pointer(&self->statistics, gem_statistics_free);
+  g_clear_pointer(&self->idle, gem_idle_free);
   g_clear_pointer(&self->model_objects, gem_model_objects_free);
   g_clear_object(&self->objects);
   if (self->manager != NULL) {
@@ -372,10 +442,12 @@ GemHolds *
 gem_service_get_holds(GemService *self)
 {
   return self->holds;
-}
+  GemIdle *gem_service_get_idle(GemService * self)
+  {
+    return self->idle;
+  }
 
-gboolean
-gem_service_is_stopping(GemService *self)
-{
-  return self->stopping;
-}
+  gboolean gem_service_is_stopping(GemService * self)
+  {
+    return self->stopping;
+  }

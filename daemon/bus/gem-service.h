@@ -9,6 +9,7 @@
 #include "daemon/bus/gem-call-queue.h"
 #include "daemon/bus/gem-caller.h"
 #include "daemon/bus/gem-holds.h"
+#include "daemon/bus/gem-idle.h"
 #include "daemon/bus/gem-load-model.h"
 #include "daemon/bus/gem-memory.h"
 #include "daemon/bus/gem-model-host.h"
@@ -20,6 +21,9 @@ typedef struct _GemService GemService;
 typedef struct {
   void (*ready)(gpointer data);   /* the name is owned */
   void (*settled)(gpointer data); /* the model is ready, or failed; again when another one is served */
+  /* It ends because nobody needs it, and is about to give its name away: who starts it again must know now.
+   */
+  void (*leaving)(gpointer data);
   /* The end: after gem_service_stop, or (`error` set) because the name or the bus was lost. Once. */
   void (*ended)(const GError *error, gpointer data);
 } GemServiceEvents;
@@ -75,11 +79,17 @@ GemCallQueue *
 gem_service_get_queue(GemService *self);
 GemHolds *
 gem_service_get_holds(GemService *self);
+GemIdle *
+gem_service_get_idle(GemService *self);
 gboolean
 gem_service_is_stopping(GemService *self);
+/* Whether what a call would leave behind has a future: FALSE, with GEM_ERROR_SHUTTING_DOWN, once the service
+ * leaves its name because it was idle. Calls that end with their answer are served even then. */
+gboolean
+gem_service_check_staying(GemService *self, GError **error);
 
-/* Brackets each call that waits for its answer and each turn that runs: the end waits for them. */
+/* Brackets each call that waits for its answer, each turn and each job that runs: the end waits for them. */
 void
-gem_service_begin_work(GemService *self);
+gem_service_begin_work(GemService *self, GemIdleKind kind);
 void
-gem_service_end_work(GemService *self);
+gem_service_end_work(GemService *self, GemIdleKind kind);

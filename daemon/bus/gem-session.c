@@ -38,6 +38,7 @@ session_close(GemSession *session)
   gem_private_tree_remove(sessions->tree, session->node);
   g_hash_table_remove(sessions->all, session);
   gem_quota_hold_clear(&session->hold);
+  gem_idle_release(gem_service_get_idle(sessions->service), GEM_IDLE_SESSIONS);
   g_object_unref(session->sequence);
   gem_served_model_unref(session->model);
   gem_caller_unref(session->caller);
@@ -158,6 +159,7 @@ session_new(GemSessions *self, GemCaller *caller, GemSequence *sequence, GemQuot
   *hold = (GemQuotaHold){0};
   session->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), session);
   g_hash_table_add(self->all, session);
+  gem_idle_inhibit(gem_service_get_idle(self->service), GEM_IDLE_SESSIONS);
   gem_private_tree_add(self->tree, session->node, caller->sender, session);
   return session;
 }
@@ -176,7 +178,8 @@ gem_session_create_run(GemCall *call)
   if (!gem_call_read_options(call, 0, GEM_OPTIONS_SESSION, 0, &options)) {
     return;
   }
-  if (gem_quota_take(&hold, GEM_QUOTA_SESSIONS, 1, &error)) {
+  if (gem_service_check_staying(self->service, &error) &&
+      gem_quota_take(&hold, GEM_QUOTA_SESSIONS, 1, &error)) {
     sequence = gem_engine_new_sequence(gem_call_get_engine(call), &options.generate.run, &error);
   }
   if (sequence == NULL) {

@@ -4,6 +4,10 @@
 
 #include "daemon/bus/gem-log.h"
 
+/* How long systemd may take to hear of the end, and the end itself: calls that came last are still served. */
+#define HEAR_MICROSECONDS  (5 * G_USEC_PER_SEC)
+#define LEAVE_MICROSECONDS (60 * G_USEC_PER_SEC)
+
 struct _GemWatchdog {
   GemService *service;
   guint timer;
@@ -99,4 +103,12 @@ void
 gem_watchdog_tell_stopping(GemWatchdog *self)
 {
   sd_notify(0, "STOPPING=1\nSTATUS=Ending streams");
+}
+
+void
+gem_watchdog_tell_leaving(GemWatchdog *self)
+{
+  sd_notifyf(0, "STOPPING=1\nSTATUS=Nobody needs the service\nEXTEND_TIMEOUT_USEC=%u",
+             (guint)LEAVE_MICROSECONDS);
+  sd_notify_barrier(0, HEAR_MICROSECONDS);
 }

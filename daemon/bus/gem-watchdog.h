@@ -23,5 +23,9 @@ gem_watchdog_tell_status(GemWatchdog *self);
 /* Before the configuration is read again; ready comes after. */
 void
 gem_watchdog_tell_reloading(GemWatchdog *self);
+/* STOPPING because nobody needs the service, and waits until systemd has heard it: from then on it knows that
+ * a start is wanted after the end. */
+void
+gem_watchdog_tell_leaving(GemWatchdog *self);
 void
 gem_watchdog_tell_stopping(GemWatchdog *self);
