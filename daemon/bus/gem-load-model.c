@@ -100,6 +100,7 @@ load_serve(Load *load)
   gem_model_host_replace(gem_service_get_model(service), engine, seconds, load->grace_seconds);
   loads_note_served(load->loads, !load->configured);
   gem_service_show_model(service);
+  gem_memory_take_model(gem_service_get_memory(service));
   if (job != NULL) {
     g_variant_builder_init(&details, G_VARIANT_TYPE_VARDICT);
     g_variant_builder_add(&details, "{sv}", "model", g_variant_new_string(gem_engine_get_model_name(engine)));

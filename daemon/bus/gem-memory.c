@@ -301,6 +301,14 @@ gem_memory_free(GemMemory *self)
   g_free(self);
 }
 
+void
+gem_memory_take_model(GemMemory *self)
+{
+  if (self->wanted.step != GEM_RELIEF_OVER) {
+    memory_ask(self, &self->wanted);
+  }
+}
+
 guint
 gem_memory_get_step(GemMemory *self)
 {

@@ -28,6 +28,9 @@ gem_memory_apply_limit(GemMemory *self);
 void
 gem_memory_lock_code(GemMemory *self);
 
+/* Another model is served: the step that stands is taken on that one, too. */
+void
+gem_memory_take_model(GemMemory *self);
 /* What memory asks for now, see GemRelief: 0 when it is not short. */
 guint
 gem_memory_get_step(GemMemory *self);
