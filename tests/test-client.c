@@ -320,6 +320,50 @@ test_numbers(void)
 }
 
 static void
+test_load(void)
+{
+  g_autoptr(GemTestService) service = gem_test_service_new();
+  g_auto(GemTestRun) list = {0}, done = {0}, json = {0}, bad = {0}, refused = {0};
+  g_autoptr(JsonNode) node = NULL;
+  guint32 grace = 0;
+
+  gem_test_client_run(service, ARGUMENTS("load", "--list"), NULL, &list);
+  g_assert_cmpint(list.status, ==, GEM_EXIT_OK);
+  g_assert_cmpstr(list.out, ==, "gem-new\ngem-test\n");
+  gem_test_client_run(service, ARGUMENTS("load", "--grace", "5", "gem-new"), NULL, &done);
+  g_assert_cmpstr(done.out, ==, "model gem-new is served, after 1.2 s\n");
+  g_assert_cmpstr(done.err, ==, ""); /* progress is for terminals */
+  g_assert_cmpint(done.status, ==, GEM_EXIT_OK);
+  g_assert_true(g_variant_lookup(gem_test_service_get_options(service), "grace_seconds", "u", &grace));
+  g_assert_cmpuint(grace, ==, 5);
+  gem_test_client_run(service, ARGUMENTS("load", "--json", "gem-new"), NULL, &json);
+  node = parse_json(json.out);
+  g_assert_cmpstr(json_object_get_string_member(json_node_get_object(node), "model"), ==, "gem-new");
+  gem_test_client_run(service, ARGUMENTS("load", "bad"), NULL, &bad);
+  g_assert_nonnull(strstr(bad.err, "weights are gone"));
+  g_assert_cmpint(bad.status, ==, GEM_EXIT_FAILED);
+  gem_test_client_run(service, ARGUMENTS("load", "error NotAuthorized"), NULL, &refused);
+  g_assert_cmpint(refused.status, ==, GEM_EXIT_NOT_AUTHORIZED);
+}
+
+static void
+test_load_interrupted(void)
+{
+  g_autoptr(GemTestService) service = gem_test_service_new();
+  g_autoptr(GSubprocess) client = gem_test_client_start(service, ARGUMENTS("load", "held"), FALSE);
+  g_auto(GemTestRun) run = {0};
+
+  while (g_strcmp0(gem_test_service_get_text(service), "held") != 0) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  interrupt(client);
+  gem_test_client_finish(client, NULL, &run);
+  g_assert_nonnull(strstr(run.err, "the model stays as it was"));
+  g_assert_cmpint(run.status, ==, GEM_EXIT_INTERRUPTED);
+  g_assert_cmpuint(gem_test_service_count_cancels(service), ==, 1);
+}
+
+static void
 test_pathways(void)
 {
   g_autoptr(GemTestService) service = gem_test_service_new();
@@ -504,6 +548,9 @@ test_usage(void)
       {"ask", "--session", "--system", "x", NULL},
       {"pathways", "page-in", NULL},
       {"pathways", "burn", "legal", NULL},
+      {"load", NULL},
+      {"load", "--list", "gem-new", NULL},
+      {"load", "--grace", "-1", "gem-new", NULL},
       {"status", "now", NULL},
       {"status", "--wait", "soon", NULL},
       {"monitor", "--interval", "0", NULL},
@@ -582,8 +629,8 @@ test_unknown_domain(void)
 static void
 test_help(void)
 {
-  static const char *const verbs[] = {"ask",    "route",    "classify", "embed",   "score",
-                                      "tokens", "pathways", "status",   "monitor", "stats"};
+  static const char *const verbs[] = {"ask",      "route", "classify", "embed",   "score", "tokens",
+                                      "pathways", "load",  "status",   "monitor", "stats"};
   g_autoptr(GemTestService) service = gem_test_service_new();
   g_auto(GemTestRun) general = {0};
   gsize i;
@@ -619,6 +666,8 @@ main(int argc, char **argv)
   g_test_add_func("/client/classify", test_classify);
   g_test_add_func("/client/numbers", test_numbers);
   g_test_add_func("/client/pathways", test_pathways);
+  g_test_add_func("/client/load/whole", test_load);
+  g_test_add_func("/client/load/interrupted", test_load_interrupted);
   g_test_add_func("/client/status", test_status);
   g_test_add_func("/client/stats", test_stats);
   g_test_add_func("/client/monitor", test_monitor);

@@ -106,11 +106,39 @@ gem_remote_call(GemRemote *self,
       G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION, G_MAXINT, NULL, error);
 }
 
+/* A service that was idle may have given its name away since it was found: then there is, or will be,
+ * another. One that is told to stop keeps its name until it has ended. */
+static gboolean
+find_successor(GemRemote *self, const GError *error)
+{
+  g_autofree char *before = NULL;
+
+  if (!g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN) &&
+      !g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER) &&
+      !g_error_matches(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN)) {
+    return FALSE;
+  }
+  before = g_strdup(self->owner);
+  return gem_remote_find(self, NULL) && !g_str_equal(self->owner, before);
+}
+
 GVariant *
 gem_remote_call_manager(
     GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
 {
-  return gem_remote_call(self, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method, arguments, reply_type, error);
+  g_autoptr(GVariant) kept = arguments != NULL ? g_variant_ref_sink(arguments) : NULL;
+  g_autoptr(GError) local = NULL;
+  GVariant *reply =
+      gem_remote_call(self, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method, kept, reply_type, &local);
+
+  if (reply == NULL && find_successor(self, local)) {
+    g_clear_error(&local);
+    reply = gem_remote_call(self, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method, kept, reply_type, &local);
+  }
+  if (reply == NULL) {
+    g_propagate_error(error, g_steal_pointer(&local));
+  }
+  return reply;
 }
 
 GVariant *

@@ -39,7 +39,8 @@ gem_remote_call(GemRemote *self,
                 const char *reply_type,
                 GError **error);
 
-/* The same on the Manager. */
+/* The same on the Manager, for the first call of a verb: when the service has ended since it was found, being
+ * idle, its successor is called. */
 GVariant *
 gem_remote_call_manager(
     GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error);

@@ -44,7 +44,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemService, gem_service_free)
 void
 gem_service_stop(GemService *self);
 
-/* The engine heeds what the configuration says now of its memory. */
+/* What the configuration says now is heeded: of the engine's memory, and of an idle service's end. */
 void
 gem_service_apply_config(GemService *self);
 
