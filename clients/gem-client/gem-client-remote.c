@@ -107,7 +107,9 @@ gem_remote_call(GemRemote *self,
 }
 
 /* A service that was idle may have given its name away since it was found: then there is, or will be,
- * another. One that is told to stop keeps its name until it has ended. */
+ * another, and a system bus denies calls to the one without the name. One that is told to stop keeps it until
+ * the end.
+ */
 static gboolean
 find_successor(GemRemote *self, const GError *error)
 {
@@ -115,6 +117,7 @@ find_successor(GemRemote *self, const GError *error)
 
   if (!g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN) &&
       !g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER) &&
+      !g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_ACCESS_DENIED) &&
       !g_error_matches(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN)) {
     return FALSE;
   }

@@ -150,7 +150,7 @@ on_idle(gpointer data)
     return;
   }
   self->leaving = TRUE;
-  gem_log(LOG_INFO, GEM_LOG_IDLE, NULL,
+  gem_log(LOG_NOTICE, GEM_LOG_IDLE, NULL,
           "nobody needs the service: it ends, and starts again with the next call");
   self->events->leaving(self->data);
   g_clear_handle_id(&self->name, g_bus_unown_name); /* waits for the bus */
