@@ -70,7 +70,7 @@ test_inhibitors(void)
   gem_test_bus_spawn(bus, "ok");
   state = gem_test_bus_wait_settled(bus);
   for (const char *const *kind =
-           (const char *[]){"calls", "sessions", "requests", "jobs", "loading", "model", NULL};
+           (const char *[]){"calls", "sessions", "requests", "jobs", "holds", "loading", "model", NULL};
        *kind != NULL; kind++) {
     g_assert_cmpuint(inhibitors(other, *kind), ==, 0);
   }

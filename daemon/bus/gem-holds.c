@@ -12,6 +12,7 @@ typedef struct {
   guint32 cookie; /* 0: not in the table yet */
   GemCaller *caller;
   GemEngine *engine;
+  GemIdle *idle;
   char *domain;
   GemQuotaHold quota;
   gulong bye;    /* handler: the caller left; 0: none yet */
@@ -25,6 +26,7 @@ hold_free(gpointer data)
 
   if (hold->bye != 0) {
     g_signal_handler_disconnect(hold->caller->bye, hold->bye);
+    gem_idle_release(hold->idle, GEM_IDLE_HOLDS);
   }
   gem_engine_release_pathway(hold->engine, hold->domain);
   gem_quota_hold_clear(&hold->quota);
@@ -87,6 +89,7 @@ on_paged(GObject *source, GAsyncResult *result, gpointer data)
   }
   hold->cookie = next_cookie(hold->holds);
   g_hash_table_insert(hold->holds->holds, GUINT_TO_POINTER(hold->cookie), hold);
+  gem_idle_inhibit(hold->idle, GEM_IDLE_HOLDS);
   hold->bye = g_signal_connect(hold->caller->bye, "cancelled", G_CALLBACK(on_bye), hold);
   gem_call_return(call, g_variant_new("(u)", hold->cookie));
 }
@@ -104,6 +107,10 @@ gem_holds_take(GemHolds *self, GemCall *call, const char *domain)
   if (!gem_call_read_options(call, 0, GEM_OPTIONS_NONE, 0, &options)) {
     return;
   }
+  if (!gem_service_check_staying(gem_call_get_service(call), &error)) {
+    gem_call_fail(call, error);
+    return;
+  }
   if (!gem_quota_take(&quota, GEM_QUOTA_HOLDS, 1, &error)) {
     gem_call_fail(call, error);
     return;
@@ -112,6 +119,7 @@ gem_holds_take(GemHolds *self, GemCall *call, const char *domain)
   hold->holds = self;
   hold->caller = gem_caller_ref(caller);
   hold->engine = g_object_ref(gem_call_get_engine(call));
+  hold->idle = gem_service_get_idle(gem_call_get_service(call));
   hold->domain = g_strdup(domain);
   hold->quota = gem_user_hold(caller->user, config);
   gem_quota_move(&quota, &hold->quota, GEM_QUOTA_HOLDS);

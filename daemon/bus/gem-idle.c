@@ -1,6 +1,6 @@
 #include "daemon/bus/gem-idle.h"
 
-static const char *const names[] = {"calls", "sessions", "requests", "jobs", "loading", "model"};
+static const char *const names[] = {"calls", "sessions", "requests", "jobs", "holds", "loading", "model"};
 G_STATIC_ASSERT(G_N_ELEMENTS(names) == GEM_IDLE_N_KINDS);
 
 /* When the last call came: written by the thread that reads from the bus, which may outlive the GemIdle. */

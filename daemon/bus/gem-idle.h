@@ -11,6 +11,7 @@ typedef enum {
   GEM_IDLE_SESSIONS, /* that are open */
   GEM_IDLE_REQUESTS, /* turns that run, or whose text is still read */
   GEM_IDLE_JOBS,     /* that run */
+  GEM_IDLE_HOLDS,    /* of pathways */
   GEM_IDLE_LOADING,  /* the service's first model */
   GEM_IDLE_MODEL,    /* one that LoadModel brought: the next start would not have it */
   GEM_IDLE_N_KINDS,

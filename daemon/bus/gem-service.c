@@ -442,12 +442,16 @@ GemHolds *
 gem_service_get_holds(GemService *self)
 {
   return self->holds;
-  GemIdle *gem_service_get_idle(GemService * self)
-  {
-    return self->idle;
-  }
+}
 
-  gboolean gem_service_is_stopping(GemService * self)
-  {
-    return self->stopping;
-  }
+GemIdle *
+gem_service_get_idle(GemService *self)
+{
+  return self->idle;
+}
+
+gboolean
+gem_service_is_stopping(GemService *self)
+{
+  return self->stopping;
+}

@@ -102,7 +102,7 @@ gem_engine_page_out_async(GemEngine *self,
 static gboolean
 find_pathway(GemEngine *self, const char *domain, guint *ret_index)
 {
-  return self->runtime != NULL && gem_pager_find(self->runtime->pager, domain, ret_index);
+  return gem_engine_check_running(self, NULL) && gem_pager_find(self->runtime->pager, domain, ret_index);
 }
 
 void
