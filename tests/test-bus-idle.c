@@ -69,6 +69,7 @@ test_inhibitors(void)
   bus->daemon_environment = g_strsplit(variable, "\n", -1);
   gem_test_bus_spawn(bus, "ok");
   state = gem_test_bus_wait_settled(bus);
+  g_assert_cmpstr(state, ==, "ready");
   for (const char *const *kind =
            (const char *[]){"calls", "sessions", "requests", "jobs", "holds", "loading", "model", NULL};
        *kind != NULL; kind++) {
@@ -135,6 +136,7 @@ test_configured(void)
 
   gem_test_bus_spawn(bus, "/fake/ok");
   state = gem_test_bus_wait_settled(bus);
+  g_assert_cmpstr(state, ==, "ready");
   g_assert_true(g_file_set_contents(path, "[gemd]\nIdleExitSeconds=1\n", -1, NULL));
   g_subprocess_send_signal(bus->daemon, SIGHUP);
   g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
@@ -151,6 +153,7 @@ test_stays(void)
   gem_test_bus_spawn(bus, "/fake/ok");
   gem_test_bus_wait_name(bus);
   session = gem_test_create_session(client);
+  g_assert_nonnull(session);
   g_usleep(10 * IDLE);
   g_assert_cmpuint(inhibitors(client, "sessions"), ==, 1);
   g_assert_true(g_dbus_connection_close_sync(client, NULL, NULL));

@@ -369,6 +369,7 @@ test_grace(Place *self, gconstpointer data)
   session = gem_test_create_session(self->client);
   stream = gem_test_generate(self->client, session, "silent", "{}", NULL);
   job = load_model(self->client, "other", "{'grace_seconds': <uint32 1>}");
+  g_assert_nonnull(job);
   job_ear_wait(self->ear, 1, "done");
   gem_test_ear_wait(ear, 1);
   g_assert_cmpuint(ear->reason, ==, SHUTDOWN);
@@ -392,6 +393,7 @@ test_failure(Place *self, gconstpointer data)
   job_ear_check_error(self->ear, "org.gemd.Gem1.Error.Model", "*/broken: general.gguf is missing");
   check_job(self->client, broken, "failed", 0);
   mute = load_model(self->client, "mute", "{}");
+  g_assert_nonnull(mute);
   job_ear_wait(self->ear, 2, "failed");
   job_ear_check_error(self->ear, "org.gemd.Gem1.Error.Model", "model mute does not answer: asked to fail");
   check_manager(self->client, "ModelName", "fake");
@@ -400,6 +402,7 @@ test_failure(Place *self, gconstpointer data)
   g_free(
       gem_test_read_all(gem_test_generate(self->client, session, "x", "{'max_tokens': <uint32 1>}", NULL)));
   other = load_model(self->client, "other", "{}");
+  g_assert_nonnull(other);
   job_ear_wait(self->ear, 3, "done");
   check_other_serves(self);
 }
@@ -492,6 +495,7 @@ test_owner_leaves(Place *self, gconstpointer data)
   start(self, "/fake/ok", "ready");
   hold(self, "other");
   job = load_model(owner, "other", "{}");
+  g_assert_nonnull(job);
   g_assert_true(g_dbus_connection_close_sync(owner, NULL, NULL));
   g_object_unref(owner);
   check_answers(self->client);
@@ -516,6 +520,7 @@ test_after_failure(Place *self, gconstpointer data)
 
   start(self, "/fake/none", "failed");
   job = load_model(self->client, "other", "{}");
+  g_assert_nonnull(job);
   job_ear_wait(self->ear, 1, "done");
   check_other_serves(self);
 }
@@ -543,6 +548,7 @@ test_terminate(Place *self, gconstpointer data)
   start(self, "/fake/ok", "ready");
   hold(self, "other");
   job = load_model(self->client, "other", "{}");
+  g_assert_nonnull(job);
   g_subprocess_send_signal(self->bus->daemon, SIGTERM);
   job_ear_wait(self->ear, 1, "failed");
   job_ear_check_error(self->ear, "org.gemd.Gem1.Error.ShuttingDown", "the service stops");
