@@ -8,8 +8,9 @@
 #define SHOWN_ELEMENTS   8
 #define SHOWN_CHARACTERS 200
 
-/* More than any model needs; below what a GArray can hold. */
-#define MAX_ELEMENTS (1u << 26)
+/* More than any model needs; few enough that a copy of numbers, 8 MiB, is asked for without looking whether
+ * there is memory. */
+#define MAX_ELEMENTS (1u << 20)
 
 static const struct {
   const char *name;
@@ -138,7 +139,7 @@ require_value(GemGguf *self, const char *key, gboolean is_array, GError **error)
     return NULL;
   }
   if (value->count > MAX_ELEMENTS) {
-    fail_key(self, key, error, "an array of more than 2^26 elements");
+    fail_key(self, key, error, "an array of more than 2^20 elements");
     return NULL;
   }
   return value;
@@ -190,6 +191,21 @@ gem_gguf_get_bool(GemGguf *self, const char *key, gboolean *ret_value, GError **
   return TRUE;
 }
 
+/* With a NUL behind it. A string may be as long as its file: there may be no memory for another. */
+static char *
+copy_string(GemGguf *self, const char *key, const char *string, gsize length, GError **error)
+{
+  char *copy = g_try_malloc(length + 1);
+  if (copy == NULL) {
+    g_autofree char *message = g_strdup_printf("no memory for a string of %" G_GSIZE_FORMAT " bytes", length);
+    fail_key(self, key, error, message);
+    return NULL;
+  }
+  memcpy(copy, string, length);
+  copy[length] = '\0';
+  return copy;
+}
+
 char *
 gem_gguf_get_string(GemGguf *self, const char *key, GError **error)
 {
@@ -208,7 +224,7 @@ gem_gguf_get_string(GemGguf *self, const char *key, GError **error)
     fail_key(self, key, error, "not UTF-8");
     return NULL;
   }
-  return g_strndup(string, length);
+  return copy_string(self, key, string, length, error);
 }
 
 GArray *
@@ -288,35 +304,43 @@ gem_gguf_get_bytes_array(GemGguf *self, const char *key, GError **error)
   if (!gem_gguf_get_strings(self, key, &strings, error)) {
     return NULL;
   }
-  GPtrArray *array = g_ptr_array_new_full(strings.left, (GDestroyNotify)g_bytes_unref);
+  g_autoptr(GPtrArray) array = g_ptr_array_new_full(strings.left, (GDestroyNotify)g_bytes_unref);
   const char *string;
   gsize length;
   while (gem_gguf_strings_next(&strings, &string, &length)) {
-    g_ptr_array_add(array, g_bytes_new(string, length));
+    char *copy = copy_string(self, key, string, length, error);
+    if (copy == NULL) {
+      return NULL;
+    }
+    g_ptr_array_add(array, g_bytes_new_take(copy, length));
   }
-  return array;
+  return g_steal_pointer(&array);
 }
 
 GStrv
 gem_gguf_get_string_array(GemGguf *self, const char *key, GError **error)
 {
-  g_autoptr(GPtrArray) strings = gem_gguf_get_bytes_array(self, key, error);
-  if (strings == NULL) {
+  GemGgufStrings strings = {0};
+  if (!gem_gguf_get_strings(self, key, &strings, error)) {
     return NULL;
   }
-  g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-  for (guint i = 0; i < strings->len; i++) {
-    gsize length;
-    const char *string = g_bytes_get_data(strings->pdata[i], &length);
+  g_autoptr(GPtrArray) array = g_ptr_array_new_full(strings.left + 1, g_free);
+  const char *string;
+  gsize length;
+  while (gem_gguf_strings_next(&strings, &string, &length)) {
     if (length > 0 && !g_utf8_validate_len(string, length, NULL)) {
-      g_autofree char *message = g_strdup_printf("element %u is not UTF-8", i);
+      g_autofree char *message = g_strdup_printf("element %u is not UTF-8", array->len);
       fail_key(self, key, error, message);
       return NULL;
     }
-    g_autofree char *copy = g_strndup(length > 0 ? string : "", length);
-    g_strv_builder_add(builder, copy);
+    char *copy = copy_string(self, key, string, length, error);
+    if (copy == NULL) {
+      return NULL;
+    }
+    g_ptr_array_add(array, copy);
   }
-  return g_strv_builder_end(builder);
+  g_ptr_array_add(array, NULL);
+  return (GStrv)g_ptr_array_free(g_steal_pointer(&array), FALSE);
 }
 
 /* Appends a string with what is no printable UTF-8 escaped, cut after SHOWN_CHARACTERS bytes. */

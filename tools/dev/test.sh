@@ -3,8 +3,8 @@
 # Without options: the quick tests. NAMEs (as meson test takes them) run only those.
 #   --system  runs only the system test: the installed service on a booted systemd, in a container (as root)
 #   --vm      runs only that of the emulated machine: what it does when memory is short (as root, x86-64; minutes)
-#   --all     adds the sanitizers' run, 60 s of each fuzzer, two storms of 500 clients (./dev storm), coverage, and (as
-#             root) the system test, aarch64 under qemu-user, and the emulated machine: takes long
+#   --all     adds the sanitizers' runs, 60 s of each fuzzer, valgrind, two storms of 500 clients (./dev storm), coverage,
+#             and (as root) the system test, aarch64 under qemu-user, and the emulated machine: takes long
 #   --ci      adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
 #   --peers   adds the comparison of what gemd and llama.cpp write (./dev peers --check)
 # GEM_DATA names a folder of real texts; tests that want it are skipped without.
@@ -60,6 +60,9 @@ if [ "$all" = yes ]; then
   ensure_needs sanitize fuzz coverage
   test_suite_sanitize
   test_suite_fuzz 60
+  ensure_needs valgrind
+  test_suite_valgrind
+  test_suite_sanitize_thread
   run_step "Storm: 500 clients for 60 s" "$GEM_SOURCE_DIR/dev" storm
   run_step "Storm: 500 clients, 50 kills" "$GEM_SOURCE_DIR/dev" storm --seconds 75 --kill 50
   run_step "Coverage" "$GEM_SOURCE_DIR/dev" coverage

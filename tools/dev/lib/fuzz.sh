@@ -14,7 +14,15 @@ fuzz_one() {
   awk -v name="$name" '
     /^#.* cov: / { for (i = 1; i < NF; i++) { if ($i == "cov:") edges = $(i + 1); if ($i == "corp:") corpus = $(i + 1) } }
     /number_of_executed_units/ { tried = $2 }
-    END { printf "%-14s %9d inputs tried, %6d edges seen, %s inputs kept\n", name, tried, edges, corpus }' "$log" >&2
+    END { printf "%-14s %9d inputs tried, %6d edges seen, %s inputs kept\n", name, tried, edges, corpus }' "$log" |
+    tee -a "$dir/executions.log" >&2
+}
+
+# report_executions DIR: what each fuzzer has tried in this run, and all of them.
+report_executions() {
+  [ -s "$1/executions.log" ] || return 0
+  say "== Executions"
+  awk '{ print; sum += $2 } END { printf "%-14s %9d inputs tried\n", "all", sum }' "$1/executions.log" >&2
 }
 
 # test_suite_fuzz SECONDS [NAME...]
@@ -30,7 +38,9 @@ test_suite_fuzz() {
     gem_failed=$((gem_failed + 1))
     return
   fi
+  rm -f "$dir/executions.log"
   for name in "${names[@]}"; do
     run_step "Fuzzer $name, $seconds s" fuzz_one "$dir" "$seconds" "$name"
   done
+  report_executions "$dir"
 }

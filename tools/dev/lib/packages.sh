@@ -33,6 +33,10 @@ command gcovr        gcovr             line coverage
 gem_needs_sanitize='
 header sanitizer/asan_interface.h libgcc-12-dev  run-time of the sanitizers
 '
+gem_needs_valgrind='
+command valgrind     valgrind          looks at every access to memory
+file    /usr/lib/debug/.build-id libc6-dbg what valgrind must know of the C library
+'
 gem_needs_fuzz='
 command clang        clang             the compiler of the fuzzers
 clang   fuzzer       libclang-rt-dev   libFuzzer, and the sanitizers for clang

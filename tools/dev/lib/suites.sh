@@ -35,3 +35,21 @@ test_suite_sanitize() {
   run_meson_tests "$dir" "Tests with sanitizers" --setup sanitize
   [ -z "$data" ] || export GEM_DATA=$data
 }
+
+test_suite_sanitize_thread() {
+  local dir
+  dir=$(build_dir)-sanitize-thread
+  try_build "$dir" "Build with the thread sanitizer" -Db_sanitize=thread -Db_lundef=false -Dtraining=disabled || return 0
+  run_meson_tests "$dir" "Tests with the thread sanitizer" --setup thread --suite daemon --suite engine --suite plugins
+}
+
+# What valgrind looks at: files, tokenizer, sessions and a whole engine, with plain C kernels, since it does not know all
+# instructions of newer ones. tests/valgrind/meson.build has the setup.
+gem_valgrind_tests=(gguf gguf-writer manifest model-files model-shape tokenizer file-reader step one-shot engine)
+
+test_suite_valgrind() {
+  local dir
+  dir=$(build_dir)
+  try_build "$dir" "Build" || return 0
+  run_meson_tests "$dir" "Tests under valgrind" --setup valgrind "${gem_valgrind_tests[@]}"
+}
