@@ -159,7 +159,9 @@ typedef struct {
 static void
 file_clear(File *file)
 {
-  gem_test_folder_remove(file->folder);
+  if (file->folder != NULL) {
+    gem_test_folder_remove(file->folder);
+  }
   g_free(file->folder);
   g_free(file->path);
 }
