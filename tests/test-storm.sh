@@ -11,8 +11,8 @@ fi
 out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT
 number=0
-# A sanitizer keeps freed memory aside.
-spare=${ASAN_OPTIONS:+4096}
+# A sanitizer keeps freed memory aside, and books.
+spare=${ASAN_OPTIONS:+4096}${TSAN_OPTIONS:+4096}
 
 # check NAME PATTERN OPTION...: the storm ends well, and says PATTERN.
 check() {

@@ -43,13 +43,15 @@ test_suite_sanitize_thread() {
   run_meson_tests "$dir" "Tests with the thread sanitizer" --setup thread --suite daemon --suite engine --suite plugins
 }
 
-# What valgrind looks at: files, tokenizer, sessions and a whole engine, with plain C kernels, since it does not know all
-# instructions of newer ones. tests/valgrind/meson.build has the setup.
-gem_valgrind_tests=(gguf gguf-writer manifest model-files model-shape tokenizer file-reader step one-shot engine)
+# What valgrind looks at, with plain C kernels, since it does not know all instructions of newer ones: files and tokenizer; and
+# steps, calls and turns of a whole engine. tests/valgrind/meson.build has the two setups.
+gem_valgrind_files=(gguf gguf-writer manifest model-files model-shape tokenizer file-reader)
+gem_valgrind_engine=(step one-shot engine)
 
 test_suite_valgrind() {
   local dir
   dir=$(build_dir)
   try_build "$dir" "Build" || return 0
-  run_meson_tests "$dir" "Tests under valgrind" --setup valgrind "${gem_valgrind_tests[@]}"
+  run_meson_tests "$dir" "Files and tokenizer under valgrind" --setup valgrind "${gem_valgrind_files[@]}"
+  run_meson_tests "$dir" "The engine under valgrind" --setup valgrindlanes "${gem_valgrind_engine[@]}"
 }
