@@ -7,7 +7,6 @@
  *
  * It is itself built without ThreadSanitizer, and does nothing in programs that are.
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <gio/gio.h>
 
