@@ -62,6 +62,7 @@ relieve(GemEngine *engine, GemRelief step)
 
   gem_engine_relieve_async(engine, step, NULL, gem_test_keep_result, &slot);
   result = gem_test_wait_result(&slot);
+  g_assert_true(gem_engine_relieve_finish(engine, result, NULL, NULL));
 }
 
 static void
@@ -280,6 +281,7 @@ test_idle_caches(void)
   /* It is the first one that has to run its first turn again. */
   e = answer(one, "general", GEM_PAGE_IN_DEFAULT);
   g_assert_cmpstr(c->text->str, ==, a->text->str);
+  g_assert_cmpstr(d->text->str, ==, a->text->str);
   g_assert_cmpstr(e->text->str, ==, b->text->str);
 }
 
