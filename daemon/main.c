@@ -6,7 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 #include "daemon/bus/gem-service.h"
 #include "daemon/bus/gem-watchdog.h"
 #include "daemon/gem-version.h"

@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 #include "daemon/bus/gem-service.h"
 
 #define POLKIT_NAME      "org.freedesktop.PolicyKit1"

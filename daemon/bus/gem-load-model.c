@@ -2,7 +2,7 @@
 
 #include "daemon/bus/gem-authorize.h"
 #include "daemon/bus/gem-bus-job.h"
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 #include "daemon/bus/gem-service.h"
 #include "dbus/gem-names.h"
 

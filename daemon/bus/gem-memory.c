@@ -1,6 +1,6 @@
 #include "daemon/bus/gem-memory.h"
 
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 #include "daemon/bus/gem-memory-room.h"
 #include "daemon/bus/gem-service.h"
 #include "daemon/bus/gem-sleep.h"

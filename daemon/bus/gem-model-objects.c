@@ -1,6 +1,6 @@
 #include "daemon/bus/gem-model-objects.h"
 
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 #include "daemon/bus/gem-pathway-object.h"
 #include "daemon/bus/gem-service.h"
 #include "dbus/gem-names.h"

@@ -1,7 +1,7 @@
 #include "daemon/bus/gem-pathway-object.h"
 
 #include "daemon/bus/gem-authorize.h"
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 #include "daemon/bus/gem-service.h"
 
 struct _GemPathwayObject {

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "daemon/bus/gem-answer.h"
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 #include "daemon/bus/gem-service.h"
 #include "daemon/bus/gem-stream.h"
 #include "dbus/gem-dbus-generated.h"

@@ -1,6 +1,6 @@
 #include "daemon/bus/gem-service.h"
 
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 #include "daemon/bus/gem-manager.h"
 #include "daemon/bus/gem-memory.h"
 #include "daemon/bus/gem-model-objects.h"

@@ -2,7 +2,7 @@
 
 #include <systemd/sd-daemon.h>
 
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 
 /* How long systemd may take to hear of the end, and the end itself: calls that came last are still served. */
 #define HEAR_MICROSECONDS  (5 * G_USEC_PER_SEC)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/engine/gem-room.h"
+#include "daemon/gem-log.h"
 
 /* How often files of pathways are looked at that did not hold. */
 #define LOOK_MICROSECONDS G_USEC_PER_SEC
@@ -188,7 +189,8 @@ keep_record(GemEngine *self)
   g_autoptr(GError) error = NULL;
 
   if (self->record != NULL && !gem_verified_save(self->record, &error)) {
-    g_message("files will be hashed again at the next start: %s", error->message);
+    gem_log(LOG_WARNING, GEM_LOG_RECORD_NOT_KEPT, NULL, "files will be hashed again at the next start: %s",
+            error->message);
   }
 }
 

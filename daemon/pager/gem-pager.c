@@ -1,5 +1,6 @@
 #include "daemon/pager/gem-pager.h"
 
+#include "daemon/gem-log.h"
 #include "daemon/plugin/gem-tensor-source.h"
 
 /* One pathway. The mutex guards what gem_pager_get_info reads; only the engine thread writes. */
@@ -325,7 +326,8 @@ gem_pager_need(GemPager *self, guint index, GError **error)
     return FALSE;
   }
   if (!gem_pager_page_in(self, index, error)) {
-    g_message("pathway %s is absent: %s", entry->name, entry->reason);
+    gem_log(LOG_WARNING, GEM_LOG_PATHWAY_ABSENT, (const char *[]){"GEM_PATHWAY", entry->name, NULL},
+            "pathway %s is absent: %s", entry->name, entry->reason);
     return FALSE;
   }
   return TRUE;

@@ -1,4 +1,4 @@
-#include "daemon/bus/gem-log.h"
+#include "daemon/gem-log.h"
 
 #define MAX_FIELDS 16
 

@@ -23,6 +23,7 @@
 #define GEM_LOG_MEMORY_OVER       "a255cbd8c7e44953be8767f99ca5d74e"
 #define GEM_LOG_SLEEP             "787d4f567f6e4b56ab3e5a32e5da15e0"
 #define GEM_LOG_STALLED           "7aa2a8d66ce64845afaea8f91d77e02c"
+#define GEM_LOG_RECORD_NOT_KEPT   "8d0f9f095cc04dcfaa036332ed3d0530"
 #define GEM_LOG_MEMORY_LIMIT      "a883d7e1f9584a42a90710dc72c11993"
 
 /* `fields` is KEY, value, KEY, value, ..., NULL; NULL: none. Keys are upper case and begin with GEM_. */
