@@ -245,7 +245,7 @@ gem_engine_get_pathway(GemEngine *self, const char *domain)
   int index = pathway_index(domain);
   GemPathwayInfo *info;
 
-  if (index < 0) {
+  if (index < 0 || self->stopped) {
     return NULL;
   }
   info = g_new0(GemPathwayInfo, 1);

@@ -356,6 +356,27 @@ test_switch(Place *self, gconstpointer data)
   g_assert_cmpstr(text, ==, "");
 }
 
+/* A hold ends with the model that it was taken on, and its place is free again. */
+static void
+test_holds(Place *self, gconstpointer data)
+{
+  g_autofree char *job = NULL;
+  g_autoptr(GVariant) held = NULL, answer = NULL, stats = NULL;
+  g_autoptr(GError) error = NULL;
+  guint64 holds = 1;
+
+  start(self, "/fake/ok", "ready");
+  held = gem_test_call(self->client, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "Hold",
+                       g_variant_new("(@a{sv})", NONE), &error);
+  g_assert_no_error(error);
+  job = load_model(self->client, "other", "{}");
+  job_ear_wait(self->ear, 1, "done");
+  answer = gem_test_manager(self->client, "Stats", g_variant_new("(@a{sv})", NONE));
+  stats = g_variant_get_child_value(answer, 0);
+  g_assert_true(g_variant_lookup(stats, "holds", "t", &holds));
+  g_assert_cmpuint(holds, ==, 0);
+}
+
 /* What still runs after the time of grace is told why it ends. */
 static void
 test_grace(Place *self, gconstpointer data)
@@ -634,6 +655,7 @@ main(int argc, char **argv)
   ADD("arguments", test_arguments);
   ADD("switch", test_switch);
   ADD("grace", test_grace);
+  ADD("holds", test_holds);
   ADD("failure", test_failure);
   ADD("cancel", test_cancel);
   ADD("private", test_private);

@@ -8,6 +8,7 @@
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -357,6 +358,40 @@ test_somebody_else(World *self, gconstpointer data)
   logind_stop(&logind);
 }
 
+/* Until the engine has written all of the answer, of which the reader has taken nothing. */
+static void
+wait_written(World *self)
+{
+  guint64 requests = 1;
+
+  while (requests > 0) {
+    g_autoptr(GVariant) answer =
+        gem_test_manager(self->connection, "Stats", g_variant_new("(@a{sv})", gem_test_options("{}")));
+    g_autoptr(GVariant) stats = g_variant_get_child_value(answer, 0);
+
+    g_assert_true(g_variant_lookup(stats, "requests", "t", &requests));
+  }
+}
+
+/* While a reader has its second to take what is left, memory is looked at as before: the engine has stopped.
+ */
+static void
+test_stopping(World *self, gconstpointer data)
+{
+  g_autofree char *session = NULL;
+  int fd;
+
+  start(self);
+  session = gem_test_create_session(self->connection);
+  fd = gem_test_generate(self->connection, session, "flood", "{'max_tokens': <uint32 28>}", NULL);
+  wait_written(self);
+  say_pressure(self);
+  wait_log(self, "step 2 of 4"); /* from now on four times a second */
+  g_subprocess_send_signal(self->bus->daemon, SIGTERM);
+  g_assert_cmpint(gem_test_bus_wait_exit(self->bus), ==, 0);
+  close(fd);
+}
+
 static void
 add(const char *path, void (*test)(World *self, gconstpointer data))
 {
@@ -374,5 +409,6 @@ main(int argc, char **argv)
   add("/bus/memory/logind-comes-and-goes", test_logind_comes_and_goes);
   add("/bus/memory/logind-refuses", test_logind_refuses);
   add("/bus/memory/somebody-else", test_somebody_else);
+  add("/bus/memory/stopping", test_stopping);
   return g_test_run();
 }

@@ -459,8 +459,8 @@ test_stopped(Scene *scene, gconstpointer embedding)
     stops++;
   } while (status == GEM_ROUTER_STOPPED);
   g_assert_cmpint(status, ==, 0);
-  /* In each layer, once for each of its blocks. */
-  g_assert_cmpuint(stops - 1, ==, LAYERS * ((LONG_TURN + 63) / 64));
+  /* In each layer, twice for each of its blocks: for projections, and for attention and feed-forward. */
+  g_assert_cmpuint(stops - 1, ==, 2 * LAYERS * ((LONG_TURN + 63) / 64));
   g_assert_cmpmem(probabilities, sequence.count * DOMAINS * sizeof(float), expected,
                   sequence.count * DOMAINS * sizeof(float));
   scene->functions->set_go_on(scene->router, NULL, NULL);

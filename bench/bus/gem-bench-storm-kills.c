@@ -190,7 +190,9 @@ gem_storm_kills_new(GemStorm *storm, GemRemote *remote)
   for (i = 0; i < plan->kills; i++) {
     self->moments[i] = g_rand_double_range(self->random, 0.05, 0.95) * plan->seconds;
   }
-  qsort(self->moments, plan->kills, sizeof *self->moments, compare_moments);
+  if (plan->kills > 0) {
+    qsort(self->moments, plan->kills, sizeof *self->moments, compare_moments);
+  }
   schedule(self);
   return self;
 }

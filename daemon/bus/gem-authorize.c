@@ -24,6 +24,19 @@ refuse(GemCall *call, const char *why)
   gem_call_fail(call, g_error_new(GEM_ERROR, GEM_ERROR_NOT_AUTHORIZED, "not authorized: %s", why));
 }
 
+/* Once until it answers again: anybody may ask for what is not theirs, and fill the journal with it. */
+static void
+tell_no_polkit(const GError *error)
+{
+  static gboolean told;
+
+  if (error != NULL && !told) {
+    gem_log(LOG_WARNING, GEM_LOG_NO_POLKIT, NULL, "polkit cannot be asked, so it counts as a no: %s",
+            error->message);
+  }
+  told = error != NULL;
+}
+
 static void
 on_checked(GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -35,9 +48,8 @@ on_checked(GObject *source, GAsyncResult *result, gpointer data)
   if (!gem_call_check(question->call)) {
     return;
   }
+  tell_no_polkit(error);
   if (answer == NULL) {
-    gem_log(LOG_WARNING, GEM_LOG_NO_POLKIT, NULL, "polkit cannot be asked, so it counts as a no: %s",
-            error->message);
     refuse(question->call, "polkit cannot be asked");
     return;
   }

@@ -61,6 +61,20 @@ on_bye(GCancellable *bye, gpointer data)
   g_hash_table_remove(hold->holds->holds, GUINT_TO_POINTER(hold->cookie));
 }
 
+static gboolean
+is_of_other(gpointer cookie, gpointer value, gpointer engine)
+{
+  const Hold *hold = value;
+
+  return hold->engine != engine;
+}
+
+void
+gem_holds_drop_others(GemHolds *self, GemEngine *engine)
+{
+  g_hash_table_foreach_remove(self->holds, is_of_other, engine);
+}
+
 /* Numbers that are in use are passed over when they come round again. */
 static guint32
 next_cookie(GemHolds *self)
@@ -85,6 +99,11 @@ on_paged(GObject *source, GAsyncResult *result, gpointer data)
   }
   if (!gem_call_check(call)) {
     hold_free(hold);
+    return;
+  }
+  if (hold->engine != gem_service_get_engine(gem_call_get_service(call))) {
+    hold_free(hold);
+    gem_call_fail(call, gem_served_model_changed_error());
     return;
   }
   hold->cookie = next_cookie(hold->holds);

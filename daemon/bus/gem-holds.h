@@ -15,6 +15,10 @@ void
 gem_holds_free(GemHolds *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemHolds, gem_holds_free)
 
+/* Ends those of models other than the one that `engine` runs. */
+void
+gem_holds_drop_others(GemHolds *self, GemEngine *engine);
+
 /* Pathway.Hold and Pathway.Release of `domain`; they answer the call. */
 void
 gem_holds_take(GemHolds *self, GemCall *call, const char *domain);

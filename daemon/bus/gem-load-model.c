@@ -91,16 +91,24 @@ load_serve(Load *load)
 {
   GemService *service = load->loads->service;
   GemEngine *engine = g_steal_pointer(&load->engine);
+  g_autoptr(GemEngine) old = gem_service_get_engine(service);
   GemBusJob *job = g_steal_pointer(&load->job);
   double seconds = (double)(g_get_monotonic_time() - load->began) / G_USEC_PER_SEC;
   GVariantBuilder details;
 
   g_clear_object(&load->generation);
   g_clear_object(&load->sequence);
+  if (old != NULL) {
+    g_object_ref(old);
+  }
   gem_model_host_replace(gem_service_get_model(service), engine, seconds, load->grace_seconds);
   loads_note_served(load->loads, !load->configured);
+  gem_holds_drop_others(gem_service_get_holds(service), engine);
+  if (old != NULL) {
+    /* Idle sessions never come back to it. */
+    gem_engine_relieve_async(old, GEM_RELIEF_IDLE_CACHES, NULL, NULL, NULL);
+  }
   gem_service_show_model(service);
-  gem_memory_take_model(gem_service_get_memory(service));
   if (job != NULL) {
     g_variant_builder_init(&details, G_VARIANT_TYPE_VARDICT);
     g_variant_builder_add(&details, "{sv}", "model", g_variant_new_string(gem_engine_get_model_name(engine)));

@@ -202,7 +202,9 @@ least_bytes(GemEngine *engine)
   for (gsize i = 0; domains[i] != NULL; i++) {
     g_autoptr(GemPathwayInfo) info = gem_engine_get_pathway(engine, domains[i]);
 
-    largest = MAX(largest, MAX(info->file_bytes, info->resident_bytes));
+    if (info != NULL) {
+      largest = MAX(largest, MAX(info->file_bytes, info->resident_bytes));
+    }
   }
   return gem_engine_get_fixed_bytes(engine) + largest + LEAST_CACHE_BYTES;
 }
@@ -236,7 +238,8 @@ on_looked(const GemPressureReadings *readings, gpointer data)
   GemEngine *engine = gem_service_get_engine(self->service);
   guint64 before = self->room.limit, limit;
 
-  if (engine == NULL) {
+  /* A stopped engine is still there, and knows no pathway. */
+  if (engine == NULL || gem_service_is_stopping(self->service)) {
     return;
   }
   limit = gem_memory_room_take(&self->room, readings->held_bytes, readings->limit_bytes,

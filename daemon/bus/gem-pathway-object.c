@@ -100,6 +100,7 @@ page(GemCall *call, gboolean in)
   GemDBusPathway *self = GEM_DBUS_PATHWAY(gem_call_get_target(call));
   g_auto(GemCallOptions) options = {0};
 
+  gem_call_take_model(call); /* polkit may have taken its time */
   if (!gem_call_read_options(call, 0, GEM_OPTIONS_NONE, 0, &options)) {
     return;
   }
@@ -199,13 +200,18 @@ static void
 set_pinned(GemCall *call)
 {
   const char *domain = gem_dbus_pathway_get_domain(gem_call_get_target(call));
-  GemEngine *engine = gem_call_get_engine(call);
   g_autoptr(GVariant) boxed = g_variant_get_child_value(gem_call_get_parameters(call), 2);
   g_autoptr(GVariant) value = g_variant_get_variant(boxed);
   gboolean pinned = g_variant_get_boolean(value);
+  g_autoptr(GemPathwayInfo) info = NULL;
+  GemEngine *engine;
 
+  gem_call_take_model(call); /* polkit may have taken its time */
+  engine = gem_call_get_engine(call);
+  info = gem_engine_get_pathway(engine, domain);
   gem_engine_set_pinned(engine, domain, pinned);
-  if (pinned) {
+  /* What is pinned already stays so, whatever becomes of this call. */
+  if (pinned && (info == NULL || !info->pinned)) {
     gem_engine_page_in_async(engine, domain, gem_call_get_cancellable(call), on_pinned, call);
   } else {
     gem_call_return(call, NULL);

@@ -333,7 +333,8 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
   request_give_turn(self, stats->cache_bytes);
   self->reason = stats->reason;
   gem_statistics_count_turn(gem_service_get_statistics(self->requests->service),
-                            gem_answer_reason(stats->reason), stats);
+                            gem_answer_reason(self->reader_dropped ? GEM_FINISH_SLOW_READER : stats->reason),
+                            stats);
   if (stats->reason == GEM_FINISH_SHUTDOWN && !gem_service_is_stopping(self->requests->service) &&
       gem_served_model_is_retired(self->model)) {
     changed = gem_served_model_changed_error();

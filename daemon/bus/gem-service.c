@@ -211,6 +211,7 @@ gem_service_show_model(GemService *self)
     gem_service_apply_config(self);
     gem_memory_lock_code(self->memory);
     gem_model_objects_update(self->model_objects, engine);
+    gem_memory_take_model(self->memory);
     gem_log(LOG_NOTICE, GEM_LOG_MODEL_LOADED,
             (const char *[]){"GEM_MODEL", gem_engine_get_model_name(engine), NULL},
             "model %s is loaded, in %.3f s; %" G_GUINT64_FORMAT " bytes resident",

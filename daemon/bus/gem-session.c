@@ -106,6 +106,7 @@ session_generate(GemSession *session, GVariant *parameters, GDBusMethodInvocatio
                           gem_engine_get_domains(engine)};
   g_autoptr(GVariant) options = g_variant_get_child_value(parameters, 1);
   g_auto(GemCallOptions) parsed = {0};
+  GemStatistics *statistics = gem_service_get_statistics(session->sessions->service);
   const char *prompt = NULL;
   int reader = -1;
   GError *error = NULL;
@@ -113,9 +114,12 @@ session_generate(GemSession *session, GVariant *parameters, GDBusMethodInvocatio
   g_variant_get_child(parameters, 0, "&s", &prompt);
   if (!gem_text_check(prompt, &error) || !gem_call_options_parse(options, &rules, &parsed, &error) ||
       !session_start(session, prompt, &parsed, &reader, &error)) {
-    g_dbus_method_invocation_take_error(invocation, gem_error_for_caller(error));
+    error = gem_error_for_caller(error);
+    gem_statistics_count_call(statistics, "Generate", error);
+    g_dbus_method_invocation_take_error(invocation, error);
     return;
   }
+  gem_statistics_count_call(statistics, "Generate", NULL);
   generate_return(session, prompt, parsed.generate.seed, reader, invocation);
 }
 

@@ -41,23 +41,38 @@ last_route(const GemStepSpan *span)
   return span->sequence->routes->data[span->sequence->routes->len - 1];
 }
 
+/* Only in a step that runs rows of it: rows of a text before it have their own. */
 static gboolean
 lacks_required(const GemRuntime *runtime, const GemStepSpan *span)
 {
-  return span->required && last_route(span) != GEM_ROUTE_GENERAL &&
-         (gem_pager_get_resident(runtime->pager) & (GemPathwaySet)1 << last_route(span)) == 0;
+  GemPathwaySet bit = last_route(span) != GEM_ROUTE_GENERAL ? (GemPathwaySet)1 << last_route(span) : 0;
+
+  return span->required && (bit & routes_of(span) & ~gem_pager_get_resident(runtime->pager)) != 0;
+}
+
+/* Pathways that the span's rows would have to wait for. */
+static GemPathwaySet
+awaited_by(const GemRuntime *runtime, const GemStepSpan *span)
+{
+  GemPathwaySet absent = routes_of(span) & ~gem_pager_get_resident(runtime->pager);
+
+  for (guint i = 0; absent != 0 && i < runtime->shape->n_domains; i++) {
+    if (span->degrade || !gem_pager_may_come(runtime->pager, i)) {
+      absent &= ~((GemPathwaySet)1 << i);
+    }
+  }
+  return absent;
 }
 
 gboolean
 gem_admission_is_free(const GemRuntime *runtime, const GemStepSpan *spans, guint n)
 {
-  GemPathwaySet resident = gem_pager_get_resident(runtime->pager);
 
   for (guint i = 0; i < n; i++) {
     if (lacks_required(runtime, &spans[i])) {
       return FALSE;
     }
-    if (runtime->budget.limit > 0 && (growth_of(&spans[i]) > 0 || (routes_of(&spans[i]) & ~resident) != 0)) {
+    if (runtime->budget.limit > 0 && (growth_of(&spans[i]) > 0 || awaited_by(runtime, &spans[i]) != 0)) {
       return FALSE;
     }
   }
@@ -124,8 +139,12 @@ admit_span(Admission *self, GemStepSpan *span, GError **refusal)
   gsize growth = growth_of(span);
 
   if (!gem_budget_fits(&self->runtime->budget, self->bytes + growth, self->kept)) {
-    refuse(self->runtime, "the text's cache", growth, refusal);
     span->rows = 0;
+    /* The pathways of the spans before may go when it is its turn. */
+    if (gem_budget_fits(&self->runtime->budget, growth, 0)) {
+      return TRUE;
+    }
+    refuse(self->runtime, "the text's cache", growth, refusal);
     return FALSE;
   }
   self->bytes += growth;

@@ -191,7 +191,7 @@ gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, 
 typedef enum {
   GEM_PRIORITY_UNSET,       /* the sequence's; of that, and of one-shot work: interactive */
   GEM_PRIORITY_INTERACTIVE, /* someone waits for it */
-  GEM_PRIORITY_BATCH,       /* its prompt is read when no interactive one waits, or every 16th step */
+  GEM_PRIORITY_BATCH,       /* its turn comes when no interactive one waits, or after 16 that did */
 } GemPriority;
 
 /* What tokens do whose pathway is absent. */

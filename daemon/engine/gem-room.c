@@ -122,6 +122,9 @@ gem_room_page_in(GemRuntime *runtime, guint index, GError **error)
   return gem_pager_page_in(runtime->pager, index, error);
 }
 
+/* Steps for which a pathway counts as in use after its last row: texts go from one to the other and back. */
+#define IN_USE_STEPS 16u
+
 /* Whether it can be had without anything that is in use or may be soon: pathways of this step, caches. */
 static gboolean
 is_cheap(const GemRuntime *runtime, guint index, GemPathwaySet in_use)
@@ -139,7 +142,8 @@ gem_room_page_in_wanted(GemRuntime *runtime)
   if (runtime->wanted == 0) {
     return;
   }
-  in_use = gem_pager_get_touched(runtime->pager, runtime->step);
+  in_use =
+      gem_pager_get_touched(runtime->pager, runtime->step > IN_USE_STEPS ? runtime->step - IN_USE_STEPS : 1);
   for (guint i = 0; i < runtime->shape->n_domains; i++) {
     GemPathwaySet bit = (GemPathwaySet)1 << i;
 

@@ -432,12 +432,12 @@ gem_pager_touch(GemPager *self, guint index, guint64 step)
 }
 
 GemPathwaySet
-gem_pager_get_touched(const GemPager *self, guint64 step)
+gem_pager_get_touched(const GemPager *self, guint64 since)
 {
   GemPathwaySet set = 0;
 
   for (guint i = 0; i < self->n_domains; i++) {
-    set |= self->entries[i].touched == step ? (GemPathwaySet)1 << i : 0;
+    set |= self->entries[i].touched >= since ? (GemPathwaySet)1 << i : 0;
   }
   return set & self->resident;
 }

@@ -84,9 +84,9 @@ gem_pager_get_resident(const GemPager *self);
 /* Tokens were routed to it in the step of that number. */
 void
 gem_pager_touch(GemPager *self, guint index, guint64 step);
-/* Those that are in memory and were. */
+/* Those that are in memory and were, in that step or after it. */
 GemPathwaySet
-gem_pager_get_touched(const GemPager *self, guint64 step);
+gem_pager_get_touched(const GemPager *self, guint64 since);
 /* FALSE: it is known not to hold (see gem_pager_need). */
 gboolean
 gem_pager_may_come(const GemPager *self, guint index);

@@ -212,6 +212,9 @@ static bool
 run_layer(const Batch *batch, uint32_t layer)
 {
   for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
+    if (!may_go_on(batch->router)) {
+      return false;
+    }
     project_block(batch, layer, first);
   }
   for (size_t first = 0; first < batch->n; first += GEM_BERT_BLOCK) {
