@@ -43,6 +43,7 @@ struct GemJob {
   gboolean hidden;
   gboolean degrade;
   gboolean required;
+  guint left_out; /* steps that it sat out since its last row, memory being short */
   gboolean prepared;
   gboolean done;
   gboolean has_next; /* `next` waits to be appended, routed as `next_routing` says */

@@ -20,7 +20,6 @@ struct GemScheduler {
   GPtrArray *active;       /* the job of each span */
   const GemJob *preferred; /* whose rows are looked at first when memory is short; only compared */
   guint64 tokens;          /* run so far */
-  guint left_out_steps;    /* one after the other in which memory had no room for all of `active` */
   float *probabilities;    /* [GEM_APPEND_MOST][domains] of the tokens that are appended together */
 };
 
@@ -387,8 +386,8 @@ put_first(GemScheduler *self)
   }
 }
 
-/* Takes the spans without rows out of the step. Of those who were left out, and not refused, the one that has
- * waited longest is preferred after a while. */
+/* Takes the spans without rows out of the step. Of those who were left out, and not refused, the one that was
+ * most often is preferred after a while. */
 static void
 drop_empty(GemScheduler *self, GError *const *refusals)
 {
@@ -402,17 +401,16 @@ drop_empty(GemScheduler *self, GError *const *refusals)
     if (spans[i].rows > 0) {
       spans[kept] = spans[i];
       self->active->pdata[kept++] = job;
-    } else if (refusals[i] == NULL &&
-               (left_out == NULL || job->sequence->touched < left_out->sequence->touched)) {
-      left_out = job;
+      job->left_out = 0;
+    } else if (refusals[i] == NULL) {
+      job->left_out++;
+      left_out = left_out == NULL || job->left_out > left_out->left_out ? job : left_out;
     }
   }
   g_array_set_size(self->spans, kept);
   g_ptr_array_set_size(self->active, kept);
-  self->left_out_steps = left_out != NULL ? self->left_out_steps + 1 : 0;
-  if (self->left_out_steps >= MOST_STEPS_LEFT_OUT) {
+  if (left_out != NULL && left_out->left_out >= MOST_STEPS_LEFT_OUT) {
     self->preferred = left_out;
-    self->left_out_steps = 0;
   }
 }
 
@@ -426,7 +424,9 @@ admit(GemScheduler *self)
   guint n = self->active->len;
 
   if (gem_admission_is_free(self->runtime, spans, n)) {
-    self->left_out_steps = 0;
+    for (guint i = 0; i < n; i++) {
+      ((GemJob *)self->active->pdata[i])->left_out = 0;
+    }
     return;
   }
   put_first(self);
