@@ -82,6 +82,7 @@ polkit_start(Polkit *self)
                                       g_variant_new("(su)", "org.freedesktop.PolicyKit1", 0),
                                       G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
   g_assert_no_error(error);
+  g_assert_nonnull(owned);
 }
 
 static void
@@ -141,8 +142,9 @@ start_call(Polkit *self, Call *call, gboolean interactive, const char *const *me
   return process;
 }
 
-static const char *const page_out_call[] = {
-    GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "PageOut", "a{sv}", "0", NULL};
+#define LEGAL GEM_PATHWAY_PATH "/legal"
+
+static const char *const page_out_call[] = {LEGAL, GEM_PATHWAY_INTERFACE, "PageOut", "a{sv}", "0", NULL};
 static const char *const load_model_call[] = {
     GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "LoadModel", "sa{sv}", "nonesuch", "0", NULL};
 
@@ -210,15 +212,9 @@ test_answers(Polkit *self, gconstpointer data)
 static void
 test_pin(Polkit *self, gconstpointer data)
 {
-  static const char *const pin_call[] = {GEM_PATHWAY_PATH "/legal",
-                                         "org.freedesktop.DBus.Properties",
-                                         "Set",
-                                         "ssv",
-                                         GEM_PATHWAY_INTERFACE,
-                                         "Pinned",
-                                         "b",
-                                         "true",
-                                         NULL};
+  static const char *const pin_call[] = {
+      LEGAL, "org.freedesktop.DBus.Properties", "Set", "ssv", GEM_PATHWAY_INTERFACE, "Pinned", "b", "true",
+      NULL};
   g_autoptr(GVariant) before = NULL, after = NULL;
 
   if (skip_unless_possible()) {

@@ -369,7 +369,9 @@ test_holds(Place *self, gconstpointer data)
   held = gem_test_call(self->client, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "Hold",
                        g_variant_new("(@a{sv})", NONE), &error);
   g_assert_no_error(error);
+  g_assert_nonnull(held);
   job = load_model(self->client, "other", "{}");
+  g_assert_nonnull(job);
   job_ear_wait(self->ear, 1, "done");
   answer = gem_test_manager(self->client, "Stats", g_variant_new("(@a{sv})", NONE));
   stats = g_variant_get_child_value(answer, 0);
