@@ -137,6 +137,19 @@ gem_test_bus_free(GemTestBus *self)
 }
 
 GemTestBus *
+gem_test_bus_new_with_config(const char *config)
+{
+  GemTestBus *bus = gem_test_bus_new();
+  g_autofree char *state = NULL;
+
+  bus->config_text = g_strconcat("[gemd]\n", config, NULL);
+  gem_test_bus_spawn(bus, "/fake/ok");
+  state = gem_test_bus_wait_settled(bus);
+  g_assert_cmpstr(state, ==, "ready");
+  return bus;
+}
+
+GemTestBus *
 gem_test_bus_new_with_daemon(void)
 {
   GemTestBus *self = gem_test_bus_new();

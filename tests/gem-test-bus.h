@@ -33,6 +33,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTestBus, gem_test_bus_free)
 GemTestBus *
 gem_test_bus_new_with_daemon(void);
 
+/* The same, with these keys of gemd.conf, a line each. */
+GemTestBus *
+gem_test_bus_new_with_config(const char *config);
+
 /* Starts it on `model`; does not wait. */
 void
 gem_test_bus_spawn(GemTestBus *self, const char *model);

@@ -11,23 +11,10 @@
 
 #define NONE gem_test_options("{}")
 
-static GemTestBus *
-start_with(const char *config)
-{
-  GemTestBus *bus = gem_test_bus_new();
-  g_autofree char *state = NULL;
-
-  bus->config_text = g_strconcat("[gemd]\n", config, NULL);
-  gem_test_bus_spawn(bus, "/fake/ok");
-  state = gem_test_bus_wait_settled(bus);
-  g_assert_cmpstr(state, ==, "ready");
-  return bus;
-}
-
 static void
 test_session_limits(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxSessionsPerUser=2\nMaxRequestsPerUser=1\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxSessionsPerUser=2\nMaxRequestsPerUser=1\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
   g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
@@ -72,7 +59,7 @@ try_session(GDBusConnection *client, char **ret_message)
 static void
 test_many_callers_leave(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxSessions=100\nMaxSessionsPerUser=100\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxSessions=100\nMaxSessionsPerUser=100\n");
   g_autoptr(GDBusConnection) last = gem_test_bus_connect(bus);
   GDBusConnection *clients[60];
   gint64 deadline = gem_test_deadline(20);
@@ -125,7 +112,7 @@ wait_session(GDBusConnection *client, const char *wanted)
 static void
 test_reload(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxSessionsPerUser=1\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxSessionsPerUser=1\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autofree char *first = gem_test_create_session(client);
 
@@ -145,7 +132,7 @@ test_reload(void)
 static void
 test_total_sessions(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxSessions=1\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxSessions=1\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autofree char *first = gem_test_create_session(client);
 
@@ -157,7 +144,7 @@ test_total_sessions(void)
 static void
 test_unread_answer(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxSessions=1\nParallelAsks=1\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxSessions=1\nParallelAsks=1\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autofree char *closed = gem_test_create_session(client);
   g_autofree char *open = NULL;
@@ -179,7 +166,7 @@ test_unread_answer(void)
 static void
 test_call_limits(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxCallsPerClient=3\nMaxCallsPerUser=5\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxCallsPerClient=3\nMaxCallsPerUser=5\n");
   g_autoptr(GDBusConnection) one = gem_test_bus_connect(bus);
   g_autoptr(GDBusConnection) two = gem_test_bus_connect(bus);
   g_auto(GemTestAnswers) first = {0};
@@ -201,7 +188,7 @@ test_call_limits(void)
 static void
 test_ask_deadline(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("AskSeconds=1\nParallelAsks=1\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("AskSeconds=1\nParallelAsks=1\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_auto(GemTestAnswers) waiting = {0};
   g_autoptr(GVariant) reply = NULL;
@@ -230,7 +217,7 @@ test_ask_deadline(void)
 static void
 test_late_calls(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("AskSeconds=1\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("AskSeconds=1\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
   g_auto(GemTestAnswers) answers = {0};
@@ -250,7 +237,7 @@ test_late_calls(void)
 static void
 test_bus_lost(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("ParallelAsks=1\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("ParallelAsks=1\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
 
   for (guint i = 0; i < 8; i++) {
@@ -270,7 +257,7 @@ test_bus_lost(void)
 static void
 test_ask_caller_leaves(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("ParallelAsks=1\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("ParallelAsks=1\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autoptr(GDBusConnection) leaving = gem_test_bus_connect(bus);
   g_autoptr(GVariant) reply = NULL;

@@ -9,19 +9,6 @@
 
 #define NONE gem_test_options("{}")
 
-static GemTestBus *
-start_with(const char *config)
-{
-  GemTestBus *bus = gem_test_bus_new();
-  g_autofree char *state = NULL;
-
-  bus->config_text = g_strconcat("[gemd]\n", config, NULL);
-  gem_test_bus_spawn(bus, "/fake/ok");
-  state = gem_test_bus_wait_settled(bus);
-  g_assert_cmpstr(state, ==, "ready");
-  return bus;
-}
-
 static void
 close_session(GDBusConnection *client, const char *session)
 {
@@ -86,7 +73,7 @@ static void
 test_tokens(gconstpointer data)
 {
   Way way = GPOINTER_TO_UINT(data);
-  g_autoptr(GemTestBus) bus = start_with("MaxTokensPerUser=100\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxTokensPerUser=100\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
   g_autofree char *session = gem_test_create_session(client);
@@ -111,7 +98,7 @@ test_tokens(gconstpointer data)
 static void
 test_kv_cache(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxKvCachePerUser=1M\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxKvCachePerUser=1M\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
   g_autofree char *first = gem_test_create_session(client);
@@ -142,7 +129,7 @@ test_kv_cache(void)
 static void
 test_kv_cache_of_closed(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxKvCachePerUser=1M\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxKvCachePerUser=1M\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
   g_autofree char *first = gem_test_create_session(client);
@@ -163,7 +150,7 @@ test_kv_cache_of_closed(void)
 static void
 test_ask(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxTokensPerUser=100\nMaxKvCachePerUser=1M\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxTokensPerUser=100\nMaxKvCachePerUser=1M\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autofree char *session = gem_test_create_session(client);
   int fd;
@@ -186,7 +173,7 @@ test_ask(void)
 static void
 test_batch_asks(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("ParallelAsks=2\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("ParallelAsks=2\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autoptr(GDBusConnection) leaving = gem_test_bus_connect(bus);
   g_autoptr(GVariant) reply = NULL;
@@ -210,7 +197,7 @@ test_batch_asks(void)
 static void
 test_streams(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("MaxStreamsPerUser=1\nMaxRequestsPerUser=1\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxStreamsPerUser=1\nMaxRequestsPerUser=1\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
   g_autofree char *first = gem_test_create_session(client);
@@ -252,7 +239,7 @@ read_short(GDBusConnection *client, const char *session)
 static void
 test_slow_reader(void)
 {
-  g_autoptr(GemTestBus) bus = start_with("StreamSeconds=1\nMaxStreamsPerUser=3\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("StreamSeconds=1\nMaxStreamsPerUser=3\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
   g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
@@ -302,8 +289,8 @@ test_slow_reader(void)
 static void
 test_totals(void)
 {
-  g_autoptr(GemTestBus) bus =
-      start_with("MaxRequests=1\nMaxStreams=2\nMaxTokens=1000\nMaxKvCache=1M\nMaxCalls=2\n");
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config(
+      "MaxRequests=1\nMaxStreams=2\nMaxTokens=1000\nMaxKvCache=1M\nMaxCalls=2\n");
   g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
   g_autofree char *first = gem_test_create_session(client);
   g_autofree char *second = gem_test_create_session(client);
