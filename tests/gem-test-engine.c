@@ -56,6 +56,25 @@ gem_test_engine_start(GemTestEngine *self)
   g_assert_nonnull(self->engine);
 }
 
+GemTestEngine *
+gem_test_engine_new_started(void)
+{
+  GemTestEngine *self = gem_test_engine_new();
+
+  gem_test_engine_start(self);
+  return self;
+}
+
+GemSequence *
+gem_test_engine_new_sequence(const GemTestEngine *self)
+{
+  g_autoptr(GError) error = NULL;
+  GemSequence *sequence = gem_engine_new_sequence(self->engine, NULL, &error);
+
+  g_assert_no_error(error);
+  return sequence;
+}
+
 void
 gem_test_engine_free(GemTestEngine *self)
 {

@@ -28,6 +28,9 @@ gem_test_engine_write(GemTestEngine *self, gboolean llama);
 /* Writes the usual model, when nothing was written, and starts. */
 void
 gem_test_engine_start(GemTestEngine *self);
+/* Both at once. */
+GemTestEngine *
+gem_test_engine_new_started(void);
 void
 gem_test_engine_free(GemTestEngine *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTestEngine, gem_test_engine_free)
@@ -35,6 +38,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTestEngine, gem_test_engine_free)
 /* The same model opened without a thread, for tests of steps. */
 GemRuntime *
 gem_test_engine_open_runtime(GemTestEngine *self, GemModelFiles **ret_files);
+
+/* Of the running engine; the test fails when it cannot. */
+GemSequence *
+gem_test_engine_new_sequence(const GemTestEngine *self);
 
 /* What a generation gave. */
 typedef struct {

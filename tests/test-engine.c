@@ -8,30 +8,11 @@
 
 #define PROMPT "the old house on the hill"
 
-static GemSequence *
-new_sequence(const GemTestEngine *test)
-{
-  g_autoptr(GError) error = NULL;
-  GemSequence *sequence = gem_engine_new_sequence(test->engine, NULL, &error);
-
-  g_assert_no_error(error);
-  return sequence;
-}
-
-static GemTestEngine *
-started(void)
-{
-  GemTestEngine *test = gem_test_engine_new();
-
-  gem_test_engine_start(test);
-  return test;
-}
-
 /* One turn in a new sequence. */
 static GemTestAnswer *
 ask(const GemTestEngine *test, const GemGenerateOptions *options)
 {
-  g_autoptr(GemSequence) sequence = new_sequence(test);
+  g_autoptr(GemSequence) sequence = gem_test_engine_new_sequence(test);
   GemTestAnswer *answer = gem_test_generate(sequence, PROMPT, options);
 
   gem_test_answer_wait(answer);
@@ -76,11 +57,11 @@ static void
 test_two_turns(void)
 {
   enum { GENERATED = 6 };
-  g_autoptr(GemTestEngine) test = started();
+  g_autoptr(GemTestEngine) test = gem_test_engine_new_started();
   g_autoptr(GemModelFiles) files = gem_model_files_open(test->model_path, NULL);
   g_autoptr(GemTokenizer) tokenizer = gem_tokenizer_new_from_gguf(files->general, NULL);
   g_auto(GemGenerateOptions) options = {.max_tokens = GENERATED, .run = {.domain = g_strdup("general")}};
-  g_autoptr(GemSequence) sequence = new_sequence(test);
+  g_autoptr(GemSequence) sequence = gem_test_engine_new_sequence(test);
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
   static const char *const prompts[] = {PROMPT, "and then"};
 
@@ -110,7 +91,7 @@ test_two_turns(void)
 static void
 test_seed(void)
 {
-  g_autoptr(GemTestEngine) test = started();
+  g_autoptr(GemTestEngine) test = gem_test_engine_new_started();
   GemGenerateOptions options = {.max_tokens = 30, .temperature = 1, .top_k = 50, .top_p = 0.95, .seed = 9};
   g_autoptr(GemTestAnswer) first = ask(test, &options);
   g_autoptr(GemTestAnswer) again = ask(test, &options);
@@ -126,7 +107,7 @@ test_seed(void)
 static void
 test_raw(void)
 {
-  g_autoptr(GemTestEngine) test = started();
+  g_autoptr(GemTestEngine) test = gem_test_engine_new_started();
   GemGenerateOptions options = {.max_tokens = 4};
   g_autoptr(GemTestAnswer) asked = ask(test, &options);
   g_autoptr(GemTestAnswer) raw = NULL;
@@ -143,11 +124,11 @@ test_raw(void)
 static void
 test_two_at_once(void)
 {
-  g_autoptr(GemTestEngine) test = started();
+  g_autoptr(GemTestEngine) test = gem_test_engine_new_started();
   GemGenerateOptions options = {.max_tokens = 80, .temperature = 0.8, .seed = 3};
   g_autoptr(GemTestAnswer) alone = ask(test, &options);
-  g_autoptr(GemSequence) one = new_sequence(test);
-  g_autoptr(GemSequence) two = new_sequence(test);
+  g_autoptr(GemSequence) one = gem_test_engine_new_sequence(test);
+  g_autoptr(GemSequence) two = gem_test_engine_new_sequence(test);
   GemTestHold *hold = gem_test_engine_hold(test->engine);
   g_autoptr(GemTestAnswer) first = gem_test_generate(one, PROMPT, &options);
   g_autoptr(GemTestAnswer) second = gem_test_generate(two, PROMPT, &options);
@@ -179,8 +160,8 @@ test_long_prefill(void)
   test->config.context = 4096;
   test->config.prefill_block = 4;
   gem_test_engine_start(test);
-  streaming = new_sequence(test);
-  prefilling = new_sequence(test);
+  streaming = gem_test_engine_new_sequence(test);
+  prefilling = gem_test_engine_new_sequence(test);
   hold = gem_test_engine_hold(test->engine);
   prefill = gem_test_generate(prefilling, prompt, &brief);
   stream = gem_test_generate(streaming, PROMPT, &options);
@@ -194,7 +175,7 @@ test_long_prefill(void)
 static void
 test_limit(void)
 {
-  g_autoptr(GemTestEngine) test = started();
+  g_autoptr(GemTestEngine) test = gem_test_engine_new_started();
   GemGenerateOptions options = {.max_tokens = 7};
   g_autoptr(GemTestAnswer) answer = ask(test, &options);
 
@@ -208,8 +189,8 @@ test_limit(void)
 static void
 test_end(void)
 {
-  g_autoptr(GemTestEngine) test = started();
-  g_autoptr(GemSequence) sequence = new_sequence(test);
+  g_autoptr(GemTestEngine) test = gem_test_engine_new_started();
+  g_autoptr(GemSequence) sequence = gem_test_engine_new_sequence(test);
   GemGenerateOptions options = {.max_tokens = 200, .temperature = 4};
   g_autoptr(GemTestAnswer) answer = NULL;
   g_autoptr(GemTestAnswer) next = NULL;
@@ -219,7 +200,7 @@ test_end(void)
     g_assert_cmpuint(options.seed, <, 50);
     g_clear_pointer(&answer, gem_test_answer_free);
     g_clear_object(&sequence);
-    sequence = new_sequence(test);
+    sequence = gem_test_engine_new_sequence(test);
     answer = gem_test_generate(sequence, PROMPT, &options);
     gem_test_answer_wait(answer);
   }
@@ -239,7 +220,7 @@ test_end(void)
 static void
 test_stop(void)
 {
-  g_autoptr(GemTestEngine) test = started();
+  g_autoptr(GemTestEngine) test = gem_test_engine_new_started();
   GemGenerateOptions options = {.max_tokens = 60, .temperature = 1, .seed = 5};
   g_autoptr(GemTestAnswer) whole = ask(test, &options);
   glong characters = g_utf8_strlen(whole->text->str, -1);
@@ -271,7 +252,7 @@ test_context_full(void)
 
   test->config.context = 48;
   gem_test_engine_start(test);
-  sequence = new_sequence(test);
+  sequence = gem_test_engine_new_sequence(test);
   answer = gem_test_generate(sequence, PROMPT, NULL);
   gem_test_answer_wait(answer);
   g_assert_cmpuint(answer->reason, ==, GEM_FINISH_CONTEXT);
@@ -311,7 +292,7 @@ test_slide(void)
 
   test->config.context = 48;
   gem_test_engine_start(test);
-  sequence = new_sequence(test);
+  sequence = gem_test_engine_new_sequence(test);
   for (guint turn = 0; turn < 3; turn++) {
     g_autoptr(GemTestAnswer) answer = generate_to_limit(sequence, PROMPT, &options);
 
@@ -320,173 +301,6 @@ test_slide(void)
     g_assert_cmpuint(answer->slides, <=, 3);
     g_assert_cmpuint(gem_sequence_get_tokens(sequence), <=, 48);
   }
-}
-
-/* ---- cancel, pause, shut down ---- */
-
-/* A turn that is cancelled after its third text. The engine may be done before that is heard: once more. */
-static GemTestAnswer *
-cancel_after_three(GemTestEngine *test, GemSequence **sequence)
-{
-  GemGenerateOptions options = {.max_tokens = 200};
-
-  for (guint tries = 0; tries < 50; tries++) {
-    g_autoptr(GemTestAnswer) answer = NULL;
-
-    g_clear_object(sequence);
-    *sequence = new_sequence(test);
-    answer = gem_test_generate(*sequence, PROMPT, &options);
-    answer->cancel_after = 3;
-    gem_test_answer_wait(answer);
-    if (answer->reason == GEM_FINISH_CANCELLED) {
-      return g_steal_pointer(&answer);
-    }
-  }
-  g_assert_not_reached();
-}
-
-static void
-test_cancel(void)
-{
-  g_autoptr(GemTestEngine) test = started();
-  g_autoptr(GemSequence) sequence = NULL;
-  GemGenerateOptions options = {.max_tokens = 2};
-  g_autoptr(GemTestAnswer) answer = cancel_after_three(test, &sequence);
-  g_autoptr(GemTestAnswer) next = NULL;
-  guint tokens;
-
-  g_assert_no_error(answer->error);
-  g_assert_cmpuint(answer->generated_tokens, <, 200);
-  /* Prompt and answer so far stay, and the next turn goes on from there. */
-  tokens = gem_sequence_get_tokens(sequence);
-  g_assert_cmpuint(tokens, ==, answer->prompt_tokens + answer->generated_tokens);
-  next = gem_test_generate(sequence, "go on", &options);
-  gem_test_answer_wait(next);
-  g_assert_cmpuint(gem_sequence_get_tokens(sequence), ==, tokens + next->prompt_tokens + 2);
-  gem_generation_cancel(next->generation);
-}
-
-/* Cancelled before its first token, a turn leaves nothing behind: the next answer is that of a new sequence.
- */
-static void
-test_cancel_prefill(void)
-{
-  g_autoptr(GemTestEngine) test = gem_test_engine_new();
-  g_autofree char *prompt = g_strnfill(3000, 'y');
-  GemGenerateOptions options = {.max_tokens = 20};
-  g_autofree char *expected = NULL;
-  g_autofree char *first = NULL;
-  g_autoptr(GemSequence) sequence = NULL;
-  g_autoptr(GemTestAnswer) start = NULL;
-  g_autoptr(GemTestAnswer) cancelled = NULL;
-  g_autoptr(GemTestAnswer) answer = NULL;
-  guint tokens;
-
-  /* Long enough that it is not done when it is cancelled. */
-  test->shape.context = 4096;
-  test->config.context = 4096;
-  test->config.prefill_block = 1;
-  test->config.threshold_percent = 35;
-  gem_test_engine_start(test);
-  sequence = new_sequence(test);
-  start = gem_test_generate(sequence, "so", &options);
-  gem_test_answer_wait(start);
-  tokens = gem_sequence_get_tokens(sequence);
-
-  cancelled = gem_test_generate(sequence, prompt, &options);
-  g_usleep(2000);
-  gem_generation_cancel(cancelled->generation);
-  gem_test_answer_wait(cancelled);
-  g_assert_cmpuint(cancelled->reason, ==, GEM_FINISH_CANCELLED);
-  g_assert_cmpuint(cancelled->generated_tokens, ==, 0);
-  g_assert_cmpuint(gem_sequence_get_tokens(sequence), ==, tokens);
-
-  answer = gem_test_generate(sequence, PROMPT, &options);
-  gem_test_answer_wait(answer);
-  g_clear_object(&sequence);
-  sequence = new_sequence(test);
-  g_clear_pointer(&start, gem_test_answer_free);
-  start = gem_test_generate(sequence, "so", &options);
-  gem_test_answer_wait(start);
-  g_clear_pointer(&cancelled, gem_test_answer_free);
-  cancelled = gem_test_generate(sequence, PROMPT, &options);
-  gem_test_answer_wait(cancelled);
-  g_assert_cmpstr(answer->text->str, ==, cancelled->text->str);
-}
-
-static void
-test_pause(void)
-{
-  g_autoptr(GemTestEngine) test = started();
-  GemGenerateOptions options = {.max_tokens = 100};
-  g_autofree char *expected = gem_test_greedy(test->engine, PROMPT, 100, NULL);
-  g_autoptr(GemSequence) sequence = new_sequence(test);
-  GemTestHold *hold = gem_test_engine_hold(test->engine);
-  g_autoptr(GemTestAnswer) answer = gem_test_generate(sequence, PROMPT, &options);
-  g_autofree char *other = NULL;
-  guint events;
-
-  gem_generation_set_paused(answer->generation, TRUE);
-  gem_test_engine_let_go(hold);
-  gem_test_run_main_loop(50);
-  events = answer->text_events;
-  g_assert_false(answer->finished);
-  /* Others go on meanwhile. */
-  other = gem_test_greedy(test->engine, PROMPT, 100, NULL);
-  g_assert_cmpstr(other, ==, expected);
-  g_assert_cmpuint(answer->text_events, ==, events);
-
-  gem_generation_set_paused(answer->generation, FALSE);
-  gem_test_answer_wait(answer);
-  g_assert_cmpuint(answer->reason, ==, GEM_FINISH_LIMIT);
-  g_assert_cmpstr(answer->text->str, ==, expected);
-}
-
-/* A paused generation can be cancelled. */
-static void
-test_cancel_paused(void)
-{
-  g_autoptr(GemTestEngine) test = started();
-  g_autoptr(GemSequence) sequence = new_sequence(test);
-  GemTestHold *hold = gem_test_engine_hold(test->engine);
-  g_autoptr(GemTestAnswer) answer = gem_test_generate(sequence, PROMPT, NULL);
-
-  gem_generation_set_paused(answer->generation, TRUE);
-  gem_generation_cancel(answer->generation);
-  gem_test_engine_let_go(hold);
-  gem_test_answer_wait(answer);
-  g_assert_cmpuint(answer->reason, ==, GEM_FINISH_CANCELLED);
-}
-
-static void
-test_shutdown(void)
-{
-  g_autoptr(GemTestEngine) test = started();
-  g_autoptr(GemSequence) sequence = new_sequence(test);
-  g_autoptr(GemSequence) other = NULL;
-  g_autoptr(GError) error = NULL;
-  GemTestHold *hold = gem_test_engine_hold(test->engine);
-  g_autoptr(GemTestAnswer) answer = gem_test_generate(sequence, PROMPT, NULL);
-  GAsyncResult *slot = NULL;
-  g_autoptr(GAsyncResult) result = NULL;
-
-  gem_generation_set_paused(answer->generation, TRUE);
-  gem_test_engine_let_go(hold);
-  gem_engine_stop(test->engine);
-  gem_engine_stop(test->engine);
-  gem_test_answer_wait(answer);
-  g_assert_cmpuint(answer->reason, ==, GEM_FINISH_SHUTDOWN);
-
-  other = gem_engine_new_sequence(test->engine, NULL, &error);
-  g_assert_null(other);
-  g_assert_error(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN);
-  g_clear_error(&error);
-  gem_engine_embed_async(test->engine, "text", NULL, NULL, gem_test_keep_result, &slot);
-  result = gem_test_wait_result(&slot);
-  g_assert_null(gem_engine_embed_finish(test->engine, result, &error));
-  g_assert_error(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN);
-  g_assert_null(gem_engine_get_pathway(test->engine, "legal"));
-  g_assert_cmpuint(gem_engine_get_resident_bytes(test->engine), ==, 0);
 }
 
 /* ---- figures ---- */
@@ -506,7 +320,7 @@ test_routes(void)
 
   test->config.threshold_percent = 35;
   gem_test_engine_start(test);
-  sequence = new_sequence(test);
+  sequence = gem_test_engine_new_sequence(test);
   answer = gem_test_generate_routed(sequence, PROMPT, &options);
   gem_test_answer_wait(answer);
   g_assert_cmpuint(answer->routed->len, ==, answer->prompt_tokens + answer->generated_tokens);
@@ -544,7 +358,7 @@ test_resident_bytes(void)
 
   gem_test_engine_start(test);
   /* What modules keep grows with the longest sequence: one as long as the next. */
-  sequence = new_sequence(test);
+  sequence = gem_test_engine_new_sequence(test);
   answer = gem_test_generate(sequence, PROMPT, &options);
   gem_test_answer_wait(answer);
   g_clear_pointer(&answer, gem_test_answer_free);
@@ -553,7 +367,7 @@ test_resident_bytes(void)
 
   before = gem_engine_get_resident_bytes(test->engine);
   g_assert_cmpuint(before, >, 0);
-  sequence = new_sequence(test);
+  sequence = gem_test_engine_new_sequence(test);
   answer = gem_test_generate(sequence, PROMPT, &options);
   gem_test_answer_wait(answer);
   for (guint i = 0; gem_engine_get_resident_bytes(test->engine) < before + answer->cache_bytes; i++) {
@@ -572,7 +386,7 @@ test_resident_bytes(void)
 static void
 test_beat(void)
 {
-  g_autoptr(GemTestEngine) test = started();
+  g_autoptr(GemTestEngine) test = gem_test_engine_new_started();
   gint64 first = gem_engine_get_last_beat(test->engine);
 
   g_assert_cmpint(g_get_monotonic_time() - first, <, 2 * G_USEC_PER_SEC);
@@ -596,11 +410,6 @@ main(int argc, char **argv)
   g_test_add_func("/engine/stop", test_stop);
   g_test_add_func("/engine/context-full", test_context_full);
   g_test_add_func("/engine/slide", test_slide);
-  g_test_add_func("/engine/cancel", test_cancel);
-  g_test_add_func("/engine/cancel-prefill", test_cancel_prefill);
-  g_test_add_func("/engine/pause", test_pause);
-  g_test_add_func("/engine/cancel-paused", test_cancel_paused);
-  g_test_add_func("/engine/shutdown", test_shutdown);
   g_test_add_func("/engine/routes", test_routes);
   g_test_add_func("/engine/resident-bytes", test_resident_bytes);
   g_test_add_func("/engine/beat", test_beat);

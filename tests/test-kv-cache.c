@@ -274,6 +274,32 @@ test_most_bytes(void)
   }
 }
 
+/* Lean, it takes what is said before, tile by tile, and holds the same. */
+static void
+test_lean(void)
+{
+  for (guint i = 0; i < 2; i++) {
+    g_auto(Scene) scene = {0};
+    g_autoptr(GemKvCache) usual = NULL;
+
+    scene_init(&scene, FALSE, i == 0 ? 0 : CLUSTERS, i == 0 ? G_MAXUINT : 4);
+    usual = gem_kv_cache_new(&scene.shape);
+    gem_kv_cache_set_lean(scene.cache, TRUE);
+    for (guint row = 0; row < 130; row++) {
+      gsize before = gem_kv_cache_bytes(scene.cache);
+      gsize growth = gem_kv_cache_get_growth(scene.cache, row, 1);
+
+      store_range(&scene, row, 1);
+      g_assert_cmpuint(gem_kv_cache_bytes(scene.cache), ==, before + growth);
+      g_assert_true((growth > 0) == (row % GEM_KEY_VALUE_TILE == 0));
+    }
+    check_all(&scene, 130, LIMIT);
+    g_assert_true(gem_kv_cache_reserve(usual, 0, 129, NULL));
+    g_assert_true(gem_kv_cache_reserve(usual, 129, 1, NULL));
+    g_assert_cmpuint(gem_kv_cache_bytes(scene.cache), <, gem_kv_cache_bytes(usual));
+  }
+}
+
 /* More than any memory, by its very number of bytes: an error, and nothing has changed. */
 static void
 test_no_memory(void)
@@ -303,6 +329,7 @@ main(int argc, char **argv)
   g_test_add_func("/kv-cache/most-bytes", test_most_bytes);
   g_test_add_func("/kv-cache/bytes", test_bytes);
   g_test_add_func("/kv-cache/bytes-of-clusters", test_bytes_of_clusters);
+  g_test_add_func("/kv-cache/lean", test_lean);
   g_test_add_func("/kv-cache/no-memory", test_no_memory);
   return g_test_run();
 }

@@ -1,7 +1,7 @@
 /*
- * What a sequence leaves behind: the memory of its keys and values, its tokens and its routes goes back to
- * the system as zeros, and no tile of it is ever another sequence's. The program's own free() looks at what
- * comes by.
+ * What a sequence leaves behind beside its text, which test-wipe.c looks for: the memory of its keys and
+ * values and of its routes goes back to the system as zeros, and no tile of it is ever another sequence's.
+ * The program's own free() looks at what comes by.
  */
 #include <malloc.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 #endif
 
 #define TOKENS 100u
-/* Places that are looked at: the tiles of all layers' lists, tokens and routes. */
+/* Places that are looked at: the tiles of all layers' lists, and routes. */
 #define MOST_PLACES 1024u
 
 typedef struct {
@@ -112,7 +112,6 @@ watch_sequence(Watch *self, const GemRuntime *runtime, const GemSequenceState *s
       add_list(self, &span.lists[c]);
     }
   }
-  add_place(self, (const guint8 *)sequence->tokens->data);
   add_place(self, sequence->routes->data);
 }
 

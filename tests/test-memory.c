@@ -2,168 +2,45 @@
  * does not fit is refused, or done without, and said. */
 #include <string.h>
 
-#include "tests/gem-test-engine.h"
+#include "tests/gem-test-limit.h"
 
-#define PROMPT      "the old house on the hill and the garden behind it in the rain"
-#define TOKENS      12
 #define MORE_TOKENS 80 /* of answers that change places */
-
-typedef struct {
-  GemTestEngine *test;
-  GemEngine *engine;
-  guint64 fixed;   /* bytes of what stays */
-  guint64 router;  /* that the router remembers of a sequence, and the scratch of a first answer */
-  guint64 pathway; /* of one domain; all are alike */
-  guint64 cache;   /* of an answer to PROMPT of TOKENS tokens */
-} Scene;
-
-static GemTestAnswer *
-start_answer(GemSequence *sequence, guint tokens, const char *domain, GemPageIn page_in)
-{
-  g_auto(GemGenerateOptions)
-      options = {.max_tokens = tokens, .run = {.domain = g_strdup(domain), .page_in = page_in}};
-
-  return gem_test_generate(sequence, PROMPT, &options);
-}
-
-static GemTestAnswer *
-answer(GemSequence *sequence, const char *domain, GemPageIn page_in)
-{
-  GemTestAnswer *started = start_answer(sequence, TOKENS, domain, page_in);
-
-  gem_test_answer_wait(started);
-  return started;
-}
-
-/* In a sequence of its own, which is gone afterwards. */
-static GemTestAnswer *
-answer_alone(Scene *self, const char *domain, GemPageIn page_in)
-{
-  g_autoptr(GemSequence) sequence = gem_engine_new_sequence(self->engine, NULL, NULL);
-
-  return answer(sequence, domain, page_in);
-}
-
-static char *
-text_alone(Scene *self, const char *domain)
-{
-  g_autoptr(GemTestAnswer) alone = answer_alone(self, domain, GEM_PAGE_IN_DEFAULT);
-
-  g_assert_no_error(alone->error);
-  return g_strdup(alone->text->str);
-}
-
-/* The engine has done then what it was told before. */
-static void
-relieve(GemEngine *engine, GemRelief step)
-{
-  GAsyncResult *slot = NULL;
-  g_autoptr(GAsyncResult) result = NULL;
-
-  gem_engine_relieve_async(engine, step, NULL, gem_test_keep_result, &slot);
-  result = gem_test_wait_result(&slot);
-  g_assert_true(gem_engine_relieve_finish(engine, result, NULL, NULL));
-}
-
-static void
-set_limit(Scene *self, guint64 bytes)
-{
-  gem_engine_set_memory_limit(self->engine, bytes);
-  relieve(self->engine, GEM_RELIEF_OVER);
-}
-
-static GemEngineCounters
-counters_of(Scene *self)
-{
-  GemEngineCounters counters;
-
-  relieve(self->engine, GEM_RELIEF_OVER);
-  gem_engine_get_counters(self->engine, &counters);
-  return counters;
-}
-
-static gboolean
-is_resident(Scene *self, const char *domain)
-{
-  g_autoptr(GemPathwayInfo) info = gem_engine_get_pathway(self->engine, domain);
-
-  return info->state == GEM_PATHWAY_RESIDENT;
-}
-
-/* Measures what things take, and leaves nothing of it in memory. Every token is routed to some domain. */
-static void
-scene_init(Scene *self)
-{
-  g_autoptr(GemSequence) sequence = NULL;
-  g_autoptr(GemTestAnswer) measured = NULL;
-  g_autoptr(GemPathwayInfo) info = NULL;
-
-  self->test = gem_test_engine_new();
-  self->test->config.threshold_percent = 0;
-  gem_test_engine_start(self->test);
-  self->engine = self->test->engine;
-  self->fixed = gem_engine_get_fixed_bytes(self->engine);
-  sequence = gem_engine_new_sequence(self->engine, NULL, NULL);
-  measured = answer(sequence, NULL, GEM_PAGE_IN_DEFAULT);
-  self->cache = measured->cache_bytes;
-  g_assert_cmpuint(g_hash_table_size(measured->tokens_by_pathway), ==, 3);
-  info = gem_engine_get_pathway(self->engine, "legal");
-  self->pathway = info->resident_bytes;
-  relieve(self->engine, GEM_RELIEF_ALL_BUT_GENERAL);
-  self->router = gem_engine_get_resident_bytes(self->engine) - self->fixed;
-  g_assert_cmpuint(self->fixed, >, 0);
-  g_assert_cmpuint(self->router, >, 0);
-  g_assert_cmpuint(self->cache, >, self->pathway / 2);
-}
-
-static void
-scene_clear(Scene *self)
-{
-  gem_test_engine_free(self->test);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Scene, scene_clear)
-
-/* Room for one sequence at work and `pathways` halves of a pathway. */
-static guint64
-limit_for(const Scene *self, guint halves)
-{
-  return self->fixed + self->router + self->cache + halves * self->pathway / 2;
-}
 
 /* With room for one pathway at a time the three that the text needs take turns, and nothing else changes. */
 static void
 test_same_answer(void)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
   g_autofree char *expected = NULL, *text = NULL;
 
-  scene_init(&scene);
-  expected = text_alone(&scene, NULL);
+  gem_test_limit_init(&scene);
+  expected = gem_test_limit_text_alone(&scene, NULL);
   for (guint halves = 2; halves <= 6; halves++) {
-    GemEngineCounters before = counters_of(&scene);
-    guint64 limit = limit_for(&scene, halves);
+    GemEngineCounters before = gem_test_limit_counters(&scene);
+    guint64 limit = gem_test_limit_for(&scene, halves);
     g_autoptr(GemTestAnswer) limited = NULL;
 
-    set_limit(&scene, limit);
+    gem_test_limit_set(&scene, limit);
     g_assert_cmpuint(gem_engine_get_resident_bytes(scene.engine), <=, limit);
-    limited = answer_alone(&scene, NULL, GEM_PAGE_IN_DEFAULT);
+    limited = gem_test_limit_answer_alone(&scene, NULL, GEM_PAGE_IN_DEFAULT);
     g_assert_no_error(limited->error);
     g_assert_cmpstr(limited->text->str, ==, expected);
     g_assert_cmpuint(limited->degraded_tokens, ==, 0);
     g_assert_cmpuint(gem_engine_get_resident_bytes(scene.engine), <=, limit);
     /* Three fit; fewer do not. */
-    g_assert_true((counters_of(&scene).page_outs_budget > before.page_outs_budget) == (halves < 6));
+    g_assert_true((gem_test_limit_counters(&scene).page_outs_budget > before.page_outs_budget) ==
+                  (halves < 6));
   }
 }
 
 /* Two answers at a time, of different pathways; both are there before the engine begins with one. Transfer
  * full in the order of the texts. */
 static void
-answer_both(Scene *self, GemSequence *const *sequences, char **ret_texts)
+answer_both(GemTestLimit *self, GemSequence *const *sequences, char **ret_texts)
 {
   GemTestHold *hold = gem_test_engine_hold(self->engine);
-  g_autoptr(GemTestAnswer) first = start_answer(sequences[0], MORE_TOKENS, "legal", GEM_PAGE_IN_WAIT);
-  g_autoptr(GemTestAnswer) second = start_answer(sequences[1], MORE_TOKENS, "stem", GEM_PAGE_IN_WAIT);
+  g_autoptr(GemTestAnswer) first = gem_test_limit_start(sequences[0], MORE_TOKENS, "legal", GEM_PAGE_IN_WAIT);
+  g_autoptr(GemTestAnswer) second = gem_test_limit_start(sequences[1], MORE_TOKENS, "stem", GEM_PAGE_IN_WAIT);
 
   gem_test_engine_let_go(hold);
   gem_test_answer_wait(first);
@@ -178,11 +55,11 @@ answer_both(Scene *self, GemSequence *const *sequences, char **ret_texts)
 static void
 test_take_turns(void)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
   char *expected[2], *texts[2];
   guint64 most, before;
 
-  scene_init(&scene);
+  gem_test_limit_init(&scene);
   for (guint round = 0; round < 2; round++) {
     g_autoptr(GemSequence) one = gem_engine_new_sequence(scene.engine, NULL, NULL);
     g_autoptr(GemSequence) two = gem_engine_new_sequence(scene.engine, NULL, NULL);
@@ -190,10 +67,10 @@ test_take_turns(void)
 
     answer_both(&scene, both, round == 0 ? expected : texts);
     if (round == 0) {
-      relieve(scene.engine, GEM_RELIEF_OVER);
+      gem_test_limit_relieve(scene.engine, GEM_RELIEF_OVER);
       most = gem_engine_get_resident_bytes(scene.engine);
-      before = counters_of(&scene).page_outs_budget;
-      set_limit(&scene, most - scene.pathway / 2);
+      before = gem_test_limit_counters(&scene).page_outs_budget;
+      gem_test_limit_set(&scene, most - scene.pathway / 2);
     }
   }
   for (guint i = 0; i < 2; i++) {
@@ -202,58 +79,58 @@ test_take_turns(void)
     g_free(expected[i]);
   }
   /* More often than when one comes after the other. */
-  g_assert_cmpuint(counters_of(&scene).page_outs_budget, >, before + 2);
+  g_assert_cmpuint(gem_test_limit_counters(&scene).page_outs_budget, >, before + 2);
 }
 
 /* The one that was needed longest ago goes. */
 static void
 test_oldest_first(void)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
 
-  scene_init(&scene);
-  set_limit(&scene, limit_for(&scene, 5));
-  g_free(text_alone(&scene, "legal"));
-  g_free(text_alone(&scene, "finance"));
-  g_free(text_alone(&scene, "legal"));
-  g_free(text_alone(&scene, "stem"));
-  g_assert_true(is_resident(&scene, "legal"));
-  g_assert_false(is_resident(&scene, "finance"));
-  g_assert_true(is_resident(&scene, "stem"));
-  g_free(text_alone(&scene, "finance"));
-  g_assert_false(is_resident(&scene, "legal"));
+  gem_test_limit_init(&scene);
+  gem_test_limit_set(&scene, gem_test_limit_for(&scene, 5));
+  g_free(gem_test_limit_text_alone(&scene, "legal"));
+  g_free(gem_test_limit_text_alone(&scene, "finance"));
+  g_free(gem_test_limit_text_alone(&scene, "legal"));
+  g_free(gem_test_limit_text_alone(&scene, "stem"));
+  g_assert_true(gem_test_limit_is_resident(&scene, "legal"));
+  g_assert_false(gem_test_limit_is_resident(&scene, "finance"));
+  g_assert_true(gem_test_limit_is_resident(&scene, "stem"));
+  g_free(gem_test_limit_text_alone(&scene, "finance"));
+  g_assert_false(gem_test_limit_is_resident(&scene, "legal"));
 }
 
 /* What is held or pinned stays, and what needs its room is refused; the last step of relief takes it. */
 static void
 test_kept(gconstpointer pinned)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
   g_autoptr(GemTestAnswer) refused = NULL;
 
-  scene_init(&scene);
-  g_free(text_alone(&scene, "legal"));
+  gem_test_limit_init(&scene);
+  g_free(gem_test_limit_text_alone(&scene, "legal"));
   if (pinned != NULL) {
     gem_engine_set_pinned(scene.engine, "legal", TRUE);
   } else {
     gem_engine_hold_pathway(scene.engine, "legal");
   }
-  set_limit(&scene, limit_for(&scene, 3));
-  refused = answer_alone(&scene, "stem", GEM_PAGE_IN_WAIT);
+  gem_test_limit_set(&scene, gem_test_limit_for(&scene, 3));
+  refused = gem_test_limit_answer_alone(&scene, "stem", GEM_PAGE_IN_WAIT);
   g_assert_error(refused->error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED);
-  g_assert_true(is_resident(&scene, "legal"));
-  relieve(scene.engine, GEM_RELIEF_IDLE_CACHES);
-  g_assert_true(is_resident(&scene, "legal"));
-  relieve(scene.engine, GEM_RELIEF_ALL_BUT_GENERAL);
-  g_assert_false(is_resident(&scene, "legal"));
-  g_free(text_alone(&scene, "legal"));
+  g_assert_true(gem_test_limit_is_resident(&scene, "legal"));
+  gem_test_limit_relieve(scene.engine, GEM_RELIEF_IDLE_CACHES);
+  g_assert_true(gem_test_limit_is_resident(&scene, "legal"));
+  gem_test_limit_relieve(scene.engine, GEM_RELIEF_ALL_BUT_GENERAL);
+  g_assert_false(gem_test_limit_is_resident(&scene, "legal"));
+  g_free(gem_test_limit_text_alone(&scene, "legal"));
   if (pinned != NULL) {
     gem_engine_set_pinned(scene.engine, "legal", FALSE);
   } else {
     gem_engine_release_pathway(scene.engine, "legal");
   }
-  g_free(text_alone(&scene, "stem"));
-  g_assert_false(is_resident(&scene, "legal"));
+  g_free(gem_test_limit_text_alone(&scene, "stem"));
+  g_assert_false(gem_test_limit_is_resident(&scene, "legal"));
 }
 
 /* When no pathway is left to go, the cache of the conversation that is idle longest goes; it goes on later as
@@ -261,25 +138,25 @@ test_kept(gconstpointer pinned)
 static void
 test_idle_caches(void)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
   g_autoptr(GemSequence) expected = NULL, one = NULL, two = NULL;
   g_autoptr(GemTestAnswer) a = NULL, b = NULL, c = NULL, d = NULL, e = NULL;
 
-  scene_init(&scene);
+  gem_test_limit_init(&scene);
   expected = gem_engine_new_sequence(scene.engine, NULL, NULL);
-  a = answer(expected, "general", GEM_PAGE_IN_DEFAULT);
-  b = answer(expected, "general", GEM_PAGE_IN_DEFAULT);
+  a = gem_test_limit_answer(expected, "general", GEM_PAGE_IN_DEFAULT);
+  b = gem_test_limit_answer(expected, "general", GEM_PAGE_IN_DEFAULT);
   g_clear_object(&expected);
   one = gem_engine_new_sequence(scene.engine, NULL, NULL);
   two = gem_engine_new_sequence(scene.engine, NULL, NULL);
-  c = answer(one, "general", GEM_PAGE_IN_DEFAULT);
-  d = answer(two, "general", GEM_PAGE_IN_DEFAULT);
-  g_assert_cmpuint(counters_of(&scene).cache_drops_budget, ==, 0);
-  set_limit(&scene, gem_engine_get_resident_bytes(scene.engine) - 1);
-  g_assert_cmpuint(counters_of(&scene).cache_drops_budget, ==, 1);
-  set_limit(&scene, 0);
+  c = gem_test_limit_answer(one, "general", GEM_PAGE_IN_DEFAULT);
+  d = gem_test_limit_answer(two, "general", GEM_PAGE_IN_DEFAULT);
+  g_assert_cmpuint(gem_test_limit_counters(&scene).cache_drops_budget, ==, 0);
+  gem_test_limit_set(&scene, gem_engine_get_resident_bytes(scene.engine) - 1);
+  g_assert_cmpuint(gem_test_limit_counters(&scene).cache_drops_budget, ==, 1);
+  gem_test_limit_set(&scene, 0);
   /* It is the first one that has to run its first turn again. */
-  e = answer(one, "general", GEM_PAGE_IN_DEFAULT);
+  e = gem_test_limit_answer(one, "general", GEM_PAGE_IN_DEFAULT);
   g_assert_cmpstr(c->text->str, ==, a->text->str);
   g_assert_cmpstr(d->text->str, ==, a->text->str);
   g_assert_cmpstr(e->text->str, ==, b->text->str);
@@ -293,25 +170,54 @@ check_refused(const GemTestAnswer *refused)
   g_assert_cmpuint(refused->reason, ==, GEM_FINISH_FAILED);
 }
 
+/* Where there is room for what a cache needs, but not for what it usually takes beside it, it takes the
+ * former. */
+static void
+test_lean_cache(void)
+{
+  enum { FEWER_TOKENS = MORE_TOKENS / 2 }; /* whose cache has room for some more */
+  g_auto(GemTestLimit) scene = {0};
+  guint64 usual = 0, limit = 0;
+
+  gem_test_limit_init(&scene);
+  for (guint round = 0; round < 2; round++) {
+    g_autoptr(GemSequence) sequence = gem_engine_new_sequence(scene.engine, NULL, NULL);
+    g_autoptr(GemTestAnswer) answer =
+        gem_test_limit_start(sequence, FEWER_TOKENS, "general", GEM_PAGE_IN_DEFAULT);
+
+    gem_test_answer_wait(answer);
+    g_assert_no_error(answer->error);
+    if (round == 0) {
+      usual = answer->cache_bytes;
+      gem_test_limit_relieve(scene.engine, GEM_RELIEF_IDLE_CACHES);
+      limit = gem_engine_get_resident_bytes(scene.engine) + usual - 1;
+      gem_test_limit_set(&scene, limit);
+    } else {
+      g_assert_cmpuint(answer->cache_bytes, <, usual);
+      g_assert_cmpuint(gem_engine_get_resident_bytes(scene.engine), <=, limit);
+    }
+  }
+}
+
 /* No room for the cache: an error for that call; the sequence is as it was, and goes on when there is. */
 static void
 test_no_room_for_cache(void)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
   g_autofree char *expected = NULL;
   g_autoptr(GemSequence) sequence = NULL;
   g_autoptr(GemTestAnswer) refused = NULL, taken = NULL;
 
-  scene_init(&scene);
-  expected = text_alone(&scene, NULL);
+  gem_test_limit_init(&scene);
+  expected = gem_test_limit_text_alone(&scene, NULL);
   sequence = gem_engine_new_sequence(scene.engine, NULL, NULL);
-  set_limit(&scene, scene.fixed + scene.router + scene.cache / 4);
-  refused = answer(sequence, NULL, GEM_PAGE_IN_DEFAULT);
+  gem_test_limit_set(&scene, scene.fixed + scene.router + scene.cache / 4);
+  refused = gem_test_limit_answer(sequence, NULL, GEM_PAGE_IN_DEFAULT);
   check_refused(refused);
   g_assert_cmpuint(gem_sequence_get_tokens(sequence), ==, 0);
-  g_assert_cmpuint(counters_of(&scene).refusals, ==, 1);
-  set_limit(&scene, 0);
-  taken = answer(sequence, NULL, GEM_PAGE_IN_DEFAULT);
+  g_assert_cmpuint(gem_test_limit_counters(&scene).refusals, ==, 1);
+  gem_test_limit_set(&scene, 0);
+  taken = gem_test_limit_answer(sequence, NULL, GEM_PAGE_IN_DEFAULT);
   g_assert_cmpstr(taken->text->str, ==, expected);
 }
 
@@ -319,52 +225,52 @@ test_no_room_for_cache(void)
 static void
 test_no_room_for_pathway(gconstpointer domain)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
   g_autofree char *general = NULL;
   g_autoptr(GemTestAnswer) waits = NULL, degrades = NULL;
   guint rows;
 
-  scene_init(&scene);
-  general = text_alone(&scene, "general");
-  set_limit(&scene, limit_for(&scene, 1));
-  waits = answer_alone(&scene, domain, GEM_PAGE_IN_WAIT);
+  gem_test_limit_init(&scene);
+  general = gem_test_limit_text_alone(&scene, "general");
+  gem_test_limit_set(&scene, gem_test_limit_for(&scene, 1));
+  waits = gem_test_limit_answer_alone(&scene, domain, GEM_PAGE_IN_WAIT);
   check_refused(waits);
-  degrades = answer_alone(&scene, domain, GEM_PAGE_IN_DEGRADE);
+  degrades = gem_test_limit_answer_alone(&scene, domain, GEM_PAGE_IN_DEGRADE);
   g_assert_no_error(degrades->error);
   g_assert_cmpstr(degrades->text->str, ==, general);
   rows = GPOINTER_TO_UINT(g_hash_table_lookup(degrades->tokens_by_pathway, "general"));
   g_assert_cmpuint(rows, >, 0);
   g_assert_cmpuint(degrades->degraded_tokens, ==, rows);
-  g_assert_cmpuint(counters_of(&scene).degraded_tokens, ==, rows);
-  g_assert_false(is_resident(&scene, "legal"));
+  g_assert_cmpuint(gem_test_limit_counters(&scene).degraded_tokens, ==, rows);
+  g_assert_false(gem_test_limit_is_resident(&scene, "legal"));
 }
 
 /* The first block goes without, the pathway is there for those after it, and for the next answer. */
 static void
 test_degrade(void)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
   g_autofree char *expected = NULL;
   g_autoptr(GemTestAnswer) first = NULL, second = NULL;
   guint rows;
 
-  scene_init(&scene);
-  expected = text_alone(&scene, "legal");
-  relieve(scene.engine, GEM_RELIEF_ALL_BUT_GENERAL);
+  gem_test_limit_init(&scene);
+  expected = gem_test_limit_text_alone(&scene, "legal");
+  gem_test_limit_relieve(scene.engine, GEM_RELIEF_ALL_BUT_GENERAL);
   gem_engine_set_page_in(scene.engine, GEM_PAGE_IN_DEGRADE);
-  first = answer_alone(&scene, "legal", GEM_PAGE_IN_DEFAULT);
+  first = gem_test_limit_answer_alone(&scene, "legal", GEM_PAGE_IN_DEFAULT);
   g_assert_no_error(first->error);
   rows = first->degraded_tokens;
   g_assert_cmpuint(rows, ==, scene.test->config.prefill_block);
   g_assert_cmpuint(GPOINTER_TO_UINT(g_hash_table_lookup(first->tokens_by_pathway, "general")), ==, rows);
   g_assert_cmpuint(GPOINTER_TO_UINT(g_hash_table_lookup(first->tokens_by_pathway, "legal")), >, 0);
-  second = answer_alone(&scene, "legal", GEM_PAGE_IN_DEFAULT);
+  second = gem_test_limit_answer_alone(&scene, "legal", GEM_PAGE_IN_DEFAULT);
   g_assert_cmpuint(second->degraded_tokens, ==, 0);
   g_assert_cmpstr(second->text->str, ==, expected);
   /* A call's own word comes first. */
-  relieve(scene.engine, GEM_RELIEF_ALL_BUT_GENERAL);
+  gem_test_limit_relieve(scene.engine, GEM_RELIEF_ALL_BUT_GENERAL);
   g_clear_pointer(&second, gem_test_answer_free);
-  second = answer_alone(&scene, "legal", GEM_PAGE_IN_WAIT);
+  second = gem_test_limit_answer_alone(&scene, "legal", GEM_PAGE_IN_WAIT);
   g_assert_cmpuint(second->degraded_tokens, ==, 0);
 }
 
@@ -372,38 +278,38 @@ test_degrade(void)
 static void
 test_below_general(void)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
   g_autofree char *expected = NULL, *text = NULL;
 
-  scene_init(&scene);
-  expected = text_alone(&scene, NULL);
-  set_limit(&scene, scene.fixed - 1);
+  gem_test_limit_init(&scene);
+  expected = gem_test_limit_text_alone(&scene, NULL);
+  gem_test_limit_set(&scene, scene.fixed - 1);
   g_assert_cmpuint(gem_engine_get_resident_bytes(scene.engine), <=, scene.fixed + scene.router);
-  text = text_alone(&scene, NULL);
+  text = gem_test_limit_text_alone(&scene, NULL);
   g_assert_cmpstr(text, ==, expected);
-  g_assert_cmpuint(counters_of(&scene).refusals, ==, 0);
+  g_assert_cmpuint(gem_test_limit_counters(&scene).refusals, ==, 0);
 }
 
 /* Asked for by an administrator: it takes the place of others, or is refused. */
 static void
 test_page_in(void)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(GemTestLimit) scene = {0};
   GAsyncResult *slots[3] = {NULL};
   const char *const domains[] = {"legal", "stem", "finance"};
   g_autoptr(GError) error = NULL;
 
-  scene_init(&scene);
+  gem_test_limit_init(&scene);
   for (guint i = 0; i < 3; i++) {
     g_autoptr(GAsyncResult) result = NULL;
 
-    set_limit(&scene, scene.fixed + scene.pathway * (i < 2 ? 3 : 1) / 2);
+    gem_test_limit_set(&scene, scene.fixed + scene.pathway * (i < 2 ? 3 : 1) / 2);
     gem_engine_page_in_async(scene.engine, domains[i], NULL, gem_test_keep_result, &slots[i]);
     result = gem_test_wait_result(&slots[i]);
     g_assert_true(gem_engine_page_finish(scene.engine, result, &error) == (i < 2));
   }
   g_assert_error(error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED);
-  g_assert_false(is_resident(&scene, "legal"));
+  g_assert_false(gem_test_limit_is_resident(&scene, "legal"));
 }
 
 int
@@ -417,6 +323,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/memory/kept/pinned", "", test_kept);
   g_test_add_func("/memory/idle-caches", test_idle_caches);
   g_test_add_func("/memory/no-room-for-cache", test_no_room_for_cache);
+  g_test_add_func("/memory/lean-cache", test_lean_cache);
   g_test_add_data_func("/memory/no-room-for-pathway/forced", "legal", test_no_room_for_pathway);
   g_test_add_data_func("/memory/no-room-for-pathway/routed", NULL, test_no_room_for_pathway);
   g_test_add_func("/memory/degrade", test_degrade);

@@ -132,11 +132,26 @@ refuse(GemRuntime *runtime, const char *what, gsize bytes, GError **refusal)
   runtime->counters.refusals++;
 }
 
+/* What the span's cache is to grow by: where there is no room to grow as usual, by what the rows need. */
+static gsize
+choose_growth(const Admission *self, const GemStepSpan *span)
+{
+  gsize growth;
+
+  gem_kv_cache_set_lean(span->sequence->cache, FALSE);
+  growth = growth_of(span);
+  if (gem_budget_fits(&self->runtime->budget, self->bytes + growth, self->kept)) {
+    return growth;
+  }
+  gem_kv_cache_set_lean(span->sequence->cache, TRUE);
+  return growth_of(span);
+}
+
 /* FALSE: refused. A span without room for its pathway in this step has 0 rows then. */
 static gboolean
 admit_span(Admission *self, GemStepSpan *span, GError **refusal)
 {
-  gsize growth = growth_of(span);
+  gsize growth = choose_growth(self, span);
 
   if (!gem_budget_fits(&self->runtime->budget, self->bytes + growth, self->kept)) {
     span->rows = 0;

@@ -49,8 +49,7 @@ drop_idle_caches(GemEngine *self)
   for (guint i = 0; i < self->runtime->conversations->len; i++) {
     GemSequenceState *state = self->runtime->conversations->pdata[i];
 
-    /* Not by the rows that it holds: a turn that was rolled back leaves the memory that it took. */
-    if (!state->busy && gem_kv_cache_bytes(state->cache) > 0) {
+    if (gem_sequence_state_get_spare_bytes(state) > 0) {
       gem_sequence_state_drop_cache(self->runtime, state);
       self->runtime->counters.cache_drops_relief++;
     }

@@ -26,6 +26,7 @@ struct GemKvCache {
   GemKvPool *pool;
   guint capacity; /* rows that there is room for */
   guint block;    /* rows that may be stored at once */
+  gboolean lean;
   Layer *layers;
   guint8 **targets; /* [block] where the rows of a call go */
   guint8 *places;   /* [block] */
@@ -197,12 +198,24 @@ grow_block(GemKvCache *self, guint block)
   return TRUE;
 }
 
-/* Rows that there is room for when `rows` are needed. Doubling keeps the copying linear in them. */
+/* Rows that there is room for when `rows` are needed. Doubling keeps the copying linear in them; whole tiles
+ * are the least that memory is taken for. */
 static guint
 grown_capacity(const GemKvCache *self, guint rows)
 {
-  return rows <= self->capacity ? self->capacity
-                                : MIN(self->shape.limit, MAX(MAX(rows, GROWTH_ROWS), 2 * self->capacity));
+  if (rows <= self->capacity) {
+    return self->capacity;
+  }
+  if (self->lean) {
+    return (guint)MIN(self->shape.limit, tiles_of(rows) * TILE);
+  }
+  return MIN(self->shape.limit, MAX(MAX(rows, GROWTH_ROWS), 2 * self->capacity));
+}
+
+void
+gem_kv_cache_set_lean(GemKvCache *self, gboolean lean)
+{
+  self->lean = lean;
 }
 
 /* What one part gets and another does not, stays with it for the next try. */

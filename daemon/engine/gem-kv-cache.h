@@ -42,6 +42,11 @@ gem_kv_cache_clear(GemKvCache *self);
 gboolean
 gem_kv_cache_reserve(GemKvCache *self, guint first, guint n, GError **error);
 
+/* Whether it grows by no more than is needed, a tile at a time; at first it takes room for as many rows again
+ * as it holds. */
+void
+gem_kv_cache_set_lean(GemKvCache *self, gboolean lean);
+
 /* Bytes that it would take more after gem_kv_cache_reserve. */
 gsize
 gem_kv_cache_get_growth(const GemKvCache *self, guint first, guint n);

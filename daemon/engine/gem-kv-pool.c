@@ -4,16 +4,21 @@
 
 #include "plugins/gem-plugin.h"
 
+/* Its tiles are taken for the first time in their order, so that the memory of those that never were is
+ * never touched, not even to wipe it. */
 typedef struct {
   guint8 *memory;
-  gsize bytes;
+  guint8 *first; /* tile, aligned */
+  gsize tiles;
+  gsize taken; /* of them, at some time */
 } Slab;
 
 struct GemKvPool {
   gsize tile_bytes;
   gsize tiles;     /* in all slabs */
   GArray *slabs;   /* of Slab */
-  guint8 **unused; /* [tiles] the first n_unused */
+  guint fresh;     /* the slab of the next tile that was never taken; those before it have none */
+  guint8 **unused; /* [tiles] the first n_unused: taken at some time, and given back */
   gsize n_unused;
 };
 
@@ -33,10 +38,11 @@ gem_kv_pool_clear(GemKvPool *self)
   for (guint i = 0; i < self->slabs->len; i++) {
     Slab *slab = &g_array_index(self->slabs, Slab, i);
 
-    explicit_bzero(slab->memory, slab->bytes);
+    explicit_bzero(slab->first, slab->taken * self->tile_bytes);
     g_free(slab->memory);
   }
   g_array_set_size(self->slabs, 0);
+  self->fresh = 0;
   g_clear_pointer(&self->unused, g_free);
   self->tiles = 0;
   self->n_unused = 0;
@@ -56,20 +62,17 @@ gem_kv_pool_free(GemKvPool *self)
 gboolean
 gem_kv_pool_reserve(GemKvPool *self, gsize tiles)
 {
-  gsize more;
-  Slab slab;
+  Slab slab = {0};
   guint8 **unused;
-  guint8 *first;
 
   if (tiles <= self->tiles) {
     return TRUE;
   }
-  more = tiles - self->tiles;
-  if (more > (G_MAXSSIZE - GEM_KEY_VALUE_ALIGNMENT) / self->tile_bytes) {
+  slab.tiles = tiles - self->tiles;
+  if (slab.tiles > (G_MAXSSIZE - GEM_KEY_VALUE_ALIGNMENT) / self->tile_bytes) {
     return FALSE;
   }
-  slab.bytes = more * self->tile_bytes + GEM_KEY_VALUE_ALIGNMENT;
-  slab.memory = g_try_malloc(slab.bytes);
+  slab.memory = g_try_malloc(slab.tiles * self->tile_bytes + GEM_KEY_VALUE_ALIGNMENT);
   if (slab.memory == NULL) {
     return FALSE;
   }
@@ -78,14 +81,10 @@ gem_kv_pool_reserve(GemKvPool *self, gsize tiles)
     g_free(slab.memory);
     return FALSE;
   }
+  slab.first = slab.memory + GEM_KEY_VALUE_ALIGNMENT - (guintptr)slab.memory % GEM_KEY_VALUE_ALIGNMENT;
   self->unused = unused;
   self->tiles = tiles;
   g_array_append_val(self->slabs, slab);
-  first = slab.memory + GEM_KEY_VALUE_ALIGNMENT - (guintptr)slab.memory % GEM_KEY_VALUE_ALIGNMENT;
-  /* The first one is taken first: tiles that are read together lie together. */
-  for (gsize i = more; i > 0; i--) {
-    self->unused[self->n_unused++] = first + (i - 1) * self->tile_bytes;
-  }
   return TRUE;
 }
 
@@ -98,8 +97,18 @@ gem_kv_pool_get_growth(const GemKvPool *self, gsize tiles)
 guint8 *
 gem_kv_pool_take(GemKvPool *self)
 {
-  g_assert(self->n_unused > 0);
-  return self->unused[--self->n_unused];
+  Slab *slab;
+
+  if (self->n_unused > 0) {
+    return self->unused[--self->n_unused];
+  }
+  for (;; self->fresh++) {
+    g_assert(self->fresh < self->slabs->len);
+    slab = &g_array_index(self->slabs, Slab, self->fresh);
+    if (slab->taken < slab->tiles) {
+      return slab->first + slab->taken++ * self->tile_bytes;
+    }
+  }
 }
 
 void

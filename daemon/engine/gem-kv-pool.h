@@ -1,5 +1,5 @@
-/* Memory of the tiles of one key-value cache: taken and given back one by one, and wiped before it goes back
- * to the system. */
+/* Memory of the tiles of one key-value cache: taken and given back one by one, and what was taken is wiped
+ * before it goes back to the system. */
 #pragma once
 
 #include <glib.h>
@@ -9,7 +9,7 @@ typedef struct GemKvPool GemKvPool;
 /* Empty; tiles are aligned to GEM_KEY_VALUE_ALIGNMENT. */
 GemKvPool *
 gem_kv_pool_new(gsize tile_bytes);
-/* Wipes and frees all tiles, those in use included. */
+/* Wipes all tiles that were ever taken, and frees all, those in use included. */
 void
 gem_kv_pool_clear(GemKvPool *self);
 /* The same, and the pool itself. */

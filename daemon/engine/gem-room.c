@@ -8,21 +8,13 @@ used(gpointer data)
   return gem_runtime_bytes(data);
 }
 
-static gboolean
-may_drop(const GemSequenceState *state)
-{
-  return !state->busy && gem_kv_cache_bytes(state->cache) > 0;
-}
-
 static gsize
 idle_cache_bytes(const GemRuntime *runtime)
 {
   gsize sum = 0;
 
   for (guint i = 0; i < runtime->conversations->len; i++) {
-    const GemSequenceState *state = runtime->conversations->pdata[i];
-
-    sum += may_drop(state) ? gem_kv_cache_bytes(state->cache) : 0;
+    sum += gem_sequence_state_get_spare_bytes(runtime->conversations->pdata[i]);
   }
   return sum;
 }
@@ -52,7 +44,8 @@ drop_cache(gpointer data)
   for (guint i = 0; i < runtime->conversations->len; i++) {
     GemSequenceState *state = runtime->conversations->pdata[i];
 
-    if (may_drop(state) && (oldest == NULL || state->touched < oldest->touched)) {
+    if (gem_sequence_state_get_spare_bytes(state) > 0 &&
+        (oldest == NULL || state->touched < oldest->touched)) {
       oldest = state;
     }
   }
@@ -122,9 +115,6 @@ gem_room_page_in(GemRuntime *runtime, guint index, GError **error)
   return gem_pager_page_in(runtime->pager, index, error);
 }
 
-/* Steps for which a pathway counts as in use after its last row: texts go from one to the other and back. */
-#define IN_USE_STEPS 16u
-
 /* Whether it can be had without anything that is in use or may be soon: pathways of this step, caches. */
 static gboolean
 is_cheap(const GemRuntime *runtime, guint index, GemPathwaySet in_use)
@@ -142,8 +132,9 @@ gem_room_page_in_wanted(GemRuntime *runtime)
   if (runtime->wanted == 0) {
     return;
   }
-  in_use =
-      gem_pager_get_touched(runtime->pager, runtime->step > IN_USE_STEPS ? runtime->step - IN_USE_STEPS : 1);
+  /* By a row of one of the latest steps. */
+  in_use = gem_pager_get_touched(runtime->pager,
+                                 runtime->step > GEM_ROOM_STEPS ? runtime->step - GEM_ROOM_STEPS : 1);
   for (guint i = 0; i < runtime->shape->n_domains; i++) {
     GemPathwaySet bit = (GemPathwaySet)1 << i;
 

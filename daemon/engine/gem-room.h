@@ -6,6 +6,10 @@
 
 #include "daemon/engine/gem-runtime.h"
 
+/* Steps that one who has memory has it for before it is another's turn: texts go from one pathway to the
+ * other and back, and to have pathways change places costs a page-in or two. */
+#define GEM_ROOM_STEPS 16u
+
 /* Ties the budget to what the runtime holds now, which is what stays. */
 void
 gem_room_init(GemRuntime *runtime);

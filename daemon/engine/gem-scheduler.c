@@ -2,12 +2,10 @@
 
 #include "daemon/engine/gem-admission.h"
 #include "daemon/engine/gem-fair.h"
+#include "daemon/engine/gem-room.h"
 
 /* One-shot jobs that run at a time; the others wait in their order, without memory for caches. */
 #define MAX_ONE_SHOTS 4u
-/* Steps that a job sits out because the pathways of others fill the memory: to have them change places costs
- * a page-in or two. */
-#define MOST_STEPS_LEFT_OUT 16u
 
 struct GemScheduler {
   GemRuntime *runtime;
@@ -409,7 +407,7 @@ drop_empty(GemScheduler *self, GError *const *refusals)
   }
   g_array_set_size(self->spans, kept);
   g_ptr_array_set_size(self->active, kept);
-  if (left_out != NULL && left_out->left_out >= MOST_STEPS_LEFT_OUT) {
+  if (left_out != NULL && left_out->left_out >= GEM_ROOM_STEPS) {
     self->preferred = left_out;
   }
 }

@@ -70,6 +70,12 @@ gem_sequence_state_drop_cache(GemRuntime *runtime, GemSequenceState *self)
   runtime->sequence_bytes += bytes_of(runtime, self);
 }
 
+gsize
+gem_sequence_state_get_spare_bytes(const GemSequenceState *self)
+{
+  return self->busy ? 0 : gem_kv_cache_bytes(self->cache);
+}
+
 void
 gem_sequence_state_truncate(GemSequenceState *self, guint n)
 {

@@ -38,6 +38,10 @@ gem_sequence_state_reserve(GemRuntime *runtime, GemSequenceState *self, guint ro
 /* Gives up the cache, wiped: its tokens wait to be run again, with the routes that they have. */
 void
 gem_sequence_state_drop_cache(GemRuntime *runtime, GemSequenceState *self);
+/* Bytes that would go with it, when nobody is at work on it; 0: it has none, or is needed. Not by the rows
+ * that it holds: a turn that was rolled back leaves the memory that it took. */
+gsize
+gem_sequence_state_get_spare_bytes(const GemSequenceState *self);
 
 /* Forgets all but the first n tokens. The router's memory is the caller's: see the next function. */
 void
