@@ -33,7 +33,7 @@ typedef struct {
 #define AT(member)              G_STRUCT_OFFSET(GemConfig, member)
 
 static const Key keys[] = {
-    {"Model", KEY_MODEL, AT(model)},
+    {"Model", KEY_MODEL, AT(model), .live = TRUE},
     {"Backend", KEY_MODULE, AT(backend)},
     {"Threads", KEY_COUNT, AT(threads), 0, 256, 0},
     {"Attention", KEY_MODULE, AT(attention)},
@@ -326,7 +326,9 @@ gem_config_update(GemConfig *self, const GemConfig *from, GStrv *ret_taken, GStr
       continue;
     }
     g_strv_builder_add(keys[i].live ? taken : later, keys[i].name);
-    if (keys[i].live && keys[i].kind == KEY_BYTES) {
+    if (keys[i].live && keys[i].kind == KEY_MODEL) {
+      replace_string(MEMBER(self, &keys[i], char *), *MEMBER(from, &keys[i], char *));
+    } else if (keys[i].live && keys[i].kind == KEY_BYTES) {
       *MEMBER(self, &keys[i], guint64) = *MEMBER(from, &keys[i], guint64);
     } else if (keys[i].live) {
       *MEMBER(self, &keys[i], guint) = *MEMBER(from, &keys[i], guint);
@@ -360,10 +362,9 @@ gem_config_find_model_named(const GemConfig *self, const char *name, GError **er
 }
 
 char *
-gem_config_find_model(const GemConfig *self, GError **error)
+gem_config_find_model(const GemConfig *self, const char *model, GError **error)
 {
-  return gem_config_is_model_name(self->model) ? gem_config_find_model_named(self, self->model, error)
-                                               : g_strdup(self->model);
+  return gem_config_is_model_name(model) ? gem_config_find_model_named(self, model, error) : g_strdup(model);
 }
 
 static int

@@ -71,15 +71,16 @@ gboolean
 gem_config_load(GemConfig *self, const char *path, GError **error);
 
 /* Takes from `from` what can change while the service runs: the quotas that are looked at when they are
- * needed. The names of the keys that were taken, and of those that differ and are heeded at the next start;
- * transfer full. Main loop only: no other thread reads the former. */
+ * needed, and the model, which the caller then loads. The names of the keys that were taken, and of those
+ * that differ and are heeded at the next start; transfer full. Main loop only: no other thread reads the
+ * former. */
 void
 gem_config_update(GemConfig *self, const GemConfig *from, GStrv *ret_taken, GStrv *ret_later);
 
-/* The folder or file of the model: a path as it stands, a name looked up in model_dirs. GEM_ERROR_NOT_READY
- * when there is none, naming the folders. */
+/* The folder or file of `model`, a value of Model: a path as it stands, a name looked up in model_dirs.
+ * GEM_ERROR_NOT_READY when there is none, naming the folders. Any thread. */
 char *
-gem_config_find_model(const GemConfig *self, GError **error);
+gem_config_find_model(const GemConfig *self, const char *model, GError **error);
 /* A name, and never a path: not empty, no '/', no '.' first. */
 gboolean
 gem_config_is_model_name(const char *name);

@@ -164,7 +164,7 @@ on_reload(gpointer data)
     gem_log(LOG_ERR, GEM_LOG_RELOAD_FAILED, NULL, "the configuration stays as it was: %s", error->message);
   } else {
     gem_config_update(daemon->config, config, &taken, &later);
-    gem_service_apply_config(daemon->service);
+    gem_service_reload_config(daemon->service, g_strv_contains((const char *const *)taken, "Model"));
     taken_names = g_strjoinv(", ", taken);
     later_names = g_strjoinv(", ", later);
     gem_log(LOG_NOTICE, GEM_LOG_RELOADED, NULL, "the configuration is read again; changed: %s%s%s",
@@ -193,11 +193,19 @@ on_settled(gpointer data)
 }
 
 static void
+on_heard(gpointer data)
+{
+  Daemon *daemon = data;
+
+  gem_service_leave(daemon->service);
+}
+
+static void
 on_leaving(gpointer data)
 {
   Daemon *daemon = data;
 
-  gem_watchdog_tell_leaving(daemon->watchdog);
+  gem_watchdog_tell_leaving(daemon->watchdog, on_heard, daemon);
 }
 
 static void

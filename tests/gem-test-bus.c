@@ -179,7 +179,9 @@ gem_test_bus_spawn(GemTestBus *self, const char *model)
 
     g_subprocess_launcher_setenv(launcher, pair[0], pair[1], TRUE);
   }
-  g_ptr_array_add(arguments, g_strdup_printf("--model=%s", model));
+  if (model != NULL) {
+    g_ptr_array_add(arguments, g_strdup_printf("--model=%s", model));
+  }
   g_ptr_array_add(arguments, g_strdup("--config"));
   g_ptr_array_add(arguments,
                   write_file(self, "gemd.conf", self->config_text != NULL ? self->config_text : "[gemd]\n"));
@@ -191,6 +193,15 @@ gem_test_bus_spawn(GemTestBus *self, const char *model)
   }
   g_ptr_array_add(arguments, NULL);
   self->daemon = spawn(launcher, (const char *const *)arguments->pdata);
+}
+
+void
+gem_test_bus_reload(GemTestBus *self, const char *config)
+{
+  g_autofree char *text = g_strconcat("[gemd]\n", config, NULL);
+
+  g_free(write_file(self, "gemd.conf", text));
+  g_subprocess_send_signal(self->daemon, SIGHUP);
 }
 
 void

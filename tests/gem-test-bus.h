@@ -37,9 +37,12 @@ gem_test_bus_new_with_daemon(void);
 GemTestBus *
 gem_test_bus_new_with_config(const char *config);
 
-/* Starts it on `model`; does not wait. */
+/* Starts it on `model` (NULL: what its gemd.conf says); does not wait. */
 void
 gem_test_bus_spawn(GemTestBus *self, const char *model);
+/* Its gemd.conf has these keys now, a line each, and it is told to read it again; does not wait. */
+void
+gem_test_bus_reload(GemTestBus *self, const char *config);
 /* Waits until the name is owned. */
 void
 gem_test_bus_wait_name(GemTestBus *self);

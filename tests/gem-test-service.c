@@ -377,6 +377,7 @@ on_stats(GemDBusManager *manager, GDBusMethodInvocation *invocation, GVariant *o
       manager, invocation,
       g_variant_new_parsed("{'uptime_seconds': <3723.5>, 'running': <uint64 1>, 'waiting': <uint64 2>,"
                            " 'tokens_per_second': <512.25>, 'sessions': <uint64 4>,"
+                           " 'idle_inhibitors': <{'sessions': uint64 4, 'model': 1}>,"
                            " 'answered': <{'Ask': uint64 3, 'Embed': 5}>,"
                            " 'errors': <{'org.gemd.Gem1.Error.Busy': uint64 2}>,"
                            " 'pathway_tokens': <@a{st} {}>, 'token_seconds': <{'p50': 0.002, 'p95': 0.003,"

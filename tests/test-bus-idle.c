@@ -2,7 +2,9 @@
  * A service that nobody needs ends, says why it stays, and loses no call, whenever it comes. On an engine
  * without a model; each test has a bus of its own.
  */
+#include <gio/gunixfdmessage.h>
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,19 +22,21 @@
 
 /* ---- why it stays ---- */
 
-static guint32
+static guint64
 inhibitors(GDBusConnection *client, const char *kind)
 {
-  g_autoptr(GVariant) counts = gem_test_get(client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "IdleInhibitors");
-  guint32 count = 0;
+  g_autoptr(GVariant) answer = gem_test_manager(client, "Stats", g_variant_new("(@a{sv})", NONE));
+  g_autoptr(GVariant) stats = g_variant_get_child_value(answer, 0);
+  g_autoptr(GVariant) counts = g_variant_lookup_value(stats, "idle_inhibitors", G_VARIANT_TYPE("a{st}"));
+  guint64 count = 0;
 
-  g_assert_true(g_variant_is_of_type(counts, G_VARIANT_TYPE("a{su}")));
-  g_assert_true(g_variant_lookup(counts, kind, "u", &count));
+  g_assert_nonnull(counts);
+  g_variant_lookup(counts, kind, "t", &count);
   return count;
 }
 
 static void
-wait_for_inhibitors(GDBusConnection *client, const char *kind, guint32 count)
+wait_for_inhibitors(GDBusConnection *client, const char *kind, guint64 count)
 {
   gint64 end = gem_test_deadline(PATIENCE_SECONDS);
 
@@ -70,8 +74,9 @@ test_inhibitors(void)
   gem_test_bus_spawn(bus, "ok");
   state = gem_test_bus_wait_settled(bus);
   g_assert_cmpstr(state, ==, "ready");
+  g_assert_cmpuint(inhibitors(other, "calls"), ==, 1); /* this one */
   for (const char *const *kind =
-           (const char *[]){"calls", "sessions", "requests", "jobs", "holds", "loading", "model", NULL};
+           (const char *[]){"sessions", "requests", "jobs", "holds", "loading", "model", NULL};
        *kind != NULL; kind++) {
     g_assert_cmpuint(inhibitors(other, *kind), ==, 0);
   }
@@ -131,14 +136,12 @@ static void
 test_configured(void)
 {
   g_autoptr(GemTestBus) bus = gem_test_bus_new();
-  g_autofree char *path = g_build_filename(bus->dir, "gemd.conf", NULL);
   g_autofree char *state = NULL;
 
   gem_test_bus_spawn(bus, "/fake/ok");
   state = gem_test_bus_wait_settled(bus);
   g_assert_cmpstr(state, ==, "ready");
-  g_assert_true(g_file_set_contents(path, "[gemd]\nIdleExitSeconds=1\n", -1, NULL));
-  g_subprocess_send_signal(bus->daemon, SIGHUP);
+  gem_test_bus_reload(bus, "IdleExitSeconds=1\n");
   g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
 }
 
@@ -268,6 +271,147 @@ test_queued(void)
   g_test_message("the time was over before the calls were read in %u of 10 rounds", refused);
 }
 
+/* ---- while systemd has not heard yet ---- */
+
+/* The service manager's socket. Nothing comes twice; see listen_for_barrier. */
+static GSocket *
+listen_as_manager(GemTestBus *bus)
+{
+  g_autofree char *path = g_build_filename(bus->dir, "notify", NULL);
+  g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+  g_autoptr(GSocket) socket = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = g_strdup_printf(IDLE_SETTING "\nNOTIFY_SOCKET=%s", path);
+
+  socket = g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_DEFAULT, &error);
+  g_assert_no_error(error);
+  g_assert_true(g_socket_bind(socket, address, FALSE, &error));
+  g_socket_set_timeout(socket, (guint)(gem_test_patience(PATIENCE_SECONDS) / G_USEC_PER_SEC));
+  bus->daemon_environment = g_strsplit(text, "\n", -1);
+  return g_steal_pointer(&socket);
+}
+
+/* Reads what the service tells up to its barrier, and takes that; it must have said before that it ends. */
+static int
+take_barrier(GSocket *socket)
+{
+  gboolean stopping = FALSE;
+
+  while (TRUE) {
+    char text[4096] = "";
+    GInputVector vector = {text, sizeof text - 1};
+    GSocketControlMessage **messages = NULL;
+    g_autoptr(GError) error = NULL;
+    int n = 0, fd = -1;
+    gssize length = g_socket_receive_message(socket, NULL, &vector, 1, &messages, &n, NULL, NULL, &error);
+
+    g_assert_no_error(error);
+    text[length] = '\0';
+    for (int i = 0; i < n; i++) {
+      if (G_IS_UNIX_FD_MESSAGE(messages[i])) {
+        g_autofree int *fds = g_unix_fd_message_steal_fds(G_UNIX_FD_MESSAGE(messages[i]), NULL);
+
+        fd = fds[0];
+      }
+      g_object_unref(messages[i]);
+    }
+    g_free(messages);
+    stopping = stopping || g_str_has_prefix(text, "STOPPING=1\n");
+    if (g_str_equal(text, "BARRIER=1")) {
+      g_assert_true(stopping);
+      g_assert_cmpint(fd, >=, 0);
+      return fd;
+    }
+  }
+}
+
+/* The service does not wait for the other end of it any more. */
+static gboolean
+is_given_up(int barrier)
+{
+  struct pollfd poll_fd = {.fd = barrier};
+
+  return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLERR) != 0;
+}
+
+/* The service turns while systemd is busy with something else: properties are read, calls wait. Then its name
+ * goes, and they are answered as all that come late. */
+static void
+test_unheard(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GSocket) manager = listen_as_manager(bus);
+  g_autoptr(GVariant) version = NULL;
+  g_autofree char *before = NULL, *during = NULL;
+  Answer count = {0}, session = {0};
+  int barrier;
+
+  gem_test_bus_spawn(bus, "/fake/ok");
+  gem_test_bus_wait_name(bus);
+  before = name_owner(client);
+  barrier = take_barrier(manager);
+  call_at(client, before, "CountTokens", g_variant_new("(s)", "abc"), &count);
+  call_at(client, before, "CreateSession", g_variant_new("(@a{sv})", NONE), &session);
+  /* What was sent before has been read when this is answered. */
+  version = gem_test_get(client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Version");
+  during = name_owner(client);
+  g_assert_false(is_given_up(barrier));
+  while (g_main_context_iteration(NULL, FALSE)) {
+  }
+  g_assert_false(count.over || session.over);
+  g_assert_cmpstr(during, ==, before);
+  close(barrier);
+  answer_wait(&count);
+  answer_wait(&session);
+  g_assert_no_error(count.error);
+  g_assert_true(is_refused(&session));
+  answer_clear(&count);
+  answer_clear(&session);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+}
+
+/* Told to end meanwhile: it ends, and who waits is told. */
+static void
+test_terminated_unheard(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GSocket) manager = listen_as_manager(bus);
+  g_autoptr(GVariant) version = NULL;
+  g_autofree char *owner = NULL;
+  Answer count = {0};
+  int barrier;
+
+  gem_test_bus_spawn(bus, "/fake/ok");
+  gem_test_bus_wait_name(bus);
+  owner = name_owner(client);
+  barrier = take_barrier(manager);
+  call_at(client, owner, "CountTokens", g_variant_new("(s)", "abc"), &count);
+  version = gem_test_get(client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Version");
+  g_subprocess_send_signal(bus->daemon, SIGTERM);
+  answer_wait(&count);
+  g_dbus_error_strip_remote_error(count.error);
+  gem_test_error_is(count.error, GEM_ERROR_SHUTTING_DOWN, "the service stops");
+  answer_clear(&count);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+  close(barrier);
+}
+
+/* A service manager that never hears it does not keep the service for ever. */
+static void
+test_never_heard(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new();
+  g_autoptr(GSocket) manager = listen_as_manager(bus);
+  int barrier;
+
+  gem_test_bus_spawn(bus, "/fake/ok");
+  barrier = take_barrier(manager);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+  close(barrier);
+}
+
 /* A bus that starts the service when it is called, whose files stand in `dir`. */
 static GSubprocess *
 start_activating_bus(const char *dir, char **ret_address)
@@ -390,6 +534,9 @@ main(int argc, char **argv)
   g_test_add_func("/bus/idle/configured", test_configured);
   g_test_add_func("/bus/idle/stays", test_stays);
   g_test_add_func("/bus/idle/queued", test_queued);
+  g_test_add_func("/bus/idle/unheard", test_unheard);
+  g_test_add_func("/bus/idle/terminated-unheard", test_terminated_unheard);
+  g_test_add_func("/bus/idle/never-heard", test_never_heard);
   g_test_add_func("/bus/idle/moment", test_moment);
   return g_test_run();
 }

@@ -82,15 +82,6 @@ test_many_callers_leave(void)
   g_assert_cmpuint(open, ==, 100);
 }
 
-static void
-reload_with(GemTestBus *bus, const char *config)
-{
-  g_autofree char *path = g_build_filename(bus->dir, "gemd.conf", NULL);
-
-  g_assert_true(g_file_set_contents(path, config, -1, NULL));
-  g_subprocess_send_signal(bus->daemon, SIGHUP);
-}
-
 /* Waits until one more session is refused with this message, or allowed (NULL). */
 static void
 wait_session(GDBusConnection *client, const char *wanted)
@@ -117,13 +108,13 @@ test_reload(void)
   g_autofree char *first = gem_test_create_session(client);
 
   wait_session(client, "MaxSessionsPerUser: 1 are in use, 1 are allowed");
-  reload_with(bus, "[gemd]\nMaxSessionsPerUser=2\n");
+  gem_test_bus_reload(bus, "MaxSessionsPerUser=2\n");
   wait_session(client, NULL);
   wait_session(client, "MaxSessionsPerUser: 2 are in use, 2 are allowed");
   /* Below what is in use: nothing is taken away. */
-  reload_with(bus, "[gemd]\nMaxSessionsPerUser=1\n");
+  gem_test_bus_reload(bus, "MaxSessionsPerUser=1\n");
   wait_session(client, "MaxSessionsPerUser: 2 are in use, 1 are allowed");
-  reload_with(bus, "[gemd]\nMaxSessionsPerUser=none\n");
+  gem_test_bus_reload(bus, "MaxSessionsPerUser=none\n");
   gem_test_run_for(100);
   wait_session(client, "MaxSessionsPerUser: 2 are in use, 1 are allowed");
   close(gem_test_generate(client, first, "x", "{}", NULL));

@@ -64,11 +64,9 @@ get_limit(World *self)
 static void
 reload(World *self, const char *config, guint64 limit)
 {
-  g_autofree char *path = g_build_filename(self->bus->dir, "gemd.conf", NULL);
   gint64 deadline = g_get_monotonic_time() + (gint64)gem_test_patience(PATIENCE) * G_USEC_PER_SEC;
 
-  g_assert_true(g_file_set_contents(path, config, -1, NULL));
-  g_subprocess_send_signal(self->bus->daemon, SIGHUP);
+  gem_test_bus_reload(self->bus, config);
   while (get_limit(self) != limit) {
     g_assert_cmpint(g_get_monotonic_time(), <, deadline);
     gem_test_run_for(20);
@@ -95,8 +93,8 @@ test_limit(World *self, gconstpointer config)
   g_autofree char *text = NULL;
 
   g_assert_cmpuint(get_limit(self), ==, 2 << 20);
-  reload(self, "[gemd]\nMemoryLimit=3K\n", 3072);
-  reload(self, "[gemd]\n", 0);
+  reload(self, "MemoryLimit=3K\n", 3072);
+  reload(self, "", 0);
   text = read_log(self);
   g_assert_null(strstr(text, "MemoryLimit is"));
 }
@@ -109,7 +107,7 @@ test_limit_below_general(World *self, gconstpointer config)
   const char *said;
 
   g_assert_cmpuint(degraded(self, "{}"), ==, 0);
-  reload(self, "[gemd]\nMemoryLimit=899\n", 899);
+  reload(self, "MemoryLimit=899\n", 899);
   text = read_log(self);
   said = strstr(text, "MemoryLimit is 800 bytes, but the general part of the model alone takes 900");
   g_assert_nonnull(said);
@@ -122,7 +120,7 @@ test_page_in(World *self, gconstpointer config)
 {
   g_assert_cmpuint(degraded(self, "{}"), ==, 0);
   g_assert_cmpuint(degraded(self, "{'page_in': <'degrade'>}"), ==, 4);
-  reload(self, "[gemd]\nMemoryLimit=3K\nPageInPolicy=degrade\n", 3072);
+  reload(self, "MemoryLimit=3K\nPageInPolicy=degrade\n", 3072);
   g_assert_cmpuint(degraded(self, "{}"), ==, 4);
   g_assert_cmpuint(degraded(self, "{'page_in': <'wait'>}"), ==, 0);
   gem_test_manager_fails(self->client, "Embed",

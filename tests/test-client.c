@@ -441,6 +441,7 @@ test_stats(void)
   g_assert_nonnull(strstr(plain.out, "up          1 h 2 min 3 s\n"));
   g_assert_nonnull(strstr(plain.out, "answered    Embed 5, Ask 3\n"));
   g_assert_nonnull(strstr(plain.out, "refused     Busy 2\n"));
+  g_assert_nonnull(strstr(plain.out, "kept by     sessions 4, model 1\n"));
   g_assert_nonnull(strstr(plain.out, "pathways    none\n"));
   g_assert_nonnull(
       strstr(plain.out, "a token     half within 2.00 ms, 95 of 100 within 3.00, 99 within 4.00\n"));

@@ -121,16 +121,15 @@ test_update(void)
                           &error));
   gem_config_update(config, other, &taken, &later);
   g_assert_true(g_strv_equal((const char *const *)taken,
-                             (const char *const[]){"MemoryLimit", "PageInPolicy", "MaxSessionsPerUser",
-                                                   "MaxKvCache", "AskTokens", NULL}));
-  g_assert_true(
-      g_strv_equal((const char *const *)later, (const char *const[]){"Model", "Threads", "KvCache", NULL}));
+                             (const char *const[]){"Model", "MemoryLimit", "PageInPolicy",
+                                                   "MaxSessionsPerUser", "MaxKvCache", "AskTokens", NULL}));
+  g_assert_true(g_strv_equal((const char *const *)later, (const char *const[]){"Threads", "KvCache", NULL}));
   g_assert_cmpuint(config->ask_tokens, ==, 32);
   g_assert_cmpuint(config->max_sessions_per_user, ==, 2);
   g_assert_cmpuint(config->max_kv_cache, ==, 5000000);
   g_assert_cmpuint(config->memory_limit, ==, 6000000);
   g_assert_true(config->page_in_degrade);
-  g_assert_cmpstr(config->model, ==, "gem-mini");
+  g_assert_cmpstr(config->model, ==, "other");
   g_assert_cmpuint(config->threads, ==, 0);
   g_assert_false(config->kv_half);
 }
@@ -225,17 +224,17 @@ test_find_model(void)
   g_autoptr(GemConfig) config = gem_config_new();
 
   config->model_dirs = g_strsplit(dir, "\n", -1);
-  g_assert_null(gem_config_find_model(config, &error));
+  g_assert_null(gem_config_find_model(config, config->model, &error));
   g_assert_error(error, GEM_ERROR, GEM_ERROR_NOT_READY);
   g_assert_nonnull(g_strstr_len(error->message, -1, dir));
 
   g_assert_cmpint(g_mkdir(model, 0755), ==, 0);
-  found = gem_config_find_model(config, NULL);
+  found = gem_config_find_model(config, config->model, NULL);
   g_assert_cmpstr(found, ==, model);
   g_free(config->model);
   config->model = g_strdup("/some/model.gguf");
   g_free(found);
-  found = gem_config_find_model(config, NULL);
+  found = gem_config_find_model(config, config->model, NULL);
   g_assert_cmpstr(found, ==, "/some/model.gguf");
   g_rmdir(model);
   g_rmdir(dir);

@@ -13,6 +13,7 @@ print_now(GVariant *stats)
   g_autofree char *load = gem_load_describe(stats);
   g_autofree char *resident = gem_output_size(gem_load_number(stats, "resident_bytes"));
   g_autofree char *cache = gem_output_size(gem_load_number(stats, "kv_cache"));
+  g_autofree char *inhibitors = gem_load_describe_table(stats, "idle_inhibitors");
   guint64 minutes = (guint64)(uptime / 60);
 
   gem_output_printf(ROW N " h " N " min " N " s\n", "up", minutes / 60, minutes % 60, (guint64)uptime % 60);
@@ -21,6 +22,7 @@ print_now(GVariant *stats)
                     "open", gem_load_number(stats, "sessions"), gem_load_number(stats, "requests"),
                     gem_load_number(stats, "streams"), gem_load_number(stats, "calls"),
                     gem_load_number(stats, "tokens_in_flight"));
+  gem_output_printf(ROW "%s\n", "kept by", inhibitors);
   gem_output_printf(ROW "%s resident, %s granted to sessions; step " N " of 4\n", "memory", resident, cache,
                     gem_load_number(stats, "memory_step"));
 }

@@ -196,6 +196,14 @@ on_identified(GemCaller *caller, gpointer data)
   gem_model_host_when_settled(gem_service_get_model(self->service), on_settled, self);
 }
 
+static void
+on_told(gpointer data)
+{
+  GemCall *self = data;
+
+  gem_caller_identify(self->caller, on_identified, self);
+}
+
 /* Options stand last among a method's arguments. */
 static gboolean
 is_batch(GVariant *parameters)
@@ -242,7 +250,7 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
   }
   self->caller->calls++;
   self->counted = TRUE;
-  gem_caller_identify(self->caller, on_identified, self);
+  gem_service_when_told(service, on_told, self);
 }
 
 void

@@ -130,9 +130,11 @@ gem_idle_describe(GemIdle *self)
 {
   GVariantBuilder counts;
 
-  g_variant_builder_init(&counts, G_VARIANT_TYPE("a{su}"));
+  g_variant_builder_init(&counts, G_VARIANT_TYPE("a{st}"));
   for (guint i = 0; i < GEM_IDLE_N_KINDS; i++) {
-    g_variant_builder_add(&counts, "{su}", names[i], self->counts[i]);
+    if (self->counts[i] > 0) {
+      g_variant_builder_add(&counts, "{st}", names[i], (guint64)self->counts[i]);
+    }
   }
   return g_variant_builder_end(&counts);
 }

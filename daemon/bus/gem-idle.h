@@ -37,6 +37,6 @@ gem_idle_inhibit(GemIdle *self, GemIdleKind kind);
 void
 gem_idle_release(GemIdle *self, GemIdleKind kind);
 
-/* a{su}: each kind by its name, with its count; floating. */
+/* a{st}: the kinds that there are, by their names, each with its count; floating. */
 GVariant *
 gem_idle_describe(GemIdle *self);

@@ -19,9 +19,11 @@
 typedef struct {
   GemModelLoads *loads; /* NULL: the service is gone */
   GemBusJob *job;       /* NULL: it is over for the caller, or nobody's */
+  char *name;           /* as the caller or the configuration has it */
+  char *path;
   GCancellable *given_up;
   guint grace_seconds;
-  gboolean configured; /* it is the model that the service starts with */
+  gboolean configured; /* the configuration wants it, and nobody waits for it */
   gint64 began;        /* monotonic, us */
   GemEngine *engine;
   GemSequence *sequence; /* of the warm-up */
@@ -31,8 +33,14 @@ typedef struct {
 struct _GemModelLoads {
   GemService *service;
   Load *running;     /* NULL: none */
+  char *served;      /* path of the model that is served; NULL: there was none to start with */
   gboolean is_other; /* the model that is served is not the configured one */
+  gboolean wanted;   /* the configured one is to be loaded when nothing else is */
+  gboolean failed;   /* it could not be when it was wanted last */
 };
+
+static void
+loads_go_on(GemModelLoads *self);
 
 /* Takes `engine`; it is stopped without a wait. */
 static void
@@ -45,14 +53,29 @@ discard_engine(GemEngine *engine)
 static void
 load_free(Load *load)
 {
-  if (load->loads != NULL) {
-    load->loads->running = NULL;
-  }
+  GemModelLoads *loads = load->loads;
+
   g_clear_object(&load->generation);
   g_clear_object(&load->sequence);
   g_clear_pointer(&load->engine, discard_engine);
   g_object_unref(load->given_up);
+  g_free(load->name);
+  g_free(load->path);
+  if (loads != NULL) {
+    loads->running = NULL;
+    if (load->configured) {
+      gem_idle_release(gem_service_get_idle(loads->service), GEM_IDLE_LOADING);
+    }
+    loads_go_on(loads);
+  }
   g_free(load);
+}
+
+static void
+log_not_changed(const char *name, const GError *error)
+{
+  gem_log(LOG_ERR, GEM_LOG_MODEL_NOT_CHANGED, (const char *[]){"GEM_MODEL", name, NULL},
+          "the model stays as it was: %s", error->message);
 }
 
 /* Ends the job, if there is one: done (`error` is NULL), failed, or given up (it has ended already). */
@@ -62,7 +85,10 @@ load_end(Load *load, const GError *error)
   GemBusJob *job = g_steal_pointer(&load->job);
 
   if (error != NULL && !g_cancellable_is_cancelled(load->given_up)) {
-    gem_log(LOG_ERR, GEM_LOG_MODEL_NOT_CHANGED, NULL, "the model stays as it was: %s", error->message);
+    log_not_changed(load->name, error);
+  }
+  if (load->configured && load->loads != NULL) {
+    load->loads->failed = TRUE;
   }
   if (job != NULL && error != NULL) {
     gem_bus_job_fail(job, error);
@@ -72,11 +98,14 @@ load_end(Load *load, const GError *error)
 
 /* ---- the new model answers ---- */
 
-/* A service that serves another model than the one it starts with has a reason to stay. */
+/* A service that serves another model than the next start would has a reason to stay. */
 static void
-loads_note_served(GemModelLoads *self, gboolean is_other)
+loads_note_served(GemModelLoads *self)
 {
   GemIdle *idle = gem_service_get_idle(self->service);
+  const GemConfig *config = gem_service_get_config(self->service);
+  g_autofree char *configured = gem_config_find_model(config, config->model, NULL);
+  gboolean is_other = self->served != NULL && g_strcmp0(self->served, configured) != 0;
 
   if (is_other && !self->is_other) {
     gem_idle_inhibit(idle, GEM_IDLE_MODEL);
@@ -102,7 +131,10 @@ load_serve(Load *load)
     g_object_ref(old);
   }
   gem_model_host_replace(gem_service_get_model(service), engine, seconds, load->grace_seconds);
-  loads_note_served(load->loads, !load->configured);
+  g_free(load->loads->served);
+  load->loads->served = g_strdup(load->path);
+  load->loads->failed = load->loads->failed && !load->configured;
+  loads_note_served(load->loads);
   gem_holds_drop_others(gem_service_get_holds(service), engine);
   if (old != NULL) {
     /* Idle sessions never come back to it. */
@@ -185,7 +217,7 @@ loads_check_free(GemModelLoads *self, GError **error)
 {
   GemModelHost *host = gem_service_get_model(self->service);
 
-  if (gem_model_host_get_state(host) == GEM_MODEL_LOADING || self->running != NULL) {
+  if (gem_model_host_get_state(host) == GEM_MODEL_LOADING || self->running != NULL || self->wanted) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_BUSY, "another model is being loaded");
     return FALSE;
   }
@@ -193,15 +225,15 @@ loads_check_free(GemModelLoads *self, GError **error)
 }
 
 static Load *
-loads_start(GemModelLoads *self, const char *path, guint grace_seconds)
+loads_start(GemModelLoads *self, const char *name, const char *path, guint grace_seconds)
 {
-  g_autofree char *configured = gem_config_find_model(gem_service_get_config(self->service), NULL);
   Load *load = g_new0(Load, 1);
 
   load->loads = self;
+  load->name = g_strdup(name);
+  load->path = g_strdup(path);
   load->given_up = g_cancellable_new();
   load->grace_seconds = grace_seconds > 0 ? grace_seconds : GRACE_SECONDS;
-  load->configured = g_strcmp0(path, configured) == 0;
   load->began = g_get_monotonic_time();
   self->running = load;
   gem_model_host_load_async(gem_service_get_model(self->service), path, load->given_up, on_loaded, load);
@@ -258,7 +290,7 @@ load_authorized(GemCall *call)
     gem_call_fail(call, error);
     return;
   }
-  load = loads_start(self, path, options.grace_seconds);
+  load = loads_start(self, name, path, options.grace_seconds);
   load->job = gem_bus_job_new(gem_service_get_jobs(service), gem_call_get_caller(call), &load_kind, load);
   gem_call_return(call, g_variant_new("(o)", gem_bus_job_get_path(load->job)));
 }
@@ -269,14 +301,64 @@ gem_load_model_run(GemCall *call)
   gem_authorize(call, GEM_ACTION_LOAD_MODEL, load_authorized);
 }
 
+/* ---- the configuration names another one ---- */
+
+static void
+loads_start_configured(GemModelLoads *self)
+{
+  const GemConfig *config = gem_service_get_config(self->service);
+  GemModelHost *host = gem_service_get_model(self->service);
+  g_autoptr(GError) error = NULL;
+  g_autofree char *path = gem_config_find_model(config, config->model, &error);
+
+  self->failed = path == NULL;
+  if (path == NULL) {
+    log_not_changed(config->model, error);
+  } else if (gem_model_host_get_state(host) != GEM_MODEL_READY || g_strcmp0(path, self->served) != 0) {
+    gem_idle_inhibit(gem_service_get_idle(self->service), GEM_IDLE_LOADING);
+    loads_start(self, config->model, path, GRACE_SECONDS)->configured = TRUE;
+  }
+}
+
+/* Nothing is begun that would not see its end: the next start has the new configuration anyway. */
+static void
+loads_go_on(GemModelLoads *self)
+{
+  if (self->wanted && self->running == NULL && !gem_service_is_stopping(self->service) &&
+      gem_service_check_staying(self->service, NULL)) {
+    self->wanted = FALSE;
+    loads_start_configured(self);
+  }
+}
+
+static void
+on_settled(gpointer data)
+{
+  loads_go_on(data);
+}
+
+void
+gem_model_loads_reload(GemModelLoads *self, gboolean changed)
+{
+  GemModelHost *host = gem_service_get_model(self->service);
+
+  loads_note_served(self);
+  if (changed || self->failed || gem_model_host_get_state(host) == GEM_MODEL_FAILED) {
+    self->wanted = TRUE;
+    gem_model_host_when_settled(host, on_settled, self);
+  }
+}
+
 /* ---- all of them ---- */
 
 GemModelLoads *
 gem_model_loads_new(GemService *service)
 {
   GemModelLoads *self = g_new0(GemModelLoads, 1);
+  const GemConfig *config = gem_service_get_config(service);
 
   self->service = service;
+  self->served = gem_config_find_model(config, config->model, NULL);
   return self;
 }
 
@@ -286,6 +368,7 @@ gem_model_loads_stop(GemModelLoads *self)
   g_autoptr(GError) error = g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops");
   GemBusJob *job = self->running != NULL ? g_steal_pointer(&self->running->job) : NULL;
 
+  self->wanted = FALSE;
   if (self->running != NULL) {
     g_cancellable_cancel(self->running->given_up);
   }
@@ -304,5 +387,6 @@ gem_model_loads_free(GemModelLoads *self)
       gem_engine_stop(self->running->engine);
     }
   }
+  g_free(self->served);
   g_free(self);
 }

@@ -1,6 +1,7 @@
 /*
- * Manager.LoadModel: another model takes the place of the one that is served. It is loaded on a thread and
- * must answer first; until then, and when that fails, the old one serves. One at a time.
+ * Another model takes the place of the one that is served, since Manager.LoadModel or a configuration that
+ * was read again wants it. It is loaded on a thread and must answer first; until then, and when that fails,
+ * the old one serves. One at a time.
  */
 #pragma once
 
@@ -17,6 +18,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemModelLoads, gem_model_loads_free)
 /* Manager.LoadModel: a GemCallRun of a plain call. */
 void
 gem_load_model_run(GemCall *call);
+/* The configuration was read again. When it names another model than before (`changed`), or one that could
+ * not be loaded when it was named, that is loaded: after what is loaded now, and not when it is served
+ * already. */
+void
+gem_model_loads_reload(GemModelLoads *self, gboolean changed);
 /* Fails the one that runs with GEM_ERROR_SHUTTING_DOWN, when the service stops. */
 void
 gem_model_loads_stop(GemModelLoads *self);

@@ -21,7 +21,7 @@ struct _GemManagerObject {
 };
 
 /* Asked of the engine each time; the others stand in the skeleton. */
-enum { PROP_RESIDENT_BYTES = 1, PROP_MODELS, PROP_MEMORY_STEP, PROP_MEMORY_LIMIT, PROP_IDLE_INHIBITORS };
+enum { PROP_RESIDENT_BYTES = 1, PROP_MODELS, PROP_MEMORY_STEP, PROP_MEMORY_LIMIT };
 
 static void
 manager_interface_init(GemDBusManagerIface *iface);
@@ -399,9 +399,6 @@ get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
   case PROP_MEMORY_STEP:
     g_value_set_uint(value, gem_memory_get_step(gem_service_get_memory(service)));
     break;
-  case PROP_IDLE_INHIBITORS:
-    g_value_set_variant(value, gem_idle_describe(gem_service_get_idle(service)));
-    break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
@@ -424,7 +421,6 @@ gem_manager_object_class_init(GemManagerObjectClass *klass)
   g_object_class_override_property(object_class, PROP_MODELS, "models");
   g_object_class_override_property(object_class, PROP_MEMORY_STEP, "memory-step");
   g_object_class_override_property(object_class, PROP_MEMORY_LIMIT, "memory-limit");
-  g_object_class_override_property(object_class, PROP_IDLE_INHIBITORS, "idle-inhibitors");
 }
 
 static void

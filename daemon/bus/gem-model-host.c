@@ -17,10 +17,10 @@ typedef struct {
   gpointer data;
 } Waiting;
 
-/* What to load: a folder or file, or NULL for the configured model. */
+/* What to load, named as in the configuration, whose own name of it may change meanwhile. */
 typedef struct {
   GemConfig *config;
-  char *path;
+  char *model;
 } Order;
 
 static void
@@ -29,7 +29,7 @@ order_free(gpointer data)
   Order *order = data;
 
   gem_config_unref(order->config);
-  g_free(order->path);
+  g_free(order->model);
   g_free(order);
 }
 
@@ -41,7 +41,7 @@ load(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   const Order *order = data;
   const GemConfig *config = order->config;
   g_autoptr(GError) error = NULL;
-  g_autofree char *path = order->path != NULL ? g_strdup(order->path) : gem_config_find_model(config, &error);
+  g_autofree char *path = gem_config_find_model(config, order->model, &error);
   GemEngine *engine = NULL;
 
   if (path != NULL) {
@@ -86,7 +86,7 @@ host_settle(GemModelHost *self)
 /* On a thread; cancelling only means that nobody wants the result any more. */
 static void
 start_loading(GemConfig *config,
-              const char *path,
+              const char *model,
               GCancellable *cancellable,
               GAsyncReadyCallback callback,
               gpointer data)
@@ -94,7 +94,7 @@ start_loading(GemConfig *config,
   g_autoptr(GTask) task = g_task_new(NULL, cancellable, callback, data);
   Order *order = g_new(Order, 1);
 
-  *order = (Order){gem_config_ref(config), g_strdup(path)};
+  *order = (Order){gem_config_ref(config), g_strdup(model)};
   g_task_set_check_cancellable(task, FALSE);
   g_task_set_task_data(task, order, order_free);
   g_task_run_in_thread(task, load);
@@ -136,7 +136,7 @@ gem_model_host_new(GemConfig *config)
   self->waiting = g_ptr_array_new_with_free_func(g_free);
   self->started = g_get_monotonic_time();
   self->abandoned = g_cancellable_new();
-  start_loading(config, NULL, self->abandoned, on_loaded, self);
+  start_loading(config, config->model, self->abandoned, on_loaded, self);
   return self;
 }
 

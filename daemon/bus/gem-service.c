@@ -43,9 +43,16 @@ struct _GemService {
   guint finish; /* idle source */
   gulong closed;
   gboolean named;   /* the name is owned */
-  gboolean leaving; /* nobody needed it; its name is given away */
+  gboolean leaving; /* nobody needed it: its name is given away, or about to be */
+  gboolean telling; /* who starts it again does not know yet */
+  GArray *untold;   /* of Waiting */
   gboolean stopping, ended;
 };
+
+typedef struct {
+  void (*done)(gpointer data);
+  gpointer data;
+} Waiting;
 
 /* ---- the end ---- */
 
@@ -99,6 +106,20 @@ service_drop_work(GemService *self)
   }
 }
 
+static void
+service_settle_untold(GemService *self)
+{
+  g_autoptr(GArray) untold = self->untold;
+
+  self->telling = FALSE;
+  self->untold = g_array_new(FALSE, FALSE, sizeof(Waiting));
+  for (guint i = 0; i < untold->len; i++) {
+    const Waiting *one = &g_array_index(untold, Waiting, i);
+
+    one->done(one->data);
+  }
+}
+
 void
 gem_service_stop(GemService *self)
 {
@@ -108,6 +129,7 @@ gem_service_stop(GemService *self)
   self->stopping = TRUE;
   self->drain = g_timeout_add(DRAIN_MILLISECONDS, on_drain_over, self);
   self->work++;
+  service_settle_untold(self);
   gem_call_queue_run_all(self->queue);
   gem_ask_queue_stop(self->asks);
   gem_model_loads_stop(self->loads);
@@ -132,17 +154,18 @@ gem_service_end_work(GemService *self, GemIdleKind kind)
 /* ---- nobody needs it ---- */
 
 /*
- * No call is lost, whenever it comes. systemd is told first, and has heard it: from then on it starts the
- * service anew for a call that finds no owner of the name, once this process is gone; before, it would see a
- * service that runs already. Then the name goes, and the bus says so behind all calls that it had sent here:
- * these are served, and so is what else comes until it was quiet for a moment.
+ * No call is lost, whenever it comes. systemd is told first, and must have heard it: from then on it starts
+ * the service anew for a call that finds no owner of the name, once this process is gone; before, it would
+ * see a service that runs already. Calls that come meanwhile wait. Then the name goes, and the bus says so
+ * behind all calls that it had sent here: these are served, and so is what else comes until it was quiet for
+ * a moment.
  */
 static void
 on_idle(gpointer data)
 {
   GemService *self = data;
 
-  if (self->stopping || !self->named) {
+  if (self->stopping || !self->named || self->telling) {
     return;
   }
   if (self->leaving) {
@@ -150,11 +173,33 @@ on_idle(gpointer data)
     return;
   }
   self->leaving = TRUE;
+  self->telling = TRUE;
   gem_log(LOG_NOTICE, GEM_LOG_IDLE, NULL,
           "nobody needs the service: it ends, and starts again with the next call");
   self->events->leaving(self->data);
+}
+
+void
+gem_service_leave(GemService *self)
+{
+  if (self->stopping || !self->telling) {
+    return;
+  }
   g_clear_handle_id(&self->name, g_bus_unown_name); /* waits for the bus */
   gem_idle_set_milliseconds(self->idle, LINGER_MILLISECONDS);
+  service_settle_untold(self);
+}
+
+void
+gem_service_when_told(GemService *self, void (*done)(gpointer data), gpointer data)
+{
+  const Waiting waiting = {done, data};
+
+  if (self->telling) {
+    g_array_append_val(self->untold, waiting);
+  } else {
+    done(data);
+  }
 }
 
 gboolean
@@ -200,6 +245,13 @@ gem_service_apply_config(GemService *self)
             " bytes, but the general part of the model alone takes %s: it is served, and the limit not kept",
             limit, bytes);
   }
+}
+
+void
+gem_service_reload_config(GemService *self, gboolean model_changed)
+{
+  gem_service_apply_config(self);
+  gem_model_loads_reload(self->loads, model_changed);
 }
 
 void
@@ -306,6 +358,7 @@ gem_service_new(GDBusConnection *connection,
   self->config = gem_config_ref(config);
   self->events = events;
   self->data = data;
+  self->untold = g_array_new(FALSE, FALSE, sizeof(Waiting));
   self->statistics = gem_statistics_new();
   self->callers = gem_callers_new(connection);
   self->idle = gem_idle_new(connection, on_idle, self);
@@ -336,6 +389,7 @@ gem_service_free(GemService *self)
   g_clear_handle_id(&self->finish, g_source_remove);
   g_clear_signal_handler(&self->closed, self->connection);
   /* When the bus was lost nobody stopped the service: calls may still wait. */
+  service_settle_untold(self);
   gem_call_queue_run_all(self->queue);
   gem_ask_queue_stop(self->asks);
   g_clear_pointer(&self->memory, gem_memory_free);
@@ -362,6 +416,7 @@ gem_service_free(GemService *self)
   }
   g_object_unref(self->connection);
   gem_config_unref(self->config);
+  g_array_unref(self->untold);
   g_free(self);
 }
 

@@ -21,8 +21,8 @@ typedef struct _GemService GemService;
 typedef struct {
   void (*ready)(gpointer data);   /* the name is owned */
   void (*settled)(gpointer data); /* the model is ready, or failed; again when another one is served */
-  /* It ends because nobody needs it, and is about to give its name away: who starts it again must know now.
-   */
+  /* It ends because nobody needs it, and wants to give its name away: who starts it again is told first, then
+   * comes gem_service_leave. */
   void (*leaving)(gpointer data);
   /* The end: after gem_service_stop, or (`error` set) because the name or the bus was lost. Once. */
   void (*ended)(const GError *error, gpointer data);
@@ -44,9 +44,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemService, gem_service_free)
 void
 gem_service_stop(GemService *self);
 
-/* What the configuration says now is heeded: of the engine's memory, and of an idle service's end. */
+/* After `leaving`: who starts the service again knows. */
+void
+gem_service_leave(GemService *self);
+
+/* What the configuration says now is heeded: of the engine's memory, of an idle service's end, and, when it
+ * was read again, which model is wanted (`model_changed`: another than before). */
 void
 gem_service_apply_config(GemService *self);
+void
+gem_service_reload_config(GemService *self, gboolean model_changed);
 
 /* Objects and properties tell the model that is served now, or why there is none; so does the journal. */
 void
@@ -87,6 +94,11 @@ gem_service_is_stopping(GemService *self);
  * leaves its name because it was idle. Calls that end with their answer are served even then. */
 gboolean
 gem_service_check_staying(GemService *self, GError **error);
+
+/* Calls `done` when it is known whether the service stays: at once, but for the moment between `leaving` and
+ * gem_service_leave. What comes then would find neither this service's end nor the next one's beginning. */
+void
+gem_service_when_told(GemService *self, void (*done)(gpointer data), gpointer data);
 
 /* Brackets each call that waits for its answer, each turn and each job that runs: the end waits for them. */
 void

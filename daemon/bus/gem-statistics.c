@@ -189,6 +189,8 @@ gem_statistics_describe(GemStatistics *self, GemService *service)
   if (engine != NULL) {
     add_engine(&builder, engine);
   }
+  g_variant_builder_add(&builder, "{sv}", "idle_inhibitors",
+                        gem_idle_describe(gem_service_get_idle(service)));
   add(&builder, "memory_step", gem_memory_get_step(gem_service_get_memory(service)));
   add(&builder, "prompt_tokens", self->prompt_tokens);
   add(&builder, "generated_tokens", self->generated_tokens);

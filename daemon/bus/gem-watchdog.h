@@ -23,9 +23,10 @@ gem_watchdog_tell_status(GemWatchdog *self);
 /* Before the configuration is read again; ready comes after. */
 void
 gem_watchdog_tell_reloading(GemWatchdog *self);
-/* STOPPING because nobody needs the service, and waits until systemd has heard it: from then on it knows that
- * a start is wanted after the end. */
+/* STOPPING because nobody needs the service; `heard` is called, once, when systemd has heard it and knows
+ * from then on that a start is wanted after the end, after five seconds at the latest; at once where there is
+ * no systemd. Not called any more once the watchdog is freed. */
 void
-gem_watchdog_tell_leaving(GemWatchdog *self);
+gem_watchdog_tell_leaving(GemWatchdog *self, void (*heard)(gpointer data), gpointer data);
 void
 gem_watchdog_tell_stopping(GemWatchdog *self);

@@ -12,6 +12,21 @@ report "and it answers" answers
 report "one that is broken fails" fails_with "gem-broken" gem-client load gem-broken
 report "and nothing has changed" answers
 report "the journal says so" contains "$(journalctl -u gemd -o cat -n 3)" "the model stays as it was"
+failed_id=2a044f3c1e2b49f982fdf40a7267ab9d
+not_changed() { [ -n "$(journalctl -u gemd -o cat "MESSAGE_ID=$failed_id" "GEM_MODEL=$1")" ] || { echo "no entry for $1"; return 1; }; }
+report "and which one, in a field" not_changed gem-broken
+count_loaded() { journalctl -u gemd -o cat MESSAGE_ID=98b6942e381646e8b58d96c0e42693b3 | wc -l; }
+has_loaded() { [ "$(count_loaded)" -gt "$1" ]; }
+pid=$(unit MainPID)
+loaded=$(count_loaded)
+printf '[gemd]\nModel=gem-nonesuch\n' >/etc/gemd/gemd.conf
+systemctl reload gemd.service
+report "a configured one that is not there is told" wait_for 20 not_changed gem-nonesuch
+report "and nothing has changed by it" is "$(count_loaded)" "$loaded"
+: >/etc/gemd/gemd.conf
+systemctl reload gemd.service
+report "the configured one is loaded when the file is read again" wait_for 20 has_loaded "$loaded"
+report "by the same process" is "$(unit MainPID)" "$pid"
 threads=$(ls "/proc/$(unit MainPID)/task" | wc -l)
 for _ in 1 2 3 4 5; do
   gem-client load gem-twin >/dev/null || break
