@@ -9,6 +9,10 @@
 gboolean
 gem_file_fail(GError **error, int number, const char *verb, const char *path);
 
+/* The descriptor is one of a regular file; its status. The message has `path`. */
+gboolean
+gem_file_check_regular(int fd, const char *path, struct stat *ret_status, GError **error);
+
 /* An open descriptor of a regular file and its status; -1 on error. Never waits, whatever stands at the path.
  */
 int

@@ -20,6 +20,19 @@ struct _GemFileReader {
   gboolean settled;
 };
 
+/* Takes over `fd`. */
+static GemFileReader *
+new_from(int fd, const struct stat *status, const char *path)
+{
+  GemFileReader *self = g_new0(GemFileReader, 1);
+  g_atomic_ref_count_init(&self->references);
+  self->path = g_strdup(path);
+  self->fd = fd;
+  self->identity = gem_file_identity_of(status);
+  self->settled = gem_file_identity_is_settled(&self->identity);
+  return self;
+}
+
 GemFileReader *
 gem_file_reader_open(const char *path, GError **error)
 {
@@ -28,13 +41,23 @@ gem_file_reader_open(const char *path, GError **error)
   if (fd < 0) {
     return NULL;
   }
-  GemFileReader *self = g_new0(GemFileReader, 1);
-  g_atomic_ref_count_init(&self->references);
-  self->path = g_strdup(path);
-  self->fd = fd;
-  self->identity = gem_file_identity_of(&status);
-  self->settled = gem_file_identity_is_settled(&self->identity);
-  return self;
+  return new_from(fd, &status, path);
+}
+
+GemFileReader *
+gem_file_reader_new_from_fd(int fd, const char *name, GError **error)
+{
+  struct stat status;
+  int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (own < 0 || !gem_file_check_regular(own, name, &status, error)) {
+    if (own < 0) {
+      gem_file_fail(error, errno, "open", name);
+    } else {
+      close(own);
+    }
+    return NULL;
+  }
+  return new_from(own, &status, name);
 }
 
 GemFileReader *

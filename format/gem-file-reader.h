@@ -11,6 +11,10 @@ typedef struct _GemFileReader GemFileReader; /* reference-counted; usable from a
 /* MISSING when there is none, IO otherwise; the message names the path. */
 GemFileReader *
 gem_file_reader_open(const char *path, GError **error);
+/* The same of a regular file that somebody else opened for reading, by a descriptor of its own: `fd` stays
+ * the caller's. `name` stands in error messages. IO for a descriptor of anything else. */
+GemFileReader *
+gem_file_reader_new_from_fd(int fd, const char *name, GError **error);
 GemFileReader *
 gem_file_reader_ref(GemFileReader *self);
 void

@@ -19,19 +19,29 @@ gem_file_fail(GError **error, int number, const char *verb, const char *path)
   return FALSE;
 }
 
+gboolean
+gem_file_check_regular(int fd, const char *path, struct stat *ret_status, GError **error)
+{
+  struct stat status;
+  if (fstat(fd, &status) < 0) {
+    return gem_file_fail(error, errno, "open", path);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return gem_file_fail(error, S_ISDIR(status.st_mode) ? EISDIR : EINVAL, "open", path);
+  }
+  *ret_status = status;
+  return TRUE;
+}
+
 int
 gem_file_open_regular(const char *path, struct stat *ret_status, GError **error)
 {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0 || fstat(fd, ret_status) < 0) {
+  if (fd < 0) {
     gem_file_fail(error, errno, "open", path);
-    if (fd >= 0) {
-      close(fd);
-    }
     return -1;
   }
-  if (!S_ISREG(ret_status->st_mode)) {
-    gem_file_fail(error, S_ISDIR(ret_status->st_mode) ? EISDIR : EINVAL, "open", path);
+  if (!gem_file_check_regular(fd, path, ret_status, error)) {
     close(fd);
     return -1;
   }
@@ -204,6 +214,18 @@ write_parts(int fd, GPtrArray *parts)
     }
   }
   return 0;
+}
+
+gboolean
+gem_file_overwrite(int fd, const char *name, GBytes *bytes, GError **error)
+{
+  g_autoptr(GPtrArray) parts = g_ptr_array_new();
+  g_ptr_array_add(parts, bytes);
+  int number = ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ? errno : write_parts(fd, parts);
+  if (number == 0 && fsync(fd) < 0) {
+    number = errno;
+  }
+  return number == 0 || gem_file_fail(error, number, "write", name);
 }
 
 /* A new file beside `path`, with the mode that the umask leaves; -1 with errno on error. */

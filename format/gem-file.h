@@ -34,6 +34,11 @@ gem_file_read(const char *path, gsize max, GemFileIdentity *ret_identity, GError
 gboolean
 gem_file_hash(const char *path, guint64 *ret_size, char **ret_sha256, GError **error);
 
+/* Makes `bytes` the whole contents of an open regular file, and syncs it. `name` stands in error messages.
+ * IO; what is in the file then is nothing to rely on. */
+gboolean
+gem_file_overwrite(int fd, const char *name, GBytes *bytes, GError **error);
+
 /* Writes the parts (GBytes) one after the other beside `path`, syncs, renames over it. On failure the old
  * file stands and nothing is left beside it; IO, naming the path. */
 gboolean

@@ -83,6 +83,13 @@ gem_manifest_get_size(GemManifest *self, const char *file)
   return entry ? entry->size : 0;
 }
 
+const char *
+gem_manifest_get_sha256(GemManifest *self, const char *file)
+{
+  const ManifestEntry *entry = g_hash_table_lookup(self->entries, file);
+  return entry ? entry->sha256 : NULL;
+}
+
 char *
 gem_manifest_get_path(GemManifest *self, const char *file)
 {

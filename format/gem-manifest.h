@@ -44,6 +44,10 @@ gem_manifest_has_file(GemManifest *self, const char *file);
 /* Size in bytes as the manifest states it; 0 for a file that it does not list. */
 guint64
 gem_manifest_get_size(GemManifest *self, const char *file);
+/* SHA-256 as the manifest states it, lower-case hexadecimal; NULL for a file that it does not list. Borrowed.
+ */
+const char *
+gem_manifest_get_sha256(GemManifest *self, const char *file);
 /* DIR/file. Transfer full. */
 char *
 gem_manifest_get_path(GemManifest *self, const char *file);

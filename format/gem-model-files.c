@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-#define GENERAL_FILE "general.gguf"
-#define ROUTER_FILE  "router.gguf"
-
 void
 gem_model_files_free(GemModelFiles *self)
 {
@@ -73,7 +70,7 @@ check_router_fits(GemModelFiles *self, GError **error)
 static gboolean
 open_router(GemModelFiles *self, GError **error)
 {
-  self->router = open_listed(self->manifest, ROUTER_FILE, error);
+  self->router = open_listed(self->manifest, GEM_MODEL_ROUTER_FILE, error);
   return self->router != NULL && gem_router_shape_read(self->router, &self->router_shape, error) &&
          gem_router_shape_check_tensors(&self->router_shape, self->router, error) &&
          check_router_fits(self, error);
@@ -88,7 +85,7 @@ open_folder(GemModelFiles *self, const char *dir, GemVerified *record, GError **
   }
   gem_manifest_set_record(self->manifest, record);
   self->name = g_strdup(gem_manifest_get_name(self->manifest));
-  self->general = open_listed(self->manifest, GENERAL_FILE, error);
+  self->general = open_listed(self->manifest, GEM_MODEL_GENERAL_FILE, error);
   return self->general != NULL && gem_model_shape_read(self->general, &self->shape, error) &&
          gem_model_shape_check_tensors(&self->shape, self->general, error) &&
          (self->shape.n_domains == 0 || open_router(self, error));

@@ -11,6 +11,9 @@
 #include "format/gem-manifest.h"
 #include "format/gem-model-shape.h"
 
+#define GEM_MODEL_GENERAL_FILE "general.gguf"
+#define GEM_MODEL_ROUTER_FILE  "router.gguf"
+
 /* Read-only for all but the functions below; usable from any thread. */
 typedef struct {
   char *name;            /* the manifest's, or the lone file's without its ending */

@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_DOMAIN_NAME 32 /* bytes */
-
 char *
 gem_model_keys_name(const GemModelKeys *keys, const char *name)
 {
@@ -81,12 +79,11 @@ gem_model_keys_float(
   return TRUE;
 }
 
-/* A domain's name is part of a file's name and of a bus path: [a-z] first, then [a-z0-9-]. */
-static gboolean
-domain_name_is_plain(const char *name)
+gboolean
+gem_domain_name_is_plain(const char *name)
 {
   gsize length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
-  return length > 0 && length <= MAX_DOMAIN_NAME && name[length] == '\0' && g_ascii_islower(name[0]) &&
+  return length > 0 && length <= GEM_MAX_DOMAIN_NAME && name[length] == '\0' && g_ascii_islower(name[0]) &&
          strcmp(name, "general") != 0;
 }
 
@@ -105,11 +102,11 @@ gem_model_keys_domains(const GemModelKeys *keys, GError **error)
     return NULL;
   }
   for (guint i = 0; i < n; i++) {
-    if (!domain_name_is_plain(domains[i])) {
+    if (!gem_domain_name_is_plain(domains[i])) {
       gem_model_keys_fail(
           keys, error, GEM_FORMAT_ERROR_MALFORMED, "domains",
           "name %u is not of 1 to %d letters a-z, digits and hyphens, a letter first, or is 'general'", i,
-          MAX_DOMAIN_NAME);
+          GEM_MAX_DOMAIN_NAME);
       return NULL;
     }
     for (guint j = 0; j < i; j++) {

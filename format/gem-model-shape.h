@@ -31,6 +31,12 @@
 
 #define GEM_MAX_DOMAINS      16
 #define GEM_MAX_CLUSTER_SETS 4
+#define GEM_MAX_DOMAIN_NAME  32 /* bytes */
+
+/* A domain's name is part of a file's name and of a bus path: of 1 to GEM_MAX_DOMAIN_NAME letters a-z, digits
+ * and hyphens, a letter first; "general" is none. */
+gboolean
+gem_domain_name_is_plain(const char *name);
 
 typedef struct {
   guint vocab;      /* V */
@@ -98,6 +104,13 @@ gem_router_shape_check_tensors(const GemRouterShape *shape, GemGguf *file, GErro
  * differs. */
 gboolean
 gem_pathway_check(const GemModelShape *shape, const char *domain, GemGguf *file, GError **error);
+/* The same of a learned domain's file, which has its row of the router beside the pathway: F32 tensors
+ * GEM_LEARNED_ROW [router_width] and GEM_LEARNED_BIAS [1]. See gem-learned-file.h. */
+#define GEM_LEARNED_ROW  "router.row.weight"
+#define GEM_LEARNED_BIAS "router.row.bias"
+gboolean
+gem_pathway_check_learned(
+    const GemModelShape *shape, const char *domain, guint router_width, GemGguf *file, GError **error);
 /* Writes the keys of a pathway file. */
 void
 gem_pathway_write(const GemModelShape *shape, const char *domain, GemGgufWriter *writer);

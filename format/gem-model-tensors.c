@@ -182,8 +182,8 @@ check_pathway_key(const GemModelKeys *keys, const char *name, guint expected, GE
   return TRUE;
 }
 
-gboolean
-gem_pathway_check(const GemModelShape *shape, const char *domain, GemGguf *file, GError **error)
+static gboolean
+check_pathway_keys(const GemModelShape *shape, const char *domain, GemGguf *file, GError **error)
 {
   GemModelKeys keys = {.file = file, .architecture = GEM_ARCHITECTURE_PATHWAY};
   if (!gem_model_check_architecture(file, GEM_ARCHITECTURE_PATHWAY, error)) {
@@ -198,22 +198,42 @@ gem_pathway_check(const GemModelShape *shape, const char *domain, GemGguf *file,
     return gem_model_keys_fail(&keys, error, GEM_FORMAT_ERROR_MISMATCH, "domain", "%s, but \"%s\" is needed",
                                shown, domain);
   }
-  if (!check_pathway_key(&keys, "embedding_length", shape->width, error) ||
-      !check_pathway_key(&keys, "block_count", shape->layers, error) ||
-      !check_pathway_key(&keys, "feed_forward_length", shape->domain_ffn, error)) {
-    return FALSE;
-  }
+  return check_pathway_key(&keys, "embedding_length", shape->width, error) &&
+         check_pathway_key(&keys, "block_count", shape->layers, error) &&
+         check_pathway_key(&keys, "feed_forward_length", shape->domain_ffn, error);
+}
 
-  g_auto(TensorCheck) check;
-  tensor_check_init(&check, file);
+static gboolean
+check_pathway_layers(TensorCheck *check, const GemModelShape *shape, GError **error)
+{
   for (guint layer = 0; layer < shape->layers; layer++) {
-    if (!need_of_layer(&check, layer, "ffn_gate", shape->domain_ffn, shape->width, error) ||
-        !need_of_layer(&check, layer, "ffn_up", shape->domain_ffn, shape->width, error) ||
-        !need_of_layer(&check, layer, "ffn_down", shape->width, shape->domain_ffn, error)) {
+    if (!need_of_layer(check, layer, "ffn_gate", shape->domain_ffn, shape->width, error) ||
+        !need_of_layer(check, layer, "ffn_up", shape->domain_ffn, shape->width, error) ||
+        !need_of_layer(check, layer, "ffn_down", shape->width, shape->domain_ffn, error)) {
       return FALSE;
     }
   }
-  return refuse_others(&check, error);
+  return TRUE;
+}
+
+gboolean
+gem_pathway_check(const GemModelShape *shape, const char *domain, GemGguf *file, GError **error)
+{
+  g_auto(TensorCheck) check;
+  tensor_check_init(&check, file);
+  return check_pathway_keys(shape, domain, file, error) && check_pathway_layers(&check, shape, error) &&
+         refuse_others(&check, error);
+}
+
+gboolean
+gem_pathway_check_learned(
+    const GemModelShape *shape, const char *domain, guint router_width, GemGguf *file, GError **error)
+{
+  g_auto(TensorCheck) check;
+  tensor_check_init(&check, file);
+  return check_pathway_keys(shape, domain, file, error) && check_pathway_layers(&check, shape, error) &&
+         need(&check, GEM_LEARNED_ROW, 1, router_width, error) &&
+         need(&check, GEM_LEARNED_BIAS, 1, 1, error) && refuse_others(&check, error);
 }
 
 void

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define GEM_PLUGIN_ABI_MAJOR 1u
-#define GEM_PLUGIN_ABI_MINOR 1u /* what came after 0 says so below */
+#define GEM_PLUGIN_ABI_MINOR 2u /* what came after 0 says so below */
 #define GEM_PLUGIN_ENTRY     "gem_plugin_describe"
 #define GEM_PLUGIN_EXPORT    __attribute__((visibility("default")))
 
@@ -296,6 +296,21 @@ typedef struct {
   float *probabilities; /* [n][domains], filled: each row sums to 1 */
 } GemRouterTurn;
 
+/* Since ABI 1.2. A class that a turn has beside the model's: its logit of a token, whose output of the
+ * encoder is e, is weight . e + bias. */
+typedef struct {
+  const float *weight; /* [width of the router] */
+  float bias;
+} GemRouterRow;
+
+/* Since ABI 1.2. The classes of a turn that has others than the model's: the softmax is over all that it has.
+ * Valid during the call alone. */
+typedef struct {
+  const GemRouterRow *rows; /* [n_rows] */
+  uint32_t n_rows;
+  uint64_t without; /* bit d: it does not have class d of the model, whose probability is 0 */
+} GemRouterClasses;
+
 /* Of `route`: it was asked to stop. */
 #define GEM_ROUTER_STOPPED (-100)
 
@@ -323,6 +338,16 @@ typedef struct GemRouterFunctions {
   /* Since ABI 1.1. From now on `go_on` is called at least once every few milliseconds of a long `route`; when
    * it says false, `route` gives up. NULL: it is never given up. */
   void (*set_go_on)(GemRouter *self, bool (*go_on)(void *data), void *data);
+
+  /* Since ABI 1.2. Values of a row. */
+  uint32_t (*row_width)(const GemRouter *self);
+  /* Since ABI 1.2. `route` for turns with classes of their own: classes [count], NULL for a turn that has the
+   * model's; else its probabilities are [n][domains + n_rows]. Here, too, a turn's result does not depend on
+   * the others, whatever classes they have. */
+  int (*route_classes)(GemRouter *self,
+                       const GemRouterTurn *turns,
+                       const GemRouterClasses *const *classes,
+                       size_t count);
 } GemRouterFunctions;
 
 /* ---- attention: which keys a token sees ---- */

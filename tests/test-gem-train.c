@@ -14,9 +14,9 @@
 #define SHAPE                                                                                                \
   "--shape=width=64,heads=2,layers=1,ffn=64,domain-ffn=32,router-width=64,router-embedding=64,"              \
   "router-heads=2,router-ffn=64"
-#define PRETRAIN                                                                                             \
-  "pretrain --preset gem-tiny " SHAPE                                                                        \
+#define PRETRAIN_OPTIONS                                                                                     \
   " --tokenizer start/general.gguf --data data --batch-tokens 64 --sequence 64 --warm-up 5 --matmul fp32 "
+#define PRETRAIN "pretrain --preset gem-tiny " SHAPE PRETRAIN_OPTIONS
 #define ROUTER                                                                                               \
   "router --preset gem-tiny " SHAPE                                                                          \
   " --tokenizer start/general.gguf --data data --batch-tokens 128 --warm-up 5 --matmul fp32 "
@@ -187,6 +187,26 @@ check_inspected(void)
   assert_fails(folder, "inspect backbone.gguf --text a", 2, "--text: backbone.gguf is a checkpoint");
 }
 
+/* A model folder is trained further: it begins about where the one before ended, not where a new one does. */
+static void
+check_further(void)
+{
+  g_auto(Run) run = {0};
+  assert_done(folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint new.gguf", &run);
+  double new_loss = last_loss(run.err);
+  assert_done(folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint further.gguf --from model", &run);
+  g_assert_cmpfloat(last_loss(run.err), <, 0.9 * new_loss);
+  assert_done(folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint again.gguf --from backbone.gguf",
+              &run);
+  g_assert_cmpfloat(last_loss(run.err), <, 0.9 * new_loss);
+  assert_fails(folder, PRETRAIN "--steps 1 --checkpoint other.gguf --shape ffn=96 --from model", 1,
+               "model is of another shape: ");
+  assert_fails(folder,
+               "pretrain --preset gem-tiny " SHAPE ",clusters=4" PRETRAIN_OPTIONS
+               "--steps 1 --checkpoint other.gguf --from model",
+               1, "model has other clusters");
+}
+
 static void
 test_pipeline(void)
 {
@@ -208,6 +228,7 @@ test_pipeline(void)
   g_assert_cmpstr(files->name, ==, "tiny");
   check_measured();
   check_inspected();
+  check_further();
   assert_done(folder,
               "export --backbone model --tokenizer start/general.gguf --name alone --types general=F16 "
               "--llama --output alone.gguf",
@@ -437,6 +458,7 @@ test_files(void)
       {PRETRAIN "--steps 1 --checkpoint none.gguf --resume", "none.gguf"},
       {PRETRAIN "--steps 1 --checkpoint start/general.gguf --resume", "train.step"},
       {PRETRAIN "--steps 1 --checkpoint nowhere/x.gguf", "nowhere/x.gguf"},
+      {PRETRAIN "--steps 1 --checkpoint x --from none.gguf", "none.gguf"},
       {ROUTER "--steps 1 --checkpoint x --tokenizer other/general.gguf", "has 300 tokens"},
       {ROUTER "--evaluate none.gguf", "none.gguf"},
       {ROUTER "--evaluate other/router.gguf", "has 512 tokens, other/router.gguf 300"},

@@ -36,6 +36,27 @@ gem_centroids_new(const GemBackbone *backbone, guint64 seed)
 }
 
 void
+gem_centroids_start_from(GemCentroids *self, const GemCentroids *other)
+{
+  const GemModelShape *shape = &self->backbone->shape;
+  gsize rows = gem_backbone_n_centroids(self->backbone);
+  memcpy(self->values, other->values, rows * shape->width * sizeof(float));
+  memcpy(self->shares, other->shares, rows * sizeof(double));
+  for (guint l = 0; l < shape->layers; l++) {
+    for (guint set = 0; set < shape->n_cluster_sets; set++) {
+      gsize row = gem_backbone_centroids_at(self->backbone, l, set);
+      double sum = 0.0;
+      for (guint j = 0; j < shape->clusters[set]; j++) {
+        sum += self->shares[row + j];
+      }
+      for (guint j = 0; sum == 0.0 && j < shape->clusters[set]; j++) {
+        self->shares[row + j] = 1.0 / shape->clusters[set];
+      }
+    }
+  }
+}
+
+void
 gem_centroids_free(GemCentroids *self)
 {
   g_free(self->values);

@@ -19,6 +19,11 @@ void
 gem_centroids_free(GemCentroids *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemCentroids, gem_centroids_free)
 
+/* Starts from those of a backbone of the same clusters. Where their shares are not known, as of a model
+ * folder, they count as even: none is dead before it was counted. */
+void
+gem_centroids_start_from(GemCentroids *self, const GemCentroids *other);
+
 /* One step from the sums of unit inputs and counts of gem_backbone_collect_clusters (zeroed again), with
  * inputs of `pass` (n tokens) to reseed from. */
 void

@@ -74,6 +74,27 @@ gem_parameters_init(const GemParameters *self, guint64 seed, float *values)
   }
 }
 
+gboolean
+gem_parameters_check_same(const GemParameters *self,
+                          const GemParameters *other,
+                          const char *path,
+                          GError **error)
+{
+  for (guint i = 0; i < MAX(self->items->len, other->items->len); i++) {
+    const GemParameter *own = i < self->items->len ? self->items->pdata[i] : NULL;
+    const GemParameter *its = i < other->items->len ? other->items->pdata[i] : NULL;
+    if (own == NULL || its == NULL || !g_str_equal(own->part, its->part) ||
+        !g_str_equal(own->name, its->name) || own->rows != its->rows || own->cols != its->cols) {
+      const GemParameter *named = own != NULL ? own : its;
+      g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
+                  "%s is of another shape: %s of %s is not as in the model that is trained", path,
+                  named->name, named->part);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
 static char *
 file_name_of(const char *prefix, const GemParameter *parameter)
 {

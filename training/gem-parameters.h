@@ -47,6 +47,14 @@ gem_parameters_alloc(const GemParameters *self);
 void
 gem_parameters_init(const GemParameters *self, guint64 seed, float *values);
 
+/* `other`, of the file at `path`, has the same tensors in the same order; else an error that names the first
+ * one that differs. */
+gboolean
+gem_parameters_check_same(const GemParameters *self,
+                          const GemParameters *other,
+                          const char *path,
+                          GError **error);
+
 /* To and from a file, each tensor as F32 under prefix + part + "/" + name. Reading takes any type and needs
  * each tensor in its shape. */
 gboolean

@@ -10,7 +10,7 @@
 
 typedef struct {
   GemTrainingOptions training;
-  char *router;
+  char *router, *from;
   gint sequence, accumulate;
   double residual_dropout, answer_weight, answer_least, routed_share;
   gboolean general_only;
@@ -21,6 +21,7 @@ pretrain_options_clear(PretrainOptions *self)
 {
   gem_training_options_clear(&self->training);
   g_clear_pointer(&self->router, g_free);
+  g_clear_pointer(&self->from, g_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PretrainOptions, pretrain_options_clear)
 
@@ -232,6 +233,27 @@ free_lanes(Pretraining *self)
   g_free(self->lanes);
 }
 
+/* Start values from another model of the same shape. */
+static gboolean
+start_from(const char *path, GemTrainer *trainer, GemCentroids *centroids, GError **error)
+{
+  const GemBackbone *backbone = centroids->backbone;
+  g_autoptr(GemBackboneCheckpoint) start = gem_backbone_checkpoint_load(path, backbone->positions, error);
+  if (start == NULL ||
+      !gem_parameters_check_same(backbone->parameters, start->backbone->parameters, path, error)) {
+    return FALSE;
+  }
+  if (start->backbone->shape.n_cluster_sets != backbone->shape.n_cluster_sets ||
+      memcmp(start->backbone->shape.clusters, backbone->shape.clusters,
+             backbone->shape.n_cluster_sets * sizeof(guint)) != 0) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has other clusters", path);
+    return FALSE;
+  }
+  memcpy(gem_trainer_values(trainer), start->values, backbone->parameters->size * sizeof(float));
+  gem_centroids_start_from(centroids, start->centroids);
+  return TRUE;
+}
+
 static gboolean
 train(const PretrainOptions *options,
       GemCorpus *corpus,
@@ -253,6 +275,8 @@ train(const PretrainOptions *options,
     }
     g_printerr("resuming %s at step %" G_GUINT64_FORMAT "\n", options->training.checkpoint,
                gem_trainer_step(trainer));
+  } else if (options->from != NULL && !start_from(options->from, trainer, centroids, error)) {
+    return FALSE;
   }
   Pretraining self = {.options = options,
                       .corpus = corpus,
@@ -345,6 +369,8 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
   const GOptionEntry entries[] = {
       {"router", 0, 0, G_OPTION_ARG_FILENAME, &self->router,
        "A router's checkpoint, for the routes of the last steps", "FILE"},
+      {"from", 0, 0, G_OPTION_ARG_FILENAME, &self->from,
+       "Start values: a model folder or a checkpoint of the same shape", "PATH"},
       {"general-only", 0, 0, G_OPTION_ARG_NONE, &self->general_only, "No domains: the model to compare with",
        NULL},
       {"sequence", 0, 0, G_OPTION_ARG_INT, &self->sequence, "Longest sequence", "N"},

@@ -65,13 +65,23 @@ gem_plugin_check_file(const char *dir, const char *path, GError **error)
          check_path(path, S_IFREG, FALSE, own_files, error);
 }
 
+static gsize
+router_table_size(guint32 minor)
+{
+  if (minor >= 2) {
+    return sizeof(GemRouterFunctions);
+  }
+  return minor == 1 ? G_STRUCT_OFFSET(GemRouterFunctions, row_width)
+                    : G_STRUCT_OFFSET(GemRouterFunctions, set_go_on);
+}
+
 /* Size of a kind's table in ABI 1.`minor`. */
 static gsize
 table_size(GemPluginKind kind, guint32 minor)
 {
   switch (kind) {
   case GEM_PLUGIN_ROUTER:
-    return minor >= 1 ? sizeof(GemRouterFunctions) : G_STRUCT_OFFSET(GemRouterFunctions, set_go_on);
+    return router_table_size(minor);
   case GEM_PLUGIN_ATTENTION:
     return sizeof(GemAttentionFunctions);
   case GEM_PLUGIN_PATHWAY:

@@ -2,7 +2,9 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "format/gem-learned-file.h"
 #include "format/gem-model-files.h"
+#include "tests/fuzz/gem-fuzz-learned.h"
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-vocabulary.h"
 
@@ -45,6 +47,34 @@ write_models(const char *dir)
   copy_seed(dir, "vocabulary", model, "general.gguf");
   copy_seed(dir, "manifest", model, "manifest");
   gem_test_folder_remove(model);
+}
+
+/* A domain learned on a model of one layer, its residual all zeros. */
+static void
+write_learned(const char *dir)
+{
+  g_auto(GemModelShape) shape = {0};
+  const float row[GEM_FUZZ_LEARNED_WIDTH] = {0};
+  guint layer;
+
+  gem_test_model_shape(&shape);
+  shape.layers = GEM_FUZZ_LEARNED_LAYERS;
+  const GemLearnedBase base = {&shape, GEM_FUZZ_LEARNED_WIDTH, GEM_FUZZ_LEARNED_HASH, GEM_FUZZ_LEARNED_HASH};
+  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  g_autofree float *zeros = g_new0(float, (gsize)shape.domain_ffn *shape.width);
+
+  g_assert_true(gem_learned_file_write(&base, "knitting", NULL, row, 0.5f, writer, NULL));
+  for (layer = 0; layer < shape.layers; layer++) {
+    static const char *const parts[] = {"ffn_gate", "ffn_up", "ffn_down"};
+    for (gsize i = 0; i < G_N_ELEMENTS(parts); i++) {
+      g_autofree char *name = g_strdup_printf("blk.%u.%s.weight", layer, parts[i]);
+      gsize rows = i < 2 ? shape.domain_ffn : shape.width, cols = i < 2 ? shape.width : shape.domain_ffn;
+
+      g_assert_true(gem_gguf_writer_add_tensor(writer, name, GEM_TYPE_Q4_0, rows, cols, zeros, NULL));
+    }
+  }
+  g_autoptr(GBytes) bytes = gem_gguf_writer_to_bytes(writer);
+  write_seed(dir, "learned", "knitting.gguf", g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
 }
 
 static void
@@ -120,6 +150,7 @@ main(int argc, char **argv)
     return 2;
   }
   write_models(argv[2]);
+  write_learned(argv[2]);
   write_vocabulary(argv[2]);
   write_texts(argv[2]);
   write_arguments(argv[2]);

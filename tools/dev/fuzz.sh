@@ -1,6 +1,6 @@
 # fuzz [SECONDS] [NAME...]: run the fuzzers, each for 60 seconds or SECONDS
 #
-# NAMEs are those of tests/fuzz: arguments configuration gguf manifest text vocabulary; without any: all. Built with clang,
+# NAMEs are those of tests/fuzz: arguments configuration gguf learned manifest text vocabulary; without any: all. Built with clang,
 # coverage counters and sanitizers in ./build-fuzz; what they find out stays in ./build-fuzz/corpus for the next time, and an
 # input that breaks something in ./build-fuzz/crashes. At the end stands how many inputs each has tried. The last line is "N passed, N failed".
 

@@ -6,7 +6,8 @@
 /* Turns on their way through the encoder together: their rows, one turn's after the other's. */
 typedef struct {
   GemRouter *router;
-  const GemRouterTurn *turns; /* states have room for them; `next` is a turn's first position */
+  const GemRouterTurn *turns;             /* states have room for them; `next` is a turn's first position */
+  const GemRouterClasses *const *classes; /* [count]; NULL: all turns have the model's */
   size_t count;
   size_t n;       /* rows of all turns */
   float *x;       /* [n][D], the residual stream */
@@ -30,8 +31,11 @@ cut_block(const Batch *batch, size_t first)
     size_t from = begin > first ? begin : first;
     size_t to = begin + turn->n < end ? begin + turn->n : end;
     if (from < to) {
-      pieces[count++] =
-          (GemBertPiece){.turn = turn, .token = from - begin, .row = from - first, .n = to - from};
+      pieces[count++] = (GemBertPiece){.turn = turn,
+                                       .classes = batch->classes != NULL ? batch->classes[i] : NULL,
+                                       .token = from - begin,
+                                       .row = from - first,
+                                       .n = to - from};
     }
     begin += turn->n;
   }
@@ -237,13 +241,9 @@ classify_block(const Batch *batch, size_t first)
   norm_block(batch, first, rows, self->output_norm);
   gem_backend_linear(&self->backend, self->classifier, scratch->normed, rows, scratch->hidden);
   for (size_t p = 0; p < count; p++) {
-    const GemBertPiece *piece = &scratch->pieces[p];
-    float *probabilities = piece->turn->probabilities + piece->token * self->domains;
-    memcpy(probabilities, scratch->hidden + piece->row * self->domains,
-           piece->n * self->domains * sizeof *probabilities);
-    for (size_t i = 0; i < piece->n; i++) {
-      self->backend.functions->softmax(self->backend.state, probabilities + i * self->domains, self->domains);
-    }
+    size_t row = scratch->pieces[p].row;
+    gem_bert_classify(self, &scratch->pieces[p], scratch->hidden + row * self->domains,
+                      scratch->normed + row * self->width);
   }
 }
 
@@ -278,7 +278,16 @@ tokens_are_known(const GemRouter *self, const GemRouterTurn *turn)
 int
 gem_bert_route(GemRouter *self, const GemRouterTurn *turns, size_t count)
 {
-  Batch batch = {.router = self, .turns = turns, .count = count};
+  return gem_bert_route_classes(self, turns, NULL, count);
+}
+
+int
+gem_bert_route_classes(GemRouter *self,
+                       const GemRouterTurn *turns,
+                       const GemRouterClasses *const *classes,
+                       size_t count)
+{
+  Batch batch = {.router = self, .turns = turns, .classes = classes, .count = count};
   for (size_t i = 0; i < count; i++) {
     if (!tokens_are_known(self, &turns[i])) {
       return -2;

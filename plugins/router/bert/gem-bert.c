@@ -10,6 +10,8 @@ static const GemRouterFunctions functions = {
     .state_bytes = gem_bert_state_bytes,
     .route = gem_bert_route,
     .set_go_on = gem_bert_set_go_on,
+    .row_width = gem_bert_row_width,
+    .route_classes = gem_bert_route_classes,
 };
 
 GEM_PLUGIN_DEFINE(GEM_PLUGIN_ROUTER,

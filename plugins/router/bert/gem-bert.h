@@ -2,7 +2,7 @@
  * The paper's Dynamic Token Router: a small BERT-like encoder over the sequence's own tokens, and a
  * classifier over domains for each token. Pre-norm, RoPE, GELU, attention inside a window.
  *
- * Private to the module: what its three files share.
+ * Private to the module: what its files share.
  */
 #pragma once
 
@@ -26,6 +26,7 @@ typedef struct {
 /* What of a turn lies in a block: n tokens from `token` on, rows `row` .. of the block. */
 typedef struct {
   const GemRouterTurn *turn;
+  const GemRouterClasses *classes; /* of the turn; NULL: the model's */
   size_t token;
   size_t row;
   size_t n;
@@ -122,3 +123,16 @@ void
 gem_bert_set_go_on(GemRouter *self, bool (*go_on)(void *data), void *data);
 int
 gem_bert_route(GemRouter *self, const GemRouterTurn *turns, size_t count);
+int
+gem_bert_route_classes(GemRouter *self,
+                       const GemRouterTurn *turns,
+                       const GemRouterClasses *const *classes,
+                       size_t count);
+
+/* ---- gem-bert-classes.c ---- */
+uint32_t
+gem_bert_row_width(const GemRouter *self);
+/* Probabilities of the piece's tokens, into those of its turn: softmax over the classes that the turn has.
+ * logits [n][domains] are of the model's classes, e [n][D] is what the encoder gave. */
+void
+gem_bert_classify(const GemRouter *self, const GemBertPiece *piece, const float *logits, const float *e);
