@@ -9,7 +9,7 @@
 #include "adaptation/gem-adapt-fields.h"
 
 /* More than a packet may bring: so that one with too many is seen, and not cut. */
-#define MOST_FILES (GEM_ADAPT_N_FILES + 1)
+#define MOST_FILES (GEM_ADAPT_N_FILES + GEM_ADAPT_MAX_PATHWAYS + 1)
 
 struct _GemAdaptChannel {
   int fd;

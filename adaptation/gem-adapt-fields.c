@@ -223,10 +223,8 @@ gem_adapt_fields_get_message(GemAdaptFields *self, const char *name, char **ret_
 /* ---- files ---- */
 
 static gboolean
-check_file(GemAdaptFile file, int fd, GError **error)
+check_file(const char *name, int fd, gboolean writes, GError **error)
 {
-  gboolean writes = file == GEM_ADAPT_CHECKPOINT || file == GEM_ADAPT_OUTPUT;
-  const char *name = gem_adapt_file_names[file];
   struct stat status;
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
@@ -240,55 +238,75 @@ check_file(GemAdaptFile file, int fd, GError **error)
   return TRUE;
 }
 
-static gboolean
-take_file(const char *name, int fd, int *ret_files, GError **error)
+/* Where the file of a name that is known stands among those of its kind; GEM_ADAPT_N_FILES: nowhere. */
+static guint
+file_index(const char *name)
 {
-  for (guint i = 0; i < GEM_ADAPT_N_FILES; i++) {
-    if (g_str_equal(name, gem_adapt_file_names[i])) {
-      if (ret_files[i] >= 0) {
-        return gem_adapt_fields_fail(error, "fds", "%s twice", gem_adapt_file_names[i]);
-      }
-      ret_files[i] = fd;
-      return check_file((GemAdaptFile)i, fd, error);
-    }
+  guint i = 0;
+  while (i < GEM_ADAPT_N_FILES && !g_str_equal(name, gem_adapt_file_names[i])) {
+    i++;
   }
-  return gem_adapt_fields_fail(error, "fds", "a name of no file");
+  return i;
 }
 
-static gboolean
-find_files(GemAdaptFields *self, const GArray *files, int *found, GError **error)
+/* The domain of "pathway-DOMAIN"; NULL: it is no such name. */
+static const char *
+pathway_domain(const char *name)
 {
-  g_autoptr(GVariant) names = gem_adapt_fields_get(self, "fds", G_VARIANT_TYPE_STRING_ARRAY, error);
-  if (names == NULL) {
-    return FALSE;
-  }
-  gsize n = g_variant_n_children(names);
+  const char *domain = name + strlen(GEM_ADAPT_PATHWAY_PREFIX);
+  return g_str_has_prefix(name, GEM_ADAPT_PATHWAY_PREFIX) && gem_domain_name_is_plain(domain) ? domain : NULL;
+}
+
+/* The names are as many as the files, known, distinct, and each file is open as it has to be. */
+static gboolean
+check_files(char **names, const GArray *files, GError **error)
+{
+  guint n = g_strv_length(names), pathways = 0;
   if (n != files->len) {
-    return gem_adapt_fields_fail(error, "fds", "%" G_GSIZE_FORMAT " names, but %u files", n, files->len);
+    return gem_adapt_fields_fail(error, "fds", "%u names, but %u files", n, files->len);
   }
-  for (gsize i = 0; i < n; i++) {
-    const char *name;
-    g_variant_get_child(names, i, "&s", &name);
-    if (!take_file(name, g_array_index(files, int, i), found, error)) {
+  for (guint i = 0; i < n; i++) {
+    guint file = file_index(names[i]);
+    gboolean writes = file == GEM_ADAPT_CHECKPOINT || file == GEM_ADAPT_OUTPUT;
+    pathways += file == GEM_ADAPT_N_FILES ? 1 : 0;
+    if (file == GEM_ADAPT_N_FILES && pathway_domain(names[i]) == NULL) {
+      return gem_adapt_fields_fail(error, "fds", "a name of no file");
+    }
+    for (guint other = 0; other < i; other++) {
+      if (g_str_equal(names[i], names[other])) {
+        return gem_adapt_fields_fail(error, "fds", "%s twice", names[i]);
+      }
+    }
+    if (!check_file(names[i], g_array_index(files, int, i), writes, error)) {
       return FALSE;
     }
   }
   for (guint i = 0; i < GEM_ADAPT_N_FILES; i++) {
-    if (found[i] < 0 && i != GEM_ADAPT_PATHWAY) {
+    if (i != GEM_ADAPT_PATHWAY && !g_strv_contains((const char *const *)names, gem_adapt_file_names[i])) {
       return gem_adapt_fields_fail(error, "fds", "without %s", gem_adapt_file_names[i]);
     }
   }
-  return TRUE;
+  return pathways <= GEM_ADAPT_MAX_PATHWAYS ||
+         gem_adapt_fields_fail(error, "fds", "more than %u pathways", GEM_ADAPT_MAX_PATHWAYS);
 }
 
 gboolean
-gem_adapt_fields_get_files(GemAdaptFields *self, const GArray *files, int *ret_files, GError **error)
+gem_adapt_fields_get_files(GemAdaptFields *self, GArray *files, GemAdaptStart *start, GError **error)
 {
-  int found[GEM_ADAPT_N_FILES];
-  memset(found, 0xff, sizeof found);
-  if (!find_files(self, files, found, error)) {
+  g_autoptr(GVariant) value = gem_adapt_fields_get(self, "fds", G_VARIANT_TYPE_STRING_ARRAY, error);
+  g_auto(GStrv) names = value != NULL ? g_variant_dup_strv(value, NULL) : NULL;
+  if (names == NULL || !check_files(names, files, error)) {
     return FALSE;
   }
-  memcpy(ret_files, found, sizeof found);
+  for (guint i = 0; names[i] != NULL; i++) {
+    guint file = file_index(names[i]);
+    int fd = g_array_index(files, int, i);
+    if (file < GEM_ADAPT_N_FILES) {
+      start->files[file] = fd;
+    } else {
+      gem_adapt_start_add_pathway(start, pathway_domain(names[i]), fd);
+    }
+    g_array_index(files, int, i) = -1;
+  }
   return TRUE;
 }

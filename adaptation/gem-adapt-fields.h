@@ -4,6 +4,7 @@
 
 #include "adaptation/gem-adapt-packet.h"
 
+#define GEM_ADAPT_PATHWAY_PREFIX "pathway-"      /* of a domain's residual in `fds` */
 extern const char *const gem_adapt_file_names[]; /* [GEM_ADAPT_N_FILES] */
 
 typedef struct {
@@ -52,9 +53,9 @@ gem_adapt_fields_get_hash(GemAdaptFields *self, const char *name, char **ret_has
 gboolean
 gem_adapt_fields_get_message(GemAdaptFields *self, const char *name, char **ret_message, GError **error);
 /* The field `fds`: as many distinct known names as there are files, each a regular file open as it has to be.
- * Sets ret_files; the array keeps its own. */
+ * Sets the start's files and pathways and takes them from `files`; on failure it takes none. */
 gboolean
-gem_adapt_fields_get_files(GemAdaptFields *self, const GArray *files, int *ret_files, GError **error);
+gem_adapt_fields_get_files(GemAdaptFields *self, GArray *files, GemAdaptStart *start, GError **error);
 
 /* A plain domain name or "general". */
 gboolean

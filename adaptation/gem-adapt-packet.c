@@ -15,6 +15,14 @@ gem_adapt_phase_name(GemAdaptPhase phase)
 /* ---- the structures ---- */
 
 static void
+clear_pathway(gpointer data)
+{
+  GemAdaptPathway *pathway = data;
+  g_free(pathway->domain);
+  gem_adapt_close(&pathway->fd);
+}
+
+static void
 clear_other(gpointer data)
 {
   GemAdaptOther *other = data;
@@ -27,6 +35,8 @@ gem_adapt_packet_new(GemAdaptKind kind)
   GemAdaptPacket *self = g_new0(GemAdaptPacket, 1);
   self->kind = kind;
   if (kind == GEM_ADAPT_START) {
+    self->start.pathways = g_array_new(FALSE, FALSE, sizeof(GemAdaptPathway));
+    g_array_set_clear_func(self->start.pathways, clear_pathway);
     for (guint i = 0; i < GEM_ADAPT_N_FILES; i++) {
       self->start.files[i] = -1;
     }
@@ -39,6 +49,13 @@ gem_adapt_packet_new(GemAdaptKind kind)
   return self;
 }
 
+void
+gem_adapt_start_add_pathway(GemAdaptStart *self, const char *domain, int fd)
+{
+  GemAdaptPathway pathway = {g_strdup(domain), fd};
+  g_array_append_val(self->pathways, pathway);
+}
+
 static void
 clear_start(GemAdaptStart *start)
 {
@@ -46,6 +63,7 @@ clear_start(GemAdaptStart *start)
   g_free(start->replaces);
   g_free(start->general_sha256);
   g_free(start->router_sha256);
+  g_array_unref(start->pathways);
   for (guint i = 0; i < GEM_ADAPT_N_FILES; i++) {
     gem_adapt_close(&start->files[i]);
   }
@@ -118,6 +136,12 @@ write_start(const GemAdaptStart *start, GVariantBuilder *fields, GArray *files)
       g_variant_builder_add(&names, "s", gem_adapt_file_names[i]);
       g_array_append_val(files, start->files[i]);
     }
+  }
+  for (guint i = 0; i < start->pathways->len; i++) {
+    const GemAdaptPathway *pathway = &g_array_index(start->pathways, GemAdaptPathway, i);
+    g_autofree char *name = g_strconcat(GEM_ADAPT_PATHWAY_PREFIX, pathway->domain, NULL);
+    g_variant_builder_add(&names, "s", name);
+    g_array_append_val(files, pathway->fd);
   }
   put(fields, "fds", g_variant_builder_end(&names));
 }
@@ -206,7 +230,7 @@ read_start(GemAdaptFields *fields, GemAdaptStart *start, GArray *files, GError *
       gem_adapt_fields_get_double(fields, "least_gain_percent", -MOST_PERCENT, 100.0,
                                   &start->least_gain_percent, error);
   start->mode = (GemAdaptMode)mode;
-  return read && gem_adapt_fields_get_files(fields, files, start->files, error);
+  return read && gem_adapt_fields_get_files(fields, files, start, error);
 }
 
 static gboolean
@@ -320,11 +344,6 @@ gem_adapt_packet_read(GBytes *bytes, GArray *files, GemAdaptWay way, GError **er
       !gem_adapt_fields_finish(&fields, error)) {
     g_prefix_error(error, "packet %s: ", name);
     return NULL;
-  }
-  if (kind == GEM_ADAPT_START) {
-    for (guint i = 0; i < files->len; i++) {
-      g_array_index(files, int, i) = -1;
-    }
   }
   return g_steal_pointer(&self);
 }

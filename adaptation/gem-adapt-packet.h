@@ -21,6 +21,8 @@
 #define GEM_ADAPT_MAX_MESSAGE 1024u  /* bytes of a reason or an error's message */
 #define GEM_ADAPT_MAX_OTHERS  64u    /* domains of a result */
 
+#define GEM_ADAPT_MAX_PATHWAYS 16u
+
 #define GEM_ADAPT_MAX_SECONDS  86400u
 #define GEM_ADAPT_MAX_THREADS  64u
 #define GEM_ADAPT_LEAST_MEMORY (G_GUINT64_CONSTANT(16) << 20) /* bytes */
@@ -50,6 +52,14 @@ typedef enum {
   GEM_ADAPT_N_FILES
 } GemAdaptFile;
 
+/* A residual of the model, as it is: what the router's own routes run through. In `fds` it is called
+ * "pathway-DOMAIN"; tokens of a domain that is not among them run through general alone, as they do in the
+ * service. */
+typedef struct {
+  char *domain;
+  int fd;
+} GemAdaptPathway;
+
 typedef enum {
   GEM_ADAPT_DAPT, /* plain text of the domain */
   GEM_ADAPT_TAPT, /* a task's own unlabelled inputs: short documents, asked as questions are */
@@ -75,6 +85,7 @@ typedef struct {
   double worst_other_percent;   /* refused when the perplexity of another domain's text grows by more */
   double least_gain_percent;    /* refused when that of the held-out text does not fall by as much */
   int files[GEM_ADAPT_N_FILES]; /* descriptors; -1: missing */
+  GArray *pathways;             /* GemAdaptPathway, at most GEM_ADAPT_MAX_PATHWAYS, distinct; read-only */
 } GemAdaptStart;
 
 typedef struct {
@@ -117,6 +128,9 @@ void
 gem_adapt_packet_free(GemAdaptPacket *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemAdaptPacket, gem_adapt_packet_free)
 
+/* Adds a residual to those that come with a start; takes `fd`. */
+void
+gem_adapt_start_add_pathway(GemAdaptStart *self, const char *domain, int fd);
 /* Adds a row to a result's others. */
 void
 gem_adapt_result_add_other(GemAdaptResult *self, const char *domain, double percent);
@@ -127,8 +141,8 @@ GBytes *
 gem_adapt_packet_write(const GemAdaptPacket *self, GArray *ret_files);
 
 /* Checks all of it. `files` (int) are those that came with the bytes: the packet takes those that it names,
- * by setting them to -1 in the array; on failure all of them are left there. G_IO_ERROR_INVALID_DATA, naming
- * the field. */
+ * by setting them to -1 in the array; on failure some may be left there, and those that are not are closed.
+ * G_IO_ERROR_INVALID_DATA, naming the field. */
 GemAdaptPacket *
 gem_adapt_packet_read(GBytes *bytes, GArray *files, GemAdaptWay way, GError **error);
 

@@ -69,6 +69,10 @@ new_start(gboolean with_pathway)
   packet->start.mode = GEM_ADAPT_TAPT;
   packet->start.worst_other_percent = 1.0;
   packet->start.least_gain_percent = 2.0;
+  for (guint i = 0; with_pathway && i < GEM_ADAPT_MAX_PATHWAYS; i++) {
+    g_autofree char *domain = g_strdup_printf("d%u", i);
+    gem_adapt_start_add_pathway(&packet->start, domain, new_file(domain));
+  }
   for (guint i = 0; i < GEM_ADAPT_N_FILES; i++) {
     g_autofree char *contents = g_strdup_printf("file %u", i);
     packet->start.files[i] = i != GEM_ADAPT_PATHWAY || with_pathway ? new_file(contents) : -1;
@@ -120,6 +124,23 @@ test_start(Fixture *fixture, gconstpointer data)
     }
   }
   g_assert_cmpuint(count_open_files(), ==, before);
+}
+
+/* The residuals of all domains, each under its name. */
+static void
+test_pathways(Fixture *fixture, gconstpointer data)
+{
+  g_autoptr(GemAdaptPacket) sent = new_start(TRUE);
+  g_autoptr(GemAdaptPacket) got = send_and_receive(fixture->daemon, fixture->trainer, sent);
+  g_assert_cmpuint(got->start.pathways->len, ==, GEM_ADAPT_MAX_PATHWAYS);
+  for (guint i = 0; i < GEM_ADAPT_MAX_PATHWAYS; i++) {
+    const GemAdaptPathway *pathway = &g_array_index(got->start.pathways, GemAdaptPathway, i);
+    g_autofree char *domain = g_strdup_printf("d%u", i);
+    char read_back[16] = "";
+    g_assert_cmpstr(pathway->domain, ==, domain);
+    g_assert_cmpint(pread(pathway->fd, read_back, sizeof read_back - 1, 0), >, 0);
+    g_assert_cmpstr(read_back, ==, domain);
+  }
 }
 
 static void
@@ -292,6 +313,12 @@ test_hostile_start(Fixture *fixture, gconstpointer data)
     gsize n_files;
     const char *what;
   } cases[] = {
+      {"('start', {" NAMES ", " REST ", " TIME ", 'fds': <['text', 'general', 'router', 'replay', "
+       "'checkpoint', 'output', 'pathway-../x']>})",
+       7, "no file"},
+      {"('start', {" NAMES ", " REST ", " TIME ", 'fds': <['text', 'general', 'router', 'replay', "
+       "'checkpoint', 'output', 'pathway-x', 'pathway-x']>})",
+       8, "twice"},
       {"('start', {})", 0, "name"},
       {"('start', {" NAMES ", " REST ", " TIME "})", 6, "fds"},
       {"('start', {" NAMES ", " REST ", " TIME ", " FILES "})", 5, "fds"},
@@ -465,6 +492,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add("/adapt-channel/start", Fixture, NULL, set_up, test_start, tear_down);
+  g_test_add("/adapt-channel/pathways", Fixture, NULL, set_up, test_pathways, tear_down);
   g_test_add("/adapt-channel/progress", Fixture, NULL, set_up, test_progress, tear_down);
   g_test_add("/adapt-channel/results", Fixture, NULL, set_up, test_results, tear_down);
   g_test_add("/adapt-channel/ends", Fixture, NULL, set_up, test_ends, tear_down);
