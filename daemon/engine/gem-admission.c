@@ -27,9 +27,7 @@ routes_of(const GemStepSpan *span)
   GemPathwaySet set = 0;
 
   for (guint row = 0; row < span->rows; row++) {
-    guint8 route = route_of(span, row);
-
-    set |= route != GEM_ROUTE_GENERAL ? (GemPathwaySet)1 << route : 0;
+    set |= gem_pathway_set_of(route_of(span, row));
   }
   return set;
 }
@@ -45,7 +43,7 @@ last_route(const GemStepSpan *span)
 static gboolean
 lacks_required(const GemRuntime *runtime, const GemStepSpan *span)
 {
-  GemPathwaySet bit = last_route(span) != GEM_ROUTE_GENERAL ? (GemPathwaySet)1 << last_route(span) : 0;
+  GemPathwaySet bit = gem_pathway_set_of(last_route(span));
 
   return span->required && (bit & routes_of(span) & ~gem_pager_get_resident(runtime->pager)) != 0;
 }
@@ -55,13 +53,14 @@ static GemPathwaySet
 awaited_by(const GemRuntime *runtime, const GemStepSpan *span)
 {
   GemPathwaySet absent = routes_of(span) & ~gem_pager_get_resident(runtime->pager);
+  GemPathwaySet awaited = 0;
 
-  for (guint i = 0; absent != 0 && i < runtime->shape->n_domains; i++) {
-    if (span->degrade || !gem_pager_may_come(runtime->pager, i)) {
-      absent &= ~((GemPathwaySet)1 << i);
-    }
+  while (absent != 0 && !span->degrade) {
+    guint index = gem_pathway_set_take(&absent);
+
+    awaited |= gem_pager_may_come(runtime->pager, index) ? gem_pathway_set_of(index) : 0;
   }
-  return absent;
+  return awaited;
 }
 
 gboolean
@@ -85,11 +84,12 @@ static gboolean
 waits_for(const Admission *self, const GemStepSpan *span, guint8 route)
 {
   const GemPager *pager = self->runtime->pager;
+  GemPathwaySet bit = gem_pathway_set_of(route);
 
-  if (route == GEM_ROUTE_GENERAL || (self->kept & (GemPathwaySet)1 << route) != 0) {
+  if (bit == 0 || (self->kept & bit) != 0) {
     return FALSE;
   }
-  if ((gem_pager_get_resident(pager) & (GemPathwaySet)1 << route) != 0) {
+  if ((gem_pager_get_resident(pager) & bit) != 0) {
     return TRUE;
   }
   return !span->degrade && gem_pager_may_come(pager, route);
@@ -99,7 +99,7 @@ waits_for(const Admission *self, const GemStepSpan *span, guint8 route)
 static gboolean
 keep(Admission *self, guint8 route)
 {
-  GemPathwaySet bit = (GemPathwaySet)1 << route;
+  GemPathwaySet bit = gem_pathway_set_of(route);
   gboolean resident = (gem_pager_get_resident(self->runtime->pager) & bit) != 0;
   gsize bytes = resident ? 0 : gem_pager_get_expected_bytes(self->runtime->pager, route);
 

@@ -6,7 +6,7 @@
 
 /* Probabilities that need no memory of their own: those of one token, as each step of an answer appends it.
  */
-#define FEW_PROBABILITIES GEM_MAX_DOMAINS
+#define FEW_PROBABILITIES GEM_MAX_PATHWAYS
 
 guint8
 gem_route_choose(const float *probabilities, guint n, float threshold)
@@ -93,11 +93,12 @@ ask_router(GemRuntime *runtime, const GemAppend *appends, guint count, GError **
 
 /* Starts to read a pathway that tokens are routed to, once for all tokens of an append. */
 static void
-expect(const GemRuntime *runtime, guint8 route, guint32 *expected)
+expect(const GemRuntime *runtime, guint8 route, GemPathwaySet *expected)
 {
-  G_STATIC_ASSERT(GEM_MAX_DOMAINS <= 32);
-  if (route != GEM_ROUTE_GENERAL && (*expected & (1U << route)) == 0) {
-    *expected |= 1U << route;
+  GemPathwaySet bit = gem_pathway_set_of(route);
+
+  if ((bit & ~*expected) != 0) {
+    *expected |= bit;
     gem_pager_expect(runtime->pager, route);
   }
 }
@@ -107,7 +108,7 @@ append_routed(const GemRuntime *runtime, const GemAppend *append)
 {
   guint domains = runtime->shape->n_domains;
   gboolean asked = asks_router(runtime, append);
-  guint32 expected = 0;
+  GemPathwaySet expected = 0;
 
   if (!asked) {
     memset(append->probabilities, 0, (gsize)append->n * domains * sizeof(float));

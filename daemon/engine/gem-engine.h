@@ -80,6 +80,10 @@ GPtrArray *
 gem_engine_list_backends(GemEngine *self); /* of GemBackendInfo; transfer full */
 
 /* ---- pathways ---- */
+
+/* Domains that may be learned beside those of the model, of all users together. */
+#define GEM_MAX_LEARNED 47u
+
 typedef enum { GEM_PATHWAY_ABSENT, GEM_PATHWAY_LOADING, GEM_PATHWAY_RESIDENT } GemPathwayState;
 typedef struct {
   char *domain; /* "general" or a domain */

@@ -92,8 +92,8 @@ make_room(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error)
 static gboolean
 is_absent(const GemRuntime *runtime, guint index)
 {
-  return index < runtime->shape->n_domains &&
-         (gem_pager_get_resident(runtime->pager) & (GemPathwaySet)1 << index) == 0;
+  return index != runtime->shape->n_domains &&
+         (gem_pager_get_resident(runtime->pager) & gem_pathway_set_of(index)) == 0;
 }
 
 gboolean
@@ -128,6 +128,7 @@ void
 gem_room_page_in_wanted(GemRuntime *runtime)
 {
   GemPathwaySet in_use;
+  guint index;
 
   if (runtime->wanted == 0) {
     return;
@@ -135,15 +136,8 @@ gem_room_page_in_wanted(GemRuntime *runtime)
   /* By a row of one of the latest steps. */
   in_use = gem_pager_get_touched(runtime->pager,
                                  runtime->step > GEM_ROOM_STEPS ? runtime->step - GEM_ROOM_STEPS : 1);
-  for (guint i = 0; i < runtime->shape->n_domains; i++) {
-    GemPathwaySet bit = (GemPathwaySet)1 << i;
-
-    if ((runtime->wanted & bit) != 0) {
-      runtime->wanted &= ~bit;
-      if (is_cheap(runtime, i, in_use)) {
-        gem_room_need(runtime, i, in_use, NULL);
-      }
-      return;
-    }
+  index = gem_pathway_set_take(&runtime->wanted);
+  if (is_cheap(runtime, index, in_use)) {
+    gem_room_need(runtime, index, in_use, NULL);
   }
 }

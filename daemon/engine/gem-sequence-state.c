@@ -136,9 +136,7 @@ gem_sequence_state_find_pathways(const GemSequenceState *self)
   GemPathwaySet set = 0;
 
   for (guint i = 0; i < self->routes->len; i++) {
-    guint8 route = self->routes->data[i];
-
-    set |= route != GEM_ROUTE_GENERAL ? (GemPathwaySet)1 << route : 0;
+    set |= gem_pathway_set_of(self->routes->data[i]);
   }
   return set;
 }

@@ -7,7 +7,7 @@
 #include "daemon/engine/gem-kv-cache.h"
 #include "daemon/engine/gem-runtime.h"
 
-/* A route: the index of a domain, or this. */
+/* A route: the index of a domain, or this. gem_pathway_set_of a route is empty for general. */
 #define GEM_ROUTE_GENERAL G_MAXUINT8
 
 typedef struct {
@@ -20,9 +20,9 @@ typedef struct {
   gboolean busy;      /* a turn runs and is not paused: see gem_scheduler_find_pathways */
   GemKvCache *cache;
   GemRouterState *router_state; /* NULL until the router is asked for the first time */
-  /* Rows run through each domain; the last one: through general alone. */
-  guint rows_by_pathway[GEM_MAX_DOMAINS + 1];
-  guint degraded_rows; /* of the last: routed to a domain that was absent */
+  /* Rows run through each pathway, by the pager's indices; of general: through it alone. */
+  guint rows_by_pathway[GEM_MAX_PATHWAYS];
+  guint degraded_rows; /* of the latter: routed to a domain that was absent */
 } GemSequenceState;
 
 GemSequenceState *

@@ -13,6 +13,7 @@ struct GemStep {
   guint capacity; /* rows */
 
   guint rows;
+  GemPathwaySet pathways;      /* of all rows, from the first layer's feed-forward on */
   GemAttentionSpan *attention; /* [rows] of each span */
   guint8 *clusters;            /* [rows] */
   guint8 *routes;              /* [rows]; general where the pathway is not to be had */
@@ -128,7 +129,7 @@ place_rows(GemStep *self, const GemStepSpan *spans, guint n)
 static gboolean
 has_pathway(GemRuntime *runtime, guint8 route, gboolean degrade)
 {
-  GemPathwaySet bit = (GemPathwaySet)1 << route;
+  GemPathwaySet bit = gem_pathway_set_of(route);
 
   if ((gem_pager_get_resident(runtime->pager) & bit) == 0) {
     if (degrade) {
@@ -158,6 +159,18 @@ need_pathways(GemStep *self, const GemStepSpan *spans, guint n, gboolean degrade
         self->routes[row] = GEM_ROUTE_GENERAL;
       }
     }
+  }
+}
+
+/* Has them paged in, as late as can be: up to here they were read ahead, since they were routed. */
+static void
+find_pathways(GemStep *self, const GemStepSpan *spans, guint n)
+{
+  need_pathways(self, spans, n, FALSE);
+  need_pathways(self, spans, n, TRUE);
+  self->pathways = 0;
+  for (guint row = 0; row < self->rows; row++) {
+    self->pathways |= gem_pathway_set_of(self->routes[row]);
   }
 }
 
@@ -273,9 +286,6 @@ run_domain(GemStep *self, guint domain, guint layer)
       self->gathered[count++] = row;
     }
   }
-  if (count == 0) {
-    return;
-  }
   gem_pager_apply(self->runtime->pager, domain, layer, self->domain_input, count, self->domain_sum);
   for (guint i = 0; i < count; i++) {
     memcpy(self->x + self->gathered[i] * width, self->domain_sum + i * width, row_bytes);
@@ -286,16 +296,15 @@ static void
 run_feed_forward(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
 {
   const GemModelShape *shape = self->runtime->shape;
+  GemPathwaySet pathways;
 
   norm(self, self->runtime->model->layers[layer].ffn_norm);
   gem_pager_apply(self->runtime->pager, shape->n_domains, layer, self->normed, self->rows, self->x);
   if (layer == 0) {
-    /* As late as can be: up to here they were read ahead, since they were routed. */
-    need_pathways(self, spans, n, FALSE);
-    need_pathways(self, spans, n, TRUE);
+    find_pathways(self, spans, n);
   }
-  for (guint domain = 0; domain < shape->n_domains; domain++) {
-    run_domain(self, domain, layer);
+  for (pathways = self->pathways; pathways != 0;) {
+    run_domain(self, gem_pathway_set_take(&pathways), layer);
   }
 }
 

@@ -26,7 +26,7 @@ typedef struct {
   GemRouterState *router_before; /* what the router remembered before the turn; valid when `can_roll_back` */
   gboolean can_roll_back;
   guint first; /* the turn's first token in the sequence */
-  guint rows_before[GEM_MAX_DOMAINS + 1];
+  guint rows_before[GEM_MAX_PATHWAYS];
   guint degraded_before;
   guint32 drawn;
   gboolean has_drawn; /* FALSE: no logit was finite */

@@ -31,7 +31,7 @@ struct GemPager {
   GemPathwaySet resident;
   GMutex mutex;
   guint n_domains;
-  Entry *entries; /* [n_domains + 1]; general last */
+  Entry entries[GEM_MAX_PATHWAYS]; /* general at n_domains; those without a name are not in use */
 };
 
 /* Bits of a value by its type in the file. */
@@ -140,7 +140,6 @@ gem_pager_new(GemModelFiles *files,
   self->counters = counters;
   self->read_ahead = TRUE;
   self->n_domains = model_shape->n_domains;
-  self->entries = g_new0(Entry, self->n_domains + 1);
   for (guint i = 0; i < self->n_domains; i++) {
     self->entries[i].name = model_shape->domains[i];
     inspect(self, i);
@@ -152,13 +151,20 @@ gem_pager_new(GemModelFiles *files,
   return g_steal_pointer(&self);
 }
 
+/* Whether the index is that of a domain. */
+static gboolean
+is_domain(const GemPager *self, guint index)
+{
+  return index != self->n_domains && self->entries[index].name != NULL;
+}
+
 /* Empty for general. */
 static GemPathwaySet
 bit_of(const GemPager *self, const Entry *entry)
 {
-  gsize index = (gsize)(entry - self->entries);
+  guint index = (guint)(entry - self->entries);
 
-  return index < self->n_domains ? (GemPathwaySet)1 << index : 0;
+  return index != self->n_domains ? gem_pathway_set_of(index) : 0;
 }
 
 /* Closes pathway and module of an entry, if they are open. */
@@ -185,11 +191,10 @@ gem_pager_free(GemPager *self)
   if (self == NULL) {
     return;
   }
-  for (guint i = 0; i <= self->n_domains; i++) {
+  for (guint i = 0; i < GEM_MAX_PATHWAYS; i++) {
     close_entry(self, &self->entries[i]);
     g_free(self->entries[i].reason);
   }
-  g_free(self->entries);
   g_mutex_clear(&self->mutex);
   g_free(self);
 }
@@ -288,7 +293,7 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
     self->counters->page_in_failures++;
     return FALSE;
   }
-  self->counters->page_ins += index < self->n_domains ? 1 : 0;
+  self->counters->page_ins += index != self->n_domains ? 1 : 0;
   self->resident |= bit_of(self, entry);
   g_mutex_lock(&self->mutex);
   entry->state = GEM_PATHWAY_RESIDENT;
@@ -373,10 +378,10 @@ gem_pager_page_out(GemPager *self, guint index, GemPageOutCause cause, GError **
 void
 gem_pager_page_out_others(GemPager *self, GemPathwaySet set, GemPageOutCause cause)
 {
-  for (guint i = 0; i < self->n_domains; i++) {
-    if ((set & (GemPathwaySet)1 << i) == 0) {
-      gem_pager_page_out(self, i, cause, NULL);
-    }
+  GemPathwaySet others = self->resident & ~set;
+
+  while (others != 0) {
+    gem_pager_page_out(self, gem_pathway_set_take(&others), cause, NULL);
   }
 }
 
@@ -413,8 +418,8 @@ gem_pager_get_kept(const GemPager *self)
 {
   GemPathwaySet set = 0;
 
-  for (guint i = 0; i < self->n_domains; i++) {
-    set |= is_kept(&self->entries[i]) ? (GemPathwaySet)1 << i : 0;
+  for (guint i = 0; i < GEM_MAX_PATHWAYS; i++) {
+    set |= is_domain(self, i) && is_kept(&self->entries[i]) ? gem_pathway_set_of(i) : 0;
   }
   return set;
 }
@@ -434,12 +439,15 @@ gem_pager_touch(GemPager *self, guint index, guint64 step)
 GemPathwaySet
 gem_pager_get_touched(const GemPager *self, guint64 since)
 {
+  GemPathwaySet resident = self->resident;
   GemPathwaySet set = 0;
 
-  for (guint i = 0; i < self->n_domains; i++) {
-    set |= self->entries[i].touched >= since ? (GemPathwaySet)1 << i : 0;
+  while (resident != 0) {
+    guint index = gem_pathway_set_take(&resident);
+
+    set |= self->entries[index].touched >= since ? gem_pathway_set_of(index) : 0;
   }
-  return set & self->resident;
+  return set;
 }
 
 gboolean
@@ -457,19 +465,21 @@ gem_pager_get_expected_bytes(const GemPager *self, guint index)
   return entry->last_bytes > 0 ? entry->last_bytes : entry->file_bytes + entry->file_bytes / 64;
 }
 
-static gboolean
-may_go(const GemPager *self, guint index, GemPathwaySet kept)
+/* Those that are in memory and neither in `kept` nor kept by somebody. */
+static GemPathwaySet
+find_spare(const GemPager *self, GemPathwaySet kept)
 {
-  return (self->resident & ~kept & (GemPathwaySet)1 << index) != 0 && !is_kept(&self->entries[index]);
+  return self->resident & ~kept & ~gem_pager_get_kept(self);
 }
 
 gsize
 gem_pager_get_spare_bytes(const GemPager *self, GemPathwaySet kept)
 {
+  GemPathwaySet spare = find_spare(self, kept);
   gsize sum = 0;
 
-  for (guint i = 0; i < self->n_domains; i++) {
-    sum += may_go(self, i, kept) ? self->entries[i].resident_bytes : 0;
+  while (spare != 0) {
+    sum += self->entries[gem_pathway_set_take(&spare)].resident_bytes;
   }
   return sum;
 }
@@ -477,15 +487,17 @@ gem_pager_get_spare_bytes(const GemPager *self, GemPathwaySet kept)
 gboolean
 gem_pager_page_out_oldest(GemPager *self, GemPathwaySet kept, GemPageOutCause cause)
 {
+  GemPathwaySet spare = find_spare(self, kept);
   guint oldest = self->n_domains;
 
-  for (guint i = 0; i < self->n_domains; i++) {
-    if (may_go(self, i, kept) &&
-        (oldest == self->n_domains || self->entries[i].touched < self->entries[oldest].touched)) {
-      oldest = i;
+  while (spare != 0) {
+    guint index = gem_pathway_set_take(&spare);
+
+    if (oldest == self->n_domains || self->entries[index].touched < self->entries[oldest].touched) {
+      oldest = index;
     }
   }
-  return oldest < self->n_domains && gem_pager_page_out(self, oldest, cause, NULL);
+  return oldest != self->n_domains && gem_pager_page_out(self, oldest, cause, NULL);
 }
 
 void
@@ -521,7 +533,7 @@ gem_pager_bytes(GemPager *self)
 {
   gsize sum = 0;
 
-  for (guint i = 0; i <= self->n_domains; i++) {
+  for (guint i = 0; i < GEM_MAX_PATHWAYS; i++) {
     sum += self->entries[i].resident_bytes;
   }
   return sum;

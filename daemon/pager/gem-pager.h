@@ -20,9 +20,31 @@ typedef struct GemPager GemPager;
 /* Why a pathway is paged out. */
 typedef enum { GEM_PAGE_OUT_ASKED, GEM_PAGE_OUT_RELIEF, GEM_PAGE_OUT_BUDGET } GemPageOutCause;
 
-/* A set of domains: bit i for index i; general has none. */
-typedef guint32 GemPathwaySet;
-G_STATIC_ASSERT(GEM_MAX_DOMAINS <= 32);
+/* A set of pathways but general: bit i for index i. */
+typedef guint64 GemPathwaySet;
+#define GEM_MAX_PATHWAYS 64u
+/* Where the indices of learned domains begin: behind those of a model that has as many as it may, and
+ * general. */
+#define GEM_FIRST_LEARNED (GEM_MAX_DOMAINS + 1u)
+G_STATIC_ASSERT(GEM_FIRST_LEARNED + GEM_MAX_LEARNED == GEM_MAX_PATHWAYS);
+
+/* That of one; empty for what is no pathway's index, as the route of a token that runs through general alone.
+ */
+static inline GemPathwaySet
+gem_pathway_set_of(guint index)
+{
+  return index < GEM_MAX_PATHWAYS ? (GemPathwaySet)1 << index : 0;
+}
+
+/* The lowest index of a set that is not empty, taken out of it: for loops over its members. */
+static inline guint
+gem_pathway_set_take(GemPathwaySet *set)
+{
+  guint index = (guint)__builtin_ctzll(*set);
+
+  *set &= *set - 1;
+  return index;
+}
 
 /* Opens the general pathway and looks at the others. All arguments outlive the pager; what it does is counted
  * in `counters`. GEM_ERROR_PATHWAY when general cannot be opened. */
