@@ -398,7 +398,7 @@ typedef struct GemPathway GemPathway;
 
 typedef struct GemPathwayFunctions {
   /* `source` is pathway-<domain>.gguf, or general.gguf for "general": tensors blk.N.ffn_gate, ffn_up,
-   * ffn_down (.weight). */
+   * ffn_down (.weight). NULL with ENOMEM in errno, as malloc leaves it: it is tried again later. */
   GemPathway *(*open)(const GemTensorSource *source,
                       const GemShape *shape,
                       const GemBackend *backend,

@@ -256,6 +256,7 @@ test_cache(void)
 /* ---- sessions ---- */
 
 #define SESSION_LEAST (16u << 10)
+#define LONG_TIME     ((gint64)3600 * G_USEC_PER_SEC)
 
 /* A turn in a new session. NULL, or what it ended with. */
 static GError *
@@ -312,6 +313,41 @@ test_session(void)
   g_assert_cmpstr(after, ==, before);
 }
 
+/* ---- pathways ---- */
+
+/* It is tried again when the reason may be over, which lack of memory is some day. */
+static void
+test_pathway(void)
+{
+  g_autoptr(GemTestEngine) test = NULL;
+  GemModelFiles *files = NULL;
+  GemRuntime *runtime;
+  guint legal, failed = 0;
+
+  if (!can_refuse()) {
+    return;
+  }
+  test = gem_test_engine_new();
+  runtime = gem_test_engine_open_runtime(test, &files);
+  g_assert_true(gem_pager_find(runtime->pager, "legal", &legal));
+  for (guint nth = 1;; nth++) {
+    gboolean came;
+
+    g_assert_true(gem_pager_may_come(runtime->pager, legal));
+    arm(nth, SESSION_LEAST);
+    came = gem_pager_need(runtime->pager, legal, NULL);
+    disarm();
+    if (came) {
+      break;
+    }
+    failed++;
+    gem_pager_look_again(runtime->pager, g_get_monotonic_time() + LONG_TIME);
+  }
+  g_assert_cmpuint(failed, >, 0);
+  gem_runtime_close(runtime);
+  gem_model_files_free(files);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -319,5 +355,6 @@ main(int argc, char **argv)
   g_test_add_func("/allocation/gguf", test_gguf);
   g_test_add_func("/allocation/cache", test_cache);
   g_test_add_func("/allocation/session", test_session);
+  g_test_add_func("/allocation/pathway", test_pathway);
   return g_test_run();
 }

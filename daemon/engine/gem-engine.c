@@ -135,7 +135,7 @@ page_in_later(GemEngine *self)
   now = g_get_monotonic_time();
   if (now - self->looked >= LOOK_MICROSECONDS) {
     self->looked = now;
-    gem_pager_look_again(self->runtime->pager);
+    gem_pager_look_again(self->runtime->pager, now);
   }
 }
 

@@ -104,8 +104,9 @@ gem_engine_get_pathway(GemEngine *self, const char *domain);
 /* Loads weights and module, or frees the weights and closes the module, between two steps. A domain is absent
  * at first and comes by itself, before the step, when the first token is routed to it; so does one that was
  * paged out. One that cannot be loaded (see `reason`) leaves its tokens to general alone, counted there, and
- * is only tried again by gem_engine_page_in_async, or when its file is another one. "general" cannot be paged
- * out. Errors: UNKNOWN_DOMAIN, PATHWAY, LIMIT_EXCEEDED when MemoryLimit leaves it no room. */
+ * is only tried again by gem_engine_page_in_async, when its file is another one, or after a while when the
+ * reason was one that passes (gem_pager_look_again). "general" cannot be paged out. Errors: UNKNOWN_DOMAIN,
+ * PATHWAY, LIMIT_EXCEEDED when MemoryLimit leaves it no room. */
 void
 gem_engine_page_in_async(GemEngine *self,
                          const char *domain,

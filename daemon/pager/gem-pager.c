@@ -1,7 +1,14 @@
 #include "daemon/pager/gem-pager.h"
 
+#include <errno.h>
+
 #include "daemon/gem-log.h"
 #include "daemon/plugin/gem-tensor-source.h"
+
+/* After a passing reason a pathway is tried again, if it is needed, when this time is over; twice as long
+ * after each time that this fails, too. */
+#define FIRST_RETRY_MICROSECONDS G_USEC_PER_SEC
+#define LAST_RETRY_MICROSECONDS  (64 * G_USEC_PER_SEC)
 
 /* One pathway. The mutex guards what gem_pager_get_info reads; only the engine thread writes. */
 typedef struct {
@@ -17,6 +24,8 @@ typedef struct {
   gsize last_bytes;      /* that it took when it was resident last; 0: it never was */
   guint64 touched;       /* see gem_pager_touch */
   GemFileIdentity tried; /* its file, when it was last tried */
+  gint64 retry_wait;     /* us: how long it stays untried with the same file; 0: for good */
+  gint64 retry_at;       /* monotonic, us; valid with a `retry_wait` */
   gint holds;            /* atomic, as the next */
   gint pinned;
 } Entry;
@@ -88,11 +97,33 @@ set_state(GemPager *self, Entry *entry, GemPathwayState state)
   g_mutex_unlock(&self->mutex);
 }
 
+/* What may be over in a while: reading failed, or the process lacked something. What is wrong with a file or
+ * a module stays wrong. */
+static gboolean
+is_passing(const GError *cause)
+{
+  return g_error_matches(cause, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO) ||
+         g_error_matches(cause, GEM_PLUGIN_LOADER_ERROR, GEM_PLUGIN_LOADER_ERROR_SHORT) ||
+         g_error_matches(cause, GEM_ERROR, GEM_ERROR_FAILED);
+}
+
+static void
+plan_retry(Entry *entry, const GError *cause)
+{
+  if (!is_passing(cause)) {
+    entry->retry_wait = 0;
+    return;
+  }
+  entry->retry_wait = CLAMP(2 * entry->retry_wait, FIRST_RETRY_MICROSECONDS, LAST_RETRY_MICROSECONDS);
+  entry->retry_at = g_get_monotonic_time() + entry->retry_wait;
+}
+
 /* Keeps why the pathway is absent and passes it on as GEM_ERROR_PATHWAY. */
 static void
 refuse(GemPager *self, Entry *entry, const GError *cause, GError **error)
 {
   g_assert(cause != NULL);
+  plan_retry(entry, cause);
   g_mutex_lock(&self->mutex);
   entry->state = GEM_PATHWAY_ABSENT;
   g_free(entry->reason);
@@ -254,6 +285,21 @@ open_together(
   return pathway;
 }
 
+/* Why a module could not open its pathway: the error of its file, or GEM_ERROR, FAILED when it had too little
+ * memory, else PATHWAY. `number` is what it left in errno. */
+static void
+set_open_error(const GemTensorSource *source, const GemPluginError *reason, int number, GError **error)
+{
+  const GError *cause = gem_tensor_source_get_error(source);
+
+  if (cause != NULL) {
+    g_propagate_error(error, g_error_copy(cause));
+    return;
+  }
+  g_set_error_literal(error, GEM_ERROR, number == ENOMEM ? GEM_ERROR_FAILED : GEM_ERROR_PATHWAY,
+                      reason->message);
+}
+
 /* Opens module and pathway over `file`; what is open on failure is closed by close_entry. */
 static gboolean
 open_pathway(GemPager *self, Entry *entry, GemGguf *file, GError **error)
@@ -266,9 +312,10 @@ open_pathway(GemPager *self, Entry *entry, GemGguf *file, GError **error)
     return FALSE;
   }
   entry->functions = gem_plugin_module_get(entry->module)->functions;
+  errno = 0;
   entry->pathway = open_together(self, entry, file, source, &reason);
   if (entry->pathway == NULL) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_PATHWAY, "%s", gem_tensor_source_explain(source, &reason));
+    set_open_error(source, &reason, errno, error);
     return FALSE;
   }
   return gem_gguf_check_unchanged(file, error);
@@ -298,6 +345,7 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
   g_mutex_lock(&self->mutex);
   entry->state = GEM_PATHWAY_RESIDENT;
   g_clear_pointer(&entry->reason, g_free);
+  entry->retry_wait = 0;
   entry->bits = bits_of_largest_tensor(file);
   entry->file_bytes = gem_gguf_get_size(file);
   entry->resident_bytes = entry->functions->resident_bytes(entry->pathway);
@@ -500,19 +548,31 @@ gem_pager_page_out_oldest(GemPager *self, GemPathwaySet kept, GemPageOutCause ca
   return oldest != self->n_domains && gem_pager_page_out(self, oldest, cause, NULL);
 }
 
+/* Whether one that failed is to be tried again when it is needed; says why. */
+static gboolean
+may_try_again(GemPager *self, const Entry *entry, gint64 now)
+{
+  GemFileIdentity identity;
+
+  if (entry->retry_wait > 0 && now >= entry->retry_at) {
+    g_debug("pathway %s: may be tried again", entry->name);
+    return TRUE;
+  }
+  gem_model_files_identify_pathway(self->files, entry->name, &identity);
+  if (!gem_file_identity_equal(&identity, &entry->tried)) {
+    g_debug("pathway %s: its file is another one now", entry->name);
+    return TRUE;
+  }
+  return FALSE;
+}
+
 void
-gem_pager_look_again(GemPager *self)
+gem_pager_look_again(GemPager *self, gint64 now)
 {
   for (guint i = 0; i < self->n_domains; i++) {
     Entry *entry = &self->entries[i];
-    GemFileIdentity now;
 
-    if (entry->reason == NULL) {
-      continue;
-    }
-    gem_model_files_identify_pathway(self->files, entry->name, &now);
-    if (!gem_file_identity_equal(&now, &entry->tried)) {
-      g_debug("pathway %s: its file is another one now", entry->name);
+    if (entry->reason != NULL && may_try_again(self, entry, now)) {
       g_mutex_lock(&self->mutex);
       g_clear_pointer(&entry->reason, g_free);
       g_mutex_unlock(&self->mutex);

@@ -3,8 +3,8 @@
  *
  * `general` is resident for life. A domain is absent until the first token is routed to it, or until somebody
  * asks for it; what was paged out comes back by the same two ways. A domain whose file or module does not
- * hold says so from the start (`reason`) and stays absent until it is asked for by gem_pager_page_in, or its
- * file is another one: a token routed to it does not try again.
+ * hold says so from the start (`reason`) and stays absent until it is asked for by gem_pager_page_in, or
+ * gem_pager_look_again sees a reason to try again: a token routed to it does not.
  *
  * Functions that load, free or run are for the engine thread; gem_pager_find, gem_pager_get_info and those
  * that keep a domain for any.
@@ -122,9 +122,12 @@ gem_pager_get_spare_bytes(const GemPager *self, GemPathwaySet kept);
 gboolean
 gem_pager_page_out_oldest(GemPager *self, GemPathwaySet kept, GemPageOutCause cause);
 
-/* Tries those again whose file is not any more what it was when it failed, as soon as they are needed. */
+/* Tries those again, as soon as they are needed, whose file is not any more what it was when they failed, and
+ * those that failed for a reason that passes (no memory, no file descriptor, an error in reading) when a
+ * second is over since then; twice as long after each further failure, up to a minute. `now`: monotonic, us.
+ */
 void
-gem_pager_look_again(GemPager *self);
+gem_pager_look_again(GemPager *self, gint64 now);
 
 /* y [n][width] += FFN(u [n][width]) of that layer; the pathway is resident. */
 void

@@ -1,6 +1,7 @@
 #include "daemon/plugin/gem-plugin-loader.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -104,6 +105,19 @@ find_file(const GemPluginLoader *self, GemPluginKind kind, const char *name, con
   return NULL;
 }
 
+/* dlopen has no number for its reason: the words of the one that it met end its own. */
+static gboolean
+is_shortage(const char *reason)
+{
+  static const int numbers[] = {ENOMEM, EMFILE, ENFILE};
+  for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
+    if (reason != NULL && g_str_has_suffix(reason, g_strerror(numbers[i]))) {
+      return TRUE;
+    }
+  }
+  return FALSE;
+}
+
 /* Loads the library, calls its entry and has the description checked; the library is closed again when the
  * description does not hold. */
 static GemPluginModule *
@@ -112,8 +126,9 @@ load(const char *path, GemPluginKind kind, const char *name, GError **error)
   void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (handle == NULL) {
     const char *reason = dlerror();
-    g_set_error(error, GEM_PLUGIN_LOADER_ERROR, GEM_PLUGIN_LOADER_ERROR_BROKEN, "%s: cannot be loaded: %s",
-                path, reason != NULL ? reason : "no reason given");
+    g_set_error(error, GEM_PLUGIN_LOADER_ERROR,
+                is_shortage(reason) ? GEM_PLUGIN_LOADER_ERROR_SHORT : GEM_PLUGIN_LOADER_ERROR_BROKEN,
+                "%s: cannot be loaded: %s", path, reason != NULL ? reason : "no reason given");
     return NULL;
   }
 

@@ -23,6 +23,7 @@ typedef enum {
   GEM_PLUGIN_LOADER_ERROR_MISSING, /* no folder has a module of that kind and name */
   GEM_PLUGIN_LOADER_ERROR_UNSAFE,  /* owner, mode or file type would let someone else's code in */
   GEM_PLUGIN_LOADER_ERROR_BROKEN,  /* cannot be loaded, or exports no entry */
+  GEM_PLUGIN_LOADER_ERROR_SHORT,   /* cannot be loaded now: the process lacks memory or file descriptors */
   GEM_PLUGIN_LOADER_ERROR_ABI,     /* built for another ABI, or its description does not hold */
 } GemPluginLoaderError;
 

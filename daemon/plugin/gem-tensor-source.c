@@ -118,6 +118,13 @@ gem_tensor_source_explain(const GemTensorSource *self, const GemPluginError *rea
   return source->error != NULL ? source->error->message : reason->message;
 }
 
+const GError *
+gem_tensor_source_get_error(const GemTensorSource *self)
+{
+  const GemGgufSource *source = self->context;
+  return source->error;
+}
+
 GemShape
 gem_shape_for_plugins(const GemModelShape *shape)
 {

@@ -21,6 +21,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTensorSource, gem_tensor_source_free)
 const char *
 gem_tensor_source_explain(const GemTensorSource *self, const GemPluginError *reason);
 
+/* What could not be read; NULL: nothing. */
+const GError *
+gem_tensor_source_get_error(const GemTensorSource *self);
+
 /* The part of the hyper-parameters that modules read; copies, nothing to free. */
 GemShape
 gem_shape_for_plugins(const GemModelShape *shape);
