@@ -24,15 +24,16 @@ typedef struct {
 } GemLayerRecord;
 
 struct _GemBackbonePass {
-  gsize capacity; /* tokens */
-  gsize longest;  /* tokens of the longest sequence so far */
-  guint n_layers;
-  GemLayerRecord *layers;
-  float *stream;        /* [n][D] after the last layer */
-  float *final_inverse; /* [n] */
-  float *final;         /* [n][D] after the output norm */
-  float *logits;        /* [GEM_LOGIT_ROWS][V] */
-  guint8 *visible;      /* [longest] */
+  gsize capacity;         /* tokens */
+  gsize longest;          /* tokens of the longest sequence so far */
+  guint n_records;        /* one a layer; forward only: one for all of them */
+  GemLayerRecord *layers; /* [n_records] */
+  float *stream;          /* [n][D] after the last layer */
+  float *final_inverse;   /* [n] */
+  float *final;           /* [n][D] after the output norm */
+  float *logits;          /* [GEM_LOGIT_ROWS][V] */
+  float *teacher;         /* the same of another pass, for distillation; NULL until it is used */
+  guint8 *visible;        /* [longest] */
   /* rows of each domain, gathered: order[domain_start[d] .. domain_start[d + 1]) are token indices */
   guint32 *order;
   gsize domain_start[GEM_MAX_DOMAINS + 1];
@@ -45,10 +46,9 @@ struct _GemBackbonePass {
 
 gsize
 gem_backbone_qkv_width(const GemModelShape *shape);
-void
-gem_backbone_backward(const GemBackbone *self,
-                      const float *values,
-                      const GemBatch *batch,
-                      gboolean sparse,
-                      GemBackbonePass *pass,
-                      float *gradients);
+
+static inline GemLayerRecord *
+gem_backbone_record(const GemBackbonePass *pass, guint layer)
+{
+  return &pass->layers[MIN(layer, pass->n_records - 1)];
+}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "training/gem-attention-block.h"
+#include "training/gem-backbone-losses.h"
 #include "training/gem-matmul.h"
 #include "training/gem-vector.h"
 
@@ -77,6 +78,7 @@ gem_backbone_new(GemModelShape *shape, gsize positions)
                                       0.02f, "output.weight");
   }
   self->rope_table = gem_rope_table_new(positions, self->shape.rope_dim, self->shape.rope_base);
+  self->everything = (GemGradientMap){self->embedding, self->output_norm, self->output, self->layers};
   return self;
 }
 
@@ -107,14 +109,26 @@ gem_backbone_n_centroids(const GemBackbone *self)
   return gem_backbone_centroids_at(self, self->shape.layers, 0);
 }
 
+static GemBackbonePass *
+pass_new(const GemBackbone *backbone, guint n_records)
+{
+  GemBackbonePass *pass = g_new0(GemBackbonePass, 1);
+  pass->n_records = n_records;
+  pass->layers = g_new0(GemLayerRecord, n_records);
+  pass->logits = g_new(float, (gsize)GEM_LOGIT_ROWS * backbone->shape.vocab);
+  return pass;
+}
+
 GemBackbonePass *
 gem_backbone_pass_new(const GemBackbone *backbone)
 {
-  GemBackbonePass *pass = g_new0(GemBackbonePass, 1);
-  pass->n_layers = backbone->shape.layers;
-  pass->layers = g_new0(GemLayerRecord, pass->n_layers);
-  pass->logits = g_new(float, (gsize)GEM_LOGIT_ROWS * backbone->shape.vocab);
-  return pass;
+  return pass_new(backbone, backbone->shape.layers);
+}
+
+GemBackbonePass *
+gem_backbone_pass_new_forward(const GemBackbone *backbone)
+{
+  return pass_new(backbone, 1);
 }
 
 /* Every array of a pass that grows with the batch, so that making and freeing them walk the same list. */
@@ -127,7 +141,7 @@ pass_each_array(GemBackbonePass *pass, const GemModelShape *shape, gsize n, Each
         ffn = shape ? shape->ffn : 0;
   gsize domain_ffn = shape ? shape->domain_ffn : 0, heads = shape ? (gsize)shape->heads * shape->head_dim : 0;
   const gsize size = sizeof(float);
-  for (guint l = 0; l < pass->n_layers; l++) {
+  for (guint l = 0; l < pass->n_records; l++) {
     GemLayerRecord *record = &pass->layers[l];
     each((gpointer *)&record->input, n * width * size);
     each((gpointer *)&record->attention_inverse, n * size);
@@ -175,11 +189,12 @@ void
 gem_backbone_pass_free(GemBackbonePass *pass)
 {
   pass_each_array(pass, NULL, 0, free_array);
-  for (guint l = 0; l < pass->n_layers; l++) {
+  for (guint l = 0; l < pass->n_records; l++) {
     g_free(pass->layers[l].probabilities);
   }
   g_free(pass->layers);
   g_free(pass->logits);
+  g_free(pass->teacher);
   g_free(pass->visible);
   g_free(pass->square);
   g_free(pass);
@@ -193,7 +208,7 @@ pass_reserve(const GemBackbone *self, const GemBatch *batch, GemBackbonePass *pa
     pass->capacity = batch->n;
   }
   gsize squares = gem_attention_block_probabilities(batch, self->shape.heads);
-  for (guint l = 0; l < pass->n_layers; l++) {
+  for (guint l = 0; l < pass->n_records; l++) {
     if (squares > pass->layers[l].probabilities_size) {
       g_free(pass->layers[l].probabilities);
       pass->layers[l].probabilities = g_new(float, squares);
@@ -257,7 +272,7 @@ attention_forward(const GemBackbone *self,
 {
   const GemModelShape *shape = &self->shape;
   const GemBackboneLayer *layer = &self->layers[l];
-  GemLayerRecord *record = &pass->layers[l];
+  GemLayerRecord *record = gem_backbone_record(pass, l);
   gsize n = batch->n, width = shape->width, qkv = gem_backbone_qkv_width(shape),
         heads = (gsize)shape->heads * shape->head_dim;
   gem_rms_norm_forward(record->input, values + layer->attention_norm, n, width, shape->rms_epsilon,
@@ -316,7 +331,7 @@ feed_forward(
 {
   const GemModelShape *shape = &self->shape;
   const GemBackboneLayer *layer = &self->layers[l];
-  GemLayerRecord *record = &pass->layers[l];
+  GemLayerRecord *record = gem_backbone_record(pass, l);
   gsize width = shape->width, ffn = shape->ffn;
   gem_rms_norm_forward(record->middle, values + layer->ffn_norm, n, width, shape->rms_epsilon,
                        record->ffn_inverse, record->ffn_input);
@@ -337,48 +352,25 @@ embed(const GemBackbone *self, const float *values, const GemBatch *batch, float
   }
 }
 
-/* Losses, block of rows by block; on the way back d_norm [n][D] becomes the gradient of the final norm's
- * result. */
-static void
-output_and_loss(const GemBackbone *self,
-                const float *values,
-                const GemBatch *batch,
-                float scale,
-                GemBackbonePass *pass,
-                float *gradients,
-                float *token_loss,
-                GemLoss *loss)
+void
+gem_backbone_forward(const GemBackbone *self,
+                     const float *values,
+                     const float *centroids,
+                     int cluster_set,
+                     const GemBatch *batch,
+                     GemBackbonePass *pass)
 {
-  gsize width = self->shape.width, vocab = self->shape.vocab;
-  for (gsize first = 0; first < batch->n; first += GEM_LOGIT_ROWS) {
-    gsize rows = MIN(batch->n - first, GEM_LOGIT_ROWS);
-    const float *final = pass->final + first * width;
-    gem_matmul(FALSE, TRUE, rows, vocab, width, final, width, values + self->output, width, FALSE,
-               pass->logits, vocab);
-    for (gsize i = 0; i < rows; i++) {
-      gint32 target = batch->target[first + i];
-      float *logits = pass->logits + i * vocab, weight = batch->weight[first + i];
-      double nats = 0.0;
-      if (target >= 0) {
-        nats = gem_cross_entropy_row(logits, vocab, (guint)target, weight * scale);
-        loss->loss += nats;
-        loss->weighted_loss += nats * (double)weight;
-        loss->tokens++;
-      }
-      if (gradients != NULL && (target < 0 || weight * scale == 0.0f)) {
-        memset(logits, 0, vocab * sizeof(float));
-      }
-      if (token_loss != NULL) {
-        token_loss[first + i] = (float)nats;
-      }
-    }
-    if (gradients != NULL) {
-      gem_matmul(FALSE, FALSE, rows, width, vocab, pass->logits, vocab, values + self->output, width, FALSE,
-                 pass->d_norm + first * width, width);
-      gem_matmul(TRUE, FALSE, vocab, width, rows, pass->logits, vocab, final, width, TRUE,
-                 gradients + self->output, width);
-    }
+  guint layers = self->shape.layers;
+  pass_reserve(self, batch, pass);
+  gather_routes(self, batch, pass);
+  embed(self, values, batch, gem_backbone_record(pass, 0)->input);
+  for (guint l = 0; l < layers; l++) {
+    attention_forward(self, values, centroids, l, cluster_set, batch, pass);
+    feed_forward(self, values, l, batch->n, pass,
+                 l + 1 < layers ? gem_backbone_record(pass, l + 1)->input : pass->stream);
   }
+  gem_rms_norm_forward(pass->stream, values + self->output_norm, batch->n, self->shape.width,
+                       self->shape.rms_epsilon, pass->final_inverse, pass->final);
 }
 
 void
@@ -393,28 +385,24 @@ gem_backbone_run(const GemBackbone *self,
                  float *token_loss,
                  GemLoss *ret_loss)
 {
-  pass_reserve(self, batch, pass);
-  gather_routes(self, batch, pass);
-  embed(self, values, batch, pass->n_layers > 0 ? pass->layers[0].input : pass->stream);
-  for (guint l = 0; l < self->shape.layers; l++) {
-    attention_forward(self, values, centroids, l, cluster_set, batch, pass);
-    feed_forward(self, values, l, batch->n, pass,
-                 l + 1 < self->shape.layers ? pass->layers[l + 1].input : pass->stream);
-  }
-  gem_rms_norm_forward(pass->stream, values + self->output_norm, batch->n, self->shape.width,
-                       self->shape.rms_epsilon, pass->final_inverse, pass->final);
-  GemLoss loss = {0};
-  output_and_loss(self, values, batch, scale, pass, gradients, token_loss, &loss);
+  const GemGradientMap *map = gradients != NULL ? &self->everything : NULL;
+  gem_backbone_forward(self, values, centroids, cluster_set, batch, pass);
+  gem_backbone_loss_task(self, values, batch, scale, pass, map, gradients, token_loss, ret_loss);
   if (gradients != NULL) {
-    gem_backbone_backward(self, values, batch, cluster_set >= 0, pass, gradients);
+    gem_backbone_backward(self, values, batch, cluster_set, pass, map, gradients);
   }
-  *ret_loss = loss;
+}
+
+const float *
+gem_backbone_pass_final(const GemBackbonePass *pass)
+{
+  return pass->final;
 }
 
 const float *
 gem_backbone_pass_attention_input(const GemBackbonePass *pass, guint layer)
 {
-  return pass->layers[layer].attention_input;
+  return gem_backbone_record(pass, layer)->attention_input;
 }
 
 void

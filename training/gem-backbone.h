@@ -17,13 +17,22 @@ typedef struct {
   gsize domain_gate[GEM_MAX_DOMAINS], domain_down[GEM_MAX_DOMAINS];
 } GemBackboneLayer;
 
+/* Where the gradients of tensors go: offsets in an array of gradients, which may be smaller than that of the
+ * values. What is GEM_FROZEN does not learn, and its gradient is not computed. */
+#define GEM_FROZEN G_MAXSIZE
+typedef struct {
+  gsize embedding, output_norm, output;
+  GemBackboneLayer *layers;
+} GemGradientMap;
+
 typedef struct {
   GemModelShape shape;
   GemParameters *parameters;
   gsize embedding, output_norm, output; /* output == embedding when tied */
   GemBackboneLayer *layers;
-  float *rope_table; /* [positions][rope_dim] */
-  gsize positions;   /* longest sequence */
+  GemGradientMap everything; /* the gradients of all tensors, laid out as the values; borrows `layers` */
+  float *rope_table;         /* [positions][rope_dim] */
+  gsize positions;           /* longest sequence */
 } GemBackbone;
 
 /* Takes over `shape` (cleared in the caller's place). `positions`: tokens of the longest sequence that it
@@ -44,6 +53,9 @@ gem_backbone_centroids_at(const GemBackbone *self, guint layer, guint set); /* f
 typedef struct _GemBackbonePass GemBackbonePass;
 GemBackbonePass *
 gem_backbone_pass_new(const GemBackbone *backbone);
+/* One without a way back: its layers share their memory, so that only what the last one leaves is there. */
+GemBackbonePass *
+gem_backbone_pass_new_forward(const GemBackbone *backbone);
 void
 gem_backbone_pass_free(GemBackbonePass *pass);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackbonePass, gem_backbone_pass_free)
@@ -68,6 +80,28 @@ gem_backbone_run(const GemBackbone *self,
                  float *gradients,
                  float *token_loss,
                  GemLoss *ret_loss);
+
+/* The three parts of a pass, for losses other than that of gem_backbone_run (gem-backbone-losses.h). Forward
+ * ends with the normed states of the last layer; a loss leaves their gradient in the pass; backward adds to
+ * `gradients` what `map` wants. */
+void
+gem_backbone_forward(const GemBackbone *self,
+                     const float *values,
+                     const float *centroids,
+                     int cluster_set,
+                     const GemBatch *batch,
+                     GemBackbonePass *pass);
+void
+gem_backbone_backward(const GemBackbone *self,
+                      const float *values,
+                      const GemBatch *batch,
+                      int cluster_set,
+                      GemBackbonePass *pass,
+                      const GemGradientMap *map,
+                      float *gradients);
+/* [n][width], after the last norm, of the last forward. */
+const float *
+gem_backbone_pass_final(const GemBackbonePass *pass);
 
 /* Of the last pass: the clusters' inputs, for the online k-means: sums[row][width] += unit inputs,
  * counts[row] += 1, for all sets. */

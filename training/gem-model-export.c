@@ -21,8 +21,8 @@ type_that_fits(GemType wanted, gsize cols)
   return GEM_TYPE_F32;
 }
 
-static GemType
-type_of(const GemParameter *parameter, const GemExportTypes *types)
+GemType
+gem_export_type_of(const GemParameter *parameter, const GemExportTypes *types)
 {
   if (parameter->rows == 1) {
     return GEM_TYPE_F32; /* norms */
@@ -48,8 +48,8 @@ add_part(const GemParameters *parameters,
   for (guint i = 0; i < parameters->items->len; i++) {
     const GemParameter *parameter = parameters->items->pdata[i];
     if (strcmp(parameter->part, part) == 0 &&
-        !gem_gguf_writer_add_tensor(writer, parameter->name, type_of(parameter, types), parameter->rows,
-                                    parameter->cols, values + parameter->offset, error)) {
+        !gem_gguf_writer_add_tensor(writer, parameter->name, gem_export_type_of(parameter, types),
+                                    parameter->rows, parameter->cols, values + parameter->offset, error)) {
       return FALSE;
     }
   }

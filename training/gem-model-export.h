@@ -26,6 +26,10 @@ typedef struct {
   const char *name;
 } GemExport;
 
+/* The block type that a tensor is written in: that of its part, or one that its rows fit. */
+GemType
+gem_export_type_of(const GemParameter *parameter, const GemExportTypes *types);
+
 /* The folder is made when it is not there. A tensor whose rows do not fit its part's block type falls back to
  * Q8_0 or F16, and says so in its file; norms and centroids stay F32. */
 gboolean

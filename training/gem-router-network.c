@@ -348,6 +348,12 @@ gem_router_pass_probabilities(const GemRouterPass *pass)
   return pass->logits;
 }
 
+const float *
+gem_router_pass_features(const GemRouterPass *pass)
+{
+  return pass->final;
+}
+
 void
 gem_router_pass_routes(const GemRouterNetwork *self,
                        const GemRouterPass *pass,

@@ -53,6 +53,9 @@ gem_router_network_run(const GemRouterNetwork *self,
                        float *gradients);
 const float *
 gem_router_pass_probabilities(const GemRouterPass *pass);
+/* [n][width], what the classifier was given in the last run. */
+const float *
+gem_router_pass_features(const GemRouterPass *pass);
 
 /* batch->route from the last pass: the likeliest domain where its probability is above tau, else general. */
 void

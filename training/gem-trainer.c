@@ -74,6 +74,12 @@ gem_trainer_step(const GemTrainer *self)
 }
 
 double
+gem_trainer_step_rate(const GemTrainer *self)
+{
+  return self->rate;
+}
+
+double
 gem_trainer_rate(const GemTrainerOptions *options, guint64 step)
 {
   if (step < options->warm_up) {
@@ -195,7 +201,7 @@ take_step(GemTrainer *self)
 static gboolean
 write_checkpoint(GemTrainer *self, GError **error)
 {
-  if (self->options.checkpoint == NULL) {
+  if (self->options.checkpoint == NULL && self->trainee->keep == NULL) {
     return TRUE;
   }
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
@@ -209,7 +215,8 @@ write_checkpoint(GemTrainer *self, GError **error)
          gem_parameters_write(self->parameters, "adam.m:", self->first_moment, writer, error) &&
          gem_parameters_write(self->parameters, "adam.v:", self->second_moment, writer, error) &&
          (self->trainee->save == NULL || self->trainee->save(self->trainee->self, writer, error)) &&
-         gem_gguf_writer_write(writer, self->options.checkpoint, error);
+         (self->options.checkpoint != NULL ? gem_gguf_writer_write(writer, self->options.checkpoint, error)
+                                           : self->trainee->keep(self->trainee->self, writer, error));
 }
 
 static gboolean
@@ -249,14 +256,48 @@ gem_trainer_resume(GemTrainer *self, GemGguf *checkpoint, GError **error)
          gem_parameters_read(self->parameters, "adam.v:", checkpoint, self->second_moment, error);
 }
 
+static gboolean
+is_stopped(const GemTrainer *self)
+{
+  return (self->options.title != NULL && gem_progress_interrupted()) ||
+         (self->trainee->is_stopped != NULL && self->trainee->is_stopped(self->trainee->self));
+}
+
+static void
+report_step(const GemTrainer *self, GemProgress *progress, const GemTrainerTally *tally)
+{
+  const GemTrainee *trainee = self->trainee;
+  if (progress != NULL) {
+    g_autofree char *more = trainee->describe != NULL ? trainee->describe(trainee->self) : NULL;
+    gem_progress_step(progress, self->step, tally->loss, tally->tokens, self->rate, more);
+  }
+  if (trainee->report != NULL) {
+    trainee->report(trainee->self, self->step, tally);
+  }
+}
+
+static gboolean
+set_stopped(const GemTrainer *self, GError **error)
+{
+  const char *next = self->options.checkpoint != NULL ? "the same command with --resume goes on from there"
+                     : self->trainee->keep != NULL    ? "it can be resumed"
+                                                      : "nothing was kept (no --checkpoint)";
+  g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+              "stopped after step %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT "; %s", self->step,
+              self->options.steps, next);
+  return FALSE;
+}
+
 gboolean
 gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error)
 {
   self->trainee = trainee;
-  g_autoptr(GemProgress) progress = gem_progress_new(self->options.title, self->step, self->options.steps);
+  g_autoptr(GemProgress) progress =
+      self->options.title != NULL ? gem_progress_new(self->options.title, self->step, self->options.steps)
+                                  : NULL;
   guint64 end = self->options.until > 0 ? MIN(self->options.until, self->options.steps) : self->options.steps;
   gint64 last_checkpoint = g_get_monotonic_time();
-  while (self->step < end && !gem_progress_interrupted()) {
+  while (self->step < end && !is_stopped(self)) {
     GemTrainerTally tally = take_step(self);
     if (!isfinite(tally.loss)) {
       g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
@@ -265,8 +306,7 @@ gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error)
                   self->step);
       return FALSE;
     }
-    g_autofree char *more = trainee->describe != NULL ? trainee->describe(trainee->self) : NULL;
-    gem_progress_step(progress, self->step, tally.loss, tally.tokens, self->rate, more);
+    report_step(self, progress, &tally);
     if ((double)(g_get_monotonic_time() - last_checkpoint) / 1e6 >= self->options.checkpoint_seconds) {
       if (!write_checkpoint(self, error)) {
         return FALSE;
@@ -277,13 +317,5 @@ gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error)
   if (!write_checkpoint(self, error)) {
     return FALSE;
   }
-  if (self->step < end) {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                "stopped after step %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT "; %s", self->step,
-                self->options.steps,
-                self->options.checkpoint ? "the same command with --resume goes on from there"
-                                         : "nothing was kept (no --checkpoint)");
-    return FALSE;
-  }
-  return TRUE;
+  return self->step < end ? set_stopped(self, error) : TRUE;
 }

@@ -22,7 +22,7 @@ typedef struct {
   guint64 seed;
   const char *checkpoint;    /* file; NULL: none */
   double checkpoint_seconds; /* between two */
-  const char *title;         /* for progress lines */
+  const char *title;         /* for progress lines; NULL: no lines, and signals are left alone */
 } GemTrainerOptions;
 
 typedef struct {
@@ -50,6 +50,11 @@ typedef struct {
   gboolean (*save)(gpointer self, GemGgufWriter *writer, GError **error);
   /* One more figure for the progress line, or NULL. Transfer full. */
   char *(*describe)(gpointer self);
+  /* The rest may be NULL. After each step, of which the tally is; whether to stop; where checkpoints go when
+   * the options name no file. */
+  void (*report)(gpointer self, guint64 steps_done, const GemTrainerTally *tally);
+  gboolean (*is_stopped)(gpointer self);
+  gboolean (*keep)(gpointer self, GemGgufWriter *checkpoint, GError **error);
 } GemTrainee;
 
 typedef struct _GemTrainer GemTrainer;
@@ -65,14 +70,18 @@ gem_trainer_values(GemTrainer *self);
 guint64
 gem_trainer_step(const GemTrainer *self); /* steps done */
 
+/* The learning rate of the step that is being taken, for after_step. */
+double
+gem_trainer_step_rate(const GemTrainer *self);
+
 /* Reads values, moments and step of a checkpoint whose seed and options match; else an error that names the
  * difference. The number of steps may be another while the rate has not begun to fall under either. */
 gboolean
 gem_trainer_resume(GemTrainer *self, GemGguf *checkpoint, GError **error);
 
-/* Steps until all are done (TRUE), or the process was asked to end by SIGINT or SIGTERM: then the checkpoint
- * is written and G_IO_ERROR_CANCELLED says how to go on. A full disk is an error that names the file; the old
- * checkpoint stays. */
+/* Steps until all are done (TRUE), or the process was asked to end by SIGINT or SIGTERM, or the trainee
+ * stopped: then the checkpoint is written and G_IO_ERROR_CANCELLED says how to go on. A full disk is an error
+ * that names the file; the old checkpoint stays. */
 gboolean
 gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error);
 

@@ -73,7 +73,12 @@ gem_rms_norm_backward(const float *x,
 #pragma omp simd
     for (gsize j = 0; j < d; j++) {
       dx[j] += scale * weight[j] * dy[j] - back * x[j];
-      dweight[j] += dy[j] * x[j] * scale;
+    }
+    if (dweight != NULL) {
+#pragma omp simd
+      for (gsize j = 0; j < d; j++) {
+        dweight[j] += dy[j] * x[j] * scale;
+      }
     }
   }
 }
@@ -230,6 +235,55 @@ gem_cross_entropy_row(float *logits, gsize n, guint target, float weight)
     logits[target] -= weight;
   }
   return log((double)sum) + (double)top - (double)wanted;
+}
+
+/* softmax in place of logits; returns the logarithm of the sum of exponentials. */
+GEM_CPU_LEVELS static double
+softmax_row(float *logits, gsize n)
+{
+  float top = -INFINITY, sum = 0.0f;
+#pragma omp simd reduction(max : top)
+  for (gsize j = 0; j < n; j++) {
+    top = logits[j] > top ? logits[j] : top;
+  }
+#pragma omp simd reduction(+ : sum)
+  for (gsize j = 0; j < n; j++) {
+    float e = vector_exp(logits[j] - top);
+    logits[j] = e;
+    sum += e;
+  }
+  float factor = 1.0f / sum;
+#pragma omp simd
+  for (gsize j = 0; j < n; j++) {
+    logits[j] *= factor;
+  }
+  return log((double)sum) + (double)top;
+}
+
+GEM_CPU_LEVELS double
+gem_divergence_row(float *teacher, float *student, gsize n, float weight)
+{
+  double cross = 0.0;
+  float top = teacher[0];
+#pragma omp simd reduction(max : top)
+  for (gsize j = 0; j < n; j++) {
+    top = teacher[j] > top ? teacher[j] : top;
+  }
+  /* sum p (t - s), once p is known: exp(t - top) first, so that the sum needs no third array */
+  float sum = 0.0f, product = 0.0f;
+#pragma omp simd reduction(+ : sum, product)
+  for (gsize j = 0; j < n; j++) {
+    float e = vector_exp(teacher[j] - top);
+    sum += e;
+    product += e * (teacher[j] - student[j]);
+  }
+  cross = (double)product / (double)sum;
+  double teacher_log = softmax_row(teacher, n), student_log = softmax_row(student, n);
+#pragma omp simd
+  for (gsize j = 0; j < n; j++) {
+    student[j] = weight * (student[j] - teacher[j]);
+  }
+  return cross - teacher_log + student_log;
 }
 
 GEM_CPU_LEVELS guint

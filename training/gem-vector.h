@@ -10,7 +10,7 @@
 void
 gem_rms_norm_forward(
     const float *x, const float *weight, gsize n, gsize d, float epsilon, float *inverse, float *y);
-/* Adds to dx[n][d] and to dweight[d] the gradients of dy. */
+/* Adds to dx[n][d] and, unless it is NULL, to dweight[d] the gradients of dy. */
 void
 gem_rms_norm_backward(const float *x,
                       const float *weight,
@@ -63,6 +63,11 @@ gem_softmax_backward_row(const float *p, float *dp, gsize end, gsize length, flo
  * left as probabilities. */
 double
 gem_cross_entropy_row(float *logits, gsize n, guint target, float weight);
+
+/* KL(softmax(teacher) || softmax(student)); student[n] become weight * (softmax(student) - softmax(teacher)),
+ * the gradient of weight times that; teacher[n] become probabilities. */
+double
+gem_divergence_row(float *teacher, float *student, gsize n, float weight);
 
 /* The row of means[k][d] with the largest product with u[d]; the lowest of equals. */
 guint
