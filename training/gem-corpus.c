@@ -43,9 +43,16 @@ source_new(const char *name, gint8 domain, gboolean is_task)
   return source;
 }
 
+/* A file of that kind, if it is there and wanted. */
 static void
-add_planned(Loading *loading, const char *name, gint8 domain, gboolean is_task, char *path)
+plan_source(Loading *loading, const char *name, gint8 domain, gboolean is_task, char *path)
 {
+  const GemCorpusOptions *options = loading->options;
+  if (!g_file_test(path, G_FILE_TEST_IS_REGULAR) ||
+      (options->wants != NULL && !options->wants(name, is_task, options->data))) {
+    g_free(path);
+    return;
+  }
   g_ptr_array_add(loading->sources, source_new(name, domain, is_task));
   g_ptr_array_add(loading->paths, path);
 }
@@ -73,10 +80,8 @@ plan_corpus(Loading *loading, const char *const *domains)
   for (guint d = 0; d == 0 || domains[d - 1] != NULL; d++) {
     const char *name = domains[d] != NULL ? domains[d] : GEM_CORPUS_GENERAL;
     g_autofree char *file = g_strconcat(name, ".txt", NULL);
-    g_autofree char *path = g_build_filename(loading->options->folder, "corpus", file, NULL);
-    if (g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
-      add_planned(loading, name, domain_index(domains, name), FALSE, g_steal_pointer(&path));
-    }
+    plan_source(loading, name, domain_index(domains, name), FALSE,
+                g_build_filename(loading->options->folder, "corpus", file, NULL));
   }
 }
 
@@ -91,11 +96,9 @@ plan_tasks(Loading *loading, const char *const *domains, GError **error)
     if ((!task->permissive && !loading->options->all_licences) || !domain_is_known(domains, task->domain)) {
       continue;
     }
-    g_autofree char *path = gem_data_task_path(folder, task, file);
     g_autofree char *label = g_strconcat(task->domain, "/", task->name, NULL);
-    if (g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
-      add_planned(loading, label, domain_index(domains, task->domain), TRUE, g_steal_pointer(&path));
-    }
+    plan_source(loading, label, domain_index(domains, task->domain), TRUE,
+                gem_data_task_path(folder, task, file));
   }
   return tasks != NULL;
 }

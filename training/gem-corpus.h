@@ -45,6 +45,8 @@ typedef struct {
   gboolean bare_too;      /* each document once more without the labels ("User: ") that begin its lines */
   gsize most_documents;   /* of each source, evenly picked; 0: all */
   const char *ask_template;
+  /* whether to read the source of that name (as GemSource has it); NULL: all that the above allows */
+  gboolean (*wants)(const char *source, gboolean is_task, gpointer data);
   void (*progress)(const char *source, gpointer data); /* may be NULL */
   gpointer data;
 } GemCorpusOptions;

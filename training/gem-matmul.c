@@ -41,13 +41,13 @@ gem_matmul_prepare_process(char **argv)
     g_setenv("OPENBLAS_NUM_THREADS", "1", FALSE);
     execv("/proc/self/exe", argv); /* returns on failure only: then at OpenBLAS's own choice */
   }
-  openblas_set_num_threads(1);
 }
 
 gboolean
 gem_matmul_select(const char *name, GError **error)
 {
   gboolean have_tiles = gem_matmul_amx_available();
+  openblas_set_num_threads(1); /* its threads would spin beside the lanes */
   if (strcmp(name, "fp32") == 0) {
     engine = GEM_MATMUL_FP32;
   } else if (strcmp(name, "bf16") == 0 && have_tiles) {

@@ -22,8 +22,8 @@ typedef enum {
 void
 gem_matmul_prepare_process(char **argv);
 
-/* Chooses the engine for the process: "auto", "fp32" or "bf16". FALSE: an unknown name, or bf16 where there
- * is none. */
+/* Chooses the engine for the process: "auto", "fp32" or "bf16"; before the first product. FALSE: an unknown
+ * name, or bf16 where there is none. */
 gboolean
 gem_matmul_select(const char *name, GError **error);
 GemMatmulEngine

@@ -96,17 +96,6 @@ write_byte_tokenizer(guint vocab, GemGgufWriter *writer)
   gem_gguf_writer_set_bool(writer, "tokenizer.ggml.add_space_prefix", FALSE);
 }
 
-static gboolean
-write_file(GemGgufWriter *writer, const char *folder, const char *file, GPtrArray *files, GError **error)
-{
-  g_autofree char *path = g_build_filename(folder, file, NULL);
-  if (!gem_gguf_writer_write(writer, path, error)) {
-    return FALSE;
-  }
-  g_ptr_array_add(files, g_strdup(file));
-  return TRUE;
-}
-
 /* Name, vocabulary and tensors of the general part; the keys of its shape are the caller's. */
 static gboolean
 add_general(const GemExport *export, const GemExportTypes *types, GemGgufWriter *writer, GError **error)
@@ -121,67 +110,89 @@ add_general(const GemExport *export, const GemExportTypes *types, GemGgufWriter 
 }
 
 static gboolean
-write_general(const GemExport *export,
-              const GemExportTypes *types,
-              const char *folder,
-              GPtrArray *files,
-              GError **error)
+add_router(const GemExport *export, const GemExportTypes *types, GemGgufWriter *writer, GError **error)
 {
-  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
-  gem_model_shape_write(&export->backbone->shape, writer);
-  return add_general(export, types, writer, error) &&
-         gem_centroids_write(export->centroids, "", writer, error) &&
-         write_file(writer, folder, "general.gguf", files, error);
-}
-
-static gboolean
-write_router(const GemExport *export,
-             const GemExportTypes *types,
-             const char *folder,
-             GPtrArray *files,
-             GError **error)
-{
-  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
   gem_router_shape_write(&export->router->shape, (const char *const *)export->router->domains, writer);
-  return add_part(export->router->parameters, "router", export->router_values, types, writer, error) &&
-         write_file(writer, folder, "router.gguf", files, error);
+  return add_part(export->router->parameters, "router", export->router_values, types, writer, error);
 }
 
 static gboolean
-write_pathway(const GemExport *export,
-              const GemExportTypes *types,
-              const char *domain,
-              const char *folder,
-              GPtrArray *files,
-              GError **error)
+add_pathway(const GemExport *export,
+            const GemExportTypes *types,
+            const char *file,
+            GemGgufWriter *writer,
+            GError **error)
+{
+  const GemModelShape *shape = &export->backbone->shape;
+  for (guint d = 0; d < shape->n_domains; d++) {
+    g_autofree char *own = gem_model_pathway_file(shape->domains[d]);
+    if (strcmp(file, own) == 0) {
+      g_autofree char *part = g_strdup_printf("pathway-%s", shape->domains[d]);
+      gem_pathway_write(shape, shape->domains[d], writer);
+      return add_part(export->backbone->parameters, part, export->values, types, writer, error);
+    }
+  }
+  g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_INVALID, "the model has no file %s", file);
+  return FALSE;
+}
+
+static gboolean
+add_file(const GemExport *export,
+         const GemExportTypes *types,
+         const char *file,
+         GemGgufWriter *writer,
+         GError **error)
+{
+  if (strcmp(file, "general.gguf") == 0) {
+    gem_model_shape_write(&export->backbone->shape, writer);
+    return add_general(export, types, writer, error) &&
+           gem_centroids_write(export->centroids, "", writer, error);
+  }
+  return strcmp(file, "router.gguf") == 0 ? add_router(export, types, writer, error)
+                                          : add_pathway(export, types, file, writer, error);
+}
+
+gboolean
+gem_model_export_file(const GemExport *export,
+                      const GemExportTypes *types,
+                      const char *file,
+                      const char *folder,
+                      GError **error)
 {
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
-  g_autofree char *part = g_strdup_printf("pathway-%s", domain), *file = gem_model_pathway_file(domain);
-  gem_pathway_write(&export->backbone->shape, domain, writer);
-  return add_part(export->backbone->parameters, part, export->values, types, writer, error) &&
-         write_file(writer, folder, file, files, error);
+  g_autofree char *path = g_build_filename(folder, file, NULL);
+  return add_file(export, types, file, writer, error) && gem_gguf_writer_write(writer, path, error);
+}
+
+GPtrArray *
+gem_model_export_files(const GemModelShape *shape)
+{
+  GPtrArray *files = g_ptr_array_new_with_free_func(g_free);
+  g_ptr_array_add(files, g_strdup("general.gguf"));
+  if (shape->n_domains > 0) {
+    g_ptr_array_add(files, g_strdup("router.gguf"));
+  }
+  for (guint d = 0; d < shape->n_domains; d++) {
+    g_ptr_array_add(files, gem_model_pathway_file(shape->domains[d]));
+  }
+  g_ptr_array_add(files, NULL);
+  return files;
 }
 
 gboolean
 gem_model_export(const GemExport *export, const GemExportTypes *types, const char *folder, GError **error)
 {
-  const GemModelShape *shape = &export->backbone->shape;
-  g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GPtrArray) files = gem_model_export_files(&export->backbone->shape);
   if (g_mkdir_with_parents(folder, 0755) != 0) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "%s: cannot make the folder: %s", folder,
                 g_strerror(errno));
     return FALSE;
   }
-  if (!write_general(export, types, folder, files, error) ||
-      (shape->n_domains > 0 && !write_router(export, types, folder, files, error))) {
-    return FALSE;
-  }
-  for (guint d = 0; d < shape->n_domains; d++) {
-    if (!write_pathway(export, types, shape->domains[d], folder, files, error)) {
+  for (guint i = 0; i + 1 < files->len; i++) {
+    if (!gem_model_export_file(export, types, files->pdata[i], folder, error)) {
       return FALSE;
     }
   }
-  g_ptr_array_add(files, NULL);
   return gem_manifest_write(folder, export->name, (const char *const *)files->pdata, error);
 }
 

@@ -35,6 +35,17 @@ gem_export_type_of(const GemParameter *parameter, const GemExportTypes *types);
 gboolean
 gem_model_export(const GemExport *export, const GemExportTypes *types, const char *folder, GError **error);
 
+/* The names of the files of such a folder, the last NULL. Transfer full. */
+GPtrArray *
+gem_model_export_files(const GemModelShape *shape);
+/* One file of such a folder, by its name; the manifest is the caller's. */
+gboolean
+gem_model_export_file(const GemExport *export,
+                      const GemExportTypes *types,
+                      const char *file,
+                      const char *folder,
+                      GError **error);
+
 /* The general part alone, with dense attention, as one file of architecture "llama", which other programs
  * read, too. A model that was trained with domains or clusters says something else without them. */
 gboolean
