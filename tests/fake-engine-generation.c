@@ -107,6 +107,7 @@ generation_end(GemGeneration *self, GemFinishReason reason, const GError *error)
       .generated_tokens = self->generated,
       .decode_seconds = 0.5,
       .tokens_by_pathway = pathways,
+      .public_tokens_by_pathway = pathways,
       .degraded_tokens = self->degrade ? self->prompt_tokens : 0,
       .cache_bytes = (guint64)GEM_FAKE_CACHE_BYTES * self->sequence->tokens,
   };

@@ -24,6 +24,8 @@ gem_routed_token_free(GemRoutedToken *token)
   g_free(token);
 }
 
+static const char *const classes[] = {"legal", "stem", "broken", NULL};
+
 GemRoutedToken *
 gem_fake_route_new(const char *text, gsize offset)
 {
@@ -33,6 +35,7 @@ gem_fake_route_new(const char *text, gsize offset)
   token->offset = offset;
   token->length = 1;
   token->pathway = text[offset] == 'l' ? "legal" : "general";
+  token->classes = classes;
   token->probabilities = g_new0(double, 3);
   token->probabilities[0] = text[offset] == 'l' ? 1 : 0.25;
   return token;

@@ -110,6 +110,12 @@ gem_engine_get_domains(GemEngine *self)
   return g_str_equal(self->name, "other") ? other_domains : domains;
 }
 
+GStrv
+gem_engine_list_domains_of(GemEngine *self, guint owner)
+{
+  return g_strdupv((GStrv)gem_engine_get_domains(self));
+}
+
 const char *
 gem_engine_get_attention(GemEngine *self)
 {

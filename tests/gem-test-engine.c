@@ -131,6 +131,7 @@ gem_test_answer_free(GemTestAnswer *answer)
   g_string_free(answer->text, TRUE);
   g_clear_pointer(&answer->routed, g_ptr_array_unref);
   g_clear_pointer(&answer->tokens_by_pathway, g_hash_table_unref);
+  g_clear_pointer(&answer->public_tokens_by_pathway, g_hash_table_unref);
   g_clear_error(&answer->error);
   g_clear_object(&answer->generation);
   g_free(answer);
@@ -170,7 +171,10 @@ take_route(const GemRoutedToken *token, gpointer data)
 
   *copy = *token;
   copy->piece = g_strdup(token->piece);
+  copy->pathway = g_intern_string(token->pathway);
+  copy->classes = NULL;
   copy->probabilities = NULL;
+  copy->learned = NULL;
   g_ptr_array_add(answer->routed, copy);
 }
 
@@ -189,6 +193,7 @@ take_finish(const GemGenerateStats *stats, const GError *error, gpointer data)
   answer->degraded_tokens = stats->degraded_tokens;
   answer->cache_bytes = stats->cache_bytes;
   answer->tokens_by_pathway = g_hash_table_ref(stats->tokens_by_pathway);
+  answer->public_tokens_by_pathway = g_hash_table_ref(stats->public_tokens_by_pathway);
   answer->error = error != NULL ? g_error_copy(error) : NULL;
   g_assert_cmpfloat(stats->prefill_seconds, >=, 0);
   g_assert_cmpfloat(stats->decode_seconds, >=, 0);

@@ -50,7 +50,7 @@ typedef struct {
   GemFinishReason reason;
   guint prompt_tokens, generated_tokens, slides, degraded_tokens;
   guint64 cache_bytes;
-  GHashTable *tokens_by_pathway;
+  GHashTable *tokens_by_pathway, *public_tokens_by_pathway;
   GError *error;
   gboolean finished, destroyed;
   guint text_events;

@@ -1,5 +1,5 @@
 /*
- * The nine pathways: each computes its own feed-forward, takes only a file that fits, and gives back all that
+ * The ten pathways: each computes its own feed-forward, takes only a file that fits, and gives back all that
  * it took.
  */
 #include <string.h>
@@ -12,8 +12,9 @@
 #define HIDDEN 96 /* of the general pathway; a domain's is half of it */
 #define LAYERS 3
 
-static const char *const pathways[] = {"general",     "healthcare",     "legal",        "finance", "stem",
-                                       "commonsense", "conversational", "multilingual", "adaptive"};
+static const char *const pathways[] = {"general",  "healthcare",  "legal",          "finance",
+                                       "stem",     "commonsense", "conversational", "multilingual",
+                                       "adaptive", "learned"};
 
 static const GemShape shape = {
     .struct_size = sizeof shape,

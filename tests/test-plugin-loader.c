@@ -320,7 +320,7 @@ test_own_modules(void)
       {GEM_PLUGIN_ROUTER, "bert"},
       {GEM_PLUGIN_ATTENTION, "dense scar"},
       {GEM_PLUGIN_PATHWAY,
-       "adaptive commonsense conversational finance general healthcare legal multilingual stem"},
+       "adaptive commonsense conversational finance general healthcare learned legal multilingual stem"},
   };
   g_autoptr(GemPluginLoader) loader = gem_test_loader_new();
   for (gsize i = 0; i < G_N_ELEMENTS(expected); i++) {

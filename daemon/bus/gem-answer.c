@@ -1,13 +1,13 @@
 #include "daemon/bus/gem-answer.h"
 
 GVariant *
-gem_answer_route(const GemRoutedToken *token, const char *const *domains)
+gem_answer_route(const GemRoutedToken *token)
 {
   GVariantBuilder probabilities;
 
   g_variant_builder_init(&probabilities, G_VARIANT_TYPE("a{sd}"));
-  for (gsize i = 0; domains[i] != NULL; i++) {
-    g_variant_builder_add(&probabilities, "{sd}", domains[i], token->probabilities[i]);
+  for (gsize i = 0; token->classes[i] != NULL; i++) {
+    g_variant_builder_add(&probabilities, "{sd}", token->classes[i], token->probabilities[i]);
   }
   return g_variant_new("(sttsa{sd})", token->piece, token->offset, token->length, token->pathway,
                        &probabilities);

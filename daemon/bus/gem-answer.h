@@ -3,9 +3,9 @@
 
 #include "daemon/engine/gem-engine.h"
 
-/* A row of a(sttsa{sd}); `domains` as of gem_engine_get_domains. */
+/* A row of a(sttsa{sd}). */
 GVariant *
-gem_answer_route(const GemRoutedToken *token, const char *const *domains);
+gem_answer_route(const GemRoutedToken *token);
 
 /* "end", "stop", ... as the XML names them. */
 const char *

@@ -328,15 +328,16 @@ gem_call_read_options(
   g_autoptr(GVariant) options = g_variant_get_child_value(gem_call_get_parameters(self), index);
   static const char *const no_domains[] = {NULL};
   GemEngine *engine = gem_call_get_engine(self);
-  GemOptionRules rules = {accepted, most_tokens,
-                          engine != NULL ? gem_engine_get_domains(engine) : no_domains};
+  guint uid = self->caller->user->uid;
+  g_auto(GStrv) domains = engine != NULL ? gem_engine_list_domains_of(engine, uid) : NULL;
+  GemOptionRules rules = {accepted, most_tokens, domains != NULL ? (const char *const *)domains : no_domains};
   GError *error = NULL;
 
   if (!gem_call_options_parse(options, &rules, ret_options, &error)) {
     gem_call_fail(self, error);
     return FALSE;
   }
-  ret_options->generate.run.owner = self->caller->user->uid;
+  ret_options->generate.run.owner = uid;
   return TRUE;
 }
 

@@ -62,7 +62,7 @@ on_routed(GObject *source, GAsyncResult *result, gpointer data)
   for (guint i = 0; i < tokens->len; i++) {
     const GemRoutedToken *token = g_ptr_array_index(tokens, i);
 
-    g_variant_builder_add_value(&builder, gem_answer_route(token, gem_engine_get_domains(engine)));
+    g_variant_builder_add_value(&builder, gem_answer_route(token));
   }
   gem_call_return(call, g_variant_new("(a(sttsa{sd}))", &builder));
 }

@@ -275,12 +275,11 @@ static void
 on_routed(const GemRoutedToken *token, gpointer data)
 {
   GemRequest *self = data;
-  GemEngine *engine = gem_served_model_get_engine(self->model);
 
   if (self->over) {
     return;
   }
-  g_ptr_array_add(self->rows, g_variant_ref_sink(gem_answer_route(token, gem_engine_get_domains(engine))));
+  g_ptr_array_add(self->rows, g_variant_ref_sink(gem_answer_route(token)));
   if (self->rows->len >= MOST_ROWS) {
     request_flush_rows(self);
   } else if (self->flush == 0) {

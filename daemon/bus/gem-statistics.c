@@ -78,8 +78,8 @@ gem_statistics_count_turn(GemStatistics *self, const char *reason, const GemGene
   if (stats->generated_tokens > 1) {
     gem_latency_add(&self->token, (gint64)(stats->decode_seconds * G_USEC_PER_SEC / stats->generated_tokens));
   }
-  if (stats->tokens_by_pathway != NULL) {
-    g_hash_table_iter_init(&iter, stats->tokens_by_pathway);
+  if (stats->public_tokens_by_pathway != NULL) {
+    g_hash_table_iter_init(&iter, stats->public_tokens_by_pathway);
     while (g_hash_table_iter_next(&iter, &pathway, &tokens)) {
       count(self->pathways, pathway, GPOINTER_TO_UINT(tokens));
     }

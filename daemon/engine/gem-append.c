@@ -21,17 +21,16 @@ gem_route_choose(const float *probabilities, guint n, float threshold)
   return n > 0 && probabilities[best] > threshold ? (guint8)best : GEM_ROUTE_GENERAL;
 }
 
-/* The router's classes; 0 without a router. */
-static guint
-count_classes(const GemRuntime *runtime)
+guint
+gem_routing_count_classes(const GemRuntime *runtime, const GemRouting *routing)
 {
-  return runtime->router != NULL ? runtime->shape->n_domains : 0;
+  return runtime->shape->n_domains + (routing->learned != NULL ? routing->learned->n : 0);
 }
 
 static gboolean
 asks_router(const GemRuntime *runtime, const GemAppend *append)
 {
-  return count_classes(runtime) > 0 && !append->routing.forced;
+  return runtime->router != NULL && !append->routing.forced;
 }
 
 static gboolean
@@ -51,11 +50,25 @@ make_router_state(GemRuntime *runtime, GemSequenceState *sequence, GError **erro
   return TRUE;
 }
 
+/* A router of an older ABI has no turns with classes of their own. */
+static gint
+run_router(const GemRuntime *runtime,
+           const GemRouterTurn *turns,
+           const GemRouterClasses *const *classes,
+           guint n)
+{
+  const GemRouterFunctions *functions = runtime->router_functions;
+
+  return runtime->row_width > 0 ? functions->route_classes(runtime->router, turns, classes, n)
+                                : functions->route(runtime->router, turns, n);
+}
+
 /* Fills the probabilities of the turns whose routes are not forced; the router's memory moves on. */
 static gboolean
 ask_router(GemRuntime *runtime, const GemAppend *appends, guint count, GError **error)
 {
   GemRouterTurn turns[GEM_APPEND_MOST];
+  const GemRouterClasses *classes[GEM_APPEND_MOST];
   guint n_turns = 0;
   gsize n_tokens = 0;
   gint status;
@@ -69,6 +82,7 @@ ask_router(GemRuntime *runtime, const GemAppend *appends, guint count, GError **
     if (!make_router_state(runtime, append->sequence, error)) {
       return FALSE;
     }
+    classes[n_turns] = append->routing.learned != NULL ? &append->routing.learned->classes : NULL;
     turns[n_turns++] = (GemRouterTurn){
         .state = append->sequence->router_state,
         .tokens = append->tokens,
@@ -78,7 +92,7 @@ ask_router(GemRuntime *runtime, const GemAppend *appends, guint count, GError **
     };
     n_tokens += append->n;
   }
-  status = n_turns > 0 ? runtime->router_functions->route(runtime->router, turns, n_turns) : 0;
+  status = n_turns > 0 ? run_router(runtime, turns, classes, n_turns) : 0;
   if (status == GEM_ROUTER_STOPPED) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_CANCELLED, "cancelled");
     return FALSE;
@@ -103,21 +117,33 @@ expect(const GemRuntime *runtime, guint8 route, GemPathwaySet *expected)
   }
 }
 
+/* Where the router sends a token with these probabilities. */
+static guint8
+choose_route(const GemRuntime *runtime, const GemRouting *routing, const float *probabilities)
+{
+  guint domains = runtime->shape->n_domains;
+  guint8 column =
+      gem_route_choose(probabilities, gem_routing_count_classes(runtime, routing), runtime->threshold);
+
+  return column < domains || column == GEM_ROUTE_GENERAL ? column
+                                                         : routing->learned->routes[column - domains];
+}
+
 static void
 append_routed(const GemRuntime *runtime, const GemAppend *append)
 {
-  guint domains = runtime->shape->n_domains;
+  guint classes = gem_routing_count_classes(runtime, &append->routing);
   gboolean asked = asks_router(runtime, append);
   GemPathwaySet expected = 0;
 
   if (!asked) {
-    memset(append->probabilities, 0, (gsize)append->n * domains * sizeof(float));
+    memset(append->probabilities, 0, (gsize)append->n * classes * sizeof(float));
   }
   for (guint i = 0; i < append->n; i++) {
     guint8 route = append->routing.forced ? append->routing.route : GEM_ROUTE_GENERAL;
 
     if (asked) {
-      route = gem_route_choose(append->probabilities + (gsize)i * domains, domains, runtime->threshold);
+      route = choose_route(runtime, &append->routing, append->probabilities + (gsize)i * classes);
     }
     g_byte_array_append(append->sequence->routes, &route, 1);
     expect(runtime, route, &expected);
@@ -152,7 +178,7 @@ gem_sequence_state_append(GemRuntime *runtime,
 {
   float few[FEW_PROBABILITIES];
   g_autofree float *many = NULL;
-  gsize count = (gsize)n * runtime->shape->n_domains;
+  gsize count = (gsize)n * gem_routing_count_classes(runtime, routing);
   GemAppend append = {
       .sequence = self, .tokens = tokens, .n = n, .routing = *routing, .probabilities = probabilities};
 

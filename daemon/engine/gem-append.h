@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "daemon/engine/gem-learned.h"
 #include "daemon/engine/gem-sequence-state.h"
 
 /* Turns that are appended together at most. */
@@ -19,8 +20,14 @@ typedef struct {
   gboolean forced;
   guint8 route; /* when forced */
   gboolean causal;
-  gboolean degrade; /* rows do not wait for a pathway that is absent */
+  gboolean degrade;        /* rows do not wait for a pathway that is absent */
+  GemLearnedView *learned; /* what it may be routed to beside the model's domains; NULL: nothing. Borrowed */
 } GemRouting;
+
+/* Probabilities of a token that is routed so: those of the model's domains, then those of the learned ones.
+ */
+guint
+gem_routing_count_classes(const GemRuntime *runtime, const GemRouting *routing);
 
 /* One turn of n tokens. */
 typedef struct {
@@ -29,7 +36,7 @@ typedef struct {
   guint n;
   GemRouting routing;
   float
-      *probabilities; /* [n][domains], filled; zeros, and the router is not asked, when the route is forced */
+      *probabilities; /* [n][classes], filled; zeros, and the router is not asked, when the route is forced */
 } GemAppend;
 
 /* Appends turns of different sequences, 1..GEM_APPEND_MOST of them; the router reads its weights once for

@@ -29,18 +29,22 @@ struct _GemEngine {
   guint prefill_block;
   guint max_sequences;
   guint n_sequences;
-  gboolean stopping; /* gem_engine_stop_async was called */
+  gboolean stopping;      /* gem_engine_stop_async was called */
+  GemLearnedList learned; /* of domains */
 
   GMutex mutex;                   /* guards `counters` */
   GemEngineCounters counters;     /* those of the runtime, as last published */
   GemBeat beat;                   /* any thread */
   GemLoad load;                   /* any thread */
   _Atomic guint64 resident_bytes; /* any thread */
+  _Atomic GemPathwaySet freed;    /* indices of `learned` that the engine thread has done with */
+  GemLearnedBase learned_base;    /* what learned files must fit; router_width 0: there can be none */
   GemRuntime *runtime;            /* NULL once stopped; see gem-runtime.h for what is read from outside */
 
   /* Of the engine thread. */
   GemScheduler *scheduler;
-  gint64 looked; /* monotonic: when gem_pager_look_again was called */
+  gint64 looked;         /* monotonic: when gem_pager_look_again was called */
+  GemPathwaySet leaving; /* learned pathways that are in no list any more, but may be in use */
   gboolean quit;
   GTask *stop; /* returned when the thread is done; NULL: nobody waits so */
 };
@@ -72,6 +76,11 @@ gem_engine_post(GemEngine *self, GSourceFunc function, gpointer data);
 void
 gem_engine_return(GemEngine *self, GTask *task, gpointer result, GDestroyNotify destroy, GError *error);
 
+/* On the engine thread, between two steps: lets go of learned pathways that are in no list, and with which no
+ * job began. */
+void
+gem_engine_forget_learned(GemEngine *self);
+
 /* ---- sequences ---- */
 
 struct _GemSequence {
@@ -89,7 +98,7 @@ struct _GemSequence {
 /* ---- options ---- */
 
 /* What `options` (may be NULL) ask for: INVALID_OPTION, UNKNOWN_DOMAIN, or PATHWAY when the forced pathway is
- * known not to hold. `ret_routing->causal` is FALSE. */
+ * known not to hold. `ret_routing->causal` is FALSE, and its `learned` a reference that is the caller's. */
 gboolean
 gem_run_options_resolve(GemEngine *engine,
                         const GemRunOptions *options,
@@ -125,14 +134,17 @@ gem_engine_encode_plain(GemEngine *self, const char *text, GArray *offsets, GErr
 gboolean
 gem_engine_check_fits(GemEngine *self, const char *what, guint tokens, GError **error);
 
-/* What a token is and where it went; probabilities [n_domains] are copied. Any thread. */
+/* What a token is and where it went; `learned` (may be NULL) is that of its routing, probabilities are as the
+ * router gave them, and copied. Any thread. */
 GemRoutedToken *
 gem_routed_token_new(const GemRuntime *runtime,
+                     GemLearnedView *learned,
                      guint32 token,
                      gsize offset,
                      gsize length,
                      guint8 route,
                      const float *probabilities);
-/* "general" or the domain's name; static while the model's files are open. */
+/* "general" or the domain's name; a learned one that is not in `learned` (may be NULL) is "learned". Lives as
+ * long as that and the engine. */
 const char *
-gem_route_name(const GemModelShape *shape, guint8 route);
+gem_route_name(const GemModelShape *shape, const GemLearnedView *learned, guint route);

@@ -151,6 +151,7 @@ run_loop(GemEngine *self)
       run_command(self, command);
     }
     worked = gem_scheduler_turn(self->scheduler);
+    gem_engine_forget_learned(self);
     page_in_later(self);
     gem_engine_publish(self);
     publish_load(self);
@@ -194,6 +195,15 @@ keep_record(GemEngine *self)
   }
 }
 
+/* Before the files are let go. */
+static void
+keep_base(GemEngine *self)
+{
+  if (gem_learned_base_of_model(self->files, &self->learned_base, NULL)) {
+    self->learned_base.router_width = self->runtime->row_width;
+  }
+}
+
 /* Files, modules and weights. */
 static gboolean
 open_model(GemEngine *self, const GemEngineConfig *config, GError **error)
@@ -208,6 +218,7 @@ open_model(GemEngine *self, const GemEngineConfig *config, GError **error)
     return FALSE;
   }
   keep_record(self);
+  keep_base(self);
   /* What is needed of these two is packed now; names and shape stay. */
   g_clear_pointer(&self->files->general, gem_gguf_unref);
   g_clear_pointer(&self->files->router, gem_gguf_unref);
@@ -367,6 +378,7 @@ gem_engine_finalize(GObject *object)
   GemEngine *self = GEM_ENGINE(object);
 
   g_async_queue_unref(self->commands);
+  gem_learned_list_clear(&self->learned);
   g_clear_pointer(&self->tokenizer, gem_tokenizer_unref);
   g_clear_pointer(&self->backends, g_ptr_array_unref);
   g_clear_pointer(&self->files, gem_model_files_free);
@@ -392,6 +404,7 @@ gem_engine_init(GemEngine *self)
   self->context = g_main_context_ref_thread_default();
   g_mutex_init(&self->mutex);
   self->commands = g_async_queue_new_full(g_free);
+  gem_learned_list_init(&self->learned);
 }
 
 gboolean

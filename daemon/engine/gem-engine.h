@@ -134,6 +134,68 @@ gem_engine_release_pathway(GemEngine *self, const char *domain);
 void
 gem_engine_set_pinned(GemEngine *self, const char *domain, gboolean pinned);
 
+/* ---- domains that were learned on the device ---- */
+
+/* One that a user has taught: texts of `owner` (see GemRunOptions), and of all users when it is shared, are
+ * routed to it, too. Its name is one of the model's, which it stands in for then, or a new one. */
+typedef struct {
+  const char *name; /* as its file says */
+  guint owner;
+  gboolean shared;
+  int fd; /* its file (format/gem-learned-file.h), regular, opened for reading; stays the caller's. The
+             engine keeps a descriptor of its own: what is done to the path later does not matter, but the
+             bytes must stay what they are. -1: `file` is opened */
+  const char *file; /* what messages call it */
+} GemLearnedDomain;
+
+/* Checks the file and then, between two steps, takes the domain in, in the place of the owner's one of that
+ * name. Turns and calls that have begun keep what they began with, to their end; so they do in the functions
+ * below. Its pathway is absent at first, and comes and goes like the others. Errors: PATHWAY for a file that
+ * does not hold (file and field), that was learned on another model or for a router that cannot take it;
+ * LIMIT_EXCEEDED when there are GEM_MAX_LEARNED, those that running turns still use included; INVALID_OPTION
+ * when it is to be shared and another user's of that name is. */
+void
+gem_engine_add_learned_async(GemEngine *self,
+                             const GemLearnedDomain *domain,
+                             GCancellable *cancellable,
+                             GAsyncReadyCallback callback,
+                             gpointer data);
+gboolean
+gem_engine_add_learned_finish(GemEngine *self, GAsyncResult *result, GError **error);
+/* It is out of sight at once, and out of memory when the last turn that began with it has ended. What a
+ * conversation has cached of it stays; a token that was routed to it and is run again later runs through
+ * general alone. UNKNOWN_DOMAIN. */
+void
+gem_engine_remove_learned_async(GemEngine *self,
+                                guint owner,
+                                const char *name,
+                                GCancellable *cancellable,
+                                GAsyncReadyCallback callback,
+                                gpointer data);
+gboolean
+gem_engine_remove_learned_finish(GemEngine *self, GAsyncResult *result, GError **error);
+/* At once. A user's own domain hides a shared one of its name. UNKNOWN_DOMAIN, INVALID_OPTION as above. */
+gboolean
+gem_engine_share_learned(GemEngine *self, guint owner, const char *name, gboolean shared, GError **error);
+
+typedef struct {
+  char *name;
+  guint owner;
+  gboolean shared;
+  char *replaces; /* the model's domain of that name; NULL: it is a new one */
+  GemPathwayState state;
+  char *reason; /* as of GemPathwayInfo */
+  guint64 file_bytes, resident_bytes;
+} GemLearnedInfo;
+void
+gem_learned_info_free(GemLearnedInfo *info);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemLearnedInfo, gem_learned_info_free)
+GPtrArray *
+gem_engine_list_learned(GemEngine *self); /* of GemLearnedInfo, of all users; transfer full */
+/* What `domain` of GemRunOptions may name for that owner beside "general": the model's, then learned ones. */
+GStrv
+gem_engine_list_domains_of(GemEngine *self, guint owner);
+
 /* ---- memory ---- */
 
 /* What may be given up when the system is short of memory: each step is taken with all those before it. All
@@ -209,13 +271,17 @@ typedef enum {
 void
 gem_engine_set_page_in(GemEngine *self, GemPageIn page_in);
 
+/* An owner that is no user and has no learned domains, nor sees those that are shared: for texts of the
+ * service itself. */
+#define GEM_OWNER_SERVICE G_MAXUINT
+
 /* What a call may say about how its text is run. Zeroed: all defaults. Errors of calls that take it:
  * UNKNOWN_DOMAIN; PATHWAY for a forced pathway that cannot be loaded; INVALID_OPTION for clusters;
  * LIMIT_EXCEEDED when MemoryLimit leaves no room for what the text needs. */
 typedef struct {
   char *domain;   /* force this pathway ("general": none) in place of the router; NULL: router */
   guint clusters; /* k of SCAR for this text; 0: the engine's */
-  guint owner;    /* those of different numbers take turns; of a sequence, not of its turns */
+  guint owner;    /* a user: they take turns, and have learned domains; of a sequence, not of its turns */
   GemPriority priority;
   GemPageIn page_in; /* of sequences and their turns; one-shot work waits, having no stats to tell it in */
 } GemRunOptions;
@@ -223,11 +289,16 @@ void
 gem_run_options_clear(GemRunOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemRunOptions, gem_run_options_clear)
 
+typedef struct GemLearnedView GemLearnedView; /* of the engine */
+
 typedef struct {
-  char *piece;            /* the token's text, valid UTF-8 (a part of a character is shown as <0xNN>) */
-  guint64 offset, length; /* bytes in the text */
-  const char *pathway;    /* "general" or a domain; static while the engine lives */
-  double *probabilities;  /* [n_domains], in the order of gem_engine_get_domains; zeros for a forced route */
+  char *piece;                /* the token's text, valid UTF-8 (a part of a character is shown as <0xNN>) */
+  guint64 offset, length;     /* bytes in the text */
+  const char *pathway;        /* "general" or a domain; as long as the token, as the next */
+  const char *const *classes; /* what its owner's texts may be routed to, NULL-terminated: the model's
+                                 domains, then learned ones of other names */
+  double *probabilities;      /* of each class; zeros for a forced route */
+  GemLearnedView *learned;    /* keeps the names; NULL: there are none but the model's */
 } GemRoutedToken;
 void
 gem_routed_token_free(GemRoutedToken *token);
@@ -330,8 +401,10 @@ typedef struct {
   guint slides; /* how often the older half was dropped */
   double prefill_seconds, decode_seconds;
   GHashTable *tokens_by_pathway; /* char* -> guint: prompt and generated tokens run through each */
-  guint degraded_tokens;         /* of those of general: routed to a domain whose pathway was absent */
-  guint64 cache_bytes;           /* of this sequence's KV cache */
+  /* The same without names that are the owner's: all learned domains are "learned". For what others see. */
+  GHashTable *public_tokens_by_pathway;
+  guint degraded_tokens; /* of those of general: routed to a domain whose pathway was absent */
+  guint64 cache_bytes;   /* of this sequence's KV cache */
 } GemGenerateStats;
 
 /* What a turn will need at most. */

@@ -61,6 +61,7 @@ deliver_finish(gpointer data)
   }
   g_clear_error(&event->error);
   g_hash_table_unref(event->stats.tokens_by_pathway);
+  g_hash_table_unref(event->stats.public_tokens_by_pathway);
   g_free(event);
   /* The reference of the running turn. */
   g_object_unref(generation);
@@ -117,22 +118,28 @@ resolve_page_in(const GemSequence *sequence, const GemRunOptions *run)
 static gboolean
 resolve_run(GemSequence *sequence, const GemRunOptions *run, GemRouting *ret_routing, GError **error)
 {
+  g_autoptr(GemLearnedView) learned = NULL;
   GemRunOptions effective = {
       .domain = run->domain != NULL ? run->domain : sequence->domain,
       .clusters = run->clusters,
+      .owner = sequence->owner,
       .page_in = resolve_page_in(sequence, run),
   };
+  GemRouting routing;
   guint cluster_set;
 
-  if (!gem_run_options_resolve(sequence->engine, &effective, ret_routing, &cluster_set, error)) {
+  if (!gem_run_options_resolve(sequence->engine, &effective, &routing, &cluster_set, error)) {
     return FALSE;
   }
+  learned = routing.learned;
   if (run->clusters != 0 && cluster_set != sequence->state->cluster_set) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
                 "clusters: %u, but the session was made with %u and keeps them", run->clusters,
                 sequence->engine->runtime->shape->clusters[sequence->state->cluster_set]);
     return FALSE;
   }
+  *ret_routing = routing;
+  ret_routing->learned = g_steal_pointer(&learned);
   return TRUE;
 }
 
@@ -181,6 +188,7 @@ gem_sequence_generate(GemSequence *self,
 {
   static const GemGenerateOptions defaults = {0};
   g_autoptr(GemGeneration) generation = NULL;
+  g_autoptr(GemLearnedView) learned = NULL;
   g_autoptr(GemTokenArray) tokens = NULL;
   GemTurnPlan plan = {0};
   GemTurnNeed need;
@@ -191,6 +199,7 @@ gem_sequence_generate(GemSequence *self,
       !resolve_run(self, &options->run, &plan.routing, error)) {
     return NULL;
   }
+  learned = g_steal_pointer(&plan.routing.learned);
   if (self->busy) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_BUSY, "the session already generates");
     return NULL;
@@ -218,6 +227,7 @@ gem_sequence_generate(GemSequence *self,
                                  options->top_p > 0 ? options->top_p : 1, options->seed);
   plan.text = gem_text_stream_new((const char *const *)options->stop);
   plan.prompt = g_steal_pointer(&tokens);
+  plan.routing.learned = g_steal_pointer(&learned);
   gem_turn_start(g_object_ref(generation), prompt, &plan);
   return g_steal_pointer(&generation);
 }

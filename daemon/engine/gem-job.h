@@ -16,7 +16,7 @@ typedef struct {
   void (*output)(GemJob *job, guint position, const float *values);
   /* All tokens of the sequence are run: appends more, sets `has_next`, or sets `done`. */
   gboolean (*advance)(GemJob *job, GError **error);
-  /* The `next` token was appended, together with those of other jobs; probabilities [domains] of its route.
+  /* The `next` token was appended, together with those of other jobs; probabilities [classes] of its route.
    * NULL for jobs that never set `has_next`. */
   void (*appended)(GemJob *job, const float *probabilities);
   /* Tells the main loop and frees the job. `error` (taken; NULL when done) ends it before its time. */
@@ -36,6 +36,7 @@ struct GemJob {
   GemJobControl *control;     /* NULL: none */
   GCancellable *cancellable;  /* borrowed; may be NULL */
   gboolean one_shot;          /* waits until few enough others of its kind run */
+  GemPathwaySet learned;      /* learned pathways that it may use: they stay until it has ended */
   guint owner;                /* owners take turns, see gem-fair.h */
   gboolean batch;             /* after jobs that are not */
   guint64 last_turn;          /* of gem-fair.c */

@@ -18,14 +18,16 @@ make_routed_tokens(const RouteJob *self, const GemSequenceState *sequence, const
   const GemRuntime *runtime = self->base.job.runtime;
   GPtrArray *routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
   guint n = sequence->tokens->len;
+  guint classes = gem_routing_count_classes(runtime, &self->base.run.routing);
 
   for (guint i = 0; i < n; i++) {
     gsize offset = g_array_index(self->offsets, gsize, i);
     gsize end = i + 1 < n ? g_array_index(self->offsets, gsize, i + 1) : self->length;
 
-    g_ptr_array_add(routed, gem_routed_token_new(runtime, g_array_index(sequence->tokens, guint32, i), offset,
-                                                 end - offset, sequence->routes->data[i],
-                                                 probabilities + (gsize)i * runtime->shape->n_domains));
+    g_ptr_array_add(routed,
+                    gem_routed_token_new(runtime, self->base.run.routing.learned,
+                                         g_array_index(sequence->tokens, guint32, i), offset, end - offset,
+                                         sequence->routes->data[i], probabilities + (gsize)i * classes));
   }
   return routed;
 }
@@ -35,7 +37,8 @@ route_prepare(GemJob *job, GError **error)
 {
   RouteJob *self = (RouteJob *)job;
   guint n = self->base.tokens->len;
-  g_autofree float *probabilities = g_new0(float, (gsize)n *MAX(1, job->runtime->shape->n_domains));
+  guint classes = gem_routing_count_classes(job->runtime, &self->base.run.routing);
+  g_autofree float *probabilities = g_new0(float, (gsize)n *MAX(1, classes));
 
   job->sequence = gem_sequence_state_new(job->runtime, self->base.run.cluster_set);
   if (!gem_sequence_state_append(job->runtime, job->sequence,

@@ -25,6 +25,9 @@ gem_one_shot_begin(GemEngine *engine,
     g_task_return_error(task, error);
     return NULL;
   }
+  /* The job is done before its task is. */
+  g_task_set_task_data(task, run.routing.learned,
+                       run.routing.learned != NULL ? (GDestroyNotify)gem_learned_view_unref : NULL);
   if (options != NULL) {
     run.owner = options->owner;
     run.batch = options->priority == GEM_PRIORITY_BATCH;
@@ -43,6 +46,7 @@ gem_one_shot_submit(
   self->job.owner = run->owner;
   self->job.batch = run->batch;
   self->job.required = run->routing.forced;
+  self->job.learned = run->routing.learned != NULL ? run->routing.learned->set : 0;
   self->engine = g_task_get_source_object(task);
   self->task = task;
   self->tokens = tokens;

@@ -7,7 +7,7 @@
 
 /* What the call's options say. */
 typedef struct {
-  GemRouting routing;
+  GemRouting routing; /* its `learned` is kept by the task */
   guint cluster_set;
   guint owner;
   gboolean batch;

@@ -33,25 +33,34 @@ gem_set_unknown_domain(GError **error, const char *domain)
 }
 
 static gboolean
-resolve_domain(GemEngine *engine, const char *domain, GemRouting *routing, GError **error)
+check_pathway(GemEngine *engine, const char *domain, guint index, GError **error)
 {
-  const GemModelShape *shape = engine->runtime->shape;
-  g_autoptr(GemPathwayInfo) info = NULL;
-  guint index;
+  g_autoptr(GemPathwayInfo) info = gem_pager_get_info(engine->runtime->pager, index);
 
-  if (!gem_pager_find(engine->runtime->pager, domain, &index)) {
-    gem_set_unknown_domain(error, domain);
-    return FALSE;
-  }
-  routing->forced = TRUE;
-  routing->route = index < shape->n_domains ? (guint8)index : GEM_ROUTE_GENERAL;
-  info = gem_pager_get_info(engine->runtime->pager, index);
   if (info->reason != NULL) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_PATHWAY, "domain: pathway %s is absent: %s", domain,
                 info->reason);
     return FALSE;
   }
   return TRUE;
+}
+
+/* A learned domain of that name is before the model's own. */
+static gboolean
+resolve_domain(GemEngine *engine, const char *domain, GemRouting *routing, GError **error)
+{
+  guint index;
+
+  routing->forced = TRUE;
+  if (routing->learned != NULL && gem_learned_view_find(routing->learned, domain, &routing->route)) {
+    return check_pathway(engine, domain, routing->route, error);
+  }
+  if (!gem_pager_find(engine->runtime->pager, domain, &index)) {
+    gem_set_unknown_domain(error, domain);
+    return FALSE;
+  }
+  routing->route = index < engine->runtime->shape->n_domains ? (guint8)index : GEM_ROUTE_GENERAL;
+  return check_pathway(engine, domain, index, error);
 }
 
 gboolean
@@ -61,19 +70,23 @@ gem_run_options_resolve(GemEngine *engine,
                         guint *ret_cluster_set,
                         GError **error)
 {
+  static const GemRunOptions defaults = {0};
+  g_autoptr(GemLearnedView) learned = NULL;
   GemRouting routing = {0};
   guint cluster_set;
 
-  if (options != NULL && options->domain != NULL &&
-      !resolve_domain(engine, options->domain, &routing, error)) {
+  options = options != NULL ? options : &defaults;
+  learned = gem_learned_list_view(&engine->learned, engine->runtime->shape, options->owner);
+  routing.learned = learned;
+  if (options->domain != NULL && !resolve_domain(engine, options->domain, &routing, error)) {
     return FALSE;
   }
-  if (!gem_runtime_find_cluster_set(engine->runtime, options != NULL ? options->clusters : 0, &cluster_set,
-                                    error)) {
+  if (!gem_runtime_find_cluster_set(engine->runtime, options->clusters, &cluster_set, error)) {
     return FALSE;
   }
-  routing.degrade = options != NULL && options->page_in == GEM_PAGE_IN_DEGRADE;
+  routing.degrade = options->page_in == GEM_PAGE_IN_DEGRADE;
   *ret_routing = routing;
+  ret_routing->learned = g_steal_pointer(&learned);
   *ret_cluster_set = cluster_set;
   return TRUE;
 }

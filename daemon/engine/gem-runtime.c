@@ -189,6 +189,9 @@ open_router(GemRuntime *self, const GemEngineConfig *config, GError **error)
   if (gem_plugin_module_get(self->router_module)->abi_minor >= 1) {
     self->router_functions->set_go_on(self->router, router_may_go_on, self);
   }
+  if (gem_plugin_module_get(self->router_module)->abi_minor >= 2) {
+    self->row_width = self->router_functions->row_width(self->router);
+  }
   return TRUE;
 }
 

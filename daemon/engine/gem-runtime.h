@@ -33,6 +33,7 @@ typedef struct {
   GemPluginModule *router_module; /* NULL, as the next two, for a model without domains */
   const GemRouterFunctions *router_functions;
   GemRouter *router;
+  guint row_width; /* values of a learned domain's row of the router; 0: it takes none */
   float threshold; /* tau, 0..1 */
   /* Asked again and again while the router is at work on a long turn; FALSE: it gives up, and what is
    * appended fails as cancelled. NULL: it never gives up. */

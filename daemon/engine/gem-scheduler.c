@@ -18,7 +18,7 @@ struct GemScheduler {
   GPtrArray *active;       /* the job of each span */
   const GemJob *preferred; /* whose rows are looked at first when memory is short; only compared */
   guint64 tokens;          /* run so far */
-  float *probabilities;    /* [GEM_APPEND_MOST][domains] of the tokens that are appended together */
+  float *probabilities;    /* [GEM_APPEND_MOST][GEM_MAX_PATHWAYS] of the tokens that are appended together */
 };
 
 gboolean
@@ -47,7 +47,7 @@ gem_scheduler_new(GemRuntime *runtime, guint prefill_block, GemBeat *beat)
   self->waiting = g_ptr_array_new();
   self->spans = g_array_new(FALSE, FALSE, sizeof(GemStepSpan));
   self->active = g_ptr_array_new();
-  self->probabilities = g_new(float, (gsize)GEM_APPEND_MOST *MAX(1, runtime->shape->n_domains));
+  self->probabilities = g_new(float, (gsize)GEM_APPEND_MOST *GEM_MAX_PATHWAYS);
   return self;
 }
 
@@ -122,6 +122,17 @@ gem_scheduler_find_pathways(GemScheduler *self)
   return set;
 }
 
+GemPathwaySet
+gem_scheduler_find_learned(const GemScheduler *self)
+{
+  GemPathwaySet set = 0;
+
+  for (guint i = 0; i < self->jobs->len; i++) {
+    set |= ((const GemJob *)self->jobs->pdata[i])->learned;
+  }
+  return set;
+}
+
 static void
 end_cancelled(GemScheduler *self)
 {
@@ -155,7 +166,6 @@ append_next(GemScheduler *self, GemJob *const *jobs, guint n)
 {
   g_autoptr(GError) error = NULL;
   GemAppend appends[GEM_APPEND_MOST];
-  guint domains = self->runtime->shape->n_domains;
   gboolean appended;
 
   for (guint i = 0; i < n; i++) {
@@ -164,7 +174,7 @@ append_next(GemScheduler *self, GemJob *const *jobs, guint n)
         .tokens = &jobs[i]->next,
         .n = 1,
         .routing = jobs[i]->next_routing,
-        .probabilities = self->probabilities + (gsize)i * domains,
+        .probabilities = self->probabilities + (gsize)i * GEM_MAX_PATHWAYS,
     };
     jobs[i]->has_next = FALSE;
   }

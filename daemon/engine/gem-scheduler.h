@@ -29,6 +29,10 @@ gem_scheduler_turn(GemScheduler *self);
 GemPathwaySet
 gem_scheduler_find_pathways(GemScheduler *self);
 
+/* The learned pathways with which jobs began. */
+GemPathwaySet
+gem_scheduler_find_learned(const GemScheduler *self);
+
 /* Tokens run so far, jobs that are begun, and jobs that are not. */
 void
 gem_scheduler_measure(const GemScheduler *self, guint64 *ret_tokens, guint *ret_running, guint *ret_waiting);

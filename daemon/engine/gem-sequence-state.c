@@ -110,6 +110,16 @@ gem_sequence_state_set_router(GemRuntime *runtime, GemSequenceState *self, GemRo
   runtime->sequence_bytes += bytes_of(runtime, self);
 }
 
+void
+gem_sequence_state_forget_pathway(GemSequenceState *self, guint index)
+{
+  for (guint i = 0; i < self->routes->len; i++) {
+    if (self->routes->data[i] == index) {
+      self->routes->data[i] = GEM_ROUTE_GONE;
+    }
+  }
+}
+
 guint
 gem_sequence_state_slide(GemSequenceState *self, guint32 bos)
 {

@@ -7,8 +7,10 @@
 #include "daemon/engine/gem-kv-cache.h"
 #include "daemon/engine/gem-runtime.h"
 
-/* A route: the index of a domain, or this. gem_pathway_set_of a route is empty for general. */
+/* A route: the index of a domain, or one of these, of which gem_pathway_set_of is empty. */
 #define GEM_ROUTE_GENERAL G_MAXUINT8
+/* To a learned domain that was removed: it runs through general alone. */
+#define GEM_ROUTE_GONE (G_MAXUINT8 - 1)
 
 typedef struct {
   GArray *tokens;     /* guint32 */
@@ -53,6 +55,10 @@ GemRouterState *
 gem_sequence_state_copy_router(GemRuntime *runtime, const GemSequenceState *self);
 void
 gem_sequence_state_set_router(GemRuntime *runtime, GemSequenceState *self, GemRouterState *state);
+
+/* Tokens that are routed to the learned pathway at `index` have lost it for good. */
+void
+gem_sequence_state_forget_pathway(GemSequenceState *self, guint index);
 
 /* Drops the older half of the tokens, keeping a leading `bos` and every token's route; what is left waits to
  * be run again from position 0. Returns how many went. */

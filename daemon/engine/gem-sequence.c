@@ -20,6 +20,7 @@ GemSequence *
 gem_engine_new_sequence(GemEngine *self, const GemRunOptions *options, GError **error)
 {
   g_autoptr(GemSequence) sequence = NULL;
+  g_autoptr(GemLearnedView) learned = NULL;
   GemRouting routing;
   guint cluster_set;
 
@@ -27,6 +28,7 @@ gem_engine_new_sequence(GemEngine *self, const GemRunOptions *options, GError **
       !gem_run_options_resolve(self, options, &routing, &cluster_set, error)) {
     return NULL;
   }
+  learned = routing.learned; /* each turn takes its own */
   if (self->n_sequences >= self->max_sequences) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED, "max_sequences: there are %u already",
                 self->n_sequences);

@@ -101,6 +101,15 @@ make_room(GemStep *self, guint rows)
   self->domain_sum = g_new(float, rows *width);
 }
 
+/* One to a pathway that is gone is to general, and counted as degraded. */
+static guint8
+route_at(const GemSequenceState *sequence, guint position)
+{
+  guint8 route = sequence->routes->data[position];
+
+  return gem_pathway_set_of(route) != 0 ? route : GEM_ROUTE_GENERAL;
+}
+
 /* Looks up embeddings, positions and routes of all rows. */
 static void
 place_rows(GemStep *self, const GemStepSpan *spans, guint n)
@@ -115,7 +124,7 @@ place_rows(GemStep *self, const GemStepSpan *spans, guint n)
     for (guint j = 0; j < spans[i].rows; j++, row++) {
       guint position = sequence->cached + j;
 
-      self->routes[row] = sequence->routes->data[position];
+      self->routes[row] = route_at(sequence, position);
       self->positions[row] = position;
       backend->functions->matrix_row(backend->state, runtime->model->embedding,
                                      g_array_index(sequence->tokens, guint32, position),

@@ -90,9 +90,18 @@ gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, 
 }
 
 const char *
-gem_route_name(const GemModelShape *shape, guint8 route)
+gem_route_name(const GemModelShape *shape, const GemLearnedView *learned, guint route)
 {
-  return route < shape->n_domains ? shape->domains[route] : "general";
+  const char *name = NULL;
+
+  if (route < shape->n_domains) {
+    return shape->domains[route];
+  }
+  if (route < GEM_FIRST_LEARNED || route >= GEM_MAX_PATHWAYS) {
+    return "general";
+  }
+  name = learned != NULL ? gem_learned_view_get_name(learned, (guint8)route) : NULL;
+  return name != NULL ? name : "learned";
 }
 
 /* Whole characters as they are, each byte of a part as <0xNN>; a control token by its name. */
@@ -117,6 +126,7 @@ describe_token(GemTokenizer *tokenizer, guint32 token)
 
 GemRoutedToken *
 gem_routed_token_new(const GemRuntime *runtime,
+                     GemLearnedView *learned,
                      guint32 token,
                      gsize offset,
                      gsize length,
@@ -124,15 +134,17 @@ gem_routed_token_new(const GemRuntime *runtime,
                      const float *probabilities)
 {
   GemRoutedToken *self = g_new0(GemRoutedToken, 1);
-  guint n = runtime->shape->n_domains;
+  guint n = learned != NULL ? learned->n_names : runtime->shape->n_domains;
 
   self->piece = describe_token(runtime->tokenizer, token);
   self->offset = offset;
   self->length = length;
-  self->pathway = gem_route_name(runtime->shape, route);
+  self->learned = learned != NULL ? gem_learned_view_ref(learned) : NULL;
+  self->pathway = gem_route_name(runtime->shape, learned, route);
+  self->classes = learned != NULL ? learned->names : (const char *const *)runtime->shape->domains;
   self->probabilities = g_new0(double, MAX(n, 1));
   for (guint i = 0; i < n; i++) {
-    self->probabilities[i] = (double)probabilities[i];
+    self->probabilities[i] = (double)probabilities[learned != NULL ? learned->columns[i] : i];
   }
   return self;
 }
@@ -143,5 +155,6 @@ gem_routed_token_free(GemRoutedToken *token)
   explicit_bzero(token->piece, strlen(token->piece));
   g_free(token->piece);
   g_free(token->probabilities);
+  g_clear_pointer(&token->learned, gem_learned_view_unref);
   g_free(token);
 }

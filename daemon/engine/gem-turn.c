@@ -58,21 +58,21 @@ post_text(Turn *turn, GString *text, GPtrArray *routed)
   gem_generation_post_text(turn->generation, event);
 }
 
-/* The routes of the prompt, which stands at turn->first; probabilities [n][domains]. */
+/* The routes of the prompt, which stands at turn->first; probabilities [n][classes]. */
 static void
 post_prompt_routes(Turn *turn, const float *probabilities)
 {
   const GemSequenceState *sequence = turn->job.sequence;
-  guint domains = turn->job.runtime->shape->n_domains;
+  guint classes = gem_routing_count_classes(turn->job.runtime, &turn->plan.routing);
   GPtrArray *routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
 
   for (guint i = 0; i < turn->plan.prompt->len; i++) {
     const Place *place = &g_array_index(turn->places, Place, i);
 
-    g_ptr_array_add(routed,
-                    gem_routed_token_new(turn->job.runtime, token_at(turn->plan.prompt, i), place->offset,
-                                         place->length, sequence->routes->data[turn->first + i],
-                                         probabilities + (gsize)i * domains));
+    g_ptr_array_add(routed, gem_routed_token_new(turn->job.runtime, turn->plan.routing.learned,
+                                                 token_at(turn->plan.prompt, i), place->offset, place->length,
+                                                 sequence->routes->data[turn->first + i],
+                                                 probabilities + (gsize)i * classes));
   }
   post_text(turn, NULL, routed);
 }
@@ -140,7 +140,7 @@ turn_prepare(GemJob *job, GError **error)
     return FALSE;
   }
   turn->first = sequence->tokens->len;
-  probabilities = g_new0(float, (gsize)n *MAX(1, job->runtime->shape->n_domains));
+  probabilities = g_new0(float, (gsize)n *MAX(1, gem_routing_count_classes(job->runtime, routing)));
   if (!gem_sequence_state_append(job->runtime, sequence, (const guint32 *)(gpointer)turn->plan.prompt->data,
                                  n, routing, probabilities, error)) {
     return FALSE;
@@ -242,9 +242,10 @@ show_drawn(Turn *turn, const float *probabilities)
 
   if (turn->places != NULL) {
     routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
-    g_ptr_array_add(
-        routed, gem_routed_token_new(turn->job.runtime, turn->drawn, turn->answer_bytes, turn->drawn_bytes,
-                                     sequence->routes->data[sequence->tokens->len - 1], probabilities));
+    g_ptr_array_add(routed,
+                    gem_routed_token_new(turn->job.runtime, turn->plan.routing.learned, turn->drawn,
+                                         turn->answer_bytes, turn->drawn_bytes,
+                                         sequence->routes->data[sequence->tokens->len - 1], probabilities));
   }
   if (turn->shown->len > 0 || routed != NULL) {
     GString *text = turn->shown->len > 0 ? turn->shown : NULL;
@@ -294,17 +295,19 @@ reason_of_error(const GError *error)
   return GEM_FINISH_FAILED;
 }
 
+/* By names; those that `learned` (may be NULL) does not have as "learned". */
 static GHashTable *
-count_by_pathway(const Turn *turn)
+count_by_pathway(const Turn *turn, const GemLearnedView *learned)
 {
-  const GemModelShape *shape = turn->job.runtime->shape;
   GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
-  for (guint i = 0; i <= shape->n_domains; i++) {
+  for (guint i = 0; i < GEM_MAX_PATHWAYS; i++) {
+    const char *name = gem_route_name(turn->job.runtime->shape, learned, i);
     guint rows = turn->job.sequence->rows_by_pathway[i] - turn->rows_before[i];
 
     if (rows > 0) {
-      g_hash_table_insert(table, g_strdup(gem_route_name(shape, (guint8)i)), GUINT_TO_POINTER(rows));
+      rows += GPOINTER_TO_UINT(g_hash_table_lookup(table, name));
+      g_hash_table_insert(table, g_strdup(name), GUINT_TO_POINTER(rows));
     }
   }
   return table;
@@ -324,7 +327,8 @@ make_stats(const Turn *turn)
       .slides = turn->slides,
       .prefill_seconds = (double)(prefilled - started) / G_USEC_PER_SEC,
       .decode_seconds = (double)(now - prefilled) / G_USEC_PER_SEC,
-      .tokens_by_pathway = count_by_pathway(turn),
+      .tokens_by_pathway = count_by_pathway(turn, turn->plan.routing.learned),
+      .public_tokens_by_pathway = count_by_pathway(turn, NULL),
       .degraded_tokens = turn->job.sequence->degraded_rows - turn->degraded_before,
       .cache_bytes = gem_kv_cache_bytes(turn->job.sequence->cache),
   };
@@ -337,6 +341,7 @@ turn_free(Turn *turn)
     turn->job.runtime->router_functions->state_free(turn->job.runtime->router, turn->router_before);
   }
   gem_wipe_array(turn->plan.prompt);
+  g_clear_pointer(&turn->plan.routing.learned, gem_learned_view_unref);
   gem_sampler_free(turn->plan.sampler);
   gem_text_stream_free(turn->plan.text);
   explicit_bzero(turn->shown->str, turn->shown->allocated_len);
@@ -439,6 +444,7 @@ gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan)
   turn->job.sequence = generation->sequence->state;
   turn->job.owner = generation->sequence->owner;
   turn->job.batch = plan->batch;
+  turn->job.learned = plan->routing.learned != NULL ? plan->routing.learned->set : 0;
   turn->job.degrade = plan->routing.degrade;
   turn->job.required = plan->routing.forced && !plan->routing.degrade;
   turn->job.control = g_atomic_rc_box_acquire(generation->control);

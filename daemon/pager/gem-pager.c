@@ -1,4 +1,4 @@
-#include "daemon/pager/gem-pager.h"
+#include "daemon/pager/gem-pager-private.h"
 
 #include <errno.h>
 
@@ -9,39 +9,6 @@
  * after each time that this fails, too. */
 #define FIRST_RETRY_MICROSECONDS G_USEC_PER_SEC
 #define LAST_RETRY_MICROSECONDS  (64 * G_USEC_PER_SEC)
-
-/* One pathway. The mutex guards what gem_pager_get_info reads; only the engine thread writes. */
-typedef struct {
-  const char *name;
-  GemPathwayState state;
-  char *reason; /* why it could not be paged in; NULL: nothing is known against it */
-  guint bits;
-  guint64 file_bytes;
-  guint64 resident_bytes;
-  GemPluginModule *module;
-  const GemPathwayFunctions *functions;
-  GemPathway *pathway;   /* NULL unless resident */
-  gsize last_bytes;      /* that it took when it was resident last; 0: it never was */
-  guint64 touched;       /* see gem_pager_touch */
-  GemFileIdentity tried; /* its file, when it was last tried */
-  gint64 retry_wait;     /* us: how long it stays untried with the same file; 0: for good */
-  gint64 retry_at;       /* monotonic, us; valid with a `retry_wait` */
-  gint holds;            /* atomic, as the next */
-  gint pinned;
-} Entry;
-
-struct GemPager {
-  GemModelFiles *files;
-  const GemPluginLoader *loader;
-  const GemShape *shape;
-  const GemBackend *backend;
-  GemEngineCounters *counters;
-  gboolean read_ahead;
-  GemPathwaySet resident;
-  GMutex mutex;
-  guint n_domains;
-  Entry entries[GEM_MAX_PATHWAYS]; /* general at n_domains; those without a name are not in use */
-};
 
 /* Bits of a value by its type in the file. */
 static guint
@@ -62,8 +29,8 @@ bits_of_type(GemType type)
   return 0;
 }
 
-static guint
-bits_of_largest_tensor(GemGguf *file)
+guint
+gem_pager_bits_of_file(GemGguf *file)
 {
   const GemTensor *largest = NULL;
 
@@ -77,12 +44,15 @@ bits_of_largest_tensor(GemGguf *file)
   return largest != NULL ? bits_of_type(largest->type) : 0;
 }
 
-/* The file of a pathway, verified against the manifest. */
+/* The file of a pathway, verified against the manifest; a learned one was verified when it was added. */
 static GemGguf *
 open_file(GemPager *self, guint index, GError **error)
 {
   if (index == self->n_domains) {
     return gem_gguf_ref(self->files->general);
+  }
+  if (self->entries[index].reader != NULL) {
+    return gem_gguf_new_from_reader(self->entries[index].reader, self->entries[index].file, error);
   }
   /* First: a file that is changed while it is read is another one afterwards. */
   gem_model_files_identify_pathway(self->files, self->entries[index].name, &self->entries[index].tried);
@@ -90,7 +60,7 @@ open_file(GemPager *self, guint index, GError **error)
 }
 
 static void
-set_state(GemPager *self, Entry *entry, GemPathwayState state)
+set_state(GemPager *self, GemPagerEntry *entry, GemPathwayState state)
 {
   g_mutex_lock(&self->mutex);
   entry->state = state;
@@ -108,7 +78,7 @@ is_passing(const GError *cause)
 }
 
 static void
-plan_retry(Entry *entry, const GError *cause)
+plan_retry(GemPagerEntry *entry, const GError *cause)
 {
   if (!is_passing(cause)) {
     entry->retry_wait = 0;
@@ -120,7 +90,7 @@ plan_retry(Entry *entry, const GError *cause)
 
 /* Keeps why the pathway is absent and passes it on as GEM_ERROR_PATHWAY. */
 static void
-refuse(GemPager *self, Entry *entry, const GError *cause, GError **error)
+refuse(GemPager *self, GemPagerEntry *entry, const GError *cause, GError **error)
 {
   g_assert(cause != NULL);
   plan_retry(entry, cause);
@@ -136,13 +106,13 @@ refuse(GemPager *self, Entry *entry, const GError *cause, GError **error)
 static void
 inspect(GemPager *self, guint index)
 {
-  Entry *entry = &self->entries[index];
+  GemPagerEntry *entry = &self->entries[index];
   g_autoptr(GError) error = NULL;
   g_autoptr(GemGguf) file = open_file(self, index, &error);
   g_autoptr(GemPluginModule) module = NULL;
 
   if (file != NULL) {
-    entry->bits = bits_of_largest_tensor(file);
+    entry->bits = gem_pager_bits_of_file(file);
     entry->file_bytes = gem_gguf_get_size(file);
     module = gem_plugin_loader_open(self->loader, GEM_PLUGIN_PATHWAY, entry->name, &error);
   }
@@ -191,16 +161,15 @@ is_domain(const GemPager *self, guint index)
 
 /* Empty for general. */
 static GemPathwaySet
-bit_of(const GemPager *self, const Entry *entry)
+bit_of(const GemPager *self, const GemPagerEntry *entry)
 {
   guint index = (guint)(entry - self->entries);
 
   return index != self->n_domains ? gem_pathway_set_of(index) : 0;
 }
 
-/* Closes pathway and module of an entry, if they are open. */
-static void
-close_entry(GemPager *self, Entry *entry)
+void
+gem_pager_close_entry(GemPager *self, GemPagerEntry *entry)
 {
   GemPathway *pathway = g_steal_pointer(&entry->pathway);
 
@@ -223,7 +192,8 @@ gem_pager_free(GemPager *self)
     return;
   }
   for (guint i = 0; i < GEM_MAX_PATHWAYS; i++) {
-    close_entry(self, &self->entries[i]);
+    gem_pager_close_entry(self, &self->entries[i]);
+    gem_pager_clear_learned(&self->entries[i]);
     g_free(self->entries[i].reason);
   }
   g_mutex_clear(&self->mutex);
@@ -253,7 +223,7 @@ gem_pathway_info_free(GemPathwayInfo *info)
 GemPathwayInfo *
 gem_pager_get_info(GemPager *self, guint index)
 {
-  const Entry *entry = &self->entries[index];
+  const GemPagerEntry *entry = &self->entries[index];
   GemPathwayInfo *info = g_new0(GemPathwayInfo, 1);
 
   info->domain = g_strdup(entry->name);
@@ -270,8 +240,11 @@ gem_pager_get_info(GemPager *self, guint index)
 
 /* The pathway's matrices as one group; those of general belong to that of the whole model. */
 static GemPathway *
-open_together(
-    GemPager *self, const Entry *entry, GemGguf *file, const GemTensorSource *source, GemPluginError *reason)
+open_together(GemPager *self,
+              const GemPagerEntry *entry,
+              GemGguf *file,
+              const GemTensorSource *source,
+              GemPluginError *reason)
 {
   const GemBackendFunctions *backend = self->backend->functions;
   GemPathway *pathway;
@@ -300,9 +273,9 @@ set_open_error(const GemTensorSource *source, const GemPluginError *reason, int 
                       reason->message);
 }
 
-/* Opens module and pathway over `file`; what is open on failure is closed by close_entry. */
+/* Opens module and pathway over `file`; what is open on failure is closed by gem_pager_close_entry. */
 static gboolean
-open_pathway(GemPager *self, Entry *entry, GemGguf *file, GError **error)
+open_pathway(GemPager *self, GemPagerEntry *entry, GemGguf *file, GError **error)
 {
   g_autoptr(GemTensorSource) source = gem_tensor_source_new(file);
   GemPluginError reason = {0};
@@ -324,7 +297,7 @@ open_pathway(GemPager *self, Entry *entry, GemGguf *file, GError **error)
 gboolean
 gem_pager_page_in(GemPager *self, guint index, GError **error)
 {
-  Entry *entry = &self->entries[index];
+  GemPagerEntry *entry = &self->entries[index];
   g_autoptr(GError) cause = NULL;
   g_autoptr(GemGguf) file = NULL;
   gint64 start = g_get_monotonic_time();
@@ -335,7 +308,7 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
   set_state(self, entry, GEM_PATHWAY_LOADING);
   file = open_file(self, index, &cause);
   if (file == NULL || !open_pathway(self, entry, file, &cause)) {
-    close_entry(self, entry);
+    gem_pager_close_entry(self, entry);
     refuse(self, entry, cause, error);
     self->counters->page_in_failures++;
     return FALSE;
@@ -346,7 +319,7 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
   entry->state = GEM_PATHWAY_RESIDENT;
   g_clear_pointer(&entry->reason, g_free);
   entry->retry_wait = 0;
-  entry->bits = bits_of_largest_tensor(file);
+  entry->bits = gem_pager_bits_of_file(file);
   entry->file_bytes = gem_gguf_get_size(file);
   entry->resident_bytes = entry->functions->resident_bytes(entry->pathway);
   g_mutex_unlock(&self->mutex);
@@ -359,9 +332,14 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
 void
 gem_pager_expect(GemPager *self, guint index)
 {
-  const Entry *entry = &self->entries[index];
+  const GemPagerEntry *entry = &self->entries[index];
 
-  if (self->read_ahead && entry->pathway == NULL && entry->reason == NULL) {
+  if (!self->read_ahead || entry->pathway != NULL || entry->reason != NULL) {
+    return;
+  }
+  if (entry->reader != NULL) {
+    gem_file_reader_read_ahead(entry->reader);
+  } else {
     gem_model_files_expect_pathway(self->files, entry->name);
   }
 }
@@ -369,7 +347,7 @@ gem_pager_expect(GemPager *self, guint index)
 gboolean
 gem_pager_need(GemPager *self, guint index, GError **error)
 {
-  const Entry *entry = &self->entries[index];
+  const GemPagerEntry *entry = &self->entries[index];
 
   if (entry->pathway != NULL) {
     return TRUE;
@@ -380,7 +358,7 @@ gem_pager_need(GemPager *self, guint index, GError **error)
   }
   if (!gem_pager_page_in(self, index, error)) {
     gem_log(LOG_WARNING, GEM_LOG_PATHWAY_ABSENT, (const char *[]){"GEM_PATHWAY", entry->name, NULL},
-            "pathway %s is absent: %s", entry->name, entry->reason);
+            "pathway %s is absent: %s", entry->name, entry->reader != NULL ? "its file" : entry->reason);
     return FALSE;
   }
   return TRUE;
@@ -416,7 +394,7 @@ gem_pager_page_out(GemPager *self, guint index, GemPageOutCause cause, GError **
     return FALSE;
   }
   if (self->entries[index].pathway != NULL) {
-    close_entry(self, &self->entries[index]);
+    gem_pager_close_entry(self, &self->entries[index]);
     count_page_out(self, cause);
     g_debug("pathway %s paged out", self->entries[index].name);
   }
@@ -456,7 +434,7 @@ gem_pager_set_pinned(GemPager *self, guint index, gboolean pinned)
 }
 
 static gboolean
-is_kept(const Entry *entry)
+is_kept(const GemPagerEntry *entry)
 {
   return g_atomic_int_get(&entry->holds) > 0 || g_atomic_int_get(&entry->pinned);
 }
@@ -507,7 +485,7 @@ gem_pager_may_come(const GemPager *self, guint index)
 gsize
 gem_pager_get_expected_bytes(const GemPager *self, guint index)
 {
-  const Entry *entry = &self->entries[index];
+  const GemPagerEntry *entry = &self->entries[index];
 
   /* Packed blocks are padded by less than a 64th. */
   return entry->last_bytes > 0 ? entry->last_bytes : entry->file_bytes + entry->file_bytes / 64;
@@ -550,13 +528,16 @@ gem_pager_page_out_oldest(GemPager *self, GemPathwaySet kept, GemPageOutCause ca
 
 /* Whether one that failed is to be tried again when it is needed; says why. */
 static gboolean
-may_try_again(GemPager *self, const Entry *entry, gint64 now)
+may_try_again(GemPager *self, const GemPagerEntry *entry, gint64 now)
 {
   GemFileIdentity identity;
 
   if (entry->retry_wait > 0 && now >= entry->retry_at) {
     g_debug("pathway %s: may be tried again", entry->name);
     return TRUE;
+  }
+  if (entry->reader != NULL) {
+    return FALSE; /* the file of a learned one is always the same */
   }
   gem_model_files_identify_pathway(self->files, entry->name, &identity);
   if (!gem_file_identity_equal(&identity, &entry->tried)) {
@@ -569,8 +550,8 @@ may_try_again(GemPager *self, const Entry *entry, gint64 now)
 void
 gem_pager_look_again(GemPager *self, gint64 now)
 {
-  for (guint i = 0; i < self->n_domains; i++) {
-    Entry *entry = &self->entries[i];
+  for (guint i = 0; i < GEM_MAX_PATHWAYS; i++) {
+    GemPagerEntry *entry = &self->entries[i];
 
     if (entry->reason != NULL && may_try_again(self, entry, now)) {
       g_mutex_lock(&self->mutex);
@@ -583,7 +564,7 @@ gem_pager_look_again(GemPager *self, gint64 now)
 void
 gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint n, float *y)
 {
-  const Entry *entry = &self->entries[index];
+  const GemPagerEntry *entry = &self->entries[index];
 
   entry->functions->apply(entry->pathway, layer, u, n, y);
 }
@@ -594,7 +575,7 @@ gem_pager_bytes(GemPager *self)
   gsize sum = 0;
 
   for (guint i = 0; i < GEM_MAX_PATHWAYS; i++) {
-    sum += self->entries[i].resident_bytes;
+    sum += self->entries[i].resident_bytes + self->entries[i].row_values * sizeof(float);
   }
   return sum;
 }

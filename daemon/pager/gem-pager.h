@@ -6,6 +6,8 @@
  * hold says so from the start (`reason`) and stays absent until it is asked for by gem_pager_page_in, or
  * gem_pager_look_again sees a reason to try again: a token routed to it does not.
  *
+ * Learned domains are added and removed at run time, and are paged like the others.
+ *
  * Functions that load, free or run are for the engine thread; gem_pager_find, gem_pager_get_info and those
  * that keep a domain for any.
  */
@@ -13,7 +15,7 @@
 
 #include "daemon/engine/gem-engine.h"
 #include "daemon/plugin/gem-plugin-loader.h"
-#include "format/gem-model-files.h"
+#include "format/gem-learned-file.h"
 
 typedef struct GemPager GemPager;
 
@@ -66,6 +68,20 @@ gem_pager_find(GemPager *self, const char *name, guint *ret_index);
 /* Transfer full. */
 GemPathwayInfo *
 gem_pager_get_info(GemPager *self, guint index);
+
+/* ---- learned domains ---- */
+
+/* At an index from GEM_FIRST_LEARNED on that is free; absent at first. `reader` is the file that `learned`
+ * was checked in, `file` what messages call it. */
+void
+gem_pager_add_learned(
+    GemPager *self, guint index, GemFileReader *reader, const char *file, const GemLearnedFile *learned);
+/* No route may have the index any more. */
+void
+gem_pager_remove_learned(GemPager *self, guint index);
+/* Its row of the router; any thread, from its addition to its removal. */
+const float *
+gem_pager_get_row(const GemPager *self, guint index);
 
 /* Tokens will need it: its file is read ahead, when the pathway is absent, while others are computed. */
 void

@@ -1,7 +1,8 @@
 /*
  * The template of all pathways: one SwiGLU feed-forward a layer, whose result is added to the residual
- * stream. Compiled once for each name in GEM_PATHWAY_NAME: "general", whose weights lie in general.gguf, and
- * one for each domain, whose weights lie in pathway-<domain>.gguf. The paper's domain-specific pathways.
+ * stream. Compiled once for each name in GEM_PATHWAY_NAME: "general", whose weights lie in general.gguf, one
+ * for each domain, whose weights lie in pathway-<domain>.gguf, and "learned" for the files of domains that
+ * were learned on the device, of whatever name. The paper's domain-specific pathways.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,15 @@ is_general(void)
   return strcmp(GEM_PATHWAY_NAME, "general") == 0;
 }
 
+/* The domain whose weights are to be in the file; a learned one is what its file calls it. */
+static const char *
+wanted_domain(const GemTensorSource *source)
+{
+  bool is_learned = strcmp(GEM_PATHWAY_NAME, "learned") == 0;
+  const char *name = is_learned ? source->find_string(source->context, "gem.learned.name") : NULL;
+  return name != NULL ? name : GEM_PATHWAY_NAME;
+}
+
 /* A domain's file says which domain it holds and how many layers: weights in the wrong place must not answer.
  */
 static bool
@@ -32,9 +42,10 @@ check_file(const GemTensorSource *source, const GemShape *shape, GemPluginError 
   }
 
   const char *domain = source->find_string(source->context, "gempathway.domain");
-  if (domain == NULL || strcmp(domain, GEM_PATHWAY_NAME) != 0) {
+  const char *wanted = wanted_domain(source);
+  if (domain == NULL || strcmp(domain, wanted) != 0) {
     gem_plugin_set_error(error, "%s: key gempathway.domain is \"%s\", not \"%s\"", source->file,
-                         domain != NULL ? domain : "", GEM_PATHWAY_NAME);
+                         domain != NULL ? domain : "", wanted);
     return false;
   }
   uint32_t layers;

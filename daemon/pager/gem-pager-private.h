@@ -1,0 +1,55 @@
+/* What the files of the pager share. */
+#pragma once
+
+#include "daemon/pager/gem-pager.h"
+
+/* One pathway. The mutex guards what gem_pager_get_info reads; only the engine thread writes. */
+typedef struct {
+  const char *name; /* static as long as the model: of a learned domain the name of its module, since messages
+                       of the service do not tell what users call theirs. NULL: the place is free */
+  GemPathwayState state;
+  char *reason; /* why it could not be paged in; NULL: nothing is known against it */
+  guint bits;
+  guint64 file_bytes;
+  guint64 resident_bytes;
+  GemPluginModule *module;
+  const GemPathwayFunctions *functions;
+  GemPathway *pathway;   /* NULL unless resident */
+  gsize last_bytes;      /* that it took when it was resident last; 0: it never was */
+  guint64 touched;       /* see gem_pager_touch */
+  GemFileIdentity tried; /* its file, when it was last tried */
+  gint64 retry_wait;     /* us: how long it stays untried with the same file; 0: for good */
+  gint64 retry_at;       /* monotonic, us; valid with a `retry_wait` */
+  gint holds;            /* atomic, as the next */
+  gint pinned;
+  /* Of learned domains alone. */
+  GemFileReader *reader; /* the file, open for as long as the domain is there */
+  char *file;            /* its name in messages */
+  float *row;            /* [row_values] of the router */
+  guint row_values;
+} GemPagerEntry;
+
+struct GemPager {
+  GemModelFiles *files;
+  const GemPluginLoader *loader;
+  const GemShape *shape;
+  const GemBackend *backend;
+  GemEngineCounters *counters;
+  gboolean read_ahead;
+  GemPathwaySet resident;
+  GMutex mutex;
+  guint n_domains;
+  GemPagerEntry entries[GEM_MAX_PATHWAYS]; /* general at n_domains; learned ones from GEM_FIRST_LEARNED on */
+};
+
+/* Closes pathway and module of an entry, if they are open. */
+void
+gem_pager_close_entry(GemPager *self, GemPagerEntry *entry);
+
+/* Bits of a value of the file's largest tensor; 0: unknown. */
+guint
+gem_pager_bits_of_file(GemGguf *file);
+
+/* Frees what is of a learned domain alone. */
+void
+gem_pager_clear_learned(GemPagerEntry *entry);
