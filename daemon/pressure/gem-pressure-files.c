@@ -39,10 +39,17 @@ struct _GemPressureFiles {
 
 /* ---- one file ---- */
 
+/* Whoever takes memory of a group that is above its limit is put to sleep for up to two seconds, each time:
+ * to open a file takes some, even one that is not there, and so does the first time that it is read. */
 static void
 file_try(File *self)
 {
+  char text[MAX_TEXT];
+
   self->fd = open(self->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (self->fd >= 0 && pread(self->fd, text, sizeof text, 0) < 0) {
+    g_debug("memory pressure: %s is not read yet: %s", self->path, g_strerror(errno));
+  }
 }
 
 static void
@@ -53,6 +60,15 @@ file_open(File *self, char *path)
   file_try(self);
   if (self->fd < 0) {
     g_debug("memory pressure: %s is not read: %s", path, g_strerror(errno));
+  }
+}
+
+/* It may have come since. */
+static void
+file_find(File *self)
+{
+  if (self->fd < 0 && !self->wrong) {
+    file_try(self);
   }
 }
 
@@ -81,22 +97,20 @@ file_give_up(File *self, const char *why)
 }
 
 /* Those of a control group come and go with its controller, which systemd turns on and off while the unit
- * runs: what is open then says ENODEV, and another stands in its place. */
+ * runs: what is open then says ENODEV, and another stands in its place. What was not there before is not
+ * looked for, see gem_pressure_files_find. */
 static gboolean
 file_read(File *self, char text[MAX_TEXT])
 {
   gssize length = -1;
 
-  for (guint i = 0; i < 2 && length < 0 && !self->wrong; i++) {
-    if (self->fd < 0) {
-      file_try(self);
-    }
-    if (self->fd >= 0) {
-      length = pread(self->fd, text, MAX_TEXT - 1, 0);
-    }
-    if (length < 0) {
-      file_close(self);
-    }
+  if (self->fd >= 0) {
+    length = pread(self->fd, text, MAX_TEXT - 1, 0);
+  }
+  if (self->fd >= 0 && length < 0) {
+    file_close(self);
+    file_try(self);
+    length = self->fd >= 0 ? pread(self->fd, text, MAX_TEXT - 1, 0) : -1;
   }
   if (length < 0) {
     return FALSE;
@@ -383,6 +397,23 @@ gem_pressure_files_close(GemPressureFiles *self)
   file_clear(&self->events);
   file_clear(&self->meminfo);
   g_free(self);
+}
+
+void
+gem_pressure_files_find(GemPressureFiles *self)
+{
+  for (guint i = 0; i < self->groups->len; i++) {
+    Group *group = &g_array_index(self->groups, Group, i);
+
+    file_find(&group->current);
+    file_find(&group->high);
+    file_find(&group->max);
+    file_find(&group->stat);
+  }
+  file_find(&self->unit.file);
+  file_find(&self->system.file);
+  file_find(&self->events);
+  file_find(&self->meminfo);
 }
 
 void

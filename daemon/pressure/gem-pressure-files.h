@@ -3,8 +3,8 @@
  * it (version 2), /proc/pressure/memory and /proc/meminfo. They are opened once and read again each time, so
  * that a look costs a few dozen microseconds and no memory.
  *
- * The reading of a file that is missing is unknown until it comes. One that holds something else is left
- * alone from then on. Either is a line for those who debug.
+ * The reading of a file that is missing is unknown until it has come and was looked for. One that holds
+ * something else is left alone from then on. Either is a line for those who debug.
  */
 #pragma once
 
@@ -24,3 +24,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPressureFiles, gem_pressure_files_close)
  * and are what they were until then. */
 void
 gem_pressure_files_read(GemPressureFiles *self, gint64 now, GemPressureReadings *ret_readings);
+
+/* Looks for the files that were missing. That takes memory, so it is for when there is enough. */
+void
+gem_pressure_files_find(GemPressureFiles *self);

@@ -58,6 +58,9 @@ look(GemPressure *self, gboolean told)
     self->ask(step, self->ladder.cause, &readings, self->data);
   }
   self->looked(&readings, self->data);
+  if (step == 0 && readings.held < NEAR_HELD) {
+    gem_pressure_files_find(self->files);
+  }
 }
 
 static gboolean
