@@ -1,5 +1,6 @@
 #include "tests/gem-test-client.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "tests/gem-test-program.h"
@@ -93,4 +94,34 @@ gem_test_client_run(GemTestService *self,
   g_autoptr(GSubprocess) client = gem_test_client_start(self, arguments, input != NULL);
 
   gem_test_client_finish(client, input, ret_run);
+}
+
+JsonNode *
+gem_test_parse_json(const char *text)
+{
+  g_autoptr(GError) error = NULL;
+  JsonNode *node = json_from_string(text, &error);
+
+  g_assert_no_error(error);
+  g_assert_nonnull(node);
+  return node;
+}
+
+gboolean
+gem_test_client_interrupt(gpointer data)
+{
+  g_subprocess_send_signal(G_SUBPROCESS(data), SIGINT);
+  return G_SOURCE_REMOVE;
+}
+
+/* Waits until the client has printed something. */
+void
+gem_test_client_wait_output(GSubprocess *client)
+{
+  GPollableInputStream *out = G_POLLABLE_INPUT_STREAM(g_subprocess_get_stdout_pipe(client));
+
+  while (!g_pollable_input_stream_is_readable(out)) {
+    g_main_context_iteration(NULL, FALSE);
+    g_usleep(1000);
+  }
 }

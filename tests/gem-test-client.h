@@ -1,6 +1,8 @@
 /* Runs gem-client and gem-bench, as built, against a service that stands in for gemd or against none. */
 #pragma once
 
+#include <json-glib/json-glib.h>
+
 #include "tests/gem-test-service.h"
 
 /* How a run of a program ended. */
@@ -32,3 +34,13 @@ gem_test_client_run(GemTestService *self,
 /* Waits for the end of one that was started. */
 void
 gem_test_client_finish(GSubprocess *client, const char *input, GemTestRun *ret_run);
+/* Ctrl-C for a GSubprocess; a GSourceFunc that comes once. */
+gboolean
+gem_test_client_interrupt(gpointer client);
+/* Until it has written something. */
+void
+gem_test_client_wait_output(GSubprocess *client);
+
+/* Transfer full; fails the test when it is none. */
+JsonNode *
+gem_test_parse_json(const char *text);

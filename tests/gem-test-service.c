@@ -1,59 +1,26 @@
-#include "tests/gem-test-service.h"
+#include "tests/gem-test-service-private.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <gio/gunixfdlist.h>
-#include <glib-unix.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "dbus/gem-dbus-generated.h"
 #include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 
-struct _GemTestService {
-  GTestDBus *bus;
-  GDBusConnection *connection;
-  GDBusObjectManagerServer *objects;
-  GemDBusManager *manager;
-  GemDBusSession *session;
-  GemDBusPathway *legal;
-  guint name;
-  char *text;
-  GVariant *options;
-  guint cancels;
-  guint n_turns;
-  GemTestFault fault;
-  guint n_asks, fault_after;
-  GArray *held;       /* of int: writing ends of pipes that are not closed, by fault */
-  gboolean secretive; /* Stats is refused */
-  gboolean endless;
-  guint endless_after;           /* turns */
-  guint sessions, most_sessions; /* open ones; most_sessions 0: any number */
-};
-
-typedef struct {
-  GemTestService *service;
-  GemDBusRequest *request;
-  char *caller;
-  int pipe; /* its writing end */
-  char *answer;
-  gsize written;
-  guint reason;
-  gboolean endless, silent, vanish;
-  GemTestFault fault;
-} Turn;
+/* ---- what the parts share ---- */
 
 /* What is wrong with number `n` of its kind. */
-static GemTestFault
-fault_of(const GemTestService *self, guint n)
+GemTestFault
+gem_test_service_fault_of(const GemTestService *self, guint n)
 {
   return n >= self->fault_after ? self->fault : GEM_TEST_FAULT_NONE;
 }
 
 /* Keeps what came, and fails the call when its text says so. */
-static gboolean
-take_text(GemTestService *self, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
+gboolean
+gem_test_service_take_text(GemTestService *self,
+                           GDBusMethodInvocation *invocation,
+                           const char *text,
+                           GVariant *options)
 {
   g_autofree char *name = NULL;
 
@@ -69,8 +36,8 @@ take_text(GemTestService *self, GDBusMethodInvocation *invocation, const char *t
   return FALSE;
 }
 
-static GVariant *
-make_tokens(void)
+GVariant *
+gem_test_service_make_tokens(void)
 {
   GVariantBuilder tokens;
   GVariant *medical = g_variant_new_parsed("{'healthcare': 0.91, 'legal': 0.09}");
@@ -82,8 +49,8 @@ make_tokens(void)
   return g_variant_builder_end(&tokens);
 }
 
-static GVariant *
-make_stats(guint generated)
+GVariant *
+gem_test_service_make_stats(guint generated)
 {
   GVariantDict stats;
 
@@ -102,170 +69,6 @@ make_stats(guint generated)
   return g_variant_dict_end(&stats);
 }
 
-/* ---- a turn ---- */
-
-static void
-turn_free(Turn *turn)
-{
-  if (turn->pipe >= 0) {
-    close(turn->pipe);
-  }
-  g_free(turn->answer);
-  g_free(turn->caller);
-  g_object_unref(turn->request);
-  g_free(turn);
-}
-
-static void
-emit(Turn *turn, const char *signal, GVariant *parameters)
-{
-  const char *path = g_dbus_interface_skeleton_get_object_path(G_DBUS_INTERFACE_SKELETON(turn->request));
-
-  g_dbus_connection_emit_signal(turn->service->connection, turn->caller, path, GEM_REQUEST_INTERFACE, signal,
-                                parameters, NULL);
-}
-
-static void
-finish_turn(Turn *turn)
-{
-  if (turn->fault == GEM_TEST_FAULT_NO_END) {
-    g_array_append_val(turn->service->held, turn->pipe);
-  } else {
-    close(turn->pipe);
-  }
-  turn->pipe = -1;
-  if (turn->vanish) {
-    gem_test_service_leave(turn->service);
-    return;
-  }
-  emit(turn, "Routed", g_variant_new("(@a(sttsa{sd}))", make_tokens()));
-  if (turn->fault != GEM_TEST_FAULT_FINISHED) {
-    emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, make_stats(5)));
-  }
-  if (turn->fault == GEM_TEST_FAULT_TWICE) {
-    emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, make_stats(5)));
-  }
-  g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(turn->request));
-}
-
-/* A byte at a time, so that characters come apart. */
-static gboolean
-write_some(gpointer data)
-{
-  Turn *turn = data;
-
-  if (turn->pipe < 0) {
-    return G_SOURCE_REMOVE;
-  }
-  if (turn->silent) {
-    return G_SOURCE_CONTINUE;
-  }
-  if (turn->endless) {
-    return write(turn->pipe, "la ", 3) == 3 || errno == EAGAIN;
-  }
-  if (turn->answer[turn->written] != '\0') {
-    if (write(turn->pipe, turn->answer + turn->written, 1) == 1) {
-      turn->written++;
-      return G_SOURCE_CONTINUE;
-    }
-    g_assert_cmpint(errno, ==, EPIPE);
-    turn->reason = 4;
-  }
-  finish_turn(turn);
-  return G_SOURCE_REMOVE;
-}
-
-static gboolean
-on_cancel(GemDBusRequest *request, GDBusMethodInvocation *invocation, gpointer data)
-{
-  Turn *turn = data;
-
-  turn->service->cancels++;
-  gem_dbus_request_complete_cancel(request, invocation);
-  if (!turn->silent && turn->pipe >= 0) {
-    turn->reason = 4;
-    finish_turn(turn);
-  }
-  return TRUE;
-}
-
-static Turn *
-turn_new(GemTestService *self, const char *prompt, const char *caller, const char *path)
-{
-  Turn *turn = g_new0(Turn, 1);
-
-  turn->service = self;
-  turn->caller = g_strdup(caller);
-  turn->endless = g_str_equal(prompt, "endless") || (self->endless && self->n_turns > self->endless_after);
-  turn->silent = g_str_equal(prompt, "silent");
-  turn->vanish = g_str_equal(prompt, "vanish");
-  turn->fault = fault_of(self, self->n_turns++);
-  turn->answer = g_strdup(turn->fault == GEM_TEST_FAULT_TEXT ? "patr"
-                          : g_str_has_prefix(prompt, "say ") ? prompt + strlen("say ")
-                                                             : "part");
-  turn->reason = turn->fault == GEM_TEST_FAULT_REASON  ? 6
-                 : g_str_has_prefix(prompt, "reason ") ? (guint)atoi(prompt + strlen("reason "))
-                                                       : 0;
-  turn->request = gem_dbus_request_skeleton_new();
-  g_signal_connect(turn->request, "handle-cancel", G_CALLBACK(on_cancel), turn);
-  g_assert_true(g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(turn->request), self->connection,
-                                                 path, NULL));
-  return turn;
-}
-
-/* As the caller's token has it, where there is one. */
-static char *
-turn_path(GemTestService *self, GDBusMethodInvocation *invocation, GVariant *options)
-{
-  g_autofree char *sender =
-      g_strdelimit(g_strdup(g_dbus_method_invocation_get_sender(invocation) + 1), ".", '_');
-  const char *token = NULL;
-
-  if (g_variant_lookup(options, "handle_token", "&s", &token)) {
-    return g_strdup_printf("%s/%s_%s", GEM_REQUEST_PATH, sender, token);
-  }
-  return g_strdup_printf("%s/test/turn%u", GEM_REQUEST_PATH, self->n_turns);
-}
-
-static gboolean
-on_generate(GemDBusSession *session,
-            GDBusMethodInvocation *invocation,
-            GUnixFDList *descriptors,
-            const char *prompt,
-            GVariant *options,
-            gpointer data)
-{
-  GemTestService *self = data;
-  g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
-  g_autofree char *path = turn_path(self, invocation, options);
-  int ends[2];
-  Turn *turn;
-
-  if (!take_text(self, invocation, prompt, options)) {
-    return TRUE;
-  }
-  g_assert_true(g_unix_open_pipe(ends, FD_CLOEXEC, NULL));
-  g_assert_true(g_unix_set_fd_nonblocking(ends[1], TRUE, NULL));
-  g_assert_cmpint(g_unix_fd_list_append(list, ends[0], NULL), ==, 0);
-  close(ends[0]);
-  turn = turn_new(self, prompt, g_dbus_method_invocation_get_sender(invocation), path);
-  turn->pipe = ends[1];
-  gem_dbus_session_complete_generate(session, invocation, list, path, g_variant_new_handle(0),
-                                     g_variant_new_parsed("@a{sv} {}"));
-  g_timeout_add_full(G_PRIORITY_DEFAULT, 1, write_some, turn, (GDestroyNotify)turn_free);
-  return TRUE;
-}
-
-static gboolean
-on_close(GemDBusSession *session, GDBusMethodInvocation *invocation, gpointer data)
-{
-  GemTestService *self = data;
-
-  self->sessions--;
-  gem_dbus_session_complete_close(session, invocation);
-  return TRUE;
-}
-
 /* ---- the manager ---- */
 
 static gboolean
@@ -276,9 +79,9 @@ on_ask(GemDBusManager *manager,
        gpointer data)
 {
   GemTestService *self = data;
-  GemTestFault fault = fault_of(self, self->n_asks++);
+  GemTestFault fault = gem_test_service_fault_of(self, self->n_asks++);
 
-  if (!take_text(self, invocation, text, options)) {
+  if (!gem_test_service_take_text(self, invocation, text, options)) {
     return TRUE;
   }
   if (fault == GEM_TEST_FAULT_LIMIT) {
@@ -288,7 +91,7 @@ on_ask(GemDBusManager *manager,
     g_object_unref(invocation);
   } else {
     gem_dbus_manager_complete_ask(manager, invocation, fault == GEM_TEST_FAULT_ANSWER ? "patr" : "part",
-                                  make_stats(5));
+                                  gem_test_service_make_stats(5));
   }
   return TRUE;
 }
@@ -300,8 +103,8 @@ on_route(GemDBusManager *manager,
          GVariant *options,
          gpointer data)
 {
-  if (take_text(data, invocation, text, options)) {
-    gem_dbus_manager_complete_route(manager, invocation, make_tokens());
+  if (gem_test_service_take_text(data, invocation, text, options)) {
+    gem_dbus_manager_complete_route(manager, invocation, gem_test_service_make_tokens());
   }
   return TRUE;
 }
@@ -317,7 +120,7 @@ on_classify(GemDBusManager *manager,
   GVariantBuilder scores;
   guint i, n = g_strv_length((GStrv)labels);
 
-  if (!take_text(data, invocation, text, options)) {
+  if (!gem_test_service_take_text(data, invocation, text, options)) {
     return TRUE;
   }
   /* The last label is the likeliest. */
@@ -336,7 +139,7 @@ on_embed(GemDBusManager *manager,
          GVariant *options,
          gpointer data)
 {
-  if (take_text(data, invocation, text, options)) {
+  if (gem_test_service_take_text(data, invocation, text, options)) {
     gem_dbus_manager_complete_embed(manager, invocation, g_variant_new_parsed("[0.6, -0.8]"));
   }
   return TRUE;
@@ -349,7 +152,7 @@ on_score(GemDBusManager *manager,
          GVariant *options,
          gpointer data)
 {
-  if (take_text(data, invocation, text, options)) {
+  if (gem_test_service_take_text(data, invocation, text, options)) {
     gem_dbus_manager_complete_score(manager, invocation, -20.794415416798357, 10); /* 10 ln 8 */
   }
   return TRUE;
@@ -358,7 +161,7 @@ on_score(GemDBusManager *manager,
 static gboolean
 on_count_tokens(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text, gpointer data)
 {
-  if (take_text(data, invocation, text, NULL)) {
+  if (gem_test_service_take_text(data, invocation, text, NULL)) {
     gem_dbus_manager_complete_count_tokens(manager, invocation, strlen(text));
   }
   return TRUE;
@@ -409,83 +212,6 @@ on_create_session(GemDBusManager *manager,
   return TRUE;
 }
 
-/* ---- a job ---- */
-
-typedef struct {
-  GemTestService *service;
-  GemDBusJob *job;
-  char *caller;
-} Load;
-
-static void
-load_free(gpointer data)
-{
-  Load *load = data;
-
-  g_object_unref(load->job);
-  g_free(load->caller);
-  g_free(load);
-}
-
-static void
-emit_of_job(Load *load, const char *interface, const char *signal, GVariant *parameters)
-{
-  g_dbus_connection_emit_signal(load->service->connection, load->caller, GEM_JOB_PATH "/test", interface,
-                                signal, parameters, NULL);
-}
-
-static void
-complete(Load *load, const char *result, const char *details)
-{
-  emit_of_job(load, GEM_JOB_INTERFACE, "Completed",
-              g_variant_new("(s@a{sv})", result, g_variant_new_parsed(details)));
-  g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(load->job));
-}
-
-static gboolean
-on_cancel_job(GemDBusJob *job, GDBusMethodInvocation *invocation, gpointer data)
-{
-  Load *load = data;
-
-  load->service->cancels++;
-  gem_dbus_job_complete_cancel(job, invocation);
-  complete(load, "cancelled", "@a{sv} {}");
-  return TRUE;
-}
-
-static gboolean
-on_load_model(GemDBusManager *manager,
-              GDBusMethodInvocation *invocation,
-              const char *name,
-              GVariant *options,
-              gpointer data)
-{
-  GemTestService *self = data;
-  Load *load;
-
-  if (!take_text(self, invocation, name, options)) {
-    return TRUE;
-  }
-  load = g_new0(Load, 1);
-  load->service = self;
-  load->caller = g_strdup(g_dbus_method_invocation_get_sender(invocation));
-  load->job = gem_dbus_job_skeleton_new();
-  g_object_set_data_full(G_OBJECT(manager), "load", load, load_free);
-  g_signal_connect(load->job, "handle-cancel", G_CALLBACK(on_cancel_job), load);
-  g_assert_true(g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(load->job), self->connection,
-                                                 GEM_JOB_PATH "/test", NULL));
-  gem_dbus_manager_complete_load_model(manager, invocation, GEM_JOB_PATH "/test");
-  emit_of_job(
-      load, "org.freedesktop.DBus.Properties", "PropertiesChanged",
-      g_variant_new("(s@a{sv}as)", GEM_JOB_INTERFACE, g_variant_new_parsed("{'Progress': <0.5>}"), NULL));
-  if (g_str_equal(name, "bad")) {
-    complete(load, "failed", "{'error': <'org.gemd.Gem1.Error.Model'>, 'message': <'weights are gone'>}");
-  } else if (!g_str_equal(name, "held")) {
-    complete(load, "done", "{'model': <'gem-new'>, 'seconds': <1.25>}");
-  }
-  return TRUE;
-}
-
 static void
 make_manager(GemTestService *self)
 {
@@ -504,7 +230,7 @@ make_manager(GemTestService *self)
   gem_dbus_manager_set_resident_bytes(self->manager, 13700000);
   g_signal_connect(self->manager, "handle-ask", G_CALLBACK(on_ask), self);
   gem_dbus_manager_set_models(self->manager, models);
-  g_signal_connect(self->manager, "handle-load-model", G_CALLBACK(on_load_model), self);
+  g_signal_connect(self->manager, "handle-load-model", G_CALLBACK(gem_test_service_on_load_model), self);
   g_signal_connect(self->manager, "handle-route", G_CALLBACK(on_route), self);
   g_signal_connect(self->manager, "handle-classify", G_CALLBACK(on_classify), self);
   g_signal_connect(self->manager, "handle-embed", G_CALLBACK(on_embed), self);
@@ -604,8 +330,8 @@ gem_test_service_new(void)
   make_backend(self);
   g_dbus_object_manager_server_set_connection(self->objects, self->connection);
   self->session = gem_dbus_session_skeleton_new();
-  g_signal_connect(self->session, "handle-generate", G_CALLBACK(on_generate), self);
-  g_signal_connect(self->session, "handle-close", G_CALLBACK(on_close), self);
+  g_signal_connect(self->session, "handle-generate", G_CALLBACK(gem_test_service_on_generate), self);
+  g_signal_connect(self->session, "handle-close", G_CALLBACK(gem_test_service_on_close), self);
   g_assert_true(g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(self->session), self->connection,
                                                  GEM_SESSION_PATH "/test", NULL));
   self->name = g_bus_own_name_on_connection(self->connection, GEM_BUS_NAME, G_BUS_NAME_OWNER_FLAGS_NONE,

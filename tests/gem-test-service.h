@@ -8,7 +8,8 @@
  *   Generate "reason N"             writes "part", ends with reason N
  *   Generate "endless"              writes until it is cancelled
  *   Generate "vanish"               writes "part" and leaves the bus
- *   LoadModel "bad", "held"         fails; waits for Cancel. Any other name is done at once
+ *   LoadModel "bad", "held"         fails; waits for Cancel. "stubborn" takes no notice of it, any other
+ *                                   name is done at once
  *   Generate "silent"               writes nothing, takes no notice of Cancel
  */
 #pragma once

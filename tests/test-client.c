@@ -1,5 +1,5 @@
-/* gem-client against a service that stands in for gemd: what it prints, what it sends, and what it exits
- * with. */
+/* gem-client and texts, against a service that stands in for gemd: what it prints, what it sends, and what it
+ * exits with. Its other verbs: test-client-service.c. */
 #include <json-glib/json-glib.h>
 #include <signal.h>
 #include <string.h>
@@ -8,17 +8,6 @@
 #include "tests/gem-test-client.h"
 
 #define ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-static JsonNode *
-parse_json(const char *text)
-{
-  g_autoptr(GError) error = NULL;
-  JsonNode *node = json_from_string(text, &error);
-
-  g_assert_no_error(error);
-  g_assert_nonnull(node);
-  return node;
-}
 
 static void
 test_ask_plain(void)
@@ -124,7 +113,7 @@ test_ask_json(void)
   gem_test_client_run(service, ARGUMENTS("ask", "--json", "--routes", "say \"\x1b\n\xc3\xa9"), NULL, &run);
   g_assert_cmpint(run.status, ==, GEM_EXIT_OK);
   g_assert_null(strchr(run.out, '\x1b'));
-  node = parse_json(run.out);
+  node = gem_test_parse_json(run.out);
   object = json_node_get_object(node);
   g_assert_cmpstr(json_object_get_string_member(object, "answer"), ==, "\"\x1b\n\xc3\xa9");
   stats = json_object_get_object_member(object, "stats");
@@ -184,25 +173,6 @@ test_ask_vanished(void)
   g_assert_cmpint(run.status, ==, GEM_EXIT_UNREACHABLE);
 }
 
-static gboolean
-interrupt(gpointer data)
-{
-  g_subprocess_send_signal(G_SUBPROCESS(data), SIGINT);
-  return G_SOURCE_REMOVE;
-}
-
-/* Waits until the client has printed something. */
-static void
-wait_for_output(GSubprocess *client)
-{
-  GPollableInputStream *out = G_POLLABLE_INPUT_STREAM(g_subprocess_get_stdout_pipe(client));
-
-  while (!g_pollable_input_stream_is_readable(out)) {
-    g_main_context_iteration(NULL, FALSE);
-    g_usleep(1000);
-  }
-}
-
 static void
 test_ask_interrupted(void)
 {
@@ -210,8 +180,8 @@ test_ask_interrupted(void)
   g_autoptr(GSubprocess) client = gem_test_client_start(service, ARGUMENTS("ask", "endless"), FALSE);
   g_auto(GemTestRun) run = {0};
 
-  wait_for_output(client);
-  interrupt(client);
+  gem_test_client_wait_output(client);
+  gem_test_client_interrupt(client);
   gem_test_client_finish(client, NULL, &run);
   g_assert_true(g_str_has_prefix(run.out, "la "));
   g_assert_cmpint(run.status, ==, GEM_EXIT_INTERRUPTED);
@@ -229,11 +199,11 @@ test_ask_interrupted_twice(void)
   while (g_strcmp0(gem_test_service_get_text(service), "silent") != 0) {
     g_main_context_iteration(NULL, TRUE);
   }
-  g_timeout_add(300, interrupt, client);
+  g_timeout_add(300, gem_test_client_interrupt, client);
   while (gem_test_service_count_cancels(service) == 0) {
     g_main_context_iteration(NULL, TRUE);
   }
-  interrupt(client);
+  gem_test_client_interrupt(client);
   gem_test_client_finish(client, NULL, &run);
   g_assert_cmpint(run.status, ==, GEM_EXIT_INTERRUPTED);
 }
@@ -253,7 +223,7 @@ test_route(void)
   g_assert_nonnull(strstr(plain.out, "Patient  healthcare  0.91\n"));
   g_assert_nonnull(strstr(plain.out, "\n2 tokens: general 1, healthcare 1\n"));
   gem_test_client_run(service, ARGUMENTS("route", "--json", "Patient in"), NULL, &json);
-  node = parse_json(json.out);
+  node = gem_test_parse_json(json.out);
   token = json_array_get_object_element(json_node_get_array(node), 0);
   g_assert_cmpstr(json_object_get_string_member(token, "text"), ==, "Patient");
   g_assert_cmpfloat_with_epsilon(
@@ -280,7 +250,7 @@ test_classify(void)
   g_assert_cmpstr(plain.out, ==, "probability  label\n     0.7500  yes\n     0.2500  no\n");
   g_assert_cmpint(plain.status, ==, GEM_EXIT_OK);
   gem_test_client_run(service, ARGUMENTS("classify", "--json", "-l", "no", "-l", "yes", "text"), NULL, &json);
-  node = parse_json(json.out);
+  node = gem_test_parse_json(json.out);
   g_assert_cmpstr(
       json_object_get_string_member(json_array_get_object_element(json_node_get_array(node), 0), "label"), ==,
       "no");
@@ -310,190 +280,13 @@ test_numbers(void)
     g_assert_cmpstr(plain.err, ==, "");
     g_assert_cmpstr(plain.out, ==, cases[i].plain);
     gem_test_client_run(service, ARGUMENTS(cases[i].verb, "--json", "four"), NULL, &json);
-    node = parse_json(json.out);
+    node = gem_test_parse_json(json.out);
     if (cases[i].json != NULL) {
       g_assert_cmpstr(json.out, ==, cases[i].json);
     } else {
       g_assert_cmpint(json_object_get_int_member(json_node_get_object(node), "tokens"), ==, 10);
     }
   }
-}
-
-static void
-test_load(void)
-{
-  g_autoptr(GemTestService) service = gem_test_service_new();
-  g_auto(GemTestRun) list = {0}, done = {0}, json = {0}, bad = {0}, refused = {0};
-  g_autoptr(JsonNode) node = NULL;
-  guint32 grace = 0;
-
-  gem_test_client_run(service, ARGUMENTS("load", "--list"), NULL, &list);
-  g_assert_cmpint(list.status, ==, GEM_EXIT_OK);
-  g_assert_cmpstr(list.out, ==, "gem-new\ngem-test\n");
-  gem_test_client_run(service, ARGUMENTS("load", "--grace", "5", "gem-new"), NULL, &done);
-  g_assert_cmpstr(done.out, ==, "model gem-new is served, after 1.2 s\n");
-  g_assert_cmpstr(done.err, ==, ""); /* progress is for terminals */
-  g_assert_cmpint(done.status, ==, GEM_EXIT_OK);
-  g_assert_true(g_variant_lookup(gem_test_service_get_options(service), "grace_seconds", "u", &grace));
-  g_assert_cmpuint(grace, ==, 5);
-  gem_test_client_run(service, ARGUMENTS("load", "--json", "gem-new"), NULL, &json);
-  node = parse_json(json.out);
-  g_assert_cmpstr(json_object_get_string_member(json_node_get_object(node), "model"), ==, "gem-new");
-  gem_test_client_run(service, ARGUMENTS("load", "bad"), NULL, &bad);
-  g_assert_nonnull(strstr(bad.err, "weights are gone"));
-  g_assert_cmpint(bad.status, ==, GEM_EXIT_FAILED);
-  gem_test_client_run(service, ARGUMENTS("load", "error NotAuthorized"), NULL, &refused);
-  g_assert_cmpint(refused.status, ==, GEM_EXIT_NOT_AUTHORIZED);
-}
-
-static void
-test_load_interrupted(void)
-{
-  g_autoptr(GemTestService) service = gem_test_service_new();
-  g_autoptr(GSubprocess) client = gem_test_client_start(service, ARGUMENTS("load", "held"), FALSE);
-  g_auto(GemTestRun) run = {0};
-
-  while (g_strcmp0(gem_test_service_get_text(service), "held") != 0) {
-    g_main_context_iteration(NULL, TRUE);
-  }
-  interrupt(client);
-  gem_test_client_finish(client, NULL, &run);
-  g_assert_nonnull(strstr(run.err, "the model stays as it was"));
-  g_assert_cmpint(run.status, ==, GEM_EXIT_INTERRUPTED);
-  g_assert_cmpuint(gem_test_service_count_cancels(service), ==, 1);
-}
-
-static void
-test_pathways(void)
-{
-  g_autoptr(GemTestService) service = gem_test_service_new();
-  g_auto(GemTestRun) list = {0};
-  g_auto(GemTestRun) out = {0};
-  g_auto(GemTestRun) json = {0};
-  g_auto(GemTestRun) general = {0};
-  g_auto(GemTestRun) unknown = {0};
-  g_autoptr(JsonNode) node = NULL;
-
-  gem_test_client_run(service, ARGUMENTS("pathways"), NULL, &list);
-  g_assert_cmpstr(list.out, ==,
-                  "pathway  state     bits    file  resident  reason\n"
-                  "general  resident     4  1.2 MB    1.3 MB\n"
-                  "legal    resident     4  1.2 MB    1.3 MB\n");
-  gem_test_client_run(service, ARGUMENTS("pathways", "page-out", "legal"), NULL, &out);
-  g_assert_nonnull(strstr(out.out, "legal    absent"));
-  gem_test_client_run(service, ARGUMENTS("pathways", "--json", "page-in", "legal"), NULL, &json);
-  node = parse_json(json.out);
-  g_assert_cmpstr(
-      json_object_get_string_member(json_array_get_object_element(json_node_get_array(node), 0), "State"), ==,
-      "resident");
-  gem_test_client_run(service, ARGUMENTS("pathways", "page-out", "general"), NULL, &general);
-  g_assert_cmpint(general.status, ==, GEM_EXIT_FAILED);
-  g_assert_nonnull(strstr(general.err, "general stays"));
-  gem_test_client_run(service, ARGUMENTS("pathways", "page-in", "cooking"), NULL, &unknown);
-  g_assert_cmpint(unknown.status, ==, GEM_EXIT_INVALID_INPUT);
-  g_assert_nonnull(strstr(unknown.err, "there are: general, legal"));
-}
-
-static void
-test_status(void)
-{
-  g_autoptr(GemTestService) service = gem_test_service_new();
-  g_auto(GemTestRun) plain = {0};
-  g_auto(GemTestRun) json = {0};
-  g_auto(GemTestRun) wait = {0};
-  g_auto(GemTestRun) failed = {0};
-  g_auto(GemTestRun) other = {0};
-  g_autoptr(JsonNode) node = NULL;
-
-  gem_test_client_run(service, ARGUMENTS("status"), NULL, &plain);
-  g_assert_nonnull(strstr(plain.out, "load        512.2 tokens/s; 1 text runs, 2 wait\n"));
-  g_assert_nonnull(strstr(plain.out, "gem-test, ready\n"));
-  g_assert_nonnull(strstr(plain.out, "2 of 2 resident: general, legal\n"));
-  g_assert_nonnull(strstr(plain.out, "cpu on some CPU, kernels reference, in use\n"));
-  gem_test_client_run(service, ARGUMENTS("status", "--json"), NULL, &json);
-  node = parse_json(json.out);
-  g_assert_cmpstr(json_object_get_string_member(json_node_get_object(node), "ModelName"), ==, "gem-test");
-  gem_test_service_refuse_stats(service);
-  gem_test_client_run(service, ARGUMENTS("status"), NULL, &other);
-  g_assert_cmpint(other.status, ==, GEM_EXIT_OK);
-  g_assert_cmpstr(other.err, ==, "");
-  g_assert_null(strstr(other.out, "load"));
-  gem_test_service_set_model_state(service, "loading");
-  gem_test_client_run(service, ARGUMENTS("status", "--wait", "0.2"), NULL, &wait);
-  g_assert_cmpint(wait.status, ==, GEM_EXIT_NOT_READY);
-  gem_test_service_set_model_state(service, "failed");
-  gem_test_client_run(service, ARGUMENTS("status", "--wait", "30"), NULL, &failed);
-  g_assert_cmpint(failed.status, ==, GEM_EXIT_NOT_READY);
-}
-
-static void
-test_stats(void)
-{
-  g_autoptr(GemTestService) service = gem_test_service_new();
-  g_auto(GemTestRun) plain = {0};
-  g_auto(GemTestRun) json = {0};
-  g_auto(GemTestRun) refused = {0};
-  g_autoptr(JsonNode) node = NULL;
-  JsonObject *answered;
-
-  gem_test_client_run(service, ARGUMENTS("stats"), NULL, &plain);
-  g_assert_cmpint(plain.status, ==, GEM_EXIT_OK);
-  g_assert_nonnull(strstr(plain.out, "up          1 h 2 min 3 s\n"));
-  g_assert_nonnull(strstr(plain.out, "answered    Embed 5, Ask 3\n"));
-  g_assert_nonnull(strstr(plain.out, "refused     Busy 2\n"));
-  g_assert_nonnull(strstr(plain.out, "kept by     sessions 4, model 1\n"));
-  g_assert_nonnull(strstr(plain.out, "pathways    none\n"));
-  g_assert_nonnull(
-      strstr(plain.out, "a token     half within 2.00 ms, 95 of 100 within 3.00, 99 within 4.00\n"));
-  g_assert_nonnull(strstr(plain.out, "given back  2.0 MB;"));
-  gem_test_client_run(service, ARGUMENTS("stats", "--json"), NULL, &json);
-  node = parse_json(json.out);
-  answered = json_object_get_object_member(json_node_get_object(node), "answered");
-  g_assert_cmpint(json_object_get_int_member(answered, "Embed"), ==, 5);
-  gem_test_service_refuse_stats(service);
-  gem_test_client_run(service, ARGUMENTS("stats"), NULL, &refused);
-  g_assert_cmpint(refused.status, !=, GEM_EXIT_OK);
-  g_assert_cmpstr(refused.out, ==, "");
-  g_assert_nonnull(strstr(refused.err, "not you"));
-}
-
-static gboolean
-page_legal_out(gpointer data)
-{
-  gem_test_service_set_legal_state(data, "absent");
-  return G_SOURCE_REMOVE;
-}
-
-static gboolean
-leave(gpointer data)
-{
-  gem_test_service_leave(data);
-  return G_SOURCE_REMOVE;
-}
-
-static void
-test_monitor(void)
-{
-  g_autoptr(GemTestService) service = gem_test_service_new();
-  g_autoptr(GSubprocess) client =
-      gem_test_client_start(service, ARGUMENTS("monitor", "--interval", "0.05"), FALSE);
-  g_auto(GemTestRun) run = {0};
-
-  wait_for_output(client);
-  g_timeout_add(300, page_legal_out, service);
-  g_timeout_add(600, leave, service);
-  g_timeout_add(900, interrupt, client);
-  gem_test_client_finish(client, NULL, &run);
-  g_assert_cmpstr(run.err, ==, "");
-  g_assert_nonnull(strstr(run.out, "service        is there\n"));
-  g_assert_nonnull(strstr(run.out, "model          is ready\n"));
-  g_assert_nonnull(strstr(run.out, "legal          is resident\n"));
-  g_assert_nonnull(strstr(run.out, "legal          is absent\n"));
-  g_assert_nonnull(strstr(run.out, "load           tokens/s 512\n"));
-  g_assert_nonnull(strstr(run.out, "service        is not there\n"));
-  /* Only changes are told. */
-  g_assert_null(strstr(strstr(run.out, "general        is resident\n") + 1, "general        is resident\n"));
-  g_assert_cmpint(run.status, ==, GEM_EXIT_OK);
 }
 
 static void
@@ -552,6 +345,8 @@ test_usage(void)
       {"load", NULL},
       {"load", "--list", "gem-new", NULL},
       {"load", "--grace", "-1", "gem-new", NULL},
+      {"load", "--grace", "0", "gem-new", NULL},
+      {"load", "--grace", "3601", "gem-new", NULL},
       {"status", "now", NULL},
       {"status", "--wait", "soon", NULL},
       {"monitor", "--interval", "0", NULL},
@@ -666,12 +461,6 @@ main(int argc, char **argv)
   g_test_add_func("/client/route", test_route);
   g_test_add_func("/client/classify", test_classify);
   g_test_add_func("/client/numbers", test_numbers);
-  g_test_add_func("/client/pathways", test_pathways);
-  g_test_add_func("/client/load/whole", test_load);
-  g_test_add_func("/client/load/interrupted", test_load_interrupted);
-  g_test_add_func("/client/status", test_status);
-  g_test_add_func("/client/stats", test_stats);
-  g_test_add_func("/client/monitor", test_monitor);
   g_test_add_func("/client/errors", test_errors);
   g_test_add_func("/client/usage", test_usage);
   g_test_add_func("/client/unreachable", test_unreachable);

@@ -10,6 +10,10 @@
 #include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 
+/* --grace, in seconds: what LoadModel takes, and a value that nobody gives. */
+#define MOST_GRACE_SECONDS 3600
+#define NOT_GIVEN          G_MININT
+
 typedef struct {
   GemRemote *remote;
   GMainLoop *loop;
@@ -117,6 +121,7 @@ on_answer(GObject *source, GAsyncResult *result, gpointer data)
   }
 }
 
+/* `grace_seconds` 0: what the service does by itself. */
 static void
 load_start(Load *load, guint grace_seconds)
 {
@@ -187,7 +192,13 @@ load_end(const Load *load, gboolean json)
   if (load->error != NULL) {
     return gem_exit_report(load->error);
   }
-  if (load->interrupted) {
+  if (load->interrupted && load->result == NULL && !load->gone) {
+    gem_output_complain("%s",
+                        "not waited for: the service was asked to give it up, and has not said what became "
+                        "of it; see gem-client status");
+    return GEM_EXIT_INTERRUPTED;
+  }
+  if (load->interrupted && g_strcmp0(load->result, "cancelled") == 0) {
     gem_output_complain("%s", "given up: the model stays as it was");
     return GEM_EXIT_INTERRUPTED;
   }
@@ -249,8 +260,9 @@ check_arguments(gboolean list, gint grace_seconds, GStrv arguments, GError **err
                         "load takes the NAME of a model, or --list");
     return FALSE;
   }
-  if (grace_seconds < 0) {
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--grace: %d is below 0", grace_seconds);
+  if (grace_seconds != NOT_GIVEN && (grace_seconds < 1 || grace_seconds > MOST_GRACE_SECONDS)) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--grace: %d is not within 1 to %d",
+                grace_seconds, MOST_GRACE_SECONDS);
     return FALSE;
   }
   return TRUE;
@@ -261,7 +273,7 @@ run(const GemVerb *self, char **argv)
 {
   g_auto(GemVerbOptions) options = {0};
   gboolean list = FALSE;
-  gint grace_seconds = 0;
+  gint grace_seconds = NOT_GIVEN;
   const GOptionEntry entries[] = {
       {"list", 0, 0, G_OPTION_ARG_NONE, &list, "Print the names of the models that there are", NULL},
       {"grace", 0, 0, G_OPTION_ARG_INT, &grace_seconds, "How long what runs on the old model has to end",
@@ -292,7 +304,7 @@ run(const GemVerb *self, char **argv)
     gem_output_complain("%s", "the name of the model is no UTF-8");
     return GEM_EXIT_INVALID_INPUT;
   }
-  load_run(&load, (guint)grace_seconds);
+  load_run(&load, grace_seconds == NOT_GIVEN ? 0 : (guint)grace_seconds);
   return load_end(&load, options.json);
 }
 
