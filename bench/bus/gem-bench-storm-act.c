@@ -42,6 +42,7 @@ act_clear(gpointer data)
   GemStormAct *self = data;
 
   self->storm->acts--;
+  g_rc_box_release(self->storm);
   g_clear_handle_id(&self->readable, g_source_remove);
   g_clear_handle_id(&self->vanish, g_source_remove);
   if (self->fd >= 0) {
@@ -508,7 +509,7 @@ gem_storm_act_new(GemStorm *storm,
   const GPtrArray *texts = storm->script->texts;
 
   storm->acts++;
-  self->storm = storm;
+  self->storm = g_rc_box_acquire(storm);
   self->bus = g_object_ref(bus);
   self->over = over;
   self->data = data;

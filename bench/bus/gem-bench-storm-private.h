@@ -15,6 +15,7 @@ struct _GemStormScript {
   guint64 probe;    /* CountTokens of the first prompt */
 };
 
+/* Shared by reference count (g_rc_box_acquire): replies may come when the storm is over. */
 typedef struct {
   const GemStormPlan *plan;
   const GemStormScript *script;
@@ -24,6 +25,7 @@ typedef struct {
   guint present;     /* clients that have not left */
   guint acts;        /* in memory: calls of them may be on their way */
 } GemStorm;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemStorm, g_rc_box_release)
 
 void
 gem_storm_tally_note(GemStormTally *self, const char *note);

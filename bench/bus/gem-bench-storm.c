@@ -216,22 +216,24 @@ gem_storm_run(GemRemote *remote,
               GemStormTally *tally,
               GError **error)
 {
-  GemStorm storm = {.plan = plan, .script = script, .tally = tally, .present = plan->clients};
+  g_autoptr(GemStorm) storm = g_rc_box_new0(GemStorm);
   g_autoptr(GPtrArray) clients = g_ptr_array_new_with_free_func((GDestroyNotify)gem_storm_client_free);
-  g_autoptr(GemStormKills) kills = gem_storm_kills_new(&storm, remote);
+  g_autoptr(GemStormKills) kills = NULL;
   gint64 began = g_get_monotonic_time();
   guint i;
 
+  *storm = (GemStorm){.plan = plan, .script = script, .tally = tally, .present = plan->clients};
+  kills = gem_storm_kills_new(storm, remote);
   for (i = 0; i < plan->clients; i++) {
-    g_ptr_array_add(clients, gem_storm_client_new(&storm, i));
+    g_ptr_array_add(clients, gem_storm_client_new(storm, i));
   }
-  run_for(&storm, kills, plan->seconds, FALSE);
-  storm.stopping = TRUE;
-  run_for(&storm, kills, plan->patience, TRUE);
+  run_for(storm, kills, plan->seconds, FALSE);
+  storm->stopping = TRUE;
+  run_for(storm, kills, plan->patience, TRUE);
   tally->seconds = (double)(g_get_monotonic_time() - began) / G_USEC_PER_SEC;
   /* What is owed now is lost; the replies to calls of those who left come as errors of their connection. */
   g_ptr_array_set_size(clients, 0);
-  run_for(&storm, kills, plan->patience, TRUE);
+  run_for(storm, kills, plan->patience, TRUE);
   if (gem_storm_kills_get_error(kills) != NULL) {
     g_propagate_error(error, g_error_copy(gem_storm_kills_get_error(kills)));
     return FALSE;

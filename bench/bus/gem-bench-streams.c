@@ -2,48 +2,15 @@
 
 #include <math.h>
 
-#include "clients/gem-client/gem-client-turn.h"
-#include "dbus/gem-names.h"
+#include "bench/bus/gem-bench-turn.h"
 
-typedef struct _Run Run;
-
-/* One stream; times are monotonic, 0: not yet. */
 typedef struct {
-  Run *run;
-  char *session;
-  GemTurn *turn;
-  gint64 called, first, ended;
-} Stream;
-
-struct _Run {
   GemRemote *remote;
   const GemBenchStreamsPlan *plan;
   GemBenchProgress *progress;
   guint n, running;
-  Stream *streams; /* [n] */
-};
-
-static gboolean
-open_session(Stream *stream, GError **error)
-{
-  g_autoptr(GVariant) reply =
-      gem_remote_call_manager(stream->run->remote, "CreateSession",
-                              g_variant_new("(@a{sv})", stream->run->plan->session), "(o)", error);
-
-  if (reply == NULL) {
-    return FALSE;
-  }
-  g_variant_get(reply, "(o)", &stream->session);
-  return TRUE;
-}
-
-/* A session that cannot be closed is closed when this connection ends. */
-static void
-close_session(Stream *stream)
-{
-  g_autoptr(GVariant) closed =
-      gem_remote_call(stream->run->remote, stream->session, GEM_SESSION_INTERFACE, "Close", NULL, "()", NULL);
-}
+  GemBenchTurn *streams; /* [n] */
+} Run;
 
 static void
 run_clear(Run *run)
@@ -51,47 +18,19 @@ run_clear(Run *run)
   guint i;
 
   for (i = 0; i < run->n; i++) {
-    Stream *stream = &run->streams[i];
-
-    g_clear_pointer(&stream->turn, gem_turn_free);
-    if (stream->session != NULL) {
-      close_session(stream);
-    }
-    g_free(stream->session);
+    gem_bench_turn_clear(&run->streams[i]);
   }
   g_free(run->streams);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
 
-static gboolean
-note_arrival(const char *bytes, gsize length, gpointer data)
-{
-  Stream *stream = data;
-
-  if (stream->first == 0) {
-    stream->first = g_get_monotonic_time();
-  }
-  return TRUE;
-}
-
 static void
 note_end(gpointer data)
 {
-  Stream *stream = data;
+  Run *run = data;
 
-  stream->ended = g_get_monotonic_time();
-  stream->run->running--;
-  gem_bench_progress_step(stream->run->progress, "turns");
-}
-
-static GVariant *
-turn_options(const GemBenchStreamsPlan *plan)
-{
-  g_auto(GVariantDict) dict = G_VARIANT_DICT_INIT(NULL);
-
-  g_variant_dict_insert(&dict, "raw", "b", TRUE);
-  g_variant_dict_insert(&dict, "max_tokens", "u", plan->tokens);
-  return g_variant_dict_end(&dict);
+  run->running--;
+  gem_bench_progress_step(run->progress, "turns");
 }
 
 /* Sessions first, so that the turns begin as close together as calls can. */
@@ -101,19 +40,15 @@ start_all(Run *run, GError **error)
   guint i;
 
   for (i = 0; i < run->n; i++) {
-    run->streams[i].run = run;
-    if (!open_session(&run->streams[i], error)) {
+    run->streams[i].over = note_end;
+    run->streams[i].data = run;
+    if (!gem_bench_turn_open(&run->streams[i], run->remote, run->plan->session, error)) {
       return FALSE;
     }
   }
   for (i = 0; i < run->n; i++) {
-    Stream *stream = &run->streams[i];
-
-    stream->called = g_get_monotonic_time();
     run->running++;
-    stream->turn = gem_turn_start(run->remote, stream->session, run->plan->prompt, turn_options(run->plan),
-                                  note_arrival, note_end, stream, error);
-    if (stream->turn == NULL) {
+    if (!gem_bench_turn_start(&run->streams[i], run->plan->prompt, run->plan->tokens, error)) {
       return FALSE;
     }
     /* What has come from the turns before is to get its time now. */
@@ -145,7 +80,7 @@ seconds(gint64 from, gint64 to)
 }
 
 static gboolean
-read_stream(Stream *stream, GemBenchStream *ret_stream, GError **error)
+read_stream(const GemBenchTurn *stream, GemBenchStream *ret_stream, GError **error)
 {
   g_auto(GemTurnResult) turn = {0};
   GemBenchStream figures = {0};
@@ -172,7 +107,7 @@ write_seconds(const Run *run)
   guint i;
 
   for (i = 0; i < run->n; i++) {
-    const Stream *stream = &run->streams[i];
+    const GemBenchTurn *stream = &run->streams[i];
 
     if (stream->first != 0 && (first == 0 || stream->first < first)) {
       first = stream->first;
@@ -194,7 +129,7 @@ gem_bench_streams_run(GemRemote *remote,
   g_auto(Run) run = {.remote = remote, .plan = plan, .progress = progress, .n = n};
   guint i;
 
-  run.streams = g_new0(Stream, n);
+  run.streams = g_new0(GemBenchTurn, n);
   if (!start_all(&run, error)) {
     return FALSE;
   }
