@@ -8,8 +8,10 @@
 #include "tests/gem-test-folder.h"
 #include "tests/gem-test-gemd.h"
 #include "tests/gem-test-loads.h"
+#include "tests/gem-test-patience.h"
 
-#define NONE gem_test_options("{}")
+#define NONE             gem_test_options("{}")
+#define PATIENCE_SECONDS 20
 
 enum { CANCELLED = 4, SHUTDOWN };
 
@@ -35,6 +37,71 @@ test_arguments(GemTestLoads *self, gconstpointer data)
   names = g_variant_get_strv(models, NULL);
   g_assert_true(g_strv_equal(names, (const char *[]){"broken", "mute", "ok", "other", NULL}));
   gem_test_manager_is(self->client, "ModelName", "fake");
+}
+
+/* ---- models that come and go ---- */
+
+typedef struct {
+  GVariant *models; /* as told last; NULL: not yet */
+} Told;
+
+static void
+on_properties(GDBusConnection *connection,
+              const char *sender,
+              const char *path,
+              const char *interface,
+              const char *signal,
+              GVariant *parameters,
+              gpointer data)
+{
+  Told *told = data;
+  g_autoptr(GVariant) changed = g_variant_get_child_value(parameters, 1);
+  GVariant *models = g_variant_lookup_value(changed, "Models", G_VARIANT_TYPE_STRING_ARRAY);
+
+  if (models != NULL) {
+    g_clear_pointer(&told->models, g_variant_unref);
+    told->models = models;
+  }
+}
+
+static void
+wait_told(Told *told, const char *const *expected)
+{
+  gint64 end = gem_test_deadline(PATIENCE_SECONDS);
+
+  while (TRUE) {
+    g_autofree const char **names = told->models != NULL ? g_variant_get_strv(told->models, NULL) : NULL;
+
+    if (names != NULL && g_strv_equal(names, expected)) {
+      return;
+    }
+    g_assert_cmpint(g_get_monotonic_time(), <, end);
+    g_main_context_iteration(NULL, FALSE);
+    g_usleep(1000);
+  }
+}
+
+static void
+test_models(GemTestLoads *self, gconstpointer data)
+{
+  g_autofree char *added = g_build_filename(self->models, "new", NULL);
+  g_autofree char *file = g_build_filename(self->models, "a-file", NULL);
+  g_autoptr(GVariant) models = NULL;
+  Told told = {0};
+  guint subscription = g_dbus_connection_signal_subscribe(
+      self->client, GEM_BUS_NAME, "org.freedesktop.DBus.Properties", "PropertiesChanged", GEM_OBJECT_PATH,
+      GEM_MANAGER_INTERFACE, G_DBUS_SIGNAL_FLAGS_NONE, on_properties, &told, NULL);
+
+  gem_test_loads_start(self, "/fake/ok", "ready");
+  g_assert_true(g_file_set_contents(file, "", 0, NULL)); /* no folder, no model */
+  g_assert_cmpint(g_mkdir(added, 0755), ==, 0);
+  wait_told(&told, (const char *const[]){"broken", "mute", "new", "ok", "other", NULL});
+  models = gem_test_get(self->client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Models");
+  g_assert_true(g_variant_equal(models, told.models));
+  g_assert_cmpint(g_rmdir(added), ==, 0);
+  wait_told(&told, (const char *const[]){"broken", "mute", "ok", "other", NULL});
+  g_dbus_connection_signal_unsubscribe(self->client, subscription);
+  g_variant_unref(told.models);
 }
 
 /* ---- one model after the other ---- */
@@ -261,6 +328,7 @@ main(int argc, char **argv)
     void (*run)(GemTestLoads *self, gconstpointer data);
   } tests[] = {
       {"/bus/load-model/arguments", test_arguments},
+      {"/bus/load-model/models", test_models},
       {"/bus/load-model/switch", test_switch},
       {"/bus/load-model/holds", test_holds},
       {"/bus/load-model/grace", test_grace},

@@ -21,7 +21,7 @@ struct _GemManagerObject {
 };
 
 /* Asked of the engine each time; the others stand in the skeleton. */
-enum { PROP_RESIDENT_BYTES = 1, PROP_MODELS, PROP_MEMORY_STEP, PROP_MEMORY_LIMIT };
+enum { PROP_RESIDENT_BYTES = 1, PROP_MEMORY_STEP, PROP_MEMORY_LIMIT };
 
 static void
 manager_interface_init(GemDBusManagerIface *iface);
@@ -390,9 +390,6 @@ get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
   case PROP_RESIDENT_BYTES:
     g_value_set_uint64(value, engine != NULL ? gem_engine_get_resident_bytes(engine) : 0);
     break;
-  case PROP_MODELS:
-    g_value_take_boxed(value, gem_config_list_models(gem_service_get_config(service)));
-    break;
   case PROP_MEMORY_LIMIT:
     g_value_set_uint64(value, gem_service_get_config(service)->memory_limit);
     break;
@@ -418,7 +415,6 @@ gem_manager_object_class_init(GemManagerObjectClass *klass)
   object_class->get_property = get_property;
   object_class->set_property = set_property;
   g_object_class_override_property(object_class, PROP_RESIDENT_BYTES, "resident-bytes");
-  g_object_class_override_property(object_class, PROP_MODELS, "models");
   g_object_class_override_property(object_class, PROP_MEMORY_STEP, "memory-step");
   g_object_class_override_property(object_class, PROP_MEMORY_LIMIT, "memory-limit");
 }

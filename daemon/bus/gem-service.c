@@ -3,6 +3,7 @@
 #include "daemon/gem-log.h"
 #include "daemon/bus/gem-manager.h"
 #include "daemon/bus/gem-memory.h"
+#include "daemon/bus/gem-model-list.h"
 #include "daemon/bus/gem-model-objects.h"
 #include "dbus/gem-dbus-generated.h"
 #include "dbus/gem-names.h"
@@ -34,6 +35,7 @@ struct _GemService {
   GemManagerObject *manager;
   GemBusJobs *jobs;
   GemModelLoads *loads;
+  GemModelList *models;
   GDBusObjectManagerServer *objects;
   GemModelObjects *model_objects;
 
@@ -288,6 +290,14 @@ on_settled(gpointer data)
   }
 }
 
+static void
+on_models(gpointer data)
+{
+  GemService *self = data;
+
+  gem_dbus_manager_set_models(GEM_DBUS_MANAGER(self->manager), gem_model_list_get(self->models));
+}
+
 /* ---- the beginning ---- */
 
 static void
@@ -325,6 +335,8 @@ static gboolean
 service_export_root(GemService *self, GError **error)
 {
   self->manager = gem_manager_object_new(self);
+  self->models = gem_model_list_new(self->config, on_models, self);
+  on_models(self);
   if (!g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(self->manager), self->connection,
                                         GEM_OBJECT_PATH, error)) {
     return FALSE;
@@ -410,6 +422,7 @@ gem_service_free(GemService *self)
   g_clear_pointer(&self->idle, gem_idle_free);
   g_clear_pointer(&self->model_objects, gem_model_objects_free);
   g_clear_object(&self->objects);
+  g_clear_pointer(&self->models, gem_model_list_free);
   if (self->manager != NULL) {
     g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(self->manager));
     g_clear_object(&self->manager);
