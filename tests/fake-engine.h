@@ -7,7 +7,8 @@
  * fails at its first turn; any other name fails. Each loads for as long as there is a file "hold" in its
  * folder. Prompts of a generation: "flood" writes 4 KiB a token; "fail" fails after one token; "silent"
  * writes nothing until it is cancelled; "stubborn" neither, and takes 300 ms to notice; "slow" takes 20 ms a
- * token; anything else is echoed, token by token, again and again.
+ * token; anything else is echoed, token by token, again and again. A long one "hold PATH TEXT" is cut into
+ * tokens for as long as there is a file of that path.
  */
 #pragma once
 

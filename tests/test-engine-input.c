@@ -209,6 +209,38 @@ test_text(void)
   g_assert_cmpuint(count, ==, 77);
 }
 
+/* A prompt whose tokens were made ahead gives the same turns, the later ones too, which have no BOS. */
+static void
+test_prompt_ahead(void)
+{
+  g_autoptr(GemTestEngine) test = gem_test_engine_new();
+  g_autoptr(GemSequence) one = NULL, other = NULL;
+  g_autoptr(GemPrompt) empty = NULL;
+  g_autoptr(GError) error = NULL;
+
+  gem_test_engine_start(test);
+  one = gem_test_engine_new_sequence(test);
+  other = gem_test_engine_new_sequence(test);
+  for (guint turn = 0; turn < 2; turn++) {
+    g_autoptr(GemPrompt) prompt = gem_prompt_new(test->engine, CANARY, FALSE, NULL);
+    GemGenerateOptions options = {.max_tokens = 8};
+    g_autoptr(GemTestAnswer) expected = gem_test_generate(one, CANARY, &options);
+    g_autoptr(GemTestAnswer) answer = NULL;
+
+    g_assert_nonnull(prompt);
+    options.prompt = prompt;
+    answer = gem_test_generate(other, CANARY, &options);
+    gem_test_answer_wait(expected);
+    gem_test_answer_wait(answer);
+    g_assert_cmpuint(answer->prompt_tokens, ==, expected->prompt_tokens);
+    g_assert_cmpstr(answer->text->str, ==, expected->text->str);
+    g_assert_cmpuint(gem_sequence_get_tokens(other), ==, gem_sequence_get_tokens(one));
+  }
+  empty = gem_prompt_new(test->engine, "", FALSE, &error);
+  g_assert_null(empty);
+  g_assert_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT);
+}
+
 /* A control token spelled out in a text is text. */
 static void
 test_control_in_text(void)
@@ -402,6 +434,7 @@ int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/engine-input/prompt-ahead", test_prompt_ahead);
   g_test_add_func("/engine-input/config", test_config);
   g_test_add_func("/engine-input/no-modules", test_no_modules);
   g_test_add_func("/engine-input/model-files", test_model_files);

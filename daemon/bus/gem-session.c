@@ -14,6 +14,11 @@ struct _GemSessions {
   GHashTable *all; /* set of GemSession */
 };
 
+/* A prompt of so many bytes is cut into tokens on a thread: that takes some milliseconds. */
+#define LONG_PROMPT_BYTES 2048u
+
+typedef struct _Cutting Cutting;
+
 typedef struct {
   GemSessions *sessions;
   GemCaller *caller;
@@ -21,15 +26,28 @@ typedef struct {
   GemServedModel *model; /* that the sequence is of */
   GemSequence *sequence;
   GemRequest *request; /* the turn that runs; NULL: none */
+  Cutting *cutting;    /* the one that is about to; NULL: none */
   GemQuotaHold hold;   /* of the session and its cache */
   gulong bye;          /* handler: the caller left */
 } GemSession;
+
+/* A turn whose prompt is cut into tokens on a thread. */
+struct _Cutting {
+  GemSessions *sessions;
+  GemSession *session; /* NULL: closed meanwhile */
+  GDBusMethodInvocation *invocation;
+  const char *prompt; /* the invocation's */
+  GemCallOptions options;
+};
 
 static void
 session_close(GemSession *session)
 {
   GemSessions *sessions = session->sessions;
 
+  if (session->cutting != NULL) {
+    session->cutting->session = NULL;
+  }
   if (session->request != NULL) {
     gem_request_forget(session->request);
     gem_request_cancel(session->request);
@@ -63,8 +81,7 @@ on_request_done(gpointer data)
 /* ---- Generate ---- */
 
 static gboolean
-session_start(
-    GemSession *session, const char *prompt, const GemCallOptions *options, int *ret_reader, GError **error)
+session_check_free(GemSession *session, GError **error)
 {
   if (gem_service_is_stopping(session->sessions->service)) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops");
@@ -74,8 +91,18 @@ session_start(
     g_propagate_error(error, gem_served_model_changed_error());
     return FALSE;
   }
-  if (session->request != NULL) {
+  if (session->request != NULL || session->cutting != NULL) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_BUSY, "the session's last turn still runs");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+session_start(
+    GemSession *session, const char *prompt, const GemCallOptions *options, int *ret_reader, GError **error)
+{
+  if (!session_check_free(session, error)) {
     return FALSE;
   }
   session->request =
@@ -98,6 +125,103 @@ generate_return(
       invocation, g_variant_new("(oha{sv})", gem_request_get_path(session->request), 0, &info), fds);
 }
 
+/* Takes `error`. */
+static void
+generate_fail(GemSessions *self, GDBusMethodInvocation *invocation, GError *error)
+{
+  error = gem_error_for_caller(error);
+  gem_statistics_count_call(gem_service_get_statistics(self->service), "Generate", error);
+  g_dbus_method_invocation_take_error(invocation, error);
+}
+
+static void
+generate_now(GemSession *session,
+             const char *prompt,
+             const GemCallOptions *options,
+             GDBusMethodInvocation *invocation)
+{
+  int reader = -1;
+  GError *error = NULL;
+
+  if (!session_start(session, prompt, options, &reader, &error)) {
+    generate_fail(session->sessions, invocation, error);
+    return;
+  }
+  gem_statistics_count_call(gem_service_get_statistics(session->sessions->service), "Generate", NULL);
+  generate_return(session, prompt, options->generate.seed, reader, invocation);
+}
+
+/* ---- long prompts ---- */
+
+static void
+cutting_free(Cutting *self)
+{
+  gem_call_options_clear(&self->options);
+  g_free(self);
+}
+
+static void
+cut(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  const Cutting *self = data;
+  GError *error = NULL;
+  GemPrompt *prompt = gem_prompt_new(GEM_ENGINE(source), self->prompt, self->options.generate.raw, &error);
+
+  if (prompt != NULL) {
+    g_task_return_pointer(task, prompt, (GDestroyNotify)gem_prompt_free);
+  } else {
+    g_task_return_error(task, error);
+  }
+}
+
+static void
+on_cut(GObject *source, GAsyncResult *result, gpointer data)
+{
+  Cutting *self = data;
+  GError *error = NULL;
+  g_autoptr(GemPrompt) prompt = g_task_propagate_pointer(G_TASK(result), &error);
+  GemSession *session = self->session;
+
+  if (session != NULL) {
+    session->cutting = NULL;
+  }
+  if (session == NULL) {
+    g_clear_error(&error);
+    error = g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the session was closed");
+  }
+  if (error != NULL) {
+    generate_fail(self->sessions, self->invocation, error);
+  } else {
+    self->options.generate.prompt = prompt;
+    generate_now(session, self->prompt, &self->options, self->invocation);
+    self->options.generate.prompt = NULL;
+  }
+  gem_service_end_work(self->sessions->service, GEM_IDLE_CALLS);
+  cutting_free(self);
+}
+
+/* Takes what `options` holds. The session is busy meanwhile, so that its turns keep their order. */
+static void
+cut_on_thread(GemSession *session,
+              const char *prompt,
+              GemCallOptions *options,
+              GDBusMethodInvocation *invocation)
+{
+  Cutting *self = g_new0(Cutting, 1);
+  g_autoptr(GTask) task = g_task_new(gem_served_model_get_engine(session->model), NULL, on_cut, self);
+
+  self->sessions = session->sessions;
+  self->session = session;
+  self->invocation = invocation;
+  self->prompt = prompt;
+  self->options = *options;
+  *options = (GemCallOptions){0};
+  session->cutting = self;
+  gem_service_begin_work(self->sessions->service, GEM_IDLE_CALLS);
+  g_task_set_task_data(task, self, NULL);
+  g_task_run_in_thread(task, cut);
+}
+
 static void
 session_generate(GemSession *session, GVariant *parameters, GDBusMethodInvocation *invocation)
 {
@@ -106,21 +230,18 @@ session_generate(GemSession *session, GVariant *parameters, GDBusMethodInvocatio
                           gem_engine_get_domains(engine)};
   g_autoptr(GVariant) options = g_variant_get_child_value(parameters, 1);
   g_auto(GemCallOptions) parsed = {0};
-  GemStatistics *statistics = gem_service_get_statistics(session->sessions->service);
   const char *prompt = NULL;
-  int reader = -1;
   GError *error = NULL;
 
   g_variant_get_child(parameters, 0, "&s", &prompt);
   if (!gem_text_check(prompt, &error) || !gem_call_options_parse(options, &rules, &parsed, &error) ||
-      !session_start(session, prompt, &parsed, &reader, &error)) {
-    error = gem_error_for_caller(error);
-    gem_statistics_count_call(statistics, "Generate", error);
-    g_dbus_method_invocation_take_error(invocation, error);
-    return;
+      !session_check_free(session, &error)) {
+    generate_fail(session->sessions, invocation, error);
+  } else if (strlen(prompt) < LONG_PROMPT_BYTES) {
+    generate_now(session, prompt, &parsed, invocation);
+  } else {
+    cut_on_thread(session, prompt, &parsed, invocation);
   }
-  gem_statistics_count_call(statistics, "Generate", NULL);
-  generate_return(session, prompt, parsed.generate.seed, reader, invocation);
 }
 
 static void

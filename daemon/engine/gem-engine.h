@@ -369,6 +369,15 @@ gem_engine_new_sequence(GemEngine *self, const GemRunOptions *options, GError **
 guint
 gem_sequence_get_tokens(GemSequence *self); /* tokens held now */
 
+/* The tokens of a turn's text, for long ones, which take a while to make. Any thread; of the same engine and
+ * the same `raw` as the turn. Errors: INVALID_TEXT, CONTEXT_EXCEEDED. Wiped when it is freed. */
+typedef struct _GemPrompt GemPrompt;
+GemPrompt *
+gem_prompt_new(GemEngine *engine, const char *text, gboolean raw, GError **error);
+void
+gem_prompt_free(GemPrompt *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPrompt, gem_prompt_free)
+
 typedef struct {
   GemRunOptions run;
   guint max_tokens;   /* 1..context; 0: as many as fit, at most 256 */
@@ -376,9 +385,10 @@ typedef struct {
   guint top_k;        /* 0: off */
   double top_p;       /* (0, 1]; 0: off (1) */
   guint64 seed;
-  GStrv stop;     /* the answer ends before the first of these; owned */
-  gboolean raw;   /* the text as it is, without the model's template */
-  gboolean slide; /* when the context is full: drop the older half and go on, in place of an error */
+  GStrv stop;              /* the answer ends before the first of these; owned */
+  gboolean raw;            /* the text as it is, without the model's template */
+  gboolean slide;          /* when the context is full: drop the older half and go on, in place of an error */
+  const GemPrompt *prompt; /* of the text; NULL: it is made at once */
 } GemGenerateOptions;
 void
 gem_generate_options_clear(GemGenerateOptions *options);

@@ -3,6 +3,7 @@
  * to the engine thread (gem-turn.c) and calls back what comes from there.
  */
 #include "daemon/engine/gem-generation-private.h"
+#include "daemon/engine/gem-prompt.h"
 
 #include <string.h>
 
@@ -165,12 +166,10 @@ find_need(const GemSequence *sequence, const GemGenerateOptions *options, guint 
 static GArray *
 encode_prompt(GemSequence *sequence, const char *prompt, const GemGenerateOptions *options, GError **error)
 {
-  const char *ask_template = options->raw ? NULL : sequence->engine->runtime->shape->ask_template;
-  GArray *tokens = NULL;
+  GArray *tokens = options->prompt != NULL
+                       ? gem_prompt_copy_tokens(options->prompt)
+                       : gem_engine_encode_prompt(sequence->engine, prompt, options->raw, error);
 
-  if (gem_engine_check_length(sequence->engine, "the prompt", prompt, error)) {
-    tokens = gem_engine_encode(sequence->engine, ask_template, prompt, error);
-  }
   if (tokens != NULL && sequence->tokens > 0) {
     drop_leading_bos(sequence->engine, tokens);
   }
