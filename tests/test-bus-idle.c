@@ -355,6 +355,7 @@ test_unheard(void)
   call_at(client, before, "CreateSession", g_variant_new("(@a{sv})", NONE), &session);
   /* What was sent before has been read when this is answered. */
   version = gem_test_get(client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Version");
+  g_assert_nonnull(version);
   during = name_owner(client);
   g_assert_false(is_given_up(barrier));
   while (g_main_context_iteration(NULL, FALSE)) {
@@ -389,6 +390,7 @@ test_terminated_unheard(void)
   barrier = take_barrier(manager);
   call_at(client, owner, "CountTokens", g_variant_new("(s)", "abc"), &count);
   version = gem_test_get(client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "Version");
+  g_assert_nonnull(version);
   g_subprocess_send_signal(bus->daemon, SIGTERM);
   answer_wait(&count);
   g_dbus_error_strip_remote_error(count.error);

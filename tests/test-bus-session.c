@@ -510,6 +510,7 @@ test_long_prompt_closed(void)
   long_start(&one, client, session);
   closed = gem_test_call(client, session, GEM_SESSION_INTERFACE, "Close", NULL, &error);
   g_assert_no_error(error);
+  g_assert_nonnull(closed);
   g_assert_false(one.over);
   long_let_go(&one);
   g_dbus_error_strip_remote_error(one.error);

@@ -143,10 +143,19 @@ test_no_text(Fixture *self, gconstpointer data)
 int
 main(int argc, char **argv)
 {
+  static const struct {
+    const char *path;
+    void (*run)(Fixture *self, gconstpointer data);
+  } tests[] = {
+      {"/bus/statistics/counts", test_counts},
+      {"/bus/statistics/now", test_now},
+      {"/bus/statistics/options", test_options},
+      {"/bus/statistics/no-text", test_no_text},
+  };
+
   g_test_init(&argc, &argv, NULL);
-  g_test_add("/bus/statistics/counts", Fixture, NULL, set_up, test_counts, tear_down);
-  g_test_add("/bus/statistics/now", Fixture, NULL, set_up, test_now, tear_down);
-  g_test_add("/bus/statistics/options", Fixture, NULL, set_up, test_options, tear_down);
-  g_test_add("/bus/statistics/no-text", Fixture, NULL, set_up, test_no_text, tear_down);
+  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].path, Fixture, NULL, set_up, tests[i].run, tear_down);
+  }
   return g_test_run();
 }

@@ -462,20 +462,29 @@ test_text(Fixture *self, gconstpointer data)
 int
 main(int argc, char **argv)
 {
+  static const struct {
+    const char *path;
+    void (*run)(Fixture *self, gconstpointer data);
+  } tests[] = {
+      {"/corpus/held-out", test_held_out},
+      {"/corpus/document", test_document},
+      {"/corpus/task-line", test_task_line},
+      {"/corpus/licences", test_licences},
+      {"/corpus/most-documents", test_most_documents},
+      {"/corpus/bare-too", test_bare_too},
+      {"/corpus/text", test_text},
+      {"/corpus/errors", test_errors},
+      {"/corpus/draw/windows", test_windows},
+      {"/corpus/draw/long-task", test_long_task},
+      {"/corpus/draw/shares", test_shares},
+      {"/corpus/draw/labelled", test_labelled},
+      {"/corpus/draw/domain-power", test_domain_power},
+      {"/corpus/draw/check", test_check_draw},
+  };
+
   g_test_init(&argc, &argv, NULL);
-  g_test_add("/corpus/held-out", Fixture, NULL, set_up, test_held_out, tear_down);
-  g_test_add("/corpus/document", Fixture, NULL, set_up, test_document, tear_down);
-  g_test_add("/corpus/task-line", Fixture, NULL, set_up, test_task_line, tear_down);
-  g_test_add("/corpus/licences", Fixture, NULL, set_up, test_licences, tear_down);
-  g_test_add("/corpus/most-documents", Fixture, NULL, set_up, test_most_documents, tear_down);
-  g_test_add("/corpus/bare-too", Fixture, NULL, set_up, test_bare_too, tear_down);
-  g_test_add("/corpus/text", Fixture, NULL, set_up, test_text, tear_down);
-  g_test_add("/corpus/errors", Fixture, NULL, set_up, test_errors, tear_down);
-  g_test_add("/corpus/draw/windows", Fixture, NULL, set_up, test_windows, tear_down);
-  g_test_add("/corpus/draw/long-task", Fixture, NULL, set_up, test_long_task, tear_down);
-  g_test_add("/corpus/draw/shares", Fixture, NULL, set_up, test_shares, tear_down);
-  g_test_add("/corpus/draw/labelled", Fixture, NULL, set_up, test_labelled, tear_down);
-  g_test_add("/corpus/draw/domain-power", Fixture, NULL, set_up, test_domain_power, tear_down);
-  g_test_add("/corpus/draw/check", Fixture, NULL, set_up, test_check_draw, tear_down);
+  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].path, Fixture, NULL, set_up, tests[i].run, tear_down);
+  }
   return g_test_run();
 }

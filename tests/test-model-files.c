@@ -323,16 +323,25 @@ test_lone_file(Fixture *fixture, gconstpointer data)
 int
 main(int argc, char **argv)
 {
+  static const struct {
+    const char *path;
+    void (*run)(Fixture *self, gconstpointer data);
+  } tests[] = {
+      {"/model-files/folder", test_folder},
+      {"/model-files/changed-later", test_changed_later},
+      {"/model-files/changed-while-read", test_changed_while_read},
+      {"/model-files/broken-parts", test_broken_parts},
+      {"/model-files/broken-pathways", test_broken_pathways},
+      {"/model-files/foreign-pathways", test_foreign_pathways},
+      {"/model-files/foreign-router", test_foreign_router},
+      {"/model-files/without-domains", test_without_domains},
+      {"/model-files/tokenizer", test_tokenizer},
+      {"/model-files/lone-file", test_lone_file},
+  };
+
   g_test_init(&argc, &argv, NULL);
-  g_test_add("/model-files/folder", Fixture, NULL, set_up, test_folder, tear_down);
-  g_test_add("/model-files/changed-later", Fixture, NULL, set_up, test_changed_later, tear_down);
-  g_test_add("/model-files/changed-while-read", Fixture, NULL, set_up, test_changed_while_read, tear_down);
-  g_test_add("/model-files/broken-parts", Fixture, NULL, set_up, test_broken_parts, tear_down);
-  g_test_add("/model-files/broken-pathways", Fixture, NULL, set_up, test_broken_pathways, tear_down);
-  g_test_add("/model-files/foreign-pathways", Fixture, NULL, set_up, test_foreign_pathways, tear_down);
-  g_test_add("/model-files/foreign-router", Fixture, NULL, set_up, test_foreign_router, tear_down);
-  g_test_add("/model-files/without-domains", Fixture, NULL, set_up, test_without_domains, tear_down);
-  g_test_add("/model-files/tokenizer", Fixture, NULL, set_up, test_tokenizer, tear_down);
-  g_test_add("/model-files/lone-file", Fixture, NULL, set_up, test_lone_file, tear_down);
+  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].path, Fixture, NULL, set_up, tests[i].run, tear_down);
+  }
   return g_test_run();
 }

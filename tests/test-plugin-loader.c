@@ -342,18 +342,25 @@ test_own_modules(void)
 int
 main(int argc, char **argv)
 {
+  static const struct {
+    const char *path;
+    void (*run)(Fixture *self, gconstpointer data);
+  } tests[] = {
+      {"/plugin-loader/open-and-close", test_open_and_close},
+      {"/plugin-loader/description", test_description},
+      {"/plugin-loader/not-a-library", test_not_a_library},
+      {"/plugin-loader/mode", test_mode},
+      {"/plugin-loader/file-type", test_file_type},
+      {"/plugin-loader/owner", test_owner},
+      {"/plugin-loader/missing", test_missing},
+      {"/plugin-loader/order-of-folders", test_order_of_folders},
+      {"/plugin-loader/list", test_list},
+  };
+
   g_test_init(&argc, &argv, NULL);
-#define ADD(name, function) g_test_add(name, Fixture, NULL, fixture_set_up, function, fixture_tear_down)
-  ADD("/plugin-loader/open-and-close", test_open_and_close);
-  ADD("/plugin-loader/description", test_description);
-  ADD("/plugin-loader/not-a-library", test_not_a_library);
-  ADD("/plugin-loader/mode", test_mode);
-  ADD("/plugin-loader/file-type", test_file_type);
-  ADD("/plugin-loader/owner", test_owner);
-  ADD("/plugin-loader/missing", test_missing);
-  ADD("/plugin-loader/order-of-folders", test_order_of_folders);
-  ADD("/plugin-loader/list", test_list);
-#undef ADD
+  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].path, Fixture, NULL, fixture_set_up, tests[i].run, fixture_tear_down);
+  }
   g_test_add_func("/plugin-loader/own-modules", test_own_modules);
   return g_test_run();
 }

@@ -266,15 +266,24 @@ test_off(World *self, gconstpointer data)
 int
 main(int argc, char **argv)
 {
+  static const struct {
+    const char *path;
+    void (*run)(World *self, gconstpointer data);
+  } tests[] = {
+      {"/pressure-watch/regular-file", test_regular_file},
+      {"/pressure-watch/read-only-file", test_read_only_file},
+      {"/pressure-watch/kernel-file", test_kernel_file},
+      {"/pressure-watch/fifo", test_fifo},
+      {"/pressure-watch/fifo-echo", test_fifo_echo},
+      {"/pressure-watch/fifo-payload", test_fifo_payload},
+      {"/pressure-watch/socket", test_socket},
+      {"/pressure-watch/failures", test_failures},
+      {"/pressure-watch/off", test_off},
+  };
+
   g_test_init(&argc, &argv, NULL);
-  g_test_add("/pressure-watch/regular-file", World, NULL, set_up, test_regular_file, tear_down);
-  g_test_add("/pressure-watch/read-only-file", World, NULL, set_up, test_read_only_file, tear_down);
-  g_test_add("/pressure-watch/kernel-file", World, NULL, set_up, test_kernel_file, tear_down);
-  g_test_add("/pressure-watch/fifo", World, NULL, set_up, test_fifo, tear_down);
-  g_test_add("/pressure-watch/fifo-echo", World, NULL, set_up, test_fifo_echo, tear_down);
-  g_test_add("/pressure-watch/fifo-payload", World, NULL, set_up, test_fifo_payload, tear_down);
-  g_test_add("/pressure-watch/socket", World, NULL, set_up, test_socket, tear_down);
-  g_test_add("/pressure-watch/failures", World, NULL, set_up, test_failures, tear_down);
-  g_test_add("/pressure-watch/off", World, NULL, set_up, test_off, tear_down);
+  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].path, World, NULL, set_up, tests[i].run, tear_down);
+  }
   return g_test_run();
 }

@@ -551,18 +551,26 @@ test_missing_tensors(void)
 int
 main(int argc, char **argv)
 {
+  static const struct {
+    const char *path;
+    gsize embedding;
+    void (*run)(Scene *self, gconstpointer data);
+  } tests[] = {
+      {"/router/routes", WIDTH, test_routes},
+      {"/router/routes-projected", 2 * WIDTH, test_routes},
+      {"/router/token-by-token", WIDTH, test_token_by_token},
+      {"/router/later-turns", WIDTH, test_later_turns},
+      {"/router/copy", WIDTH, test_copy},
+      {"/router/together", WIDTH, test_together},
+      {"/router/sizes", WIDTH, test_sizes},
+      {"/router/stopped", WIDTH, test_stopped},
+  };
+
   g_test_init(&argc, &argv, NULL);
-#define ADD(name, embedding, function)                                                                       \
-  g_test_add(name, Scene, GSIZE_TO_POINTER(embedding), scene_set_up, function, scene_tear_down)
-  ADD("/router/routes", WIDTH, test_routes);
-  ADD("/router/routes-projected", 2 * WIDTH, test_routes);
-  ADD("/router/token-by-token", WIDTH, test_token_by_token);
-  ADD("/router/later-turns", WIDTH, test_later_turns);
-  ADD("/router/copy", WIDTH, test_copy);
-  ADD("/router/together", WIDTH, test_together);
-  ADD("/router/sizes", WIDTH, test_sizes);
-  ADD("/router/stopped", WIDTH, test_stopped);
-#undef ADD
+  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].path, Scene, GSIZE_TO_POINTER(tests[i].embedding), scene_set_up, tests[i].run,
+               scene_tear_down);
+  }
   g_test_add_func("/router/bad-metadata", test_bad_metadata);
   g_test_add_func("/router/missing-tensors", test_missing_tensors);
   return g_test_run();

@@ -379,15 +379,22 @@ test_interrupted(Fixture *fixture, gconstpointer data)
 int
 main(int argc, char **argv)
 {
+  static const struct {
+    const char *path;
+    void (*run)(Fixture *self, gconstpointer data);
+  } tests[] = {
+      {"/tokenizer-sample/shares", test_shares},
+      {"/tokenizer-sample/left-out", test_left_out},
+      {"/tokenizer-sample/seed", test_seed},
+      {"/tokenizer-sample/errors", test_errors},
+      {"/tokenizer-sample/command", test_command},
+      {"/tokenizer-sample/command-fails", test_command_fails},
+      {"/tokenizer-sample/interrupted", test_interrupted},
+  };
+
   g_test_init(&argc, &argv, NULL);
-#define ADD(name, function)                                                                                  \
-  g_test_add("/tokenizer-sample/" name, Fixture, NULL, fixture_set_up, function, fixture_tear_down)
-  ADD("shares", test_shares);
-  ADD("left-out", test_left_out);
-  ADD("seed", test_seed);
-  ADD("errors", test_errors);
-  ADD("command", test_command);
-  ADD("command-fails", test_command_fails);
-  ADD("interrupted", test_interrupted);
+  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].path, Fixture, NULL, fixture_set_up, tests[i].run, fixture_tear_down);
+  }
   return g_test_run();
 }

@@ -182,16 +182,15 @@ on_cut(GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr(GemPrompt) prompt = g_task_propagate_pointer(G_TASK(result), &error);
   GemSession *session = self->session;
 
-  if (session != NULL) {
-    session->cutting = NULL;
-  }
   if (session == NULL) {
     g_clear_error(&error);
-    error = g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the session was closed");
-  }
-  if (error != NULL) {
+    generate_fail(self->sessions, self->invocation,
+                  g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the session was closed"));
+  } else if (prompt == NULL) {
+    session->cutting = NULL;
     generate_fail(self->sessions, self->invocation, error);
   } else {
+    session->cutting = NULL;
     self->options.generate.prompt = prompt;
     generate_now(session, self->prompt, &self->options, self->invocation);
     self->options.generate.prompt = NULL;
