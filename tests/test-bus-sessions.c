@@ -115,7 +115,7 @@ wait_descriptors(GSubprocess *daemon, guint descriptors)
 static gboolean
 memory_can_be_judged(void)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   return FALSE;
 #else
   return g_getenv("MESON_EXE_WRAPPER") == NULL;

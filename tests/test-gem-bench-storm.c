@@ -27,7 +27,7 @@ static const Case cases[] = {
 };
 
 /* The service is this process, and a sanitizer keeps freed memory aside. */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SPARE_MIB "4096"
 #else
 #define SPARE_MIB "16"

@@ -12,16 +12,21 @@ done
 all=$(held)
 report "all pathways are in memory" is "$(count_resident)" 6
 start_samples
+# The command itself takes seconds here: counted is from when the limit stands in the group.
+systemctl set-property --runtime gemd.service "MemoryHigh=$high" &
+command=$!
+until [ "${now:-}" = "$high" ]; do
+  read -r now <"$group/memory.high"
+done
 limited=$EPOCHREALTIME
-systemctl set-property --runtime gemd.service "MemoryHigh=$high"
 report "when the limit comes, memory is given back" wait_for 60 is_below "$high"
 stop_samples
+wait "$command"
 journalctl --sync
 time=$(came_below "$high" "$limited")
 echo "# MemoryHigh= set to $high when $all bytes were held: no more than that $time ms later"
 journalctl -u gemd.service -o cat "MESSAGE_ID=$short_id" _PID="$(unit MainPID)" | sed 's/^/# /' | tail -n 4
-# Two seconds are wanted: see docs/reliability.md.
-report "before the watchdog would end it" at_most "${time:-never}" 25000
+report "within two seconds" at_most "${time:-never}" 2000
 report "it was not restarted" is "$(unit NRestarts)" 0
 report "and answers the same" is "$(fingerprints)" "$expected"
 systemctl set-property --runtime gemd.service MemoryHigh=infinity
