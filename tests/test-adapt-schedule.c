@@ -46,7 +46,7 @@ count_tokens(const GemAdaptSchedule *schedule, guint64 batches)
     g_assert_cmpuint(gem_batch_n_sequences(batch), >, 0);
     for (gsize i = 0; i < batch->n; i++) {
       gpointer key = GUINT_TO_POINTER(batch->token[i]);
-      g_assert_cmpint(batch->route[i], ==, 2);
+      g_assert_true(batch->route[i] == 2);
       g_hash_table_insert(counts, key,
                           GUINT_TO_POINTER(GPOINTER_TO_UINT(g_hash_table_lookup(counts, key)) + 1));
     }

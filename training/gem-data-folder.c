@@ -27,6 +27,26 @@ string_member(JsonObject *object, const char *name)
              : NULL;
 }
 
+/* An array of strings; NULL when there is none of that type. Transfer full. */
+static char **
+strings_member(JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member(object, name);
+  g_autoptr(GStrvBuilder) strings = g_strv_builder_new();
+  if (node == NULL || !JSON_NODE_HOLDS_ARRAY(node)) {
+    return NULL;
+  }
+  JsonArray *array = json_node_get_array(node);
+  for (guint i = 0; i < json_array_get_length(array); i++) {
+    JsonNode *element = json_array_get_element(array, i);
+    if (!JSON_NODE_HOLDS_VALUE(element) || json_node_get_value_type(element) != G_TYPE_STRING) {
+      return NULL;
+    }
+    g_strv_builder_add(strings, json_node_get_string(element));
+  }
+  return g_strv_builder_end(strings);
+}
+
 static gboolean
 add_task(GPtrArray *tasks, JsonNode *node, GError **error)
 {
@@ -104,7 +124,8 @@ gem_data_line_parse(const char *line, GemDataLine *ret_line, GError **error)
                 "no object with the strings \"input\" and \"target\"");
     return FALSE;
   }
-  *ret_line = (GemDataLine){.input = g_strdup(input), .target = g_strdup(target)};
+  *ret_line = (GemDataLine){
+      .input = g_strdup(input), .target = g_strdup(target), .choices = strings_member(object, "choices")};
   return TRUE;
 }
 
@@ -113,6 +134,7 @@ gem_data_line_clear(GemDataLine *self)
 {
   g_clear_pointer(&self->input, g_free);
   g_clear_pointer(&self->target, g_free);
+  g_clear_pointer(&self->choices, g_strfreev);
 }
 
 const char *

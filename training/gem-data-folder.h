@@ -26,6 +26,7 @@ gem_data_task_path(const char *folder, const GemDataTask *task, const char *file
 /* One line of a task's file. */
 typedef struct {
   char *input, *target;
+  char **choices; /* what the target is one of; NULL: the line does not say */
 } GemDataLine;
 
 /* Parses a line's object; MALFORMED when it is none, or lacks a string. */

@@ -13,6 +13,10 @@ gem_train_pretrain_command(int argc, char **argv);
 int
 gem_train_router_command(int argc, char **argv);
 int
+gem_train_adapt_command(int argc, char **argv);
+int
+gem_train_experiment_command(int argc, char **argv);
+int
 gem_train_export_command(int argc, char **argv);
 int
 gem_train_perplexity_command(int argc, char **argv);

@@ -1,0 +1,296 @@
+/* Choices after one prompt, and what is made of right and wrong ones. */
+#include <math.h>
+#include <string.h>
+
+#include "tests/gem-test-folder.h"
+#include "tests/gem-test-training.h"
+#include "training/adapt/gem-choice-tasks.h"
+#include "training/adapt/gem-forgetting.h"
+#include "training/gem-centroids.h"
+#include "training/gem-matmul.h"
+#include "training/gem-presets.h"
+#include "training/gem-random.h"
+
+/* ---- continuations ---- */
+
+/* The sum of log p of the tokens after `prompt`, by an ordinary pass over both. */
+static double
+weigh_alone(const GemBackbone *backbone,
+            const float *values,
+            const float *centroids,
+            int set,
+            const guint32 *prompt,
+            guint n_prompt,
+            const guint32 *tokens,
+            guint n,
+            gint8 route)
+{
+  g_autoptr(GemBackbonePass) pass = gem_backbone_pass_new(backbone);
+  g_autoptr(GemBatch) batch = gem_batch_new(64);
+  g_autofree guint32 *all = g_new(guint32, n_prompt + n);
+  float losses[64];
+  GemLoss loss;
+  double sum = 0.0;
+  memcpy(all, prompt, n_prompt * sizeof(guint32));
+  memcpy(all + n_prompt, tokens, n * sizeof(guint32));
+  gem_batch_append(batch, all, n_prompt + n, route, 1.0f);
+  gem_backbone_run(backbone, values, centroids, set, batch, 1.0f, pass, NULL, losses, &loss);
+  for (guint i = n_prompt - 1; i + 1 < n_prompt + n; i++) {
+    sum -= (double)losses[i];
+  }
+  return sum;
+}
+
+static void
+check_continuations(const char *shape, int set, gint8 route)
+{
+  const guint32 start[] = {0, 3, 4, 12};
+  guint32 prompt[20], tokens[12];
+  double logs[3];
+  g_autoptr(GemBackbone) backbone = gem_test_backbone_new(shape, 40);
+  g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, 5);
+  g_autoptr(GemBackbonePass) pass = gem_backbone_pass_new(backbone);
+  g_autoptr(GemBatch) batch = gem_batch_new(64);
+  float *values = gem_parameters_alloc(backbone->parameters);
+  GemRandom random = gem_random_seeded(3, 3);
+  gem_parameters_init(backbone->parameters, 11, values);
+  for (gsize i = 0; i < backbone->parameters->size; i++) {
+    values[i] += 0.1f * (float)gem_random_normal(&random);
+  }
+  for (gsize i = 0; i < 32; i++) {
+    *(i < 20 ? &prompt[i] : &tokens[i - 20]) = (guint32)gem_random_below(&random, 262);
+  }
+  gem_batch_append(batch, prompt, 20, route, 1.0f);
+  const GemContinuations all = {tokens, start, 3, route};
+  gem_backbone_weigh(backbone, values, centroids->values, set, batch, pass, &all, logs);
+  for (guint c = 0; c < 3; c++) {
+    double expected = weigh_alone(backbone, values, centroids->values, set, prompt, 20, tokens + start[c],
+                                  start[c + 1] - start[c], route);
+    g_assert_cmpfloat_with_epsilon(logs[c], expected, 1e-3);
+  }
+  g_aligned_free(values);
+}
+
+static void
+test_continuations(void)
+{
+  const char *sparse = "vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4";
+  check_continuations(sparse, 0, 1);
+  check_continuations(sparse, 1, GEM_ROUTE_GENERAL);
+  check_continuations(sparse, -1, 2);
+  check_continuations("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", -1,
+                      GEM_ROUTE_GENERAL);
+}
+
+/* ---- tasks ---- */
+
+static GPtrArray *
+load(const char *dir, gsize most, GError **error)
+{
+  g_autoptr(GemTokenizer) tokenizer = gem_test_byte_tokenizer_new();
+  const GemChoiceTasksOptions options = {.folder = dir,
+                                         .domains = gem_preset_domains,
+                                         .file = "dev.jsonl",
+                                         .most_items = most,
+                                         .longest = 60,
+                                         .ask_template = GEM_PRESET_ASK_TEMPLATE};
+  return gem_choice_tasks_load(&options, tokenizer, error);
+}
+
+static char *
+folder_with(const char *lines)
+{
+  char *dir = gem_test_data_folder_new();
+  gem_test_write_text(dir, "tasks/legal/clauses/dev.jsonl", lines);
+  return dir;
+}
+
+static void
+test_tasks(void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *dir = folder_with(
+      "{\"input\": \"A?\", \"target\": \"yes\", \"choices\": [\"no\", \"yes\"]}\n"
+      "{\"input\": \"B?\", \"target\": \"no\", \"choices\": [\"no\", \"yes\"]}\n"
+      "{\"input\": \"This one is longer than what there is room for, so that its beginning goes\", "
+      "\"target\": \"yes\", \"choices\": [\"no\", \"yes\"]}\n");
+  gem_test_write_text(dir, "tasks/finance/closed/dev.jsonl",
+                      "{\"input\": \"Up?\", \"target\": \"up\"}\n"
+                      "{\"input\": \"Down?\", \"target\": \"down\"}\n");
+  gem_test_write_text(dir, "tasks/finance/closed/labels.json", "[\"up\", \"down\", \"level\", \"gone\"]");
+  g_autoptr(GPtrArray) tasks = load(dir, 0, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(tasks->len, ==, 2);
+  const GemChoiceTask *clauses = tasks->pdata[0], *closed = tasks->pdata[1];
+  g_assert_cmpstr(clauses->name, ==, "legal/clauses");
+  g_assert_true(clauses->domain == 1);
+  g_assert_cmpuint(clauses->items->len, ==, 3);
+  g_assert_cmpfloat_with_epsilon(clauses->majority, 2.0 / 3.0, 1e-9);
+  g_assert_cmpfloat_with_epsilon(closed->majority, 0.5, 1e-9);
+  const GemChoiceItem *first = clauses->items->pdata[0], *cut = clauses->items->pdata[2];
+  g_assert_cmpuint(first->right, ==, 1);
+  g_assert_cmpuint(first->starts->len, ==, 3);
+  g_assert_cmpuint(g_array_index(first->starts, guint32, 2), ==, first->choices->len);
+  g_assert_cmpuint(g_array_index(first->choices, guint32, first->choices->len - 1), ==, 2); /* </s> */
+  g_assert_cmpuint(cut->prompt->len + 4, ==, 60);
+  g_assert_cmpuint(g_array_index(cut->prompt, guint32, 0), ==, 1); /* <s> stays */
+  g_assert_cmpuint(((const GemChoiceItem *)closed->items->pdata[1])->starts->len, ==, 5);
+  g_autoptr(GPtrArray) few = load(dir, 2, &error);
+  g_assert_cmpuint(((const GemChoiceTask *)few->pdata[0])->items->len, ==, 2);
+  gem_test_folder_remove(dir);
+}
+
+static void
+test_task_errors(void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *dir =
+      folder_with("{\"input\": \"A?\", \"target\": \"maybe\", \"choices\": [\"no\", \"yes\"]}\n");
+  g_assert_null(load(dir, 0, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED);
+  g_assert_nonnull(strstr(error->message, "clauses/dev.jsonl: line 1"));
+  gem_test_folder_remove(dir);
+}
+
+/* A network that has learned what follows: it chooses right, by its own domain's residual and by general. */
+static void
+test_scores(void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GString) lines = g_string_new(NULL);
+  for (guint i = 0; i < 20; i++) {
+    g_string_append_printf(lines,
+                           "{\"input\": \"q%u\", \"target\": \"%s\", \"choices\": [\"a\", \"b\", \"c\"]}\n",
+                           i, i % 4 == 0 ? "b" : "a");
+  }
+  g_autofree char *dir = folder_with(lines->str);
+  g_autoptr(GPtrArray) tasks = load(dir, 0, &error);
+  g_assert_no_error(error);
+  const GemChoiceTask *task = tasks->pdata[0];
+  g_autoptr(GemBackbone) backbone =
+      gem_test_backbone_new("vocab=512,width=32,heads=1,layers=1,ffn=32,domain-ffn=32,domains=2", 64);
+  g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, 5);
+  g_autoptr(GemLanes) lanes = gem_lanes_new(2);
+  float *values = gem_parameters_alloc(backbone->parameters);
+  gem_parameters_init(backbone->parameters, 3, values);
+  GemRandom random = gem_random_seeded(4, 4);
+  for (gsize i = 0; i < backbone->parameters->size; i++) {
+    values[i] += 0.1f * (float)gem_random_normal(&random);
+  }
+  const GemChoiceModel model = {
+      .backbone = backbone, .values = values, .centroids = centroids->values, .cluster_set = 0};
+  guint8 right[20], alone[20];
+  gem_choice_task_score(task, &model, lanes, right);
+  for (guint i = 0; i < 20; i++) { /* against one choice after another */
+    const GemChoiceItem *item = task->items->pdata[i];
+    double best = -INFINITY;
+    guint chosen = 0;
+    for (guint c = 0; c < 3; c++) {
+      guint32 from = g_array_index(item->starts, guint32, c),
+              to = g_array_index(item->starts, guint32, c + 1);
+      double log_p =
+          weigh_alone(backbone, values, centroids->values, 0, (const guint32 *)(gpointer)item->prompt->data,
+                      item->prompt->len, &g_array_index(item->choices, guint32, from), to - from, 1) /
+          (double)(to - from);
+      chosen = log_p > best ? c : chosen;
+      best = MAX(log_p, best);
+    }
+    alone[i] = chosen == item->right;
+  }
+  g_assert_cmpmem(right, sizeof right, alone, sizeof alone);
+  g_aligned_free(values);
+  gem_test_folder_remove(dir);
+}
+
+/* ---- forgetting ---- */
+
+/* `n` of 100 right. */
+static guint8 *
+answers_new(guint n)
+{
+  guint8 *right = g_new0(guint8, 100);
+  for (guint i = 0; i < n; i++) {
+    right[(i * 37) % 100] = 1;
+  }
+  return right;
+}
+
+typedef struct {
+  guint8 *right[4];
+  GemForgettingTask task;
+} TaskCase;
+
+static void
+task_case_init(TaskCase *self, double majority, guint adapted, const gint *scores)
+{
+  for (guint s = 0; s < 4; s++) {
+    self->right[s] = scores[s] >= 0 ? answers_new((guint)scores[s]) : NULL;
+  }
+  self->task = (GemForgettingTask){majority, 100, adapted, (const guint8 **)self->right};
+}
+
+static void
+task_case_clear(TaskCase *self)
+{
+  for (guint s = 0; s < 4; s++) {
+    g_free(self->right[s]);
+  }
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TaskCase, task_case_clear)
+
+static void
+test_forgetting_task(void)
+{
+  g_auto(TaskCase) lost = {0}, gained = {0}, weak = {0}, late = {0};
+  task_case_init(&lost, 0.5, 1, (const gint[]){60, 90, 80, 70});
+  task_case_init(&gained, 0.25, 2, (const gint[]){40, -1, 65, 75});
+  task_case_init(&weak, 0.5, 1, (const gint[]){50, 59, 55, 40});
+  task_case_init(&late, 0.5, 3, (const gint[]){90, -1, -1, 60});
+  g_assert_true(gem_forgetting_counts(&lost.task, 3));
+  g_assert_cmpfloat_with_epsilon(gem_forgetting_of_task(&lost.task, 3, NULL), (0.9 - 0.7) / (0.9 - 0.5),
+                                 1e-9);
+  g_assert_true(gem_forgetting_counts(&gained.task, 3));
+  g_assert_cmpfloat_with_epsilon(gem_forgetting_of_task(&gained.task, 3, NULL), (0.65 - 0.75) / (0.65 - 0.25),
+                                 1e-9);                 /* not floored */
+  g_assert_false(gem_forgetting_counts(&weak.task, 3)); /* 0.59 is within two standard errors of 0.5 */
+  g_assert_false(gem_forgetting_counts(&late.task, 3)); /* nothing came after it */
+}
+
+static void
+test_forgetting_compare(void)
+{
+  g_auto(TaskCase) a = {0}, b = {0}, c = {0}, d = {0};
+  task_case_init(&a, 0.5, 1, (const gint[]){60, 90, 90, 86});
+  task_case_init(&b, 0.2, 1, (const gint[]){60, 60, 60, 60});
+  task_case_init(&c, 0.5, 1, (const gint[]){60, 90, 80, 70});
+  task_case_init(&d, 0.2, 1, (const gint[]){60, 60, 50, 40});
+  const GemForgettingTask runs[] = {a.task, b.task}, others[] = {c.task, d.task};
+  GemForgettingFigure forgetting, reduction;
+  guint counted = 0;
+  gem_forgetting_compare(runs, others, 1, 2, 3, 400, 9, &forgetting, &reduction, &counted);
+  g_assert_cmpuint(counted, ==, 2);
+  g_assert_cmpfloat_with_epsilon(forgetting.mean, 0.5 * (0.04 / 0.4 + 0.0), 1e-9);
+  g_assert_cmpfloat_with_epsilon(reduction.mean, 1.0 - 0.05 / 0.5, 1e-9);
+  g_assert_cmpfloat(forgetting.low, <=, forgetting.mean);
+  g_assert_cmpfloat(forgetting.high, >=, forgetting.mean);
+  g_assert_cmpfloat(reduction.low, <, 0.9);
+  g_assert_cmpfloat(reduction.low, >, 0.6);
+  g_assert_cmpfloat(reduction.high, >, 0.9);
+  g_assert_cmpfloat(reduction.high, <=, 1.0);
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_autoptr(GError) error = NULL;
+  gem_matmul_select("fp32", &error);
+  g_assert_no_error(error);
+  g_test_add_func("/choice/continuations", test_continuations);
+  g_test_add_func("/choice/tasks", test_tasks);
+  g_test_add_func("/choice/tasks/errors", test_task_errors);
+  g_test_add_func("/choice/scores", test_scores);
+  g_test_add_func("/choice/forgetting/task", test_forgetting_task);
+  g_test_add_func("/choice/forgetting/compare", test_forgetting_compare);
+  return g_test_run();
+}

@@ -1,0 +1,210 @@
+/* gem-train adapt and gem-train experiment as processes, on a tiny model with random weights. */
+#include <string.h>
+#include <sys/wait.h>
+
+#include <glib/gstdio.h>
+#include <gio/gio.h>
+
+#include "tests/gem-test-program.h"
+#include "tests/gem-test-training.h"
+
+#define SHAPE                                                                                                \
+  "--shape=width=64,heads=2,layers=1,ffn=64,domain-ffn=32,router-width=64,router-embedding=64,"              \
+  "router-heads=2,router-ffn=64"
+#define ADAPT                                                                                                \
+  "adapt --model start --data data --sequence 32 --batch-tokens 64 --replay-tokens 64 --lanes 2 --matmul "   \
+  "fp32 "
+#define EXPERIMENT                                                                                           \
+  "experiment forgetting --model start --data data --domains legal,stem --seeds 2 --sequence 32 "            \
+  "--batch-tokens 64 --replay-tokens 64 --steps 4 --items 5 --lanes 2 --matmul fp32 "
+
+static char *folder;
+
+/* Runs it in the folder; returns its exit status. */
+static int
+run(const char *command, char **ret_out, char **ret_err)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) words = gem_test_program_words("training", "gem-train");
+  g_auto(GStrv) parsed = NULL;
+  int status = 0;
+  g_shell_parse_argv(command, NULL, &parsed, &error);
+  g_assert_no_error(error);
+  for (gsize i = 0; parsed[i] != NULL; i++) {
+    g_ptr_array_add(words, g_strdup(parsed[i]));
+  }
+  g_ptr_array_add(words, NULL);
+  g_spawn_sync(folder, (char **)words->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, ret_out, ret_err, &status,
+               &error);
+  g_assert_no_error(error);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static char *
+assert_done(const char *command)
+{
+  g_autofree char *err = NULL;
+  char *out = NULL;
+  int status = run(command, &out, &err);
+  if (status != 0) {
+    g_test_message("%s: status %d: %s", command, status, err);
+  }
+  g_assert_cmpint(status, ==, 0);
+  return out;
+}
+
+static void
+assert_fails(const char *command, int wanted, const char *message)
+{
+  g_autofree char *out = NULL, *err = NULL;
+  int status = run(command, &out, &err);
+  if (status != wanted || strstr(err, message) == NULL) {
+    g_test_message("'%s': status %d for %d, and no '%s' in: %s", command, status, wanted, message, err);
+    g_test_fail();
+  }
+}
+
+static gboolean
+same_file(const char *a, const char *b, const char *file)
+{
+  g_autofree char *path_a = g_build_filename(folder, a, file, NULL),
+                  *path_b = g_build_filename(folder, b, file, NULL);
+  g_autofree char *left = NULL, *right = NULL;
+  gsize left_size = 0, right_size = 0;
+  g_assert_true(g_file_get_contents(path_a, &left, &left_size, NULL));
+  g_assert_true(g_file_get_contents(path_b, &right, &right_size, NULL));
+  return left_size == right_size && memcmp(left, right, left_size) == 0;
+}
+
+static void
+make_folder(void)
+{
+  g_autoptr(GError) error = NULL;
+  folder = gem_test_folder_new();
+  g_autofree char *data = gem_test_data_folder_new(), *link = g_build_filename(folder, "data", NULL);
+  const char *const tasks[] = {"tasks/legal/clauses", "tasks/stem/units"};
+  g_autoptr(GString) lines = g_string_new(NULL);
+  for (guint i = 0; i < 12; i++) {
+    g_string_append_printf(lines, "{\"input\": \"q%u\", \"target\": \"%s\", \"choices\": [\"a\", \"b\"]}\n",
+                           i, i % 3 == 0 ? "b" : "a");
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS(tasks); i++) {
+    g_autofree char *train = g_strconcat(tasks[i], "/train.jsonl", NULL),
+                    *dev = g_strconcat(tasks[i], "/dev.jsonl", NULL),
+                    *test = g_strconcat(tasks[i], "/test.jsonl", NULL);
+    gem_test_write_text(data, train, lines->str);
+    gem_test_write_text(data, dev, lines->str);
+    gem_test_write_text(data, test, "this is never read\n");
+  }
+  gem_test_write_text(data, "manifest.json",
+                      "{\"tasks\": [{\"domain\": \"legal\", \"name\": \"clauses\", \"permissive\": true},"
+                      "{\"domain\": \"stem\", \"name\": \"units\", \"permissive\": true}]}\n");
+  g_assert_cmpint(g_rename(data, link), ==, 0);
+  g_autofree char *init = assert_done("init --preset gem-tiny " SHAPE " --output start --seed 3");
+}
+
+/* What is frozen is the same file; what learns is not, and can be read. */
+static void
+test_akp(void)
+{
+  g_autofree char *out = assert_done(ADAPT "--domain legal --steps 6 --output akp --name taught");
+  g_assert_true(same_file("start", "akp", "general.gguf"));
+  g_assert_true(same_file("start", "akp", "router.gguf"));
+  g_assert_true(same_file("start", "akp", "pathway-stem.gguf"));
+  g_assert_false(same_file("start", "akp", "pathway-legal.gguf"));
+  g_autofree char *inspected = assert_done("inspect akp");
+  g_assert_nonnull(strstr(inspected, "pathway-legal.gguf: "));
+}
+
+static void
+test_router_row(void)
+{
+  g_autofree char *out =
+      assert_done(ADAPT "--domain stem --kind task+tapt+dapt --steps 2 --router --output routed");
+  g_assert_true(same_file("start", "routed", "general.gguf"));
+  g_assert_false(same_file("start", "routed", "router.gguf"));
+  g_autofree char *inspected = assert_done("inspect routed --text abc");
+}
+
+static void
+test_dense(void)
+{
+  g_autofree char *plain = assert_done(ADAPT "--domain legal --mode plain --steps 3 --output plain");
+  g_autofree char *dense = assert_done(ADAPT "--domain legal --mode akp-dense --steps 3 --output dense");
+  g_assert_false(same_file("start", "plain", "general.gguf"));
+  g_assert_false(same_file("plain", "dense", "general.gguf"));
+  g_assert_true(same_file("start", "plain", "pathway-legal.gguf"));
+}
+
+static void
+test_resume(void)
+{
+  const char *command = ADAPT "--domain legal --steps 8 --checkpoint state.gguf --output resumed";
+  g_autofree char *out = assert_done(command);
+  g_autofree char *again =
+      assert_done(ADAPT "--domain legal --steps 8 --checkpoint state.gguf --resume --output more");
+  g_assert_true(same_file("resumed", "more", "pathway-legal.gguf"));
+  assert_fails(ADAPT "--domain legal --kind task --steps 8 --checkpoint state.gguf --resume --output other",
+               1, "state.gguf is the checkpoint of another adaptation, or of other text");
+}
+
+static void
+test_usage(void)
+{
+  assert_fails("adapt --data data --domain legal --output x", 2, "--model is needed");
+  assert_fails("adapt --model start --data data --output x", 2, "--domain is needed");
+  assert_fails(ADAPT "--domain moon --output x", 2, "--domain=moon");
+  assert_fails(ADAPT "--domain legal --output x --mode fly", 2, "--mode=fly");
+  assert_fails(ADAPT "--domain legal --output x --kind dapt+fly", 2, "--kind: 'fly'");
+  assert_fails(ADAPT "--domain legal --output x --quantization-term fly", 2, "--quantization-term=fly");
+  assert_fails(ADAPT "--domain legal --output x --clusters 5", 2, "--clusters=5");
+  assert_fails(ADAPT "--domain legal --output x --resume", 2, "--checkpoint is needed");
+  assert_fails(ADAPT "--domain legal --output x --kind task --tasks other", 1,
+               "no text of legal to learn from in these tasks");
+  assert_fails("experiment", 2, "an experiment is needed");
+  assert_fails("experiment flying --model start --data data --work x", 2, "'flying': there are forgetting");
+  assert_fails(EXPERIMENT "--work x --variations fly", 2, "--variations: 'fly'");
+  assert_fails("experiment forgetting --model start --data data --work x --domains legal", 2, "--domains: ");
+}
+
+/* A stage that is there is not run again; a table is there in the end. */
+static void
+test_experiment(void)
+{
+  g_autofree char *out = assert_done(EXPERIMENT "--work work");
+  const char *const variations[] = {"plain", "akp-dense", "akp"};
+  for (gsize i = 0; i < G_N_ELEMENTS(variations); i++) {
+    g_autofree char *name = g_strdup_printf("work/%s-2-2.json", variations[i]),
+                    *path = g_build_filename(folder, name, NULL),
+                    *state = g_strdup_printf("%s/work/%s-2.state.gguf", folder, variations[i]);
+    g_assert_nonnull(strstr(out, variations[i]));
+    g_assert_true(g_file_test(path, G_FILE_TEST_EXISTS));
+    g_assert_false(g_file_test(state, G_FILE_TEST_EXISTS));
+  }
+  /* from a stage in the middle on: the same, without the learned state there is nothing to go on with */
+  g_autofree char *last = g_build_filename(folder, "work/akp-2-2.json", NULL), *before = NULL, *after = NULL;
+  g_assert_true(g_file_get_contents(last, &before, NULL, NULL));
+  g_autofree char *report = assert_done(EXPERIMENT "--work work --report");
+  g_assert_cmpstr(report, ==, out);
+  g_assert_cmpint(g_unlink(last), ==, 0);
+  assert_fails(EXPERIMENT "--work work", 1, "the state of akp, seed 2, is not that of its last stage");
+  assert_fails(EXPERIMENT "--work work --report", 1, "akp-2-2.json");
+  assert_fails(EXPERIMENT "--work work --rate 0.5", 1, "work has results of other options");
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  make_folder();
+  g_test_add_func("/gem-train-adapt/akp", test_akp);
+  g_test_add_func("/gem-train-adapt/router-row", test_router_row);
+  g_test_add_func("/gem-train-adapt/dense", test_dense);
+  g_test_add_func("/gem-train-adapt/resume", test_resume);
+  g_test_add_func("/gem-train-adapt/usage", test_usage);
+  g_test_add_func("/gem-train-adapt/experiment", test_experiment);
+  int status = g_test_run();
+  gem_test_folder_remove(folder);
+  g_free(folder);
+  return status;
+}

@@ -1,0 +1,289 @@
+#include "training/adapt/gem-choice-tasks.h"
+
+#include <string.h>
+#include <json-glib/json-glib.h>
+
+#include "training/gem-data-folder.h"
+
+/* ---- reading ---- */
+
+static void
+item_free(gpointer data)
+{
+  GemChoiceItem *item = data;
+  g_array_unref(item->prompt);
+  g_array_unref(item->choices);
+  g_array_unref(item->starts);
+  g_free(item);
+}
+
+static void
+task_free(gpointer data)
+{
+  GemChoiceTask *task = data;
+  g_free(task->name);
+  g_ptr_array_unref(task->items);
+  g_free(task);
+}
+
+/* The labels beside a task's lines; NULL without an error when there is no such file. */
+static gboolean
+read_labels(const char *path, GStrv *ret_labels, GError **error)
+{
+  g_autoptr(JsonParser) parser = json_parser_new_immutable();
+  g_autoptr(GStrvBuilder) labels = g_strv_builder_new();
+  *ret_labels = NULL;
+  if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+    return TRUE;
+  }
+  if (!json_parser_load_from_file(parser, path, error)) {
+    return FALSE;
+  }
+  JsonNode *root = json_parser_get_root(parser);
+  JsonArray *array = root != NULL && JSON_NODE_HOLDS_ARRAY(root) ? json_node_get_array(root) : NULL;
+  for (guint i = 0; array != NULL && i < json_array_get_length(array); i++) {
+    JsonNode *node = json_array_get_element(array, i);
+    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_string(node) == NULL) {
+      array = NULL;
+    } else {
+      g_strv_builder_add(labels, json_node_get_string(node));
+    }
+  }
+  if (array == NULL) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED, "%s: no array of strings", path);
+    return FALSE;
+  }
+  *ret_labels = g_strv_builder_end(labels);
+  return TRUE;
+}
+
+/* Keeps the end of a prompt, after its <s>. */
+static void
+cut_prompt(GArray *prompt, guint longest)
+{
+  if (prompt->len > longest) {
+    g_array_remove_range(prompt, 1, prompt->len - longest);
+  }
+}
+
+static GemChoiceItem *
+make_item(const GemChoiceTasksOptions *options,
+          GemTokenizer *tokenizer,
+          const GemDataLine *line,
+          const char *const *choices,
+          GError **error)
+{
+  guint32 end = gem_tokenizer_eos(tokenizer), longest = 0;
+  GemChoiceItem *item = g_new0(GemChoiceItem, 1);
+  item->prompt = g_array_new(FALSE, FALSE, sizeof(guint32));
+  item->choices = g_array_new(FALSE, FALSE, sizeof(guint32));
+  item->starts = g_array_new(FALSE, TRUE, sizeof(guint32));
+  item->right = G_MAXUINT;
+  g_array_set_size(item->starts, 1);
+  gboolean encoded =
+      gem_tokenizer_encode_template(tokenizer, options->ask_template, line->input, item->prompt, error);
+  for (guint c = 0; encoded && choices[c] != NULL; c++) {
+    guint32 start = item->choices->len;
+    encoded = gem_tokenizer_encode(tokenizer, choices[c], -1, item->choices, NULL, error);
+    g_array_append_val(item->choices, end);
+    guint32 next = item->choices->len;
+    g_array_append_val(item->starts, next);
+    longest = MAX(longest, next - start);
+    item->right = strcmp(choices[c], line->target) == 0 ? c : item->right;
+  }
+  if (encoded && (item->right == G_MAXUINT || longest + 16 > options->longest)) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED, "%s",
+                item->right == G_MAXUINT ? "the target is none of the choices" : "a choice is too long");
+    encoded = FALSE;
+  }
+  if (!encoded) {
+    item_free(item);
+    return NULL;
+  }
+  cut_prompt(item->prompt, options->longest - longest);
+  return item;
+}
+
+/* One answer to all: the commonest target, or, where choices differ from line to line, any of them. */
+static double
+majority_of(GHashTable *targets, double sum_of_chances, guint items)
+{
+  GHashTableIter iter;
+  gpointer count;
+  guint most = 0;
+  g_hash_table_iter_init(&iter, targets);
+  while (g_hash_table_iter_next(&iter, NULL, &count)) {
+    most = MAX(most, GPOINTER_TO_UINT(count));
+  }
+  return MAX((double)most, sum_of_chances) / (double)MAX(items, 1);
+}
+
+static gboolean
+read_items(const GemChoiceTasksOptions *options,
+           GemTokenizer *tokenizer,
+           const char *text,
+           const char *const *labels,
+           GemChoiceTask *task,
+           GError **error)
+{
+  g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+  g_autoptr(GHashTable) targets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  gsize total = 0, most = options->most_items;
+  double chances = 0.0;
+  while (lines[total] != NULL && *lines[total] != '\0') {
+    total++;
+  }
+  for (gsize i = 0; i < total; i++) {
+    g_auto(GemDataLine) line = {0};
+    if (most > 0 && total > most && (i * most) / total == ((i + 1) * most) / total) {
+      continue;
+    }
+    if (!gem_data_line_parse(lines[i], &line, error)) {
+      g_prefix_error(error, "line %" G_GSIZE_FORMAT ": ", i + 1);
+      return FALSE;
+    }
+    const char *const *choices = line.choices != NULL ? (const char *const *)line.choices : labels;
+    if (choices == NULL) {
+      return TRUE; /* not of this form */
+    }
+    GemChoiceItem *item = make_item(options, tokenizer, &line, choices, error);
+    if (item == NULL) {
+      g_prefix_error(error, "line %" G_GSIZE_FORMAT ": ", i + 1);
+      return FALSE;
+    }
+    g_ptr_array_add(task->items, item);
+    chances += 1.0 / (double)(item->starts->len - 1);
+    guint count = GPOINTER_TO_UINT(g_hash_table_lookup(targets, line.target)) + 1;
+    g_hash_table_insert(targets, g_strdup(line.target), GUINT_TO_POINTER(count));
+  }
+  task->majority = majority_of(targets, chances, task->items->len);
+  return TRUE;
+}
+
+static gboolean
+read_task(const GemChoiceTasksOptions *options,
+          GemTokenizer *tokenizer,
+          const GemDataTask *entry,
+          gint8 domain,
+          GPtrArray *tasks,
+          GError **error)
+{
+  g_autofree char *path = gem_data_task_path(options->folder, entry, options->file),
+                  *labels_path = gem_data_task_path(options->folder, entry, "labels.json"), *text = NULL;
+  g_auto(GStrv) labels = NULL;
+  if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+    return TRUE;
+  }
+  if (!read_labels(labels_path, &labels, error) || !g_file_get_contents(path, &text, NULL, error)) {
+    return FALSE;
+  }
+  GemChoiceTask *task = g_new0(GemChoiceTask, 1);
+  task->name = g_strconcat(entry->domain, "/", entry->name, NULL);
+  task->domain = domain;
+  task->items = g_ptr_array_new_with_free_func(item_free);
+  gboolean read = read_items(options, tokenizer, text, (const char *const *)labels, task, error);
+  if (!read) {
+    g_prefix_error(error, "%s: ", path);
+  }
+  if (!read || task->items->len == 0) {
+    task_free(task);
+    return read;
+  }
+  g_ptr_array_add(tasks, task);
+  return TRUE;
+}
+
+GPtrArray *
+gem_choice_tasks_load(const GemChoiceTasksOptions *options, GemTokenizer *tokenizer, GError **error)
+{
+  g_autoptr(GPtrArray) entries = gem_data_folder_read_tasks(options->folder, error);
+  g_autoptr(GPtrArray) tasks = g_ptr_array_new_with_free_func(task_free);
+  for (guint i = 0; entries != NULL && i < entries->len; i++) {
+    const GemDataTask *entry = entries->pdata[i];
+    for (gint8 d = 0; options->domains[d] != NULL; d++) {
+      if (strcmp(options->domains[d], entry->domain) == 0 &&
+          !read_task(options, tokenizer, entry, d, tasks, error)) {
+        return NULL;
+      }
+    }
+  }
+  return entries != NULL ? g_steal_pointer(&tasks) : NULL;
+}
+
+/* ---- choosing ---- */
+
+typedef struct {
+  const GemChoiceTask *task;
+  const GemChoiceModel *model;
+  guint n_lanes;
+  guint8 *right;
+} Scoring;
+
+/* The routes of a prompt; returns that of its choices. */
+static gint8
+route_prompt(const Scoring *self, GemRouterPass *pass, GemBatch *batch)
+{
+  const GemChoiceModel *model = self->model;
+  if (model->general || model->router == NULL) {
+    gint8 route = model->general ? GEM_ROUTE_GENERAL : self->task->domain;
+    memset(batch->route, route, batch->n);
+    return route;
+  }
+  gsize counts[GEM_MAX_DOMAINS + 1] = {0}, best = 0;
+  batch->prefix[0] = (guint32)batch->n;
+  memset(batch->target, 0xff, batch->n * sizeof(gint32));
+  gem_router_network_run(model->router, model->router_values, batch, 0.0f, pass, NULL);
+  gem_router_pass_routes(model->router, pass, model->backbone->shape.router_threshold, batch);
+  for (gsize i = 0; i < batch->n; i++) {
+    counts[batch->route[i] + 1]++;
+  }
+  for (gsize d = 1; d <= GEM_MAX_DOMAINS; d++) {
+    best = counts[d] > counts[best] ? d : best;
+  }
+  return (gint8)((gint)best - 1);
+}
+
+static gboolean
+chooses_right(const Scoring *self,
+              const GemChoiceItem *item,
+              GemBackbonePass *pass,
+              GemRouterPass *router_pass)
+{
+  const GemChoiceModel *model = self->model;
+  g_autoptr(GemBatch) batch = gem_batch_new(item->prompt->len);
+  g_autofree double *logs = g_new(double, item->starts->len - 1);
+  gem_batch_append(batch, (const guint32 *)(gpointer)item->prompt->data, item->prompt->len, GEM_ROUTE_GENERAL,
+                   0.0f);
+  const guint32 *starts = (const guint32 *)(gpointer)item->starts->data;
+  const GemContinuations choices = {.tokens = (const guint32 *)(gpointer)item->choices->data,
+                                    .start = starts,
+                                    .n = item->starts->len - 1,
+                                    .route = route_prompt(self, router_pass, batch)};
+  gem_backbone_weigh(model->backbone, model->values, model->centroids, model->cluster_set, batch, pass,
+                     &choices, logs);
+  gsize best = 0;
+  for (gsize c = 0; c < choices.n; c++) {
+    logs[c] /= (double)(starts[c + 1] - starts[c]);
+    best = logs[c] > logs[best] ? c : best;
+  }
+  return best == item->right;
+}
+
+static void
+score_lane(guint lane, gpointer data)
+{
+  const Scoring *self = data;
+  g_autoptr(GemBackbonePass) pass = gem_backbone_pass_new(self->model->backbone);
+  g_autoptr(GemRouterPass) router_pass =
+      self->model->router != NULL ? gem_router_pass_new(self->model->router) : NULL;
+  for (guint i = lane; i < self->task->items->len; i += self->n_lanes) {
+    self->right[i] = chooses_right(self, self->task->items->pdata[i], pass, router_pass) ? 1 : 0;
+  }
+}
+
+void
+gem_choice_task_score(const GemChoiceTask *task, const GemChoiceModel *model, GemLanes *lanes, guint8 *right)
+{
+  Scoring scoring = {task, model, gem_lanes_count(lanes), right};
+  gem_lanes_run(lanes, score_lane, &scoring);
+}
