@@ -214,7 +214,9 @@ add_model_tensors(ModelWriter *self, const GemModelShape *shape)
   }
 }
 
-/* One layer of 64 over embeddings of 32; the classifier is loud enough that some tokens are routed and some
+guint gem_test_model_router_layers = 1;
+
+/* Layers of 64 over embeddings of 32; the classifier is loud enough that some tokens are routed and some
  * are not. */
 static void
 write_router(const char *dir, const GemModelShape *shape, GemType type, guint32 seed)
@@ -222,7 +224,7 @@ write_router(const char *dir, const GemModelShape *shape, GemType type, guint32 
   const GemRouterShape router = {.vocab = shape->vocab,
                                  .embedding = 32,
                                  .width = 64,
-                                 .layers = 1,
+                                 .layers = gem_test_model_router_layers,
                                  .heads = 2,
                                  .ffn = 96,
                                  .window = 16,

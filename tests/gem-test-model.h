@@ -8,6 +8,10 @@
 #include "format/gem-model-shape.h"
 #include "tests/gem-test-folder.h"
 
+/* Of the routers that are written from now on; 1 at first. With more, what is remembered of a token depends
+ * on those around it. */
+extern guint gem_test_model_router_layers;
+
 /* What the tests' vocabulary starts with; 256 byte tokens and a few dozen pieces of letters follow. */
 enum {
   GEM_TEST_UNKNOWN = 0, /* <unk> */

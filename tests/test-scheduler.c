@@ -2,7 +2,10 @@
  * Whose prompt is read next, counted in turns of the scheduler: nothing here depends on time. Each turn runs
  * a block of prefill; the jobs are done with the first output of their last token.
  */
+#include <string.h>
+
 #include "daemon/engine/gem-fair.h"
+#include "daemon/engine/gem-room.h"
 #include "daemon/engine/gem-scheduler.h"
 #include "tests/gem-test-engine.h"
 
@@ -28,6 +31,8 @@ typedef struct {
   Scene *scene;
   guint tokens;
   guint *ret_turn; /* the turn in which it was done; NULL: not asked for */
+  guint8 route;
+  guint more;      /* tokens that follow one by one, as those of an answer do */
   gboolean cancel; /* it is cancelled while the router is at it */
 } TestJob;
 
@@ -35,7 +40,7 @@ static gboolean
 job_prepare(GemJob *job, GError **error)
 {
   TestJob *self = (TestJob *)job;
-  const GemRouting routing = {.forced = !self->cancel, .route = GEM_ROUTE_GENERAL};
+  const GemRouting routing = {.forced = !self->cancel, .route = self->route};
   g_autofree guint32 *tokens = g_new(guint32, self->tokens);
 
   for (guint i = 0; i < self->tokens; i++) {
@@ -57,6 +62,14 @@ job_output(GemJob *job, guint position, const float *values)
 static gboolean
 job_advance(GemJob *job, GError **error)
 {
+  TestJob *self = (TestJob *)job;
+  const GemRouting routing = {.forced = TRUE, .route = self->route};
+  const guint32 token = 1;
+
+  if (self->more > 0) {
+    self->more--;
+    return gem_sequence_state_append(job->runtime, job->sequence, &token, 1, &routing, NULL, error);
+  }
   job->done = TRUE;
   return TRUE;
 }
@@ -92,6 +105,7 @@ add(Scene *self, guint owner, gboolean batch, guint tokens, guint *ret_turn)
   job->scene = self;
   job->tokens = tokens;
   job->ret_turn = ret_turn;
+  job->route = GEM_ROUTE_GENERAL;
   self->jobs++;
   self->last = job;
   gem_scheduler_add(self->scheduler, &job->job);
@@ -272,6 +286,46 @@ test_cancelled_in_router(Scene *self, gconstpointer data)
   g_assert_cmpuint(self->rows[1], ==, LONG);
 }
 
+/* Of three whose pathways do not fit together two are left out at a time. Each counts its own steps, so that
+ * it is each one's turn; and each is done. */
+static void
+test_left_out(Scene *self, gconstpointer data)
+{
+  guint waited[OWNERS] = {0}, before[OWNERS] = {0}, longest = 0;
+  guint64 pathway;
+
+  g_assert_true(gem_pager_page_in(self->runtime->pager, 0, NULL));
+  pathway = gem_pager_get_spare_bytes(self->runtime->pager, 0);
+  for (guint owner = 1; owner < OWNERS; owner++) {
+    TestJob *job;
+
+    add(self, owner, FALSE, 1, NULL);
+    job = self->last;
+    job->route = (guint8)(owner - 1);
+    job->more = LONG - 1;
+  }
+  for (guint i = 1; i < OWNERS; i++) {
+    turn(self);
+  }
+  gem_room_set_limit(self->runtime, gem_runtime_bytes(self->runtime) - pathway / 2 - pathway);
+  while (self->jobs > 0) {
+    memcpy(before, self->rows, sizeof before);
+    turn(self);
+    for (guint owner = 1; owner < OWNERS; owner++) {
+      gboolean waits = self->rows[owner] == before[owner] && self->rows[owner] < LONG;
+
+      waited[owner] = waits ? waited[owner] + 1 : 0;
+      longest = MAX(longest, waited[owner]);
+    }
+  }
+  g_test_message("waited %u steps at most", longest);
+  g_assert_cmpuint(longest, >=, GEM_ROOM_STEPS);
+  g_assert_cmpuint(longest, <=, 3 * GEM_ROOM_STEPS);
+  for (guint owner = 1; owner < OWNERS; owner++) {
+    g_assert_cmpuint(self->rows[owner], ==, LONG);
+  }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -287,6 +341,7 @@ main(int argc, char **argv)
       {"/scheduler/batch-shares", test_batch_shares},
       {"/scheduler/short-prompts-together", test_short_prompts_together},
       {"/scheduler/cancelled-in-router", test_cancelled_in_router},
+      {"/scheduler/left-out", test_left_out},
   };
 
   g_test_init(&argc, &argv, NULL);

@@ -338,7 +338,7 @@ test_slide(void)
   before = run_in_blocks(scene, sequence, 16, FALSE);
   g_assert_nonnull(before);
 
-  dropped = gem_sequence_state_slide(sequence, GEM_TEST_BOS);
+  dropped = gem_sequence_state_slide(scene->runtime, sequence, GEM_TEST_BOS);
   left = N - dropped;
   g_assert_cmpuint(dropped, ==, N / 2);
   g_assert_cmpuint(gem_sequence_state_pending(sequence), ==, left);
@@ -414,7 +414,7 @@ test_slide_wipes(void)
     tokens[i] = (guint32)g_rand_int_range(random, 1, (gint32)scene->runtime->vocab);
   }
   g_assert_true(gem_sequence_state_append(scene->runtime, sequence, tokens, N, &routing, NULL, NULL));
-  kept = N - gem_sequence_state_slide(sequence, tokens[0]);
+  kept = N - gem_sequence_state_slide(scene->runtime, sequence, tokens[0]);
   g_assert_cmpuint(sequence->tokens->len, ==, kept);
   g_assert_cmpuint(g_array_index(sequence->tokens, guint32, kept - 1), ==, tokens[N - 1]);
   for (guint i = kept; i < N; i++) {

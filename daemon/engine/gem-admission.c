@@ -125,6 +125,33 @@ admit_rows(Admission *self, const GemStepSpan *span)
   return span->rows;
 }
 
+static gboolean
+has_room(const Admission *self, gsize bytes)
+{
+  return gem_budget_fits(&self->runtime->budget, self->bytes + bytes, self->kept);
+}
+
+/* What the span's cache is to grow by: where there is no room to grow as usual, by what the rows need; where
+ * there is none for all of them, the rows are fewer. */
+static gsize
+choose_growth(const Admission *self, GemStepSpan *span)
+{
+  gsize growth;
+
+  gem_kv_cache_set_lean(span->sequence->cache, FALSE);
+  growth = growth_of(span);
+  if (has_room(self, growth)) {
+    return growth;
+  }
+  gem_kv_cache_set_lean(span->sequence->cache, TRUE);
+  growth = growth_of(span);
+  while (span->rows > 1 && !has_room(self, growth)) {
+    span->rows /= 2;
+    growth = growth_of(span);
+  }
+  return growth;
+}
+
 static void
 refuse(GemRuntime *runtime, const char *what, gsize bytes, GError **refusal)
 {
@@ -132,55 +159,47 @@ refuse(GemRuntime *runtime, const char *what, gsize bytes, GError **refusal)
   runtime->counters.refusals++;
 }
 
-/* What the span's cache is to grow by: where there is no room to grow as usual, by what the rows need. */
-static gsize
-choose_growth(const Admission *self, const GemStepSpan *span)
+/* The span's next row has no room now. Refused unless it would have, if no other text took anything. FALSE:
+ * it is. */
+static gboolean
+wait_or_refuse(Admission *self, GemStepSpan *span, GError **refusal)
 {
-  gsize growth;
+  GemRuntime *runtime = self->runtime;
+  guint8 route = route_of(span, 0);
+  GemPathwaySet bit = gem_pathway_set_of(route);
+  gboolean awaits = !span->degrade && bit != 0 && gem_pager_may_come(runtime->pager, route);
+  gsize held = gem_sequence_state_get_bytes(runtime, span->sequence);
+  gsize growth = gem_kv_cache_get_growth(span->sequence->cache, span->sequence->cached, 1);
 
-  gem_kv_cache_set_lean(span->sequence->cache, FALSE);
-  growth = growth_of(span);
-  if (gem_budget_fits(&self->runtime->budget, self->bytes + growth, self->kept)) {
-    return growth;
+  span->rows = 0;
+  if (!gem_room_fits_alone(runtime, held + growth, 0)) {
+    refuse(runtime, "the text's cache", growth, refusal);
+    return FALSE;
   }
-  gem_kv_cache_set_lean(span->sequence->cache, TRUE);
-  return growth_of(span);
+  if (awaits && !gem_room_fits_alone(runtime, held + growth, bit)) {
+    refuse(runtime, "the pathway of the text's next token",
+           gem_pager_get_expected_bytes(runtime->pager, route), refusal);
+    return FALSE;
+  }
+  return TRUE;
 }
 
-/* FALSE: refused. A span without room for its pathway in this step has 0 rows then. */
+/* FALSE: refused. A span without room in this step has 0 rows then. */
 static gboolean
 admit_span(Admission *self, GemStepSpan *span, GError **refusal)
 {
   gsize growth = choose_growth(self, span);
 
-  if (!gem_budget_fits(&self->runtime->budget, self->bytes + growth, self->kept)) {
-    span->rows = 0;
-    /* The pathways of the spans before may go when it is its turn. */
-    if (gem_budget_fits(&self->runtime->budget, growth, 0)) {
-      return TRUE;
-    }
-    refuse(self->runtime, "the text's cache", growth, refusal);
-    return FALSE;
+  if (!has_room(self, growth)) {
+    return wait_or_refuse(self, span, refusal);
   }
   self->bytes += growth;
   span->rows = admit_rows(self, span);
   if (span->rows == 0) {
     self->bytes -= growth;
+    return wait_or_refuse(self, span, refusal);
   }
   return TRUE;
-}
-
-/* Nothing runs: the first that only lacks its pathway will never have it. */
-static void
-refuse_first(Admission *self, const GemStepSpan *spans, guint n, GError **refusals)
-{
-  for (guint i = 0; i < n; i++) {
-    if (refusals[i] == NULL) {
-      refuse(self->runtime, "the pathway of the text's next token",
-             gem_pager_get_expected_bytes(self->runtime->pager, route_of(&spans[i], 0)), &refusals[i]);
-      return;
-    }
-  }
 }
 
 /* Before the step: one that insists on its pathway fails alone. */
@@ -195,7 +214,7 @@ page_in_required(Admission *self, GemStepSpan *spans, guint n, GError **refusals
   }
 }
 
-void
+gboolean
 gem_admission_admit(GemRuntime *runtime, GemStepSpan *spans, guint n, GError **refusals)
 {
   Admission self = {.runtime = runtime};
@@ -206,10 +225,9 @@ gem_admission_admit(GemRuntime *runtime, GemStepSpan *spans, guint n, GError **r
     refused |= !admit_span(&self, &spans[i], &refusals[i]);
     rows += spans[i].rows;
   }
-  if (rows == 0 && !refused) {
-    refuse_first(&self, spans, n, refusals);
-    return;
+  if (rows > 0) {
+    gem_budget_make_room(&runtime->budget, self.bytes, self.kept);
+    page_in_required(&self, spans, n, refusals);
   }
-  gem_budget_make_room(&runtime->budget, self.bytes, self.kept);
-  page_in_required(&self, spans, n, refusals);
+  return rows > 0 || refused;
 }

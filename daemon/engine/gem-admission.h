@@ -5,6 +5,10 @@
  * for that, a span of rows is cut short before the first one that needs one more, and the rest runs in a
  * later step: slower, but with the same result, since a row's result does not depend on what else is in its
  * step.
+ *
+ * A text is refused for what it needs itself alone, whoever else is there: when its next row would find no
+ * room though no other text took any. Otherwise it waits for the others; when nobody can go on, the scheduler
+ * says who gives way.
  */
 #pragma once
 
@@ -16,8 +20,8 @@ gboolean
 gem_admission_is_free(const GemRuntime *runtime, const GemStepSpan *spans, guint n);
 
 /* Makes room for the step's caches and pathways. A span that there is no room for in this step gets 0 rows;
- * one that cannot run at all gets 0 rows and `refusals[i]` (all NULL before): LIMIT_EXCEEDED for its cache,
- * or for a pathway when nothing else of the step can run either; PATHWAY for one that it insists on. When all
- * spans have 0 rows, at least one of them is refused. */
-void
+ * one that cannot run at all gets 0 rows and `refusals[i]` (all NULL before): LIMIT_EXCEEDED for its cache or
+ * for its next row's pathway; PATHWAY for one that it insists on. FALSE, and nothing is changed: all of them
+ * have to wait for memory that others hold. */
+gboolean
 gem_admission_admit(GemRuntime *runtime, GemStepSpan *spans, guint n, GError **refusals);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "daemon/engine/gem-router-memory.h"
 #include "dbus/gem-error.h"
 
 /* Probabilities that need no memory of their own: those of one token, as each step of an answer appends it.
@@ -33,23 +34,6 @@ asks_router(const GemRuntime *runtime, const GemAppend *append)
   return runtime->router != NULL && !append->routing.forced;
 }
 
-static gboolean
-make_router_state(GemRuntime *runtime, GemSequenceState *sequence, GError **error)
-{
-  const GemRouterFunctions *functions = runtime->router_functions;
-
-  if (sequence->router_state != NULL) {
-    return TRUE;
-  }
-  sequence->router_state = functions->state_new(runtime->router);
-  if (sequence->router_state == NULL) {
-    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
-    return FALSE;
-  }
-  runtime->sequence_bytes += functions->state_bytes(runtime->router);
-  return TRUE;
-}
-
 /* A router of an older ABI has no turns with classes of their own. */
 static gint
 run_router(const GemRuntime *runtime,
@@ -79,7 +63,7 @@ ask_router(GemRuntime *runtime, const GemAppend *appends, guint count, GError **
     if (!asks_router(runtime, append)) {
       continue;
     }
-    if (!make_router_state(runtime, append->sequence, error)) {
+    if (!gem_router_memory_need(runtime, append->sequence, error)) {
       return FALSE;
     }
     classes[n_turns] = append->routing.learned != NULL ? &append->routing.learned->classes : NULL;
@@ -129,6 +113,17 @@ choose_route(const GemRuntime *runtime, const GemRouting *routing, const float *
                                                          : routing->learned->routes[column - domains];
 }
 
+/* The i-th token of the append. */
+static void
+note_asked(const GemAppend *append, guint i, gboolean asked)
+{
+  guint8 in_turn = i == 0 ? GEM_ASKED_TURN_BEGIN : GEM_ASKED_TURN;
+  guint8 how = append->routing.causal ? GEM_ASKED_CAUSAL : in_turn;
+
+  how = asked ? how : GEM_ASKED_NOT;
+  g_byte_array_append(append->sequence->asked, &how, 1);
+}
+
 static void
 append_routed(const GemRuntime *runtime, const GemAppend *append)
 {
@@ -146,6 +141,7 @@ append_routed(const GemRuntime *runtime, const GemAppend *append)
       route = choose_route(runtime, &append->routing, append->probabilities + (gsize)i * classes);
     }
     g_byte_array_append(append->sequence->routes, &route, 1);
+    note_asked(append, i, asked);
     expect(runtime, route, &expected);
   }
   g_array_append_vals(append->sequence->tokens, append->tokens, append->n);

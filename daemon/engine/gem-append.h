@@ -41,7 +41,7 @@ typedef struct {
 
 /* Appends turns of different sequences, 1..GEM_APPEND_MOST of them; the router reads its weights once for
  * all. Each turn has room in its sequence. FAILED when the router fails, CANCELLED when it
- * was told to give up (nothing is appended). */
+ * was told to give up, LIMIT_EXCEEDED as gem_router_memory_need (nothing is appended). */
 gboolean
 gem_append_all(GemRuntime *runtime, const GemAppend *appends, guint count, GError **error);
 

@@ -33,6 +33,15 @@ classify_output(GemJob *job, guint position, const float *logits)
   }
 }
 
+/* Of what the router remembers of the prefix. */
+static gsize
+bytes_of_copy(const ClassifyJob *self)
+{
+  const GemRuntime *runtime = self->base.job.runtime;
+
+  return self->router_after != NULL ? runtime->router_functions->state_bytes(runtime->router) : 0;
+}
+
 /* Back to the end of the prefix, with the router as it was there. */
 static gboolean
 wind_back(ClassifyJob *self, GError **error)
@@ -107,6 +116,7 @@ classify_advance(GemJob *job, GError **error)
       g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
       return FALSE;
     }
+    job->runtime->sequence_bytes += bytes_of_copy(self);
   }
   while (self->next < gem_label_tree_n_forks(self->tree)) {
     guint depth;
@@ -129,6 +139,7 @@ classify_end(GemJob *job, GError *error)
   ClassifyJob *self = (ClassifyJob *)job;
 
   if (self->router_after != NULL) {
+    job->runtime->sequence_bytes -= bytes_of_copy(self);
     job->runtime->router_functions->state_free(job->runtime->router, self->router_after);
   }
   gem_label_tree_free(self->tree);

@@ -49,8 +49,8 @@ drop_idle_caches(GemEngine *self)
   for (guint i = 0; i < self->runtime->conversations->len; i++) {
     GemSequenceState *state = self->runtime->conversations->pdata[i];
 
-    if (gem_sequence_state_get_spare_bytes(state) > 0) {
-      gem_sequence_state_drop_cache(self->runtime, state);
+    if (gem_sequence_state_get_spare_bytes(self->runtime, state) > 0) {
+      gem_sequence_state_drop_memory(self->runtime, state);
       self->runtime->counters.cache_drops_relief++;
     }
   }

@@ -205,16 +205,17 @@ typedef enum {
   GEM_RELIEF_OVER,            /* the shortage is over: files are read ahead again */
   GEM_RELIEF_READ_AHEAD,      /* none any more, until it is over */
   GEM_RELIEF_COLD_PATHWAYS,   /* those to which no running text is routed, and that nobody keeps */
-  GEM_RELIEF_IDLE_CACHES,     /* of sequences that run no turn, or whose turn is paused */
+  GEM_RELIEF_IDLE_CACHES,     /* of sequences that run no turn, or whose turn is paused: the router's, too */
   GEM_RELIEF_ALL_BUT_GENERAL, /* every pathway; what running turns need comes back with their next step */
 } GemRelief;
 #define GEM_RELIEF_STEPS 5
 
 /* MemoryLimit: bytes that gem_engine_get_resident_bytes may come to; 0, as at first: no limit. Before a
  * pathway or a cache would go over it, the pathway goes to which tokens were routed longest ago, then the
- * cache of the idle sequence that was; a call whose own cache still finds no room fails with LIMIT_EXCEEDED,
- * and tokens of pathways that do not fit together run in different steps. A limit below
- * gem_engine_get_fixed_bytes cannot be kept and refuses nothing. In force with the next step of the model. */
+ * memory of the idle sequence that was; tokens of pathways that do not fit together run in different steps,
+ * and texts wait for each other (gem-give-way.h). LIMIT_EXCEEDED for one that would find no room alone. A
+ * limit below gem_engine_get_fixed_bytes cannot be kept and refuses nothing. In force with the next step of
+ * the model. */
 void
 gem_engine_set_memory_limit(GemEngine *self, guint64 bytes);
 /* Of the general part, router and attention: what is never given up. */

@@ -44,7 +44,8 @@ struct GemJob {
   gboolean hidden;
   gboolean degrade;
   gboolean required;
-  guint left_out; /* steps that it sat out since its last row, memory being short */
+  guint left_out;    /* steps that it sat out since its last row, memory being short */
+  gboolean gave_way; /* its memory went to another, and it waits until somebody has ended */
   gboolean prepared;
   gboolean done;
   gboolean has_next; /* `next` waits to be appended, routed as `next_routing` says */

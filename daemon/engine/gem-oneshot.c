@@ -62,7 +62,7 @@ gem_one_shot_prepare(GemJob *job, GError **error)
 
   job->sequence = gem_sequence_state_new(runtime, self->run.cluster_set);
   if (self->run.routing.forced && self->run.routing.route != GEM_ROUTE_GENERAL &&
-      !gem_room_need(runtime, self->run.routing.route, 0, error)) {
+      !gem_room_expect(runtime, self->run.routing.route, error)) {
     return FALSE;
   }
   return gem_sequence_state_append(runtime, job->sequence, (const guint32 *)(gpointer)self->tokens->data,

@@ -14,7 +14,7 @@ idle_cache_bytes(const GemRuntime *runtime)
   gsize sum = 0;
 
   for (guint i = 0; i < runtime->conversations->len; i++) {
-    sum += gem_sequence_state_get_spare_bytes(runtime->conversations->pdata[i]);
+    sum += gem_sequence_state_get_spare_bytes(runtime, runtime->conversations->pdata[i]);
   }
   return sum;
 }
@@ -44,7 +44,7 @@ drop_cache(gpointer data)
   for (guint i = 0; i < runtime->conversations->len; i++) {
     GemSequenceState *state = runtime->conversations->pdata[i];
 
-    if (gem_sequence_state_get_spare_bytes(state) > 0 &&
+    if (gem_sequence_state_get_spare_bytes(runtime, state) > 0 &&
         (oldest == NULL || state->touched < oldest->touched)) {
       oldest = state;
     }
@@ -52,7 +52,7 @@ drop_cache(gpointer data)
   if (oldest == NULL) {
     return FALSE;
   }
-  gem_sequence_state_drop_cache(runtime, oldest);
+  gem_sequence_state_drop_memory(runtime, oldest);
   runtime->counters.cache_drops_budget++;
   return TRUE;
 }
@@ -76,17 +76,36 @@ gem_room_set_limit(GemRuntime *runtime, guint64 bytes)
   }
 }
 
-static gboolean
-make_room(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error)
+gboolean
+gem_room_fits_alone(const GemRuntime *runtime, gsize bytes, GemPathwaySet needed)
 {
-  gsize bytes = gem_pager_get_expected_bytes(runtime->pager, index);
+  const GemBudget *budget = &runtime->budget;
+  gsize all = gem_runtime_bytes(runtime);
+  gsize others = runtime->sequence_bytes + gem_pager_get_spare_bytes(runtime->pager, needed);
+  GemPathwaySet absent = needed & ~gem_pager_get_resident(runtime->pager);
 
-  if (!gem_budget_make_room(&runtime->budget, bytes, kept)) {
-    gem_budget_refuse(&runtime->budget, "a pathway", bytes, error);
-    runtime->counters.refusals++;
-    return FALSE;
+  if (budget->limit == 0 || budget->limit < budget->fixed) {
+    return TRUE;
   }
-  return TRUE;
+  while (absent != 0) {
+    all += gem_pager_get_expected_bytes(runtime->pager, gem_pathway_set_take(&absent));
+  }
+  return all - others <= budget->limit && bytes <= budget->limit - (all - others);
+}
+
+static gboolean
+make_room(GemRuntime *runtime, guint index)
+{
+  return gem_budget_make_room(&runtime->budget, gem_pager_get_expected_bytes(runtime->pager, index), 0);
+}
+
+static gboolean
+refuse(GemRuntime *runtime, guint index, GError **error)
+{
+  gem_budget_refuse(&runtime->budget, "a pathway", gem_pager_get_expected_bytes(runtime->pager, index),
+                    error);
+  runtime->counters.refusals++;
+  return FALSE;
 }
 
 static gboolean
@@ -97,11 +116,10 @@ is_absent(const GemRuntime *runtime, guint index)
 }
 
 gboolean
-gem_room_need(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error)
+gem_room_expect(GemRuntime *runtime, guint index, GError **error)
 {
-  if (is_absent(runtime, index) && gem_pager_may_come(runtime->pager, index) &&
-      !make_room(runtime, index, kept, error)) {
-    return FALSE;
+  if (is_absent(runtime, index) && gem_pager_may_come(runtime->pager, index) && !make_room(runtime, index)) {
+    return gem_room_fits_alone(runtime, 0, gem_pathway_set_of(index)) || refuse(runtime, index, error);
   }
   return gem_pager_need(runtime->pager, index, error);
 }
@@ -109,8 +127,8 @@ gem_room_need(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **err
 gboolean
 gem_room_page_in(GemRuntime *runtime, guint index, GError **error)
 {
-  if (is_absent(runtime, index) && !make_room(runtime, index, 0, error)) {
-    return FALSE;
+  if (is_absent(runtime, index) && !make_room(runtime, index)) {
+    return refuse(runtime, index, error);
   }
   return gem_pager_page_in(runtime->pager, index, error);
 }
@@ -137,7 +155,8 @@ gem_room_page_in_wanted(GemRuntime *runtime)
   in_use = gem_pager_get_touched(runtime->pager,
                                  runtime->step > GEM_ROOM_STEPS ? runtime->step - GEM_ROOM_STEPS : 1);
   index = gem_pathway_set_take(&runtime->wanted);
-  if (is_cheap(runtime, index, in_use)) {
-    gem_room_need(runtime, index, in_use, NULL);
+  if (is_cheap(runtime, index, in_use) &&
+      gem_budget_make_room(&runtime->budget, gem_pager_get_expected_bytes(runtime->pager, index), in_use)) {
+    gem_pager_need(runtime->pager, index, NULL);
   }
 }

@@ -18,11 +18,18 @@ gem_room_init(GemRuntime *runtime);
 void
 gem_room_set_limit(GemRuntime *runtime, guint64 bytes);
 
-/* Makes a pathway resident, with room made for it at the expense of any that are not in `kept`.
- * LIMIT_EXCEEDED when there is none; PATHWAY as gem_pager_need. */
+/* Whether a text could run that takes `bytes` in all and needs these pathways, if no other took anything: the
+ * model's own parts, and pathways that somebody keeps, stay. */
 gboolean
-gem_room_need(GemRuntime *runtime, guint index, GemPathwaySet kept, GError **error);
-/* The same, trying a pathway again that failed before. */
+gem_room_fits_alone(const GemRuntime *runtime, gsize bytes, GemPathwaySet needed);
+
+/* A text that is to run insists on this pathway: makes it resident, with room made for it. TRUE, and nothing
+ * is done, when there is no room only for what others take: its rows wait for that. Else LIMIT_EXCEEDED;
+ * PATHWAY as gem_pager_need. */
+gboolean
+gem_room_expect(GemRuntime *runtime, guint index, GError **error);
+/* An administrator asks for it: tries a pathway again that failed before. LIMIT_EXCEEDED when there is no
+ * room now. */
 gboolean
 gem_room_page_in(GemRuntime *runtime, guint index, GError **error);
 

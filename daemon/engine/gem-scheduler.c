@@ -2,7 +2,9 @@
 
 #include "daemon/engine/gem-admission.h"
 #include "daemon/engine/gem-fair.h"
+#include "daemon/engine/gem-give-way.h"
 #include "daemon/engine/gem-room.h"
+#include "daemon/engine/gem-router-memory.h"
 
 /* One-shot jobs that run at a time; the others wait in their order, without memory for caches. */
 #define MAX_ONE_SHOTS 4u
@@ -78,12 +80,13 @@ gem_scheduler_add(GemScheduler *self, GemJob *job)
   g_ptr_array_add(self->jobs, job);
 }
 
-/* Takes the job from the list and ends it; `error` is taken. */
+/* Takes the job from the list and ends it; `error` is taken. There may be memory then for who gave way. */
 static void
 end_job(GemScheduler *self, GemJob *job, GError *error)
 {
   guint index;
 
+  gem_give_way_end(self->jobs);
   if (g_ptr_array_find(self->jobs, job, &index)) {
     g_ptr_array_remove_index(self->jobs, index);
   }
@@ -160,6 +163,26 @@ advance(GemScheduler *self, GemJob *job)
   return TRUE;
 }
 
+/* A turn at work whose router's memory went, while it was paused or with the older half of its tokens. FALSE:
+ * it has ended. */
+static gboolean
+restore_router(GemScheduler *self, GemJob *job)
+{
+  GError *error = NULL;
+
+  if (job->next_routing.forced) {
+    return TRUE;
+  }
+  while (!gem_router_memory_fits(self->runtime, job->sequence) &&
+         gem_give_way(self->runtime, self->jobs, job)) {
+  }
+  if (!gem_router_memory_need(self->runtime, job->sequence, &error)) {
+    end_job(self, job, error);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 /* Appends the tokens that wait in jobs [n], of which none is NULL: one pass of the router for all. */
 static void
 append_next(GemScheduler *self, GemJob *const *jobs, guint n)
@@ -202,7 +225,7 @@ settle(GemScheduler *self, GemJob *const *jobs, guint n)
     if (!advance(self, jobs[i])) {
       continue;
     }
-    if (jobs[i]->has_next) {
+    if (jobs[i]->has_next && restore_router(self, jobs[i])) {
       waiting[n_waiting++] = jobs[i];
     } else if (jobs[i]->done) {
       end_job(self, jobs[i], NULL);
@@ -239,16 +262,39 @@ has_place(const GemScheduler *self, const GemJob *job)
                             (!job->batch || count_one_shots(self, TRUE) < MAX_ONE_SHOTS - 1));
 }
 
+/* Whether it could run rows, so many or more. */
+static gboolean
+can_run(const GemJob *job, guint rows)
+{
+  return job->prepared && !job->gave_way && !gem_job_is_paused(job) &&
+         gem_sequence_state_pending(job->sequence) >= rows;
+}
+
 static gboolean
 waits_for_prefill(const GemJob *job)
 {
-  return job->prepared && !gem_job_is_paused(job) && gem_sequence_state_pending(job->sequence) > 1;
+  return can_run(job, 2);
+}
+
+/* A text is let in while others run only with room for what the router remembers of it. */
+static gboolean
+has_router_room(const GemScheduler *self, const GemJob *job)
+{
+  if (gem_router_memory_fits(self->runtime, job->sequence)) {
+    return TRUE;
+  }
+  for (guint i = 0; i < self->jobs->len; i++) {
+    if (can_run(self->jobs->pdata[i], 1)) {
+      return FALSE;
+    }
+  }
+  return TRUE;
 }
 
 static gboolean
 waits_for_preparation(const GemScheduler *self, const GemJob *job)
 {
-  return !job->prepared && !gem_job_is_paused(job) && has_place(self, job);
+  return !job->prepared && !gem_job_is_paused(job) && has_place(self, job) && has_router_room(self, job);
 }
 
 /* Fills `waiting`; TRUE when a job that is not batch waits in the other line. */
@@ -363,18 +409,29 @@ plan_prefill(GemScheduler *self)
 
 /* One row of each decoding job, and a block of prefill from those that have more. */
 static void
-plan(GemScheduler *self)
+plan_all(GemScheduler *self)
 {
   g_array_set_size(self->spans, 0);
   g_ptr_array_set_size(self->active, 0);
   for (guint i = 0; i < self->jobs->len; i++) {
     GemJob *job = self->jobs->pdata[i];
 
-    if (job->prepared && !gem_job_is_paused(job) && gem_sequence_state_pending(job->sequence) == 1) {
+    if (can_run(job, 1) && gem_sequence_state_pending(job->sequence) == 1) {
       add_span(self, job, 1);
     }
   }
   plan_prefill(self);
+}
+
+static void
+plan(GemScheduler *self)
+{
+  plan_all(self);
+  if (self->active->len == 0) {
+    /* Those that others gave way to wait for their readers. */
+    gem_give_way_end(self->jobs);
+    plan_all(self);
+  }
 }
 
 /* Puts the preferred job's span before all others. */
@@ -422,6 +479,24 @@ drop_empty(GemScheduler *self, GError *const *refusals)
   }
 }
 
+/* Nothing of the step can run: another one gives way, and the next step is planned anew. When there is none,
+ * the text is refused after all. */
+static void
+make_way(GemScheduler *self)
+{
+  GemJob *first = gem_give_way_find_first(self->jobs, self->active);
+  GError *error = NULL;
+
+  self->preferred = first;
+  if (!gem_give_way(self->runtime, self->jobs, first)) {
+    gem_budget_refuse(&self->runtime->budget, "the text", 0, &error);
+    self->runtime->counters.refusals++;
+    end_job(self, first, error);
+  }
+  g_array_set_size(self->spans, 0);
+  g_ptr_array_set_size(self->active, 0);
+}
+
 /* Leaves in the step what there is memory for. */
 static void
 admit(GemScheduler *self)
@@ -440,7 +515,10 @@ admit(GemScheduler *self)
   put_first(self);
   refusals = g_new0(GError *, n);
   jobs = g_memdup2(self->active->pdata, n * sizeof *jobs);
-  gem_admission_admit(self->runtime, spans, n, refusals);
+  if (!gem_admission_admit(self->runtime, spans, n, refusals)) {
+    make_way(self);
+    return;
+  }
   drop_empty(self, refusals);
   for (guint i = 0; i < n; i++) {
     if (refusals[i] != NULL) {

@@ -20,14 +20,14 @@ gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set)
   /* As many as there may ever be: the array never moves, so that no copy of the text is left behind. */
   self->tokens = g_array_sized_new(FALSE, FALSE, sizeof(guint32), runtime->context);
   self->routes = g_byte_array_sized_new(runtime->context);
+  self->asked = g_byte_array_sized_new(runtime->context);
   self->cluster_set = cluster_set;
   self->cache = gem_kv_cache_new(&shape);
   return self;
 }
 
-/* Bytes that the runtime accounts for this sequence. */
-static gsize
-bytes_of(const GemRuntime *runtime, const GemSequenceState *self)
+gsize
+gem_sequence_state_get_bytes(const GemRuntime *runtime, const GemSequenceState *self)
 {
   gsize router = self->router_state != NULL ? runtime->router_functions->state_bytes(runtime->router) : 0;
 
@@ -40,14 +40,13 @@ gem_sequence_state_free(GemRuntime *runtime, GemSequenceState *self)
   if (self == NULL) {
     return;
   }
-  runtime->sequence_bytes -= bytes_of(runtime, self);
-  if (self->router_state != NULL) {
-    runtime->router_functions->state_free(runtime->router, self->router_state);
-  }
+  gem_sequence_state_set_router(runtime, self, NULL);
+  runtime->sequence_bytes -= gem_kv_cache_bytes(self->cache);
   gem_kv_cache_free(self->cache);
   gem_sequence_state_truncate(self, 0);
   g_array_unref(self->tokens);
   g_byte_array_unref(self->routes);
+  g_byte_array_unref(self->asked);
   g_free(self);
 }
 
@@ -62,18 +61,18 @@ gem_sequence_state_reserve(GemRuntime *runtime, GemSequenceState *self, guint ro
 }
 
 void
-gem_sequence_state_drop_cache(GemRuntime *runtime, GemSequenceState *self)
+gem_sequence_state_drop_memory(GemRuntime *runtime, GemSequenceState *self)
 {
-  runtime->sequence_bytes -= bytes_of(runtime, self);
+  gem_sequence_state_set_router(runtime, self, NULL);
+  runtime->sequence_bytes -= gem_kv_cache_bytes(self->cache);
   gem_kv_cache_clear(self->cache);
   self->cached = 0;
-  runtime->sequence_bytes += bytes_of(runtime, self);
 }
 
 gsize
-gem_sequence_state_get_spare_bytes(const GemSequenceState *self)
+gem_sequence_state_get_spare_bytes(const GemRuntime *runtime, const GemSequenceState *self)
 {
-  return self->busy ? 0 : gem_kv_cache_bytes(self->cache);
+  return self->busy ? 0 : gem_sequence_state_get_bytes(runtime, self);
 }
 
 void
@@ -86,6 +85,7 @@ gem_sequence_state_truncate(GemSequenceState *self, guint n)
   explicit_bzero(self->routes->data + n, self->routes->len - n);
   g_array_set_size(self->tokens, n);
   g_byte_array_set_size(self->routes, n);
+  g_byte_array_set_size(self->asked, n);
   self->cached = MIN(self->cached, n);
   self->counted = MIN(self->counted, n);
 }
@@ -102,12 +102,13 @@ gem_sequence_state_copy_router(GemRuntime *runtime, const GemSequenceState *self
 void
 gem_sequence_state_set_router(GemRuntime *runtime, GemSequenceState *self, GemRouterState *state)
 {
-  runtime->sequence_bytes -= bytes_of(runtime, self);
+  gsize before = gem_sequence_state_get_bytes(runtime, self);
+
   if (self->router_state != NULL) {
     runtime->router_functions->state_free(runtime->router, self->router_state);
   }
   self->router_state = state;
-  runtime->sequence_bytes += bytes_of(runtime, self);
+  runtime->sequence_bytes += gem_sequence_state_get_bytes(runtime, self) - before;
 }
 
 void
@@ -121,7 +122,7 @@ gem_sequence_state_forget_pathway(GemSequenceState *self, guint index)
 }
 
 guint
-gem_sequence_state_slide(GemSequenceState *self, guint32 bos)
+gem_sequence_state_slide(GemRuntime *runtime, GemSequenceState *self, guint32 bos)
 {
   guint n = self->tokens->len;
   guint start = n > 1 && g_array_index(self->tokens, guint32, 0) == bos ? 1 : 0;
@@ -132,9 +133,11 @@ gem_sequence_state_slide(GemSequenceState *self, guint32 bos)
   }
   g_array_remove_range(self->tokens, start, dropped);
   g_byte_array_remove_range(self->routes, start, dropped);
+  g_byte_array_remove_range(self->asked, start, dropped);
   /* What moved up left a copy behind it. */
   explicit_bzero(self->tokens->data + self->tokens->len * sizeof(guint32), dropped * sizeof(guint32));
   explicit_bzero(self->routes->data + self->routes->len, dropped);
+  gem_sequence_state_set_router(runtime, self, NULL);
   self->cached = 0;
   self->counted -= MIN(dropped, self->counted);
   return dropped;

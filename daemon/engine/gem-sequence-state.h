@@ -12,16 +12,25 @@
 /* To a learned domain that was removed: it runs through general alone. */
 #define GEM_ROUTE_GONE (G_MAXUINT8 - 1)
 
+/* How a token came by its route, from which the router's memory can be made again. */
+enum {
+  GEM_ASKED_NOT,        /* its route was forced, and the router has not seen it */
+  GEM_ASKED_CAUSAL,     /* in a turn that is seen by those before it only */
+  GEM_ASKED_TURN_BEGIN, /* the first of a turn that sees the whole of itself */
+  GEM_ASKED_TURN,       /* another one of it */
+};
+
 typedef struct {
   GArray *tokens;     /* guint32 */
   GByteArray *routes; /* one a token, fixed once it stands here */
+  GByteArray *asked;  /* one a token: GEM_ASKED_... */
   guint cached;       /* leading tokens whose keys and values `cache` holds */
   guint counted;      /* leading tokens that `rows_by_pathway` has counted */
   guint cluster_set;  /* of all its rows */
   guint64 touched;    /* the number of the latest step with rows of it */
   gboolean busy;      /* a turn runs and is not paused: see gem_scheduler_find_pathways */
   GemKvCache *cache;
-  GemRouterState *router_state; /* NULL until the router is asked for the first time */
+  GemRouterState *router_state; /* of all tokens that it was asked about; NULL: see gem-router-memory.h */
   /* Rows run through each pathway, by the pager's indices; of general: through it alone. */
   guint rows_by_pathway[GEM_MAX_PATHWAYS];
   guint degraded_rows; /* of the latter: routed to a domain that was absent */
@@ -37,20 +46,24 @@ gem_sequence_state_free(GemRuntime *runtime, GemSequenceState *self);
 gboolean
 gem_sequence_state_reserve(GemRuntime *runtime, GemSequenceState *self, guint rows, GError **error);
 
-/* Gives up the cache, wiped: its tokens wait to be run again, with the routes that they have. */
+/* Gives up the cache and what the router remembers, wiped: its tokens wait to be run again, with the routes
+ * that they have. */
 void
-gem_sequence_state_drop_cache(GemRuntime *runtime, GemSequenceState *self);
-/* Bytes that would go with it, when nobody is at work on it; 0: it has none, or is needed. Not by the rows
- * that it holds: a turn that was rolled back leaves the memory that it took. */
+gem_sequence_state_drop_memory(GemRuntime *runtime, GemSequenceState *self);
+/* Bytes of both. Not by the rows that it holds: a turn that was rolled back leaves the memory that it took.
+ */
 gsize
-gem_sequence_state_get_spare_bytes(const GemSequenceState *self);
+gem_sequence_state_get_bytes(const GemRuntime *runtime, const GemSequenceState *self);
+/* Those that may go, since nobody is at work on it. */
+gsize
+gem_sequence_state_get_spare_bytes(const GemRuntime *runtime, const GemSequenceState *self);
 
 /* Forgets all but the first n tokens. The router's memory is the caller's: see the next function. */
 void
 gem_sequence_state_truncate(GemSequenceState *self, guint n);
 
-/* A copy of what the router remembers (NULL when it remembers nothing), and its way back: `state` is taken.
- */
+/* A copy of what the router remembers (NULL when it remembers nothing), and its way back: `state`, of the
+ * tokens that there are then, is taken. NULL: it is made again when it is needed. */
 GemRouterState *
 gem_sequence_state_copy_router(GemRuntime *runtime, const GemSequenceState *self);
 void
@@ -61,9 +74,9 @@ void
 gem_sequence_state_forget_pathway(GemSequenceState *self, guint index);
 
 /* Drops the older half of the tokens, keeping a leading `bos` and every token's route; what is left waits to
- * be run again from position 0. Returns how many went. */
+ * be run again from position 0, and is what the router remembers from then on. Returns how many went. */
 guint
-gem_sequence_state_slide(GemSequenceState *self, guint32 bos);
+gem_sequence_state_slide(GemRuntime *runtime, GemSequenceState *self, guint32 bos);
 
 /* The domains that its tokens are routed to. */
 GemPathwaySet

@@ -23,9 +23,8 @@ typedef struct {
   GemTurnPlan plan;
   GArray *places; /* of Place, one a token of the prompt; NULL: routes are not wanted */
   gboolean strip_space;
-  GemRouterState *router_before; /* what the router remembered before the turn; valid when `can_roll_back` */
-  gboolean can_roll_back;
-  guint first; /* the turn's first token in the sequence */
+  guint first; /* the turn's first token in the sequence; valid with `has_first` */
+  gboolean has_first;
   guint rows_before[GEM_MAX_PATHWAYS];
   guint degraded_before;
   guint32 drawn;
@@ -88,7 +87,7 @@ slide_for_prompt(Turn *turn, GError **error)
   guint needed = turn->plan.prompt->len + 1;
 
   while (turn->plan.slide && sequence->tokens->len + needed > runtime->context &&
-         gem_sequence_state_slide(sequence, gem_tokenizer_bos(runtime->tokenizer)) > 0) {
+         gem_sequence_state_slide(runtime, sequence, gem_tokenizer_bos(runtime->tokenizer)) > 0) {
     turn->slides++;
   }
   if (sequence->tokens->len + needed > runtime->context) {
@@ -109,18 +108,6 @@ note_counts(Turn *turn)
 }
 
 static gboolean
-remember_router(Turn *turn, GError **error)
-{
-  turn->router_before = gem_sequence_state_copy_router(turn->job.runtime, turn->job.sequence);
-  if (turn->router_before == NULL && turn->job.sequence->router_state != NULL) {
-    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
-    return FALSE;
-  }
-  turn->can_roll_back = TRUE;
-  return TRUE;
-}
-
-static gboolean
 turn_prepare(GemJob *job, GError **error)
 {
   Turn *turn = (Turn *)job;
@@ -133,13 +120,14 @@ turn_prepare(GemJob *job, GError **error)
   turn->first = sequence->tokens->len;
   note_counts(turn);
   if (job->required && routing->route != GEM_ROUTE_GENERAL &&
-      !gem_room_need(job->runtime, routing->route, 0, error)) {
+      !gem_room_expect(job->runtime, routing->route, error)) {
     return FALSE;
   }
-  if (!slide_for_prompt(turn, error) || !remember_router(turn, error)) {
+  if (!slide_for_prompt(turn, error)) {
     return FALSE;
   }
   turn->first = sequence->tokens->len;
+  turn->has_first = TRUE;
   probabilities = g_new0(float, (gsize)n *MAX(1, gem_routing_count_classes(job->runtime, routing)));
   if (!gem_sequence_state_append(job->runtime, sequence, (const guint32 *)(gpointer)turn->plan.prompt->data,
                                  n, routing, probabilities, error)) {
@@ -201,7 +189,7 @@ look_for_end(Turn *turn, gboolean stopped)
       finish(turn, GEM_FINISH_CONTEXT);
       return;
     }
-    gem_sequence_state_slide(sequence, gem_tokenizer_bos(runtime->tokenizer));
+    gem_sequence_state_slide(runtime, sequence, gem_tokenizer_bos(runtime->tokenizer));
     turn->slides++;
   }
 }
@@ -275,12 +263,15 @@ turn_appended(GemJob *job, const float *probabilities)
 
 /* ---- end ---- */
 
-/* As if the turn had not been asked for. */
+/* As if the turn had not been asked for. What the router remembers is made again for the next one: a copy for
+ * each turn would be as much memory again. */
 static void
 roll_back(Turn *turn)
 {
-  gem_sequence_state_truncate(turn->job.sequence, turn->first);
-  gem_sequence_state_set_router(turn->job.runtime, turn->job.sequence, g_steal_pointer(&turn->router_before));
+  if (turn->job.sequence->tokens->len > turn->first) {
+    gem_sequence_state_truncate(turn->job.sequence, turn->first);
+    gem_sequence_state_set_router(turn->job.runtime, turn->job.sequence, NULL);
+  }
 }
 
 static GemFinishReason
@@ -337,9 +328,6 @@ make_stats(const Turn *turn)
 static void
 turn_free(Turn *turn)
 {
-  if (turn->router_before != NULL) {
-    turn->job.runtime->router_functions->state_free(turn->job.runtime->router, turn->router_before);
-  }
   gem_wipe_array(turn->plan.prompt);
   g_clear_pointer(&turn->plan.routing.learned, gem_learned_view_unref);
   gem_sampler_free(turn->plan.sampler);
@@ -362,7 +350,7 @@ turn_end(GemJob *job, GError *error)
   }
   if (error != NULL) {
     turn->reason = reason_of_error(error);
-    if (turn->generated == 0 && turn->can_roll_back) {
+    if (turn->generated == 0 && turn->has_first) {
       roll_back(turn);
     }
   }
