@@ -138,6 +138,7 @@ void
 gem_engine_set_memory_limit(GemEngine *self, guint64 bytes)
 {
   self->memory_limit = bytes;
+  g_debug("model %s may take %" G_GUINT64_FORMAT " bytes", self->name, bytes);
 }
 
 guint64

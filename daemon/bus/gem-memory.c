@@ -12,7 +12,8 @@
 
 G_STATIC_ASSERT(GEM_RELIEF_STEPS == GEM_PRESSURE_STEPS + 1);
 
-/* One thing that is asked of the engine. */
+/* One thing that is asked of the engines: of the model that is served, and of one that another took the place
+ * of and that still answers. */
 typedef struct {
   GemRelief step;
   GemPressureCause cause;
@@ -27,10 +28,12 @@ struct _GemMemory {
   GCancellable *abandoned; /* cancelled when nobody listens any more */
   GemMemoryRoom room;
   Ask wanted;    /* what memory asks for now */
-  Ask ask;       /* what the engine does now */
-  gint64 began;  /* us: when it was asked */
-  gboolean busy; /* it has not answered */
-  Ask next;      /* what is asked when it has */
+  Ask ask;       /* what the engines do now */
+  gint64 began;  /* us: when they were asked */
+  guint busy;    /* of them, those that have not answered */
+  gboolean done; /* one of the others has done it; the next: bytes that they gave back */
+  guint64 freed;
+  Ask next; /* what is asked when all have */
   gboolean has_next;
   /* Of this shortage. */
   guint logged;       /* step; 0: none */
@@ -109,7 +112,7 @@ log_sleep(guint64 freed, gint64 microseconds)
           "the machine goes to sleep: %s bytes given back in %.1f ms", bytes, (double)microseconds / 1e3);
 }
 
-/* ---- the engine ---- */
+/* ---- the engines ---- */
 
 static void
 account(GemMemory *self, const Ask *ask, guint64 freed)
@@ -138,7 +141,6 @@ settle(GemMemory *self)
 {
   Ask next = self->next;
 
-  self->busy = FALSE;
   if (self->ask.asleep) {
     gem_sleep_ready(self->sleep);
     /* The step before sleep stands until there is another: read-ahead would end for good. */
@@ -161,8 +163,14 @@ on_relieved(GObject *source, GAsyncResult *result, gpointer data)
   if (g_cancellable_is_cancelled(g_task_get_cancellable(G_TASK(result)))) {
     return; /* `self` is gone */
   }
-  if (done) {
-    account(self, &self->ask, freed);
+  self->done = self->done || done;
+  self->freed += freed;
+  self->busy--;
+  if (self->busy > 0) {
+    return;
+  }
+  if (self->done) {
+    account(self, &self->ask, self->freed);
   }
   settle(self);
 }
@@ -170,9 +178,9 @@ on_relieved(GObject *source, GAsyncResult *result, gpointer data)
 static void
 memory_ask(GemMemory *self, const Ask *ask)
 {
-  GemEngine *engine = gem_service_get_engine(self->service);
+  g_autoptr(GPtrArray) engines = gem_model_host_list_engines(gem_service_get_model(self->service));
 
-  if (self->busy) {
+  if (self->busy > 0) {
     /* What the machine's sleep waits for is not put off, and says as much as any step but the last. */
     if (!self->has_next || !self->next.asleep) {
       self->next = *ask;
@@ -182,12 +190,16 @@ memory_ask(GemMemory *self, const Ask *ask)
   }
   self->ask = *ask;
   self->began = g_get_monotonic_time();
-  if (engine == NULL || gem_service_is_stopping(self->service)) {
+  if (engines->len == 0 || gem_service_is_stopping(self->service)) {
     settle(self);
     return;
   }
-  self->busy = TRUE;
-  gem_engine_relieve_async(engine, ask->step, self->abandoned, on_relieved, self);
+  self->busy = engines->len;
+  self->done = FALSE;
+  self->freed = 0;
+  for (guint i = 0; i < engines->len; i++) {
+    gem_engine_relieve_async(engines->pdata[i], self->ask.step, self->abandoned, on_relieved, self);
+  }
 }
 
 /* ---- a unit with a limit ---- */
@@ -212,14 +224,14 @@ least_bytes(GemEngine *engine)
 void
 gem_memory_apply_limit(GemMemory *self)
 {
-  GemEngine *engine = gem_service_get_engine(self->service);
+  g_autoptr(GPtrArray) engines = gem_model_host_list_engines(gem_service_get_model(self->service));
   guint64 limit = gem_service_get_config(self->service)->memory_limit;
 
   if (self->room.limit > 0 && (limit == 0 || self->room.limit < limit)) {
     limit = self->room.limit;
   }
-  if (engine != NULL) {
-    gem_engine_set_memory_limit(engine, limit);
+  for (guint i = 0; i < engines->len; i++) {
+    gem_engine_set_memory_limit(engines->pdata[i], limit);
   }
 }
 

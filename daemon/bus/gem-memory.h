@@ -1,7 +1,8 @@
 /*
  * Memory that is given back: when it is short, step by step (daemon/pressure), and before the machine sleeps.
  * The engine does it between two steps of the model, on its own thread; here is who asks it, one thing at a
- * time, who counts, and who writes it into the journal.
+ * time, who counts, and who writes it into the journal. What is asked of the model that is served is asked of
+ * one, too, whose place it took and that still answers.
  */
 #pragma once
 
@@ -19,8 +20,8 @@ void
 gem_memory_free(GemMemory *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemMemory, gem_memory_free)
 
-/* Tells the engine MemoryLimit: that of the configuration, or what the limits of the unit leave it (see
- * gem-memory-room.h), whichever is less. */
+/* Tells the engines MemoryLimit, each for itself: that of the configuration, or what the limits of the unit
+ * leave it (see gem-memory-room.h), whichever is less. */
 void
 gem_memory_apply_limit(GemMemory *self);
 

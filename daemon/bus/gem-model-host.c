@@ -179,6 +179,20 @@ gem_model_host_get_model(GemModelHost *self)
   return self->model;
 }
 
+GPtrArray *
+gem_model_host_list_engines(GemModelHost *self)
+{
+  GPtrArray *engines = g_ptr_array_new_with_free_func(g_object_unref);
+
+  if (self->model != NULL) {
+    g_ptr_array_add(engines, g_object_ref(gem_served_model_get_engine(self->model)));
+  }
+  for (guint i = 0; i < self->retired->len; i++) {
+    g_ptr_array_add(engines, g_object_ref(gem_served_model_get_engine(self->retired->pdata[i])));
+  }
+  return engines;
+}
+
 const GError *
 gem_model_host_get_error(GemModelHost *self)
 {

@@ -34,6 +34,10 @@ gem_model_host_get_engine(GemModelHost *self);
 /* The same with the work that runs on it; borrowed, NULL unless ready. */
 GemServedModel *
 gem_model_host_get_model(GemModelHost *self);
+/* All that are in memory: the one that is served first, if there is one, then those that still end what runs
+ * on them. Of GemEngine, referenced; transfer full. */
+GPtrArray *
+gem_model_host_list_engines(GemModelHost *self);
 /* Why it failed: GEM_ERROR_NOT_READY; NULL otherwise. */
 const GError *
 gem_model_host_get_error(GemModelHost *self);
