@@ -8,6 +8,7 @@ gem_bench_line_free(GemBenchLine *self)
 {
   g_free(self->input);
   g_strfreev(self->labels);
+  g_strfreev(self->right);
   g_free(self);
 }
 
@@ -19,6 +20,29 @@ refuse(GError **error, const char *path, const char *what)
 }
 
 /* ---- the manifest ---- */
+
+/* NULL for what is no array of strings. */
+static GStrv
+read_strings(JsonNode *node)
+{
+  g_autoptr(GStrvBuilder) strings = g_strv_builder_new();
+  JsonArray *array;
+  guint i;
+
+  if (!JSON_NODE_HOLDS_ARRAY(node)) {
+    return NULL;
+  }
+  array = json_node_get_array(node);
+  for (i = 0; i < json_array_get_length(array); i++) {
+    JsonNode *element = json_array_get_element(array, i);
+
+    if (!JSON_NODE_HOLDS_VALUE(element) || json_node_get_string(element) == NULL) {
+      return NULL;
+    }
+    g_strv_builder_add(strings, json_node_get_string(element));
+  }
+  return g_strv_builder_end(strings);
+}
 
 static JsonArray *
 get_tasks(JsonParser *parser)
@@ -74,6 +98,64 @@ gem_bench_data_list_tasks(const char *folder, GError **error)
   return g_strv_builder_end(names);
 }
 
+/* The form of a task that is called `full`, borrowed from the manifest; NULL: there is none. */
+static const char *
+find_form(JsonArray *tasks, const char *full)
+{
+  guint i;
+
+  for (i = 0; i < json_array_get_length(tasks); i++) {
+    JsonNode *element = json_array_get_element(tasks, i);
+    JsonObject *task = JSON_NODE_HOLDS_OBJECT(element) ? json_node_get_object(element) : NULL;
+    const char *domain = task == NULL ? NULL : get_string(task, "domain");
+    const char *name = task == NULL ? NULL : get_string(task, "name");
+    gsize length = domain == NULL ? 0 : strlen(domain);
+
+    if (domain != NULL && name != NULL && strncmp(full, domain, length) == 0 && full[length] == '/' &&
+        g_str_equal(full + length + 1, name)) {
+      return get_string(task, "form");
+    }
+  }
+  return NULL;
+}
+
+GStrv
+gem_bench_data_list_suite(const char *folder, GStrv *ret_forms, GError **error)
+{
+  g_autofree char *path = g_build_filename(folder, "manifest.json", NULL);
+  g_autoptr(JsonParser) parser = json_parser_new();
+  g_autoptr(GStrvBuilder) forms = g_strv_builder_new();
+  g_auto(GStrv) names = NULL;
+  JsonArray *tasks;
+  JsonNode *suite;
+  guint i;
+
+  if (!json_parser_load_from_file(parser, path, error)) {
+    g_prefix_error(error, "%s: ", path);
+    return NULL;
+  }
+  tasks = get_tasks(parser);
+  suite = tasks == NULL ? NULL
+                        : json_object_get_member(json_node_get_object(json_parser_get_root(parser)), "suite");
+  names = suite == NULL ? NULL : read_strings(suite);
+  if (names == NULL) {
+    refuse(error, path, tasks == NULL ? "no array \"tasks\"" : "no array of strings \"suite\"");
+    return NULL;
+  }
+  for (i = 0; names[i] != NULL; i++) {
+    const char *form = find_form(tasks, names[i]);
+
+    if (form == NULL) {
+      g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                  "%s: the suite's '%s' is no task with a \"form\"", path, names[i]);
+      return NULL;
+    }
+    g_strv_builder_add(forms, form);
+  }
+  *ret_forms = g_strv_builder_end(forms);
+  return g_steal_pointer(&names);
+}
+
 /* ---- lines of a task ---- */
 
 GArray *
@@ -93,28 +175,6 @@ gem_bench_data_draw(guint total, guint limit, guint seed)
   return drawn;
 }
 
-static GStrv
-read_strings(JsonNode *node)
-{
-  g_autoptr(GStrvBuilder) strings = g_strv_builder_new();
-  JsonArray *array;
-  guint i;
-
-  if (!JSON_NODE_HOLDS_ARRAY(node)) {
-    return NULL;
-  }
-  array = json_node_get_array(node);
-  for (i = 0; i < json_array_get_length(array); i++) {
-    JsonNode *element = json_array_get_element(array, i);
-
-    if (!JSON_NODE_HOLDS_VALUE(element) || json_node_get_string(element) == NULL) {
-      return NULL;
-    }
-    g_strv_builder_add(strings, json_node_get_string(element));
-  }
-  return g_strv_builder_end(strings);
-}
-
 static gint
 find_label(GStrv labels, const char *target)
 {
@@ -126,6 +186,22 @@ find_label(GStrv labels, const char *target)
     }
   }
   return -1;
+}
+
+/* "target", then what "refs" has beside it. NULL for refs that are no strings. */
+static GStrv
+read_right(JsonObject *object, const char *target)
+{
+  JsonNode *refs = json_object_get_member(object, "refs");
+  g_auto(GStrv) others = refs == NULL || JSON_NODE_HOLDS_NULL(refs) ? g_new0(char *, 1) : read_strings(refs);
+  g_autoptr(GStrvBuilder) right = g_strv_builder_new();
+
+  if (others == NULL) {
+    return NULL;
+  }
+  g_strv_builder_add(right, target);
+  g_strv_builder_addv(right, (const char **)others);
+  return g_strv_builder_end(right);
 }
 
 /* `shared`: the labels of labels.json, or NULL. */
@@ -154,6 +230,11 @@ read_line(const char *text, GStrv shared, GError **error)
   line->labels = choices == NULL ? g_strdupv(shared) : read_strings(choices);
   if (choices != NULL && line->labels == NULL) {
     g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "\"choices\" is no array of strings");
+    return NULL;
+  }
+  line->right = read_right(object, target);
+  if (line->right == NULL) {
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "\"refs\" is no array of strings");
     return NULL;
   }
   line->target = find_label(line->labels, target);
@@ -229,6 +310,7 @@ read_drawn_lines(const char *path, GStrv labels, guint limit, guint seed, GError
       g_prefix_error(error, "%s: line %u: ", path, index + 1);
       return NULL;
     }
+    line->number = index + 1;
     g_ptr_array_add(lines, line);
   }
   return g_steal_pointer(&lines);

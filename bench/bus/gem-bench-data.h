@@ -1,8 +1,10 @@
 /*
  * The folder of labelled text that is measured with:
- *   manifest.json                             {"tasks": [{"domain", "name", ...}, ...]}
+ *   manifest.json                             {"tasks": [{"domain", "name", "form", ...}, ...],
+ *                                              "suite": ["DOMAIN/NAME", ...]}
  *   tasks/DOMAIN/NAME/{train,dev,test}.jsonl  a line each: {"input", "choices" (or labels.json beside),
- * "target"} corpus/DOMAIN.txt                         documents, a blank line between them
+ *                                              "target", "refs" (other right answers)}
+ *   corpus/DOMAIN.txt                         documents, a blank line between them
  */
 #pragma once
 
@@ -13,6 +15,8 @@ typedef struct {
   char *input;
   GStrv labels; /* to choose from; NULL: the task has none */
   gint target;  /* index into labels; -1: not among them */
+  GStrv right;  /* "target", then "refs": every text that is a right answer */
+  guint number; /* in its file, from 1 on */
 } GemBenchLine;
 
 void
@@ -23,6 +27,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBenchLine, gem_bench_line_free)
  */
 GStrv
 gem_bench_data_list_tasks(const char *folder, GError **error);
+
+/* "DOMAIN/NAME" of every task of the manifest's list "suite", in its order, and in `ret_forms` (transfer
+ * full) the "form" of each. Errors: as above; INVALID_DATA for one that is no task with a form. */
+GStrv
+gem_bench_data_list_suite(const char *folder, GStrv *ret_forms, GError **error);
 
 /* At most `limit` (0: all) lines of a task's split, drawn at random by `seed` and left in their order: an
  * array of GemBenchLine, empty when the task has no such split. Errors name file and line. */

@@ -46,7 +46,7 @@ gem_bench_turn_start(GemBenchTurn *self, const char *prompt, guint tokens, GErro
   g_variant_dict_insert(&options, "raw", "b", TRUE);
   g_variant_dict_insert(&options, "max_tokens", "u", tokens);
   self->called = g_get_monotonic_time();
-  self->turn = gem_turn_start(self->remote, self->session, prompt, g_variant_dict_end(&options), note_arrival,
+  self->turn = gem_turn_begin(self->remote, self->session, prompt, g_variant_dict_end(&options), note_arrival,
                               note_end, self, error);
   return self->turn != NULL;
 }

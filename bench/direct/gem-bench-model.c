@@ -32,8 +32,8 @@ gem_bench_model_entries(GemBenchModelOptions *options)
   return g_memdup2(entries, sizeof entries);
 }
 
-static GStrv
-find_plugin_dirs(const GemBenchModelOptions *options)
+GStrv
+gem_bench_model_find_plugin_dirs(const GemBenchModelOptions *options)
 {
   const char *path = g_getenv("GEMD_PLUGIN_DIR");
   g_autofree char *joined = path == NULL ? g_strdup(GEM_PLUGIN_DIR)
@@ -53,7 +53,7 @@ GemBenchModel *
 gem_bench_model_open(const GemBenchModelOptions *options, const GemBenchModelWish *wish, GError **error)
 {
   g_autoptr(GemBenchModel) self = g_new0(GemBenchModel, 1);
-  g_auto(GStrv) plugin_dirs = find_plugin_dirs(options);
+  g_auto(GStrv) plugin_dirs = gem_bench_model_find_plugin_dirs(options);
   GemEngineConfig config = {
       .model_path = wish->path,
       .plugin_dirs = (const char *const *)plugin_dirs,

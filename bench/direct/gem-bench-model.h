@@ -21,6 +21,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemBenchModelOptions, gem_bench_model_options_c
 GOptionEntry *
 gem_bench_model_entries(GemBenchModelOptions *options);
 
+/* The folders that `options` mean. Transfer full. */
+GStrv
+gem_bench_model_find_plugin_dirs(const GemBenchModelOptions *options);
+
 /* What a command asks of the model. */
 typedef struct {
   const char *path;      /* folder with a manifest, or a Llama-architecture GGUF file */

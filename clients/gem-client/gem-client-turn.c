@@ -237,7 +237,7 @@ gem_turn_free(GemTurn *turn)
 }
 
 GemTurn *
-gem_turn_start(GemRemote *remote,
+gem_turn_begin(GemRemote *remote,
                const char *session,
                const char *prompt,
                GVariant *options,
@@ -337,7 +337,7 @@ gem_turn_run(GemRemote *remote,
   g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
   Only only = {.loop = loop, .text = text, .data = data};
   g_autoptr(GemTurn) turn =
-      gem_turn_start(remote, session, prompt, options, pass_text, quit_loop, &only, error);
+      gem_turn_begin(remote, session, prompt, options, pass_text, quit_loop, &only, error);
   guint interrupt;
 
   if (turn == NULL) {

@@ -40,7 +40,7 @@ typedef void (*GemTurnEnded)(gpointer data);
 /* Starts a turn and comes back; the main loop then calls `text` as text comes, and `ended`. `options` (a{sv})
  * are those of Session.Generate, floating or not; `remote` outlives the turn. Errors: of the service. */
 GemTurn *
-gem_turn_start(GemRemote *remote,
+gem_turn_begin(GemRemote *remote,
                const char *session,
                const char *prompt,
                GVariant *options,

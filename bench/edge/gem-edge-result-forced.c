@@ -1,0 +1,140 @@
+/* What pathways are worth on each other's tasks and texts. */
+#include <math.h>
+
+#include "bench/edge/gem-edge-result-private.h"
+#include "bench/edge/gem-edge-transfer.h"
+
+/* F1 of a task through every pathway. */
+static void
+force_task(GemEdgeResult *self, guint index)
+{
+  GemEdgeTaskResult *result = &self->tasks[index];
+  g_autofree double *others = g_new(double, self->n_domains);
+  guint pathway, n = 0;
+
+  result->pathways = g_new(double, self->n_domains + 1);
+  for (pathway = 0; pathway <= self->n_domains; pathway++) {
+    g_autoptr(GPtrArray) items = gem_edge_plan_select(self->plan, index, (gint)pathway, FALSE);
+    GemEdgeTaskScore score;
+
+    gem_edge_score_task(result->task, items, &score);
+    result->pathways[pathway] =
+        score.fates[GEM_BENCH_USED] == 0 ? NAN : gem_edge_score_get_f1(result->task, &score).value;
+    result->transfer_n = MAX(result->transfer_n, score.fates[GEM_BENCH_USED]);
+    if (pathway < self->n_domains && pathway != result->task->n_domain) {
+      others[n++] = result->pathways[pathway];
+    }
+  }
+  result->in = result->pathways[result->task->n_domain];
+  result->out = gem_edge_mean(others, n);
+}
+
+/* A cell: the mean over the domain's tasks, of their scores or of these on the specialist's scale. */
+static double
+measure_cell(const GemEdgeResult *self, guint pathway, guint domain, gboolean normalised)
+{
+  g_autofree double *values = g_new(double, self->n_tasks);
+  guint i, n = 0;
+
+  for (i = 0; i < self->n_tasks; i++) {
+    const GemEdgeTaskResult *task = &self->tasks[i];
+    double value = task->pathways[pathway];
+
+    if (task->task->n_domain == domain) {
+      values[n++] = normalised ? gem_edge_on_scale(value, task->score.chance_f1, task->specialist) : value;
+    }
+  }
+  return gem_edge_mean(values, n);
+}
+
+void
+gem_edge_result_force(GemEdgeResult *self)
+{
+  guint i, row, column, n = self->n_domains;
+
+  for (i = 0; i < self->n_tasks; i++) {
+    force_task(self, i);
+  }
+  self->matrix = g_new(double, (gsize)(n + 1) * n);
+  self->matrix_normalised = g_new(double, (gsize)(n + 1) * n);
+  for (row = 0; row <= n; row++) {
+    for (column = 0; column < n; column++) {
+      self->matrix[row * n + column] = measure_cell(self, row, column, FALSE);
+      self->matrix_normalised[row * n + column] = measure_cell(self, row, column, TRUE);
+    }
+  }
+  for (i = 0; i < n; i++) {
+    self->domains[i].forced = gem_edge_span(self->matrix + (gsize)i * n, n, i);
+    self->domains[i].forced_normalised = gem_edge_span(self->matrix_normalised + (gsize)i * n, n, i);
+  }
+}
+
+/* ---- perplexity ---- */
+
+typedef struct {
+  double log_likelihood;
+  guint64 tokens;
+  guint texts;
+} Sum;
+
+static Sum
+sum_texts(const GemEdgeResult *self, guint domain, gint pathway)
+{
+  Sum sum = {0};
+  guint i, j;
+
+  for (i = 0; i < self->n_tasks; i++) {
+    g_autoptr(GPtrArray) items = NULL;
+
+    if (self->tasks[i].task->n_domain != domain) {
+      continue;
+    }
+    items = gem_edge_plan_select(self->plan, i, pathway, TRUE);
+    for (j = 0; j < items->len; j++) {
+      const GemEdgeReply *reply = &((const GemEdgeItem *)items->pdata[j])->reply;
+
+      if (reply->fate == GEM_BENCH_USED) {
+        sum.log_likelihood += reply->log_likelihood;
+        sum.tokens += reply->tokens;
+        sum.texts++;
+      }
+    }
+  }
+  return sum;
+}
+
+/* Nats a token; NAN without tokens. */
+static double
+mean_nats(const Sum *sum)
+{
+  return sum->tokens == 0 ? NAN : -sum->log_likelihood / (double)sum->tokens;
+}
+
+void
+gem_edge_result_read(GemEdgeResult *self)
+{
+  g_autofree double *others = g_new(double, self->n_domains);
+  guint domain, pathway;
+
+  for (domain = 0; domain < self->n_domains; domain++) {
+    GemEdgePerplexity *perplexity = &self->domains[domain].perplexity;
+    Sum routed = sum_texts(self, domain, GEM_EDGE_ROUTED);
+    Sum own = sum_texts(self, domain, (gint)domain);
+    guint n = 0;
+
+    for (pathway = 0; pathway < self->n_domains; pathway++) {
+      Sum other = sum_texts(self, domain, (gint)pathway);
+
+      if (pathway != domain) {
+        others[n++] = mean_nats(&other);
+      }
+    }
+    *perplexity = (GemEdgePerplexity){
+        .routed = exp(mean_nats(&routed)),
+        .own = exp(mean_nats(&own)),
+        .others = exp(gem_edge_mean(others, n)),
+        .tokens = routed.tokens,
+        .texts = routed.texts,
+    };
+  }
+}

@@ -1,0 +1,89 @@
+/* What a run comes to. Figures that there are none of are NAN; docs/edgebench.md defines each. */
+#pragma once
+
+#include "bench/edge/gem-edge-flop.h"
+#include "bench/edge/gem-edge-score.h"
+#include "bench/edge/gem-edge-specialist.h"
+#include "bench/edge/gem-edge-state.h"
+
+/* Seconds. */
+typedef struct {
+  double query_p50, query_p95; /* from the call to its answer */
+  double token_p50, token_p95; /* of a written token, each answer's mean */
+} GemEdgeLatency;
+
+typedef struct {
+  const GemEdgeTask *task;
+  GemEdgeTaskScore score; /* as the service routes */
+  GemEdgeScore f1;        /* the one of `score` that counts */
+  GemEdgeLatency latency;
+  double specialist, normalised;
+  double linear_f1, linear_accuracy; /* of a linear baseline; NAN until somebody sets them */
+  guint transfer_n;                  /* lines that ran through every pathway */
+  double *pathways;                  /* [domains + 1] F1 through each, the general part last */
+  double in, out;                    /* through the own pathway; the mean through the other domains' */
+} GemEdgeTaskResult;
+
+/* Perplexity of inputs. */
+typedef struct {
+  double routed, own, others;
+  guint64 tokens;
+  guint texts;
+} GemEdgePerplexity;
+
+/* How far good performance in a domain lasts in others. */
+typedef struct {
+  double in, out, gg, dsi;
+} GemEdgeSpan;
+
+typedef struct {
+  const char *name;
+  guint tasks;
+  GemEdgeScore f1;
+  double chance, majority, linear, normalised;
+  GemEdgeSpan routed, routed_normalised; /* of the service's F1 here against that in other domains */
+  GemEdgeSpan forced, forced_normalised; /* of the domain's pathway */
+  GemEdgePerplexity perplexity;
+} GemEdgeDomainResult;
+
+typedef struct {
+  guint64 resident_peak, resident_active, process_peak; /* bytes; 0: not told */
+} GemEdgeMemory;
+
+typedef struct {
+  gint64 page_ins, page_in_failures, degraded_tokens; /* -1: not told */
+} GemEdgePaging;
+
+typedef struct {
+  const GemEdgePlan *plan;
+  GemEdgeTaskResult *tasks;     /* [of the suite] */
+  GemEdgeDomainResult *domains; /* [n_domains] */
+  guint n_tasks, n_domains;
+  double *matrix; /* [n_domains + 1][n_domains] mean F1 of the column's tasks through the row's pathway */
+  double *matrix_normalised; /* the same of normalised scores */
+  GemEdgeScore f1;
+  guint class_tasks, beating_majority; /* by two standard errors; of chance where there is no majority */
+  GemEdgeLatency latency;
+  GemEdgeMemory memory;
+  GemEdgePaging paging;
+  double seconds, joules;
+  guint64 calls, tokens;
+  double routed_share; /* of tokens that a domain's pathway runs */
+  GemEdgeFlop flop;    /* zeros: not known */
+  char *specialist;    /* name of its model; NULL */
+  gboolean has_transfer;
+} GemEdgeResult;
+
+/* `specialist` and `flop` may be NULL. */
+GemEdgeResult *
+gem_edge_result_new(const GemEdgePlan *plan,
+                    const GArray *samples,
+                    const GemEdgeSpecialist *specialist,
+                    const GemEdgeFlop *flop);
+void
+gem_edge_result_free(GemEdgeResult *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemEdgeResult, gem_edge_result_free)
+
+/* Mean operations of a token; NAN when the shape is not known. */
+double
+gem_edge_result_get_flop(const GemEdgeResult *self);

@@ -1,0 +1,192 @@
+#include "bench/edge/gem-edge-table.h"
+
+#include <math.h>
+
+#include "bench/edge/gem-edge-transfer.h"
+#include "clients/gem-client/gem-client-output.h"
+#include "clients/gem-client/gem-client-table.h"
+
+/* "0.123", "-" for none. Transfer full. */
+static char *
+show(double value)
+{
+  return isfinite(value) ? g_strdup_printf("%.3f", value) : g_strdup("-");
+}
+
+static char *
+show_milliseconds(double seconds)
+{
+  return isfinite(seconds) ? g_strdup_printf("%.1f", seconds * 1000) : g_strdup("-");
+}
+
+/* ---- tasks ---- */
+
+static void
+add_task(GemTable *table, const GemEdgeTaskResult *result)
+{
+  const GemEdgeTaskScore *score = &result->score;
+  g_autofree char *n = g_strdup_printf("%u", score->fates[GEM_BENCH_USED]);
+  g_autofree char *f1 = show(result->f1.value);
+  g_autofree char *f1_error = show(result->f1.standard_error);
+  g_autofree char *accuracy = show(gem_edge_score_get_accuracy(result->task, score));
+  g_autofree char *chance = show(score->chance_accuracy);
+  g_autofree char *majority = show(score->majority_accuracy);
+  g_autofree char *query = show_milliseconds(result->latency.query_p50);
+  gboolean beats = gem_edge_score_beats(gem_edge_score_get_accuracy(result->task, score),
+                                        gem_edge_score_get_baseline(score), score->fates[GEM_BENCH_USED]);
+
+  gem_table_add(table, -1,
+                (const char *const[]){result->task->full, n,
+                                      gem_edge_metric_name(gem_edge_form_metric(result->task->form)), f1,
+                                      f1_error, accuracy, chance, majority,
+                                      !result->task->has_classes ? "" : (beats ? "yes" : "no"), query});
+}
+
+static void
+print_tasks(const GemEdgeResult *result)
+{
+  static const char *const headings[] = {"task",   "n",        "score is", "F1",       "error", "right",
+                                         "chance", "majority", "beats",    "query ms", NULL};
+  g_autoptr(GemTable) table = gem_table_new("lrlrrrrrlr", headings);
+  guint i;
+
+  for (i = 0; i < result->n_tasks; i++) {
+    add_task(table, &result->tasks[i]);
+  }
+  gem_table_print(table);
+  for (i = 0; i < result->n_tasks; i++) {
+    g_autofree char *skipped = gem_bench_fates_describe_skipped(result->tasks[i].score.fates);
+
+    if (skipped != NULL) {
+      gem_output_printf("skipped of %s: %s\n", result->tasks[i].task->full, skipped);
+    }
+  }
+}
+
+/* ---- domains ---- */
+
+static void
+add_domain(GemTable *table, const GemEdgeDomainResult *domain)
+{
+  g_autofree char *tasks = g_strdup_printf("%u", domain->tasks);
+  g_autofree char *f1 = show(domain->f1.value);
+  g_autofree char *f1_error = show(domain->f1.standard_error);
+  g_autofree char *chance = show(domain->chance);
+  g_autofree char *gg_routed = show(domain->routed.gg);
+  g_autofree char *in = show(domain->forced.in);
+  g_autofree char *out = show(domain->forced.out);
+  g_autofree char *gg = show(domain->forced.gg);
+  g_autofree char *dsi = show(domain->forced.dsi);
+  g_autofree char *normalised = show(domain->forced_normalised.gg);
+  g_autofree char *routed = show(domain->perplexity.routed);
+  g_autofree char *own = show(domain->perplexity.own);
+  g_autofree char *others = show(domain->perplexity.others);
+
+  gem_table_add(table, -1,
+                (const char *const[]){domain->name, tasks, f1, f1_error, chance, gg_routed, in, out, gg, dsi,
+                                      normalised, routed, own, others});
+}
+
+static void
+print_domains(const GemEdgeResult *result)
+{
+  static const char *const headings[] = {"domain",    "tasks", "F1",      "error",      "chance",
+                                         "GG routed", "in",    "out",     "GG",         "DSI",
+                                         "GG scaled", "ppl",   "ppl own", "ppl others", NULL};
+  g_autoptr(GemTable) table = gem_table_new("lrrrrrrrrrrrrr", headings);
+  guint i;
+
+  for (i = 0; i < result->n_domains; i++) {
+    add_domain(table, &result->domains[i]);
+  }
+  gem_output_printf("\n");
+  gem_table_print(table);
+}
+
+static void
+print_matrix(const GemEdgeResult *result)
+{
+  guint n = result->n_domains, i, j;
+  g_autoptr(GPtrArray) headings = g_ptr_array_new();
+  g_autofree char *alignment = g_strnfill(n + 1, 'r');
+  g_autoptr(GemTable) table = NULL;
+
+  alignment[0] = 'l';
+  g_ptr_array_add(headings, (gpointer) "pathway");
+  for (i = 0; i < n; i++) {
+    g_ptr_array_add(headings, (gpointer)result->domains[i].name);
+  }
+  g_ptr_array_add(headings, NULL);
+  table = gem_table_new(alignment, (const char *const *)headings->pdata);
+  for (i = 0; i <= n; i++) {
+    g_autoptr(GPtrArray) cells = g_ptr_array_new_with_free_func(g_free);
+
+    g_ptr_array_add(cells, g_strdup(gem_edge_plan_get_pathway(result->plan, (gint)i)));
+    for (j = 0; j < n; j++) {
+      g_ptr_array_add(cells, show(result->matrix[i * n + j]));
+    }
+    gem_table_add(table, -1, (const char *const *)cells->pdata);
+  }
+  gem_output_printf(
+      "\nF1 on each domain's tasks with every token forced through one pathway, %u lines a task:\n",
+      result->plan->transfer_limit);
+  gem_table_print(table);
+}
+
+/* ---- the rest ---- */
+
+static void
+print_costs(const GemEdgeResult *result, const GemEdgeRunInfo *info)
+{
+  const GemEdgeLatency *latency = &result->latency;
+
+  gem_output_printf(
+      "\na query: p50 %.1f ms, p95 %.1f ms, %u in flight; a written token: p50 %.2f ms, p95 %.2f ms\n",
+      latency->query_p50 * 1000, latency->query_p95 * 1000, info->in_flight, latency->token_p50 * 1000,
+      latency->token_p95 * 1000);
+  gem_output_printf("memory: weights and caches %.1f MB, %.1f MB at most; process %.1f MB at most\n",
+                    (double)result->memory.resident_active / 1e6, (double)result->memory.resident_peak / 1e6,
+                    (double)result->memory.process_peak / 1e6);
+  if (result->flop.general > 0) {
+    gem_output_printf(
+        "a token: %.2f MFLOP (general %.2f, router %.2f, a pathway %.2f; %.3f of the tokens have one)\n",
+        gem_edge_result_get_flop(result) / 1e6, result->flop.general / 1e6, result->flop.router / 1e6,
+        result->flop.pathway / 1e6, result->routed_share);
+  } else {
+    gem_output_printf("FLOP: not counted, --model DIR tells the shape\n");
+  }
+  if (info->energy_absent == NULL && isfinite(result->joules)) {
+    gem_output_printf("energy: %.1f J, %.3f mJ a token, %.2f W, all of the machine's packages\n",
+                      result->joules, result->joules * 1000 / (double)MAX(result->tokens, 1),
+                      result->joules / result->seconds);
+  } else {
+    gem_output_printf("energy: absent, %s\n", info->energy_absent != NULL ? info->energy_absent : "not told");
+  }
+  if (info->paging_absent == NULL && result->paging.page_ins >= 0) {
+    gem_output_printf("page-ins: %" G_GINT64_FORMAT ", of which %" G_GINT64_FORMAT " failed\n",
+                      result->paging.page_ins, result->paging.page_in_failures);
+  } else {
+    gem_output_printf("page-ins: absent, %s\n",
+                      info->paging_absent != NULL ? info->paging_absent : "not told");
+  }
+}
+
+void
+gem_edge_table_print(const GemEdgeResult *result, const GemEdgeRunInfo *info)
+{
+  g_autofree char *error = show(result->f1.standard_error);
+
+  gem_output_printf("%s, gemd %s, %s; %s lines, seed %u\n", info->model, info->version,
+                    g_str_equal(info->way, "bus") ? "through the bus" : "in this process", info->split,
+                    info->seed);
+  print_tasks(result);
+  print_domains(result);
+  if (result->has_transfer) {
+    print_matrix(result);
+  }
+  print_costs(result, info);
+  gem_output_printf(
+      "F1 over %u tasks: %.3f, error %s; %u of %u tasks with classes are more often right than the most "
+      "frequent label, or chance, by two standard errors\n",
+      result->n_tasks, result->f1.value, error, result->beating_majority, result->class_tasks);
+}

@@ -1,0 +1,240 @@
+/* gem-bench edge as it is run: through a private bus with the whole service, and with the engine inside, on a
+ * tiny random model and a data folder that the test invents. */
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#include "clients/gem-client/gem-client-exit.h"
+#include "tests/gem-test-client.h"
+#include "tests/gem-test-gemd.h"
+
+typedef struct {
+  char *data, *json, *model;
+  GemTestGemd *gemd; /* NULL: --direct */
+} Scene;
+
+static void
+write_data(const char *folder)
+{
+  gem_test_write_text(
+      folder, "manifest.json",
+      "{\"tasks\": [{\"domain\": \"legal\", \"name\": \"pick\", \"form\": \"classification\"},"
+      "{\"domain\": \"finance\", \"name\": \"find\", \"form\": \"extractive QA\"},"
+      "{\"domain\": \"stem\", \"name\": \"list\", \"form\": \"extraction (list)\"}],"
+      "\"suite\": [\"legal/pick\", \"finance/find\", \"stem/list\"]}");
+  gem_test_write_text(folder, "tasks/legal/pick/labels.json", "[\"no\", \"yes\", \"maybe\"]");
+  gem_test_write_text(folder, "tasks/legal/pick/dev.jsonl",
+                      "{\"input\": \"is it so\", \"target\": \"yes\"}\n"
+                      "{\"input\": \"or so\", \"target\": \"no\"}\n"
+                      "{\"input\": \"\", \"target\": \"no\"}\n");
+  gem_test_write_text(
+      folder, "tasks/finance/find/dev.jsonl",
+      "{\"input\": \"where\", \"target\": \"here\"}\n{\"input\": \"when\", \"target\": \"now\"}\n");
+  gem_test_write_text(folder, "tasks/stem/list/dev.jsonl", "{\"input\": \"what\", \"target\": \"a; b\"}\n");
+}
+
+static void
+scene_set_up(Scene *self, gconstpointer direct)
+{
+  GemModelShape shape;
+
+  self->data = gem_test_folder_new();
+  self->json = g_build_filename(self->data, "out.json", NULL);
+  write_data(self->data);
+  if (direct == NULL) {
+    self->gemd = gem_test_gemd_new();
+    gem_test_gemd_start(self->gemd, "ready");
+    self->model = g_strdup(self->gemd->folder);
+  } else {
+    self->gemd = NULL;
+    self->model = gem_test_folder_new();
+    gem_test_model_shape(&shape);
+    gem_test_model_write(self->model, &shape, GEM_TYPE_F16, 5);
+    gem_model_shape_clear(&shape);
+  }
+}
+
+static void
+scene_tear_down(Scene *self, gconstpointer direct)
+{
+  if (direct != NULL) {
+    gem_test_folder_remove(self->model);
+  }
+  g_clear_pointer(&self->gemd, gem_test_gemd_free);
+  gem_test_folder_remove(self->data);
+  g_free(self->data);
+  g_free(self->json);
+  g_free(self->model);
+}
+
+/* gem-bench edge with what the scene has, and `more`. */
+static void
+edge(const Scene *self, const char *const *more, GemTestRun *ret_run)
+{
+  const char *address = self->gemd == NULL ? NULL : self->gemd->bus->address;
+  g_autoptr(GPtrArray) words = g_ptr_array_new();
+  g_autoptr(GSubprocess) program = NULL;
+  const char *const fixed[] = {"edge",   "--data",   self->data, "--model", self->model,
+                               "--json", self->json, "--tokens", "4"};
+  gsize i;
+
+  for (i = 0; i < G_N_ELEMENTS(fixed); i++) {
+    g_ptr_array_add(words, (gpointer)fixed[i]);
+  }
+  g_ptr_array_add(words, (gpointer)(address == NULL ? "--direct" : "--address"));
+  if (address != NULL) {
+    g_ptr_array_add(words, (gpointer)address);
+  }
+  for (; *more != NULL; more++) {
+    g_ptr_array_add(words, (gpointer)*more);
+  }
+  g_ptr_array_add(words, NULL);
+  program = gem_test_program_start(NULL, "bench", "gem-bench", (const char *const *)words->pdata, FALSE);
+  gem_test_client_finish(program, NULL, ret_run);
+}
+
+#define MORE(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static JsonObject *
+read_json(const Scene *self, JsonNode **ret_node)
+{
+  g_autofree char *text = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_file_get_contents(self->json, &text, NULL, &error);
+  g_assert_no_error(error);
+  *ret_node = json_from_string(text, &error);
+  g_assert_no_error(error);
+  return json_node_get_object(*ret_node);
+}
+
+static void
+check_tasks(JsonObject *result, gboolean transfer)
+{
+  JsonArray *tasks = json_object_get_array_member(result, "tasks");
+  JsonObject *pick = json_array_get_object_element(tasks, 0);
+  JsonObject *find = json_array_get_object_element(tasks, 1);
+
+  g_assert_cmpuint(json_array_get_length(tasks), ==, 3);
+  g_assert_cmpstr(json_object_get_string_member(pick, "form"), ==, "choice");
+  g_assert_cmpint(json_object_get_int_member(pick, "n"), ==, 2);
+  g_assert_cmpint(json_object_get_int_member(json_object_get_object_member(pick, "skipped"), "text"), ==, 1);
+  g_assert_cmpstr(json_object_get_string_member(find, "f1_is"), ==, "token_f1");
+  g_assert_cmpint(json_object_get_int_member(find, "n"), ==, 2);
+  g_assert_true(json_object_get_null_member(pick, "transfer") == !transfer);
+}
+
+static void
+check_costs(JsonObject *result)
+{
+  JsonObject *memory = json_object_get_object_member(result, "memory");
+  JsonObject *flop = json_object_get_object_member(result, "flop");
+  JsonArray *perplexity = json_object_get_array_member(result, "perplexity");
+  JsonObject *legal = json_array_get_object_element(perplexity, 0);
+
+  g_assert_cmpint(json_object_get_int_member(memory, "resident_peak"), >, 0);
+  g_assert_cmpfloat(json_object_get_double_member(flop, "token"), >=,
+                    json_object_get_double_member(flop, "general"));
+  g_assert_cmpfloat(json_object_get_double_member(legal, "routed"), >, 1);
+  g_assert_cmpfloat(
+      json_object_get_double_member(json_object_get_object_member(result, "latency"), "query_p95"), >, 0);
+}
+
+/* Whole runs: without and, on another state, with transfer. */
+static void
+test_run(Scene *self, gconstpointer direct)
+{
+  g_auto(GemTestRun) plain = {0};
+  g_auto(GemTestRun) transfer = {0};
+  g_autoptr(JsonNode) node = NULL;
+  g_autoptr(JsonNode) node_transfer = NULL;
+  g_autofree char *state = g_build_filename(self->data, "other.state", NULL);
+  JsonObject *result;
+
+  edge(self, MORE("--limit", "0"), &plain);
+  g_assert_cmpstr(plain.err, ==, "");
+  g_assert_cmpint(plain.status, ==, GEM_EXIT_OK);
+  g_assert_nonnull(strstr(plain.out, direct != NULL ? "in this process" : "through the bus"));
+  g_assert_nonnull(strstr(plain.out, "legal/pick"));
+  g_assert_nonnull(strstr(plain.out, "F1 over 3 tasks: "));
+  result = read_json(self, &node);
+  g_assert_cmpstr(json_object_get_string_member(result, "command"), ==, "edge");
+  g_assert_true(json_object_get_null_member(result, "transfer"));
+  check_tasks(result, FALSE);
+  check_costs(result);
+  edge(self, MORE("--transfer", "--transfer-limit", "2", "--state", state, "--in-flight", "1"), &transfer);
+  g_assert_cmpstr(transfer.err, ==, "");
+  result = read_json(self, &node_transfer);
+  check_tasks(result, TRUE);
+  result = json_object_get_object_member(result, "transfer");
+  g_assert_cmpuint(json_array_get_length(json_object_get_array_member(result, "f1")), ==, 4);
+  g_assert_cmpuint(json_array_get_length(json_object_get_array_member(result, "cdtr")), ==, 3);
+}
+
+/* The same command once more asks nothing: an answer that the file was given is the one that counts. A run
+ * that is another one is refused. */
+static void
+test_resume(Scene *self, gconstpointer direct)
+{
+  g_autofree char *state = g_strconcat(self->json, ".state", NULL);
+  g_auto(GemTestRun) first = {0};
+  g_auto(GemTestRun) second = {0};
+  g_auto(GemTestRun) other = {0};
+  g_autoptr(GRegex) answer = g_regex_new("\"answer\":\"(?:[^\"\\\\]|\\\\.)*\"", 0, 0, NULL);
+  g_autofree char *text = NULL;
+  g_autofree char *changed = NULL;
+
+  edge(self, MORE("--tasks", "finance/*"), &first);
+  g_assert_cmpstr(first.err, ==, "");
+  g_assert_null(strstr(first.out, "token_f1  0.667"));
+  g_assert_true(g_file_get_contents(state, &text, NULL, NULL));
+  changed = g_regex_replace_literal(answer, text, -1, 0, "\"answer\":\"here now\"", 0, NULL);
+  g_assert_true(g_file_set_contents(state, changed, -1, NULL));
+  edge(self, MORE("--tasks", "finance/*"), &second);
+  g_assert_cmpstr(second.err, ==, "");
+  g_assert_nonnull(strstr(second.out, "token_f1  0.667")); /* one of two words said, all of one wanted */
+  edge(self, MORE("--tasks", "finance/*", "--seed", "2"), &other);
+  g_assert_cmpint(other.status, ==, GEM_EXIT_FAILED);
+  g_assert_nonnull(strstr(other.err, "its seed is '1', and this one's '2'"));
+}
+
+static void
+test_wrong_usage(Scene *self, gconstpointer direct)
+{
+  static const struct {
+    const char *option, *value, *part;
+  } cases[] = {
+      {"--tasks", "legal/none", "'legal/none'"},
+      {"--split", "all", "--split is"},
+      {"--limit", "-1", "--limit"},
+      {"--in-flight", "17", "--in-flight"},
+      {"--tokens", "0", "--tokens"},
+      {"--transfer-limit", "0", "--transfer-limit"},
+  };
+  gsize i;
+
+  for (i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_auto(GemTestRun) run = {0};
+
+    edge(self, MORE(cases[i].option, cases[i].value), &run);
+    g_assert_cmpint(run.status, ==, GEM_EXIT_USAGE);
+    g_assert_nonnull(strstr(run.err, cases[i].part));
+  }
+}
+
+int
+main(int argc, char **argv)
+{
+  g_autofree char *plugins = g_build_filename(g_getenv("GEM_BUILD_DIR"), "plugins", NULL);
+
+  g_test_init(&argc, &argv, NULL);
+  g_setenv("GEMD_PLUGIN_DIR", plugins, TRUE);
+#define ADD(name, direct, function)                                                                          \
+  g_test_add("/gem-bench/edge/" name, Scene, direct, scene_set_up, function, scene_tear_down)
+  ADD("bus/run", NULL, test_run);
+  ADD("bus/resume", NULL, test_resume);
+  ADD("direct/run", "", test_run);
+  ADD("direct/resume", "", test_resume);
+  ADD("wrong-usage", "", test_wrong_usage);
+#undef ADD
+  return g_test_run();
+}
