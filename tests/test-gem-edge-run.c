@@ -148,6 +148,7 @@ read_suite(const Scene *self, const char *tasks, GError **error)
 
 static const char *const domains[] = {"stem", "legal", NULL};
 static const char *const identity[] = {"model", "stand", "seed", "1", NULL};
+static const GemEdgeScale nothing = {NULL, NULL, NULL};
 static const GemEdgeRunOptions one_by_one = {.in_flight = 1, .max_tokens = 8};
 static const GemEdgeRunOptions in_pairs = {.in_flight = 2, .max_tokens = 8};
 
@@ -215,7 +216,7 @@ test_scores(Scene *self, gconstpointer data)
   gem_edge_run(plan, &stand.base, state, self->energy, &in_pairs, &error);
   g_assert_no_error(error);
   g_assert_cmpuint(stand.asked, ==, plan->items->len);
-  result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), NULL, NULL);
+  result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), &nothing);
   pick = &result->tasks[0];
   find = &result->tasks[1];
   g_assert_cmpuint(pick->score.fates[GEM_BENCH_USED], ==, 3);
@@ -253,7 +254,7 @@ test_transfer(Scene *self, gconstpointer data)
 
   stand_init(&stand);
   g_assert_true(gem_edge_run(plan, &stand.base, state, self->energy, &in_pairs, NULL));
-  result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), NULL, NULL);
+  result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), &nothing);
   /* Rows legal, stem, general; columns legal, stem. Label 0 has 1 of 3 right: F1 of no 1/2, of yes 0. */
   assert_near(result->matrix[0], 0.4);
   assert_near(result->matrix[1], stem);
@@ -388,6 +389,63 @@ test_specialist(Scene *self, gconstpointer data)
 }
 
 static void
+test_baselines(Scene *self, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename(self->folder, "baselines.json", NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemEdgeBaselines) baselines = NULL;
+
+  gem_test_write_text(self->folder, "baselines.json",
+                      "{\"tasks\": [{\"task\": \"legal/pick\", \"test\": {}, \"dev\": {\"linear\": "
+                      "{\"accuracy\": 0.5, \"f1\": 0.25}}}]}");
+  baselines = gem_edge_baselines_read(path, "dev", &error);
+  g_assert_no_error(error);
+  assert_near(gem_edge_baselines_get(baselines, "legal/pick").accuracy, 0.5);
+  assert_near(gem_edge_baselines_get(baselines, "legal/pick").f1, 0.25);
+  g_assert_true(isnan(gem_edge_baselines_get(baselines, "legal/other").f1));
+  g_assert_true(isnan(gem_edge_baselines_get(NULL, "legal/pick").f1));
+  g_assert_null(gem_edge_baselines_read(path, "test", &error));
+  g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+  g_assert_nonnull(strstr(error->message, "of test lines"));
+}
+
+/* A task's F1 on the specialist's scale, and the baseline beside it. */
+static void
+test_scale(Scene *self, gconstpointer data)
+{
+  g_autofree char *result_path = g_build_filename(self->folder, "result.json", NULL);
+  g_autofree char *baseline_path = g_build_filename(self->folder, "baselines.json", NULL);
+  g_autoptr(GemEdgeSuite) suite = read_suite(self, "legal/*", NULL);
+  g_autoptr(GemEdgePlan) plan = gem_edge_plan_new(suite, domains, 100, 1);
+  g_autoptr(GemEdgeState) state = gem_edge_state_open(NULL, identity, plan, NULL);
+  g_autoptr(GemEdgeSpecialist) specialist = NULL;
+  g_autoptr(GemEdgeBaselines) baselines = NULL;
+  g_autoptr(GemEdgeResult) result = NULL;
+  GemEdgeScale scale = {0};
+  double chance;
+  Stand stand;
+
+  gem_test_write_text(self->folder, "result.json",
+                      "{\"run\": {\"model\": \"m\"}, \"tasks\": [{\"domain\": \"legal\", \"name\": \"pick\", "
+                      "\"f1\": {\"value\": 0.75}}]}");
+  gem_test_write_text(self->folder, "baselines.json",
+                      "{\"tasks\": [{\"task\": \"legal/pick\", \"dev\": {\"linear\": {\"accuracy\": 0.5, "
+                      "\"f1\": 0.25}}}]}");
+  scale.specialist = specialist = gem_edge_specialist_read(result_path, NULL);
+  scale.baselines = baselines = gem_edge_baselines_read(baseline_path, "dev", NULL);
+  stand_init(&stand);
+  g_assert_true(gem_edge_run(plan, &stand.base, state, self->energy, &in_pairs, NULL));
+  result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), &scale);
+  chance = result->tasks[0].score.chance_f1;
+  assert_near(chance, (2 * (1.0 / 3) / 2 / (1.0 / 3 + 0.5) + 2 * (2.0 / 3) / 2 / (2.0 / 3 + 0.5)) / 2);
+  assert_near(result->tasks[0].normalised, (0.4 - chance) / (0.75 - chance));
+  assert_near(result->matrix_normalised[0], result->tasks[0].normalised);
+  assert_near(result->matrix_normalised[1], (0.25 - chance) / (0.75 - chance)); /* without a pathway */
+  assert_near(result->domains[0].linear, 0.25);
+  g_assert_cmpstr(result->specialist, ==, "m");
+}
+
+static void
 test_energy(Scene *self, gconstpointer data)
 {
   g_autoptr(GemEdgeEnergy) energy = NULL;
@@ -443,6 +501,8 @@ main(int argc, char **argv)
   ADD("resume", test_resume);
   ADD("state", test_state);
   ADD("specialist", test_specialist);
+  ADD("baselines", test_baselines);
+  ADD("scale", test_scale);
   ADD("energy", test_energy);
   ADD("flop", test_flop);
 #undef ADD

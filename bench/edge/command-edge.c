@@ -16,7 +16,7 @@
 typedef struct {
   GemBenchOptions common;
   GemBenchModelOptions engine;
-  char *data, *tasks, *split, *model, *state, *specialist;
+  char *data, *tasks, *split, *model, *state, *specialist, *baseline;
   gint limit, seed, transfer_limit, in_flight, tokens;
   gboolean direct, transfer;
 } EdgeOptions;
@@ -32,6 +32,7 @@ edge_options_clear(EdgeOptions *options)
   g_free(options->model);
   g_free(options->state);
   g_free(options->specialist);
+  g_free(options->baseline);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(EdgeOptions, edge_options_clear)
 
@@ -84,6 +85,8 @@ parse(const GemBenchCommand *self, char **argv, EdgeOptions *options, GError **e
        "N"},
       {"specialist", 0, 0, G_OPTION_ARG_FILENAME, &options->specialist,
        "Give scores on the scale of this earlier result, too", "FILE"},
+      {"baseline", 0, 0, G_OPTION_ARG_FILENAME, &options->baseline,
+       "Put the linear model of this file of gem-bench baseline beside the scores", "FILE"},
       {"in-flight", 0, 0, G_OPTION_ARG_INT, &options->in_flight, "Questions at a time (4)", "N"},
       {"state", 0, 0, G_OPTION_ARG_FILENAME, &options->state,
        "Keep answers here and go on from them (FILE.state of --json FILE)", "FILE"},
@@ -196,10 +199,7 @@ report(const EdgeOptions *options, const GemEdgeResult *result, const GemEdgeRun
 }
 
 static gboolean
-measure(const EdgeOptions *options,
-        const GemEdgeSuite *suite,
-        const GemEdgeSpecialist *specialist,
-        GError **error)
+measure(const EdgeOptions *options, const GemEdgeSuite *suite, GemEdgeScale *scale, GError **error)
 {
   g_autoptr(GemEdgeAsker) asker = open_asker(options, error);
   g_autoptr(GemEdgeEnergy) energy = gem_edge_energy_new(POWERCAP);
@@ -220,7 +220,8 @@ measure(const EdgeOptions *options,
   if (state == NULL || !gem_edge_run(plan, asker, state, energy, &run, error)) {
     return FALSE;
   }
-  result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), specialist, &flop);
+  scale->flop = &flop;
+  result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), scale);
   info = (GemEdgeRunInfo){
       .model = asker->model,
       .version = asker->version,
@@ -245,7 +246,9 @@ prepare_and_measure(const EdgeOptions *options, GError **error)
                             .limit = (guint)options->limit,
                             .seed = (guint)options->seed};
   g_autoptr(GemEdgeSpecialist) specialist = NULL;
+  g_autoptr(GemEdgeBaselines) baselines = NULL;
   g_autoptr(GemEdgeSuite) suite = NULL;
+  GemEdgeScale scale;
 
   /* Everything that can be wrong with files or options is said before the service is asked. */
   if (options->specialist != NULL) {
@@ -254,8 +257,15 @@ prepare_and_measure(const EdgeOptions *options, GError **error)
       return FALSE;
     }
   }
+  if (options->baseline != NULL) {
+    baselines = gem_edge_baselines_read(options->baseline, options->split, error);
+    if (baselines == NULL) {
+      return FALSE;
+    }
+  }
+  scale = (GemEdgeScale){.specialist = specialist, .baselines = baselines};
   suite = gem_edge_suite_read(&wish, error);
-  return suite != NULL && measure(options, suite, specialist, error);
+  return suite != NULL && measure(options, suite, &scale, error);
 }
 
 static GemExit

@@ -21,10 +21,10 @@ add_baselines(JsonBuilder *builder, const GemEdgeTaskResult *result)
   } else {
     gem_edge_json_add_null(builder, "majority");
   }
-  if (isfinite(result->linear_f1)) {
+  if (isfinite(result->linear.f1)) {
     gem_edge_json_begin(builder, "linear");
-    gem_bench_json_add_double(builder, "f1", result->linear_f1);
-    gem_bench_json_add_double(builder, "accuracy", result->linear_accuracy);
+    gem_bench_json_add_double(builder, "f1", result->linear.f1);
+    gem_bench_json_add_double(builder, "accuracy", result->linear.accuracy);
     gem_bench_json_end_entry(builder);
   } else {
     gem_edge_json_add_null(builder, "linear");
@@ -116,7 +116,7 @@ add_task(JsonBuilder *builder, const GemEdgeResult *self, const GemEdgeTaskResul
   add_metrics(builder, result);
   add_baselines(builder, result);
   add_beats(builder, "beats_majority", result, gem_edge_score_get_baseline(score));
-  add_beats(builder, "beats_linear", result, result->linear_accuracy);
+  add_beats(builder, "beats_linear", result, result->linear.accuracy);
   gem_bench_json_add_double(builder, "specialist", result->specialist);
   gem_bench_json_add_double(builder, "normalised", result->normalised);
   gem_edge_json_begin(builder, "latency");

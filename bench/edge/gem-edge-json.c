@@ -195,9 +195,9 @@ add_overall(JsonBuilder *builder, const GemEdgeResult *result)
   for (i = 0; i < result->n_tasks; i++) {
     const GemEdgeTaskResult *task = &result->tasks[i];
 
-    linear += !isnan(task->linear_accuracy);
+    linear += !isnan(task->linear.accuracy);
     beating_linear += gem_edge_score_beats(gem_edge_score_get_accuracy(task->task, &task->score),
-                                           task->linear_accuracy, task->score.fates[GEM_BENCH_USED]);
+                                           task->linear.accuracy, task->score.fates[GEM_BENCH_USED]);
   }
   gem_edge_json_begin(builder, "overall");
   gem_bench_json_add_count(builder, "tasks", result->n_tasks);

@@ -104,7 +104,7 @@ sum_items(GemEdgeResult *self)
 /* ---- tasks ---- */
 
 static void
-judge_task(GemEdgeResult *self, guint index, const GemEdgeSpecialist *specialist)
+judge_task(GemEdgeResult *self, guint index, const GemEdgeScale *scale)
 {
   GemEdgeTaskResult *result = &self->tasks[index];
   g_autoptr(GPtrArray) items = gem_edge_plan_select(self->plan, index, GEM_EDGE_ROUTED, FALSE);
@@ -112,7 +112,8 @@ judge_task(GemEdgeResult *self, guint index, const GemEdgeSpecialist *specialist
   guint i;
 
   result->task = task;
-  result->linear_f1 = result->linear_accuracy = result->in = result->out = NAN;
+  result->linear = gem_edge_baselines_get(scale->baselines, task->full);
+  result->in = result->out = NAN;
   gem_edge_score_task(task, items, &result->score);
   for (i = 0; i < task->fates->len; i++) {
     GemBenchFate fate = g_array_index(task->fates, GemBenchFate, i);
@@ -120,7 +121,7 @@ judge_task(GemEdgeResult *self, guint index, const GemEdgeSpecialist *specialist
     result->score.fates[fate] += fate != GEM_BENCH_USED; /* never asked */
   }
   result->f1 = gem_edge_score_get_f1(task, &result->score);
-  result->specialist = gem_edge_specialist_get(specialist, task->full);
+  result->specialist = gem_edge_specialist_get(scale->specialist, task->full);
   result->normalised = gem_edge_on_scale(result->f1.value, result->score.chance_f1, result->specialist);
   measure_latency(items, &result->latency);
   if (task->has_classes) {
@@ -138,8 +139,9 @@ judge_domain(GemEdgeResult *self, guint domain)
 {
   GemEdgeDomainResult *result = &self->domains[domain];
   g_autofree GemEdgeScore *f1 = g_new(GemEdgeScore, self->n_tasks);
-  g_autofree double *figures = g_new(double, 3 * (gsize)self->n_tasks);
+  g_autofree double *figures = g_new(double, 4 * (gsize)self->n_tasks);
   double *chance = figures, *majority = figures + self->n_tasks, *normalised = majority + self->n_tasks;
+  double *linear = normalised + self->n_tasks;
   guint i, n = 0;
 
   for (i = 0; i < self->n_tasks; i++) {
@@ -150,6 +152,7 @@ judge_domain(GemEdgeResult *self, guint domain)
       chance[n] = task->score.chance_f1;
       majority[n] = task->score.majority_f1;
       normalised[n] = task->normalised;
+      linear[n] = task->linear.f1;
       n++;
     }
   }
@@ -159,7 +162,7 @@ judge_domain(GemEdgeResult *self, guint domain)
   result->chance = gem_edge_mean(chance, n);
   result->majority = gem_edge_mean(majority, n);
   result->normalised = gem_edge_mean(normalised, n);
-  result->linear = NAN;
+  result->linear = gem_edge_mean(linear, n);
 }
 
 GemEdgeSpan
@@ -199,14 +202,14 @@ span_routed(GemEdgeResult *self)
 }
 
 static void
-judge_all(GemEdgeResult *self, const GemEdgeSpecialist *specialist)
+judge_all(GemEdgeResult *self, const GemEdgeScale *scale)
 {
   g_autofree GemEdgeScore *f1 = g_new(GemEdgeScore, self->n_tasks);
   g_autoptr(GPtrArray) routed = g_ptr_array_new();
   guint i;
 
   for (i = 0; i < self->n_tasks; i++) {
-    judge_task(self, i, specialist);
+    judge_task(self, i, scale);
     f1[i] = self->tasks[i].f1;
   }
   self->f1 = gem_edge_score_combine(f1, self->n_tasks);
@@ -224,10 +227,7 @@ judge_all(GemEdgeResult *self, const GemEdgeSpecialist *specialist)
 }
 
 GemEdgeResult *
-gem_edge_result_new(const GemEdgePlan *plan,
-                    const GArray *samples,
-                    const GemEdgeSpecialist *specialist,
-                    const GemEdgeFlop *flop)
+gem_edge_result_new(const GemEdgePlan *plan, const GArray *samples, const GemEdgeScale *scale)
 {
   GemEdgeResult *self = g_new0(GemEdgeResult, 1);
 
@@ -237,11 +237,11 @@ gem_edge_result_new(const GemEdgePlan *plan,
   self->tasks = g_new0(GemEdgeTaskResult, self->n_tasks);
   self->domains = g_new0(GemEdgeDomainResult, self->n_domains);
   self->has_transfer = plan->transfer_limit > 0;
-  self->specialist = specialist == NULL ? NULL : g_strdup(specialist->model);
-  if (flop != NULL) {
-    self->flop = *flop;
+  self->specialist = scale->specialist == NULL ? NULL : g_strdup(scale->specialist->model);
+  if (scale->flop != NULL) {
+    self->flop = *scale->flop;
   }
-  judge_all(self, specialist);
+  judge_all(self, scale);
   span_routed(self);
   gem_edge_result_force(self);
   gem_edge_result_read(self);

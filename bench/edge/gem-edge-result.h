@@ -1,6 +1,7 @@
 /* What a run comes to. Figures that there are none of are NAN; docs/edgebench.md defines each. */
 #pragma once
 
+#include "bench/edge/gem-edge-baselines.h"
 #include "bench/edge/gem-edge-flop.h"
 #include "bench/edge/gem-edge-score.h"
 #include "bench/edge/gem-edge-specialist.h"
@@ -18,10 +19,10 @@ typedef struct {
   GemEdgeScore f1;        /* the one of `score` that counts */
   GemEdgeLatency latency;
   double specialist, normalised;
-  double linear_f1, linear_accuracy; /* of a linear baseline; NAN until somebody sets them */
-  guint transfer_n;                  /* lines that ran through every pathway */
-  double *pathways;                  /* [domains + 1] F1 through each, the general part last */
-  double in, out;                    /* through the own pathway; the mean through the other domains' */
+  GemEdgeBaseline linear;
+  guint transfer_n; /* lines that ran through every pathway */
+  double *pathways; /* [domains + 1] F1 through each, the general part last */
+  double in, out;   /* through the own pathway; the mean through the other domains' */
 } GemEdgeTaskResult;
 
 /* Perplexity of inputs. */
@@ -74,12 +75,15 @@ typedef struct {
   gboolean has_transfer;
 } GemEdgeResult;
 
-/* `specialist` and `flop` may be NULL. */
+/* What a run is held against; each may be NULL. */
+typedef struct {
+  const GemEdgeSpecialist *specialist;
+  const GemEdgeBaselines *baselines;
+  const GemEdgeFlop *flop;
+} GemEdgeScale;
+
 GemEdgeResult *
-gem_edge_result_new(const GemEdgePlan *plan,
-                    const GArray *samples,
-                    const GemEdgeSpecialist *specialist,
-                    const GemEdgeFlop *flop);
+gem_edge_result_new(const GemEdgePlan *plan, const GArray *samples, const GemEdgeScale *scale);
 void
 gem_edge_result_free(GemEdgeResult *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemEdgeResult, gem_edge_result_free)

@@ -31,6 +31,7 @@ add_task(GemTable *table, const GemEdgeTaskResult *result)
   g_autofree char *accuracy = show(gem_edge_score_get_accuracy(result->task, score));
   g_autofree char *chance = show(score->chance_accuracy);
   g_autofree char *majority = show(score->majority_accuracy);
+  g_autofree char *linear = show(result->linear.accuracy);
   g_autofree char *query = show_milliseconds(result->latency.query_p50);
   gboolean beats = gem_edge_score_beats(gem_edge_score_get_accuracy(result->task, score),
                                         gem_edge_score_get_baseline(score), score->fates[GEM_BENCH_USED]);
@@ -38,16 +39,16 @@ add_task(GemTable *table, const GemEdgeTaskResult *result)
   gem_table_add(table, -1,
                 (const char *const[]){result->task->full, n,
                                       gem_edge_metric_name(gem_edge_form_metric(result->task->form)), f1,
-                                      f1_error, accuracy, chance, majority,
+                                      f1_error, accuracy, chance, majority, linear,
                                       !result->task->has_classes ? "" : (beats ? "yes" : "no"), query});
 }
 
 static void
 print_tasks(const GemEdgeResult *result)
 {
-  static const char *const headings[] = {"task",   "n",        "score is", "F1",       "error", "right",
-                                         "chance", "majority", "beats",    "query ms", NULL};
-  g_autoptr(GemTable) table = gem_table_new("lrlrrrrrlr", headings);
+  static const char *const headings[] = {"task",   "n",        "score is", "F1",    "error",    "right",
+                                         "chance", "majority", "linear",   "beats", "query ms", NULL};
+  g_autoptr(GemTable) table = gem_table_new("lrlrrrrrrlr", headings);
   guint i;
 
   for (i = 0; i < result->n_tasks; i++) {
