@@ -75,6 +75,7 @@ test_token_f1(void)
   assert_near(gem_edge_token_f1("dog", RIGHT("cat")), 0);
   /* each word as often as both have it: 1 of 3 said, 1 of 1 wanted */
   assert_near(gem_edge_token_f1("no no no", RIGHT("no")), 0.5);
+  assert_near(gem_edge_token_f1("no", RIGHT("no no no")), 0.5);
   /* the best of several */
   assert_near(gem_edge_token_f1("june 10 1853", RIGHT("1853", "June 10, 1853", "June")), 1);
   assert_near(gem_edge_token_f1("", RIGHT("cat")), 0);
