@@ -421,7 +421,7 @@ test_scale(Scene *self, gconstpointer data)
   g_autoptr(GemEdgeSpecialist) specialist = NULL;
   g_autoptr(GemEdgeBaselines) baselines = NULL;
   g_autoptr(GemEdgeResult) result = NULL;
-  GemEdgeScale scale = {0};
+  GemEdgeScale scale;
   double chance;
   Stand stand;
 
@@ -431,8 +431,9 @@ test_scale(Scene *self, gconstpointer data)
   gem_test_write_text(self->folder, "baselines.json",
                       "{\"tasks\": [{\"task\": \"legal/pick\", \"dev\": {\"linear\": {\"accuracy\": 0.5, "
                       "\"f1\": 0.25}}}]}");
-  scale.specialist = specialist = gem_edge_specialist_read(result_path, NULL);
-  scale.baselines = baselines = gem_edge_baselines_read(baseline_path, "dev", NULL);
+  specialist = gem_edge_specialist_read(result_path, NULL);
+  baselines = gem_edge_baselines_read(baseline_path, "dev", NULL);
+  scale = (GemEdgeScale){.specialist = specialist, .baselines = baselines};
   stand_init(&stand);
   g_assert_true(gem_edge_run(plan, &stand.base, state, self->energy, &in_pairs, NULL));
   result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), &scale);
