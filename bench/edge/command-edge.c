@@ -199,7 +199,7 @@ report(const EdgeOptions *options, const GemEdgeResult *result, const GemEdgeRun
 }
 
 static gboolean
-measure(const EdgeOptions *options, const GemEdgeSuite *suite, GemEdgeScale *scale, GError **error)
+measure(const EdgeOptions *options, const GemEdgeSuite *suite, const GemEdgeScale *scale, GError **error)
 {
   g_autoptr(GemEdgeAsker) asker = open_asker(options, error);
   g_autoptr(GemEdgeEnergy) energy = gem_edge_energy_new(POWERCAP);
@@ -209,6 +209,7 @@ measure(const EdgeOptions *options, const GemEdgeSuite *suite, GemEdgeScale *sca
   const GemEdgeRunOptions run = {.in_flight = (guint)options->in_flight,
                                  .max_tokens = (guint)options->tokens};
   GemEdgeFlop flop = {0};
+  GemEdgeScale whole = *scale;
   GemEdgeRunInfo info;
 
   if (asker == NULL || !read_flop(options, asker, &flop, error)) {
@@ -220,8 +221,8 @@ measure(const EdgeOptions *options, const GemEdgeSuite *suite, GemEdgeScale *sca
   if (state == NULL || !gem_edge_run(plan, asker, state, energy, &run, error)) {
     return FALSE;
   }
-  scale->flop = &flop;
-  result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), scale);
+  whole.flop = &flop;
+  result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), &whole);
   info = (GemEdgeRunInfo){
       .model = asker->model,
       .version = asker->version,
