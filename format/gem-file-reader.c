@@ -170,3 +170,15 @@ gem_file_reader_check_unchanged(GemFileReader *self, GError **error)
   GemFileIdentity now = gem_file_identity_of(&status);
   return gem_file_identity_equal(&now, &self->identity) || fail_changed(self, error);
 }
+
+gboolean
+gem_file_reader_check_contents(GemFileReader *self, GError **error)
+{
+  struct stat status;
+  if (fstat(self->fd, &status) < 0) {
+    return gem_file_fail(error, errno, "examine", self->path);
+  }
+  GemFileIdentity now = gem_file_identity_of(&status);
+  now.changed = self->identity.changed;
+  return gem_file_identity_equal(&now, &self->identity) || fail_changed(self, error);
+}

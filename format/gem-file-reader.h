@@ -46,3 +46,8 @@ gem_file_reader_read_ahead(GemFileReader *self);
  */
 gboolean
 gem_file_reader_check_unchanged(GemFileReader *self, GError **error);
+/* The same of size and contents alone, as the time of their last change says: a file that is renamed, or
+ * removed while it is open, is what it was. For files that nobody else may write to, who could set that time.
+ */
+gboolean
+gem_file_reader_check_contents(GemFileReader *self, GError **error);

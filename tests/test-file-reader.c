@@ -95,6 +95,25 @@ test_changed(Fixture *fixture, gconstpointer data)
   g_assert_false(gem_file_reader_is_settled(again));
 }
 
+/* Whatever becomes of its name. */
+static void
+test_contents(Fixture *fixture, gconstpointer data)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemFileReader) reader = open_good(fixture->path);
+  g_autofree char *elsewhere = g_strconcat(fixture->path, ".previous", NULL);
+  const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+  g_assert_cmpint(g_rename(fixture->path, elsewhere), ==, 0);
+  g_assert_true(gem_file_reader_check_contents(reader, &error));
+  int fd = open(elsewhere, O_RDWR | O_CLOEXEC);
+  g_assert_cmpint(g_unlink(elsewhere), ==, 0);
+  g_assert_true(gem_file_reader_check_contents(reader, &error));
+  g_assert_cmpint(futimens(fd, times), ==, 0);
+  g_assert_false(gem_file_reader_check_contents(reader, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH);
+  close(fd);
+}
+
 static char *
 hash_in_parts(const char *text, gsize part)
 {
@@ -143,6 +162,7 @@ main(int argc, char **argv)
   g_test_add("/file-reader/read", Fixture, NULL, set_up, test_read, tear_down);
   g_test_add("/file-reader/absent", Fixture, NULL, set_up, test_absent, tear_down);
   g_test_add("/file-reader/changed", Fixture, NULL, set_up, test_changed, tear_down);
+  g_test_add("/file-reader/contents", Fixture, NULL, set_up, test_contents, tear_down);
   g_test_add("/file-reader/hash", Fixture, NULL, set_up, test_hash, tear_down);
   return g_test_run();
 }

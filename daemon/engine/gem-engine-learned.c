@@ -83,6 +83,7 @@ typedef struct {
   char *file;        /* in messages */
   GemFileReader *reader;
   GemLearnedFile *learned; /* NULL until it was checked */
+  GError *error;           /* why the engine thread could not take it */
 } Addition;
 
 static void
@@ -116,6 +117,32 @@ fail_addition(GTask *task, GError *cause)
   g_object_unref(task);
 }
 
+/* On the main loop; `data` is the caller's task, taken. */
+static gboolean
+refuse_installed(gpointer data)
+{
+  GTask *task = data;
+  Addition *addition = g_task_get_task_data(task);
+
+  fail_addition(task, g_steal_pointer(&addition->error));
+  return G_SOURCE_REMOVE;
+}
+
+/* It is installed, but may not enter the list. Both are taken. */
+static gboolean
+leave_again(GTask *task, GError *error)
+{
+  GemEngine *self = g_task_get_source_object(task);
+  const Addition *addition = g_task_get_task_data(task);
+
+  if (gem_engine_check_running(self, NULL)) {
+    push_leave(self, addition->domain.index, NULL);
+  }
+  g_task_return_error(task, error);
+  g_object_unref(task);
+  return G_SOURCE_REMOVE;
+}
+
 /* Last, on the main loop: turns that begin from now on have it. `data` is the caller's task, taken. */
 static gboolean
 enter_list(gpointer data)
@@ -123,8 +150,15 @@ enter_list(gpointer data)
   g_autoptr(GTask) task = data;
   GemEngine *self = g_task_get_source_object(task);
   Addition *addition = g_task_get_task_data(task);
-  guint before = gem_learned_list_add(&self->learned, &addition->domain);
+  GError *error = NULL;
+  guint before;
 
+  /* Another user's may have been shared meanwhile. */
+  if (addition->domain.shared &&
+      !gem_learned_list_check_share(&self->learned, addition->domain.owner, addition->domain.name, &error)) {
+    return leave_again(g_steal_pointer(&task), error);
+  }
+  before = gem_learned_list_add(&self->learned, &addition->domain);
   addition->domain.name = NULL;
   addition->domain.replaces = NULL;
   if (before != 0 && gem_engine_check_running(self, NULL)) {
@@ -143,7 +177,11 @@ run_install(GemEngine *self, gpointer data)
   GemLearned *domain = &addition->domain;
   GemPager *pager = self->runtime->pager;
 
-  gem_pager_add_learned(pager, domain->index, addition->reader, addition->file, addition->learned);
+  if (!gem_pager_add_learned(pager, domain->index, addition->reader, addition->file, addition->learned,
+                             &addition->error)) {
+    gem_engine_post(self, refuse_installed, task);
+    return;
+  }
   domain->row =
       (GemRouterRow){.weight = gem_pager_get_row(pager, domain->index), .bias = addition->learned->bias};
   gem_engine_publish(self);

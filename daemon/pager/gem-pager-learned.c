@@ -6,12 +6,20 @@
 
 #define MODULE "learned"
 
-void
-gem_pager_add_learned(
-    GemPager *self, guint index, GemFileReader *reader, const char *file, const GemLearnedFile *learned)
+gboolean
+gem_pager_add_learned(GemPager *self,
+                      guint index,
+                      GemFileReader *reader,
+                      const char *file,
+                      const GemLearnedFile *learned,
+                      GError **error)
 {
+  g_autoptr(GemPluginModule) module = gem_plugin_loader_open(self->loader, GEM_PLUGIN_PATHWAY, MODULE, error);
   GemPagerEntry *entry = &self->entries[index];
 
+  if (module == NULL) {
+    return FALSE;
+  }
   g_assert(index >= GEM_FIRST_LEARNED && index < GEM_MAX_PATHWAYS && entry->name == NULL);
   g_mutex_lock(&self->mutex);
   *entry = (GemPagerEntry){
@@ -24,6 +32,7 @@ gem_pager_add_learned(
       .row_values = learned->width,
   };
   g_mutex_unlock(&self->mutex);
+  return TRUE;
 }
 
 void

@@ -291,7 +291,9 @@ open_pathway(GemPager *self, GemPagerEntry *entry, GemGguf *file, GError **error
     set_open_error(source, &reason, errno, error);
     return FALSE;
   }
-  return gem_gguf_check_unchanged(file, error);
+  /* A learned file may have lost its name, or got another one. */
+  return entry->reader != NULL ? gem_file_reader_check_contents(entry->reader, error)
+                               : gem_gguf_check_unchanged(file, error);
 }
 
 gboolean
@@ -358,7 +360,8 @@ gem_pager_need(GemPager *self, guint index, GError **error)
   }
   if (!gem_pager_page_in(self, index, error)) {
     gem_log(LOG_WARNING, GEM_LOG_PATHWAY_ABSENT, (const char *[]){"GEM_PATHWAY", entry->name, NULL},
-            "pathway %s is absent: %s", entry->name, entry->reader != NULL ? "its file" : entry->reason);
+            "pathway %s is absent: %s", entry->name,
+            entry->reader != NULL ? "its file does not hold" : entry->reason);
     return FALSE;
   }
   return TRUE;

@@ -72,10 +72,14 @@ gem_pager_get_info(GemPager *self, guint index);
 /* ---- learned domains ---- */
 
 /* At an index from GEM_FIRST_LEARNED on that is free; absent at first. `reader` is the file that `learned`
- * was checked in, `file` what messages call it. */
-void
-gem_pager_add_learned(
-    GemPager *self, guint index, GemFileReader *reader, const char *file, const GemLearnedFile *learned);
+ * was checked in, `file` what messages call it. FALSE: there is no module for learned domains. */
+gboolean
+gem_pager_add_learned(GemPager *self,
+                      guint index,
+                      GemFileReader *reader,
+                      const char *file,
+                      const GemLearnedFile *learned,
+                      GError **error);
 /* No route may have the index any more. */
 void
 gem_pager_remove_learned(GemPager *self, guint index);
