@@ -16,6 +16,15 @@
 #define GROUP_GAP   12.0
 #define LETTER      7.5 /* about as wide as one is */
 
+/* Of bars: with a title on them, or narrow and in a page that has it. */
+typedef struct {
+  guint width;
+  double top, right, label_room;
+} BarRoom;
+static const BarRoom own_room = {WIDTH, TOP, RIGHT, LABEL_ROOM};
+static const BarRoom page_room = {400, 34, 60, 112};
+static const BarRoom bare_room = {400, 8, 60, 112}; /* without a legend */
+
 typedef struct {
   guint series;
   char *label; /* of a bar */
@@ -215,8 +224,9 @@ number_axis(const GemBenchChart *self, double from, double to)
 
 /* ---- drawing ---- */
 
+/* Above what begins at `top`. */
 static void
-draw_legend(const GemBenchChart *self, GemBenchSvg *svg)
+draw_legend(const GemBenchChart *self, GemBenchSvg *svg, double top)
 {
   double x = 16;
   guint i;
@@ -224,8 +234,8 @@ draw_legend(const GemBenchChart *self, GemBenchSvg *svg)
   for (i = 0; i < self->series->len && self->series->len > 1; i++) {
     const char *name = self->series->pdata[i];
 
-    gem_bench_svg_box(svg, i, x, 41, 12, 12);
-    gem_bench_svg_text(svg, x + 18, 52, GEM_BENCH_SVG_LEFT, name);
+    gem_bench_svg_box(svg, i, x, top - 31, 12, 12);
+    gem_bench_svg_text(svg, x + 18, top - 20, GEM_BENCH_SVG_LEFT, name);
     x += 42 + LETTER * (double)g_utf8_strlen(name, -1);
   }
 }
@@ -244,36 +254,56 @@ draw_bar(const Item *item, GemBenchSvg *svg, const Axis *axis, double y)
   gem_bench_svg_text(svg, fmax(end, high) + 6, y + BAR - 3, GEM_BENCH_SVG_LEFT, figure);
 }
 
-static GemBenchSvg *
-draw_bars(const GemBenchChart *self)
+static guint
+count_groups(const GemBenchChart *self)
 {
-  guint n_series = MAX(1, self->series->len), n_groups = (self->items->len + n_series - 1) / n_series, i;
-  double group = n_series * BAR + GROUP_GAP, bottom = TOP + n_groups * group;
-  GemBenchSvg *svg = gem_bench_svg_new(WIDTH, (guint)(bottom + BOTTOM), self->title);
-  Axis axis = value_axis(self, LABEL_ROOM, WIDTH - RIGHT);
+  guint n_series = MAX(1, self->series->len);
+
+  return (self->items->len + n_series - 1) / n_series;
+}
+
+static double
+group_height(const GemBenchChart *self)
+{
+  return MAX(1, self->series->len) * BAR + GROUP_GAP;
+}
+
+/* Where the bars end. */
+static double
+bars_bottom(const GemBenchChart *self, const BarRoom *room)
+{
+  return room->top + count_groups(self) * group_height(self);
+}
+
+static void
+draw_bars(const GemBenchChart *self, const BarRoom *room, GemBenchSvg *svg)
+{
+  guint n_series = MAX(1, self->series->len), i;
+  double bottom = bars_bottom(self, room);
+  Axis axis = value_axis(self, room->label_room, room->width - room->right);
   g_autofree guint *drawn = g_new0(guint, n_series);
 
-  draw_legend(self, svg);
+  draw_legend(self, svg, room->top);
   for (i = 0; i < count_ticks(&axis); i++) {
     double tick = tick_at(&axis, i);
     g_autofree char *text = format_tick(tick);
 
-    gem_bench_svg_grid(svg, place(&axis, tick), TOP - 6, place(&axis, tick), bottom);
+    gem_bench_svg_grid(svg, place(&axis, tick), room->top - 6, place(&axis, tick), bottom);
     gem_bench_svg_text(svg, place(&axis, tick), bottom + 18, GEM_BENCH_SVG_MIDDLE, text);
   }
   gem_bench_svg_text(svg, (axis.from + axis.to) / 2, bottom + 40, GEM_BENCH_SVG_MIDDLE, self->unit);
   for (i = 0; i < self->items->len; i++) {
     const Item *item = &g_array_index(self->items, Item, i);
-    double y = TOP + drawn[item->series]++ * group;
+    double y = room->top + drawn[item->series]++ * group_height(self);
 
     if (item->series == 0) {
-      gem_bench_svg_text(svg, LABEL_ROOM - 8, y + n_series * BAR / 2 + 4, GEM_BENCH_SVG_RIGHT, item->label);
+      gem_bench_svg_text(svg, room->label_room - 8, y + n_series * BAR / 2 + 4, GEM_BENCH_SVG_RIGHT,
+                         item->label);
     }
     if (isfinite(item->value)) {
       draw_bar(item, svg, &axis, y + item->series * BAR);
     }
   }
-  return svg;
 }
 
 static void
@@ -319,15 +349,14 @@ draw_numbers(const GemBenchChart *self, GemBenchSvg *svg, const Axis *numbers, d
   }
 }
 
-static GemBenchSvg *
-draw_lines(const GemBenchChart *self)
+static void
+draw_lines(const GemBenchChart *self, GemBenchSvg *svg)
 {
   double bottom = TOP + LINE_HEIGHT, right = WIDTH - 24.0;
-  GemBenchSvg *svg = gem_bench_svg_new(WIDTH, (guint)(bottom + BOTTOM), self->title);
   Axis values = value_axis(self, bottom, TOP), numbers = number_axis(self, LINE_LEFT, right);
   guint i;
 
-  draw_legend(self, svg);
+  draw_legend(self, svg, TOP);
   for (i = 0; i < count_ticks(&values); i++) {
     double tick = tick_at(&values, i);
     g_autofree char *text = format_tick(tick);
@@ -341,13 +370,29 @@ draw_lines(const GemBenchChart *self)
   for (i = 0; i < self->series->len; i++) {
     draw_line(self, svg, i, &numbers, &values);
   }
-  return svg;
+}
+
+char *
+gem_bench_chart_draw_inline(const GemBenchChart *self)
+{
+  const BarRoom *room = self->series->len > 1 ? &page_room : &bare_room;
+  double bottom = bars_bottom(self, room);
+  g_autoptr(GemBenchSvg) svg = gem_bench_svg_new_inline(room->width, (guint)(bottom + BOTTOM), self->title);
+
+  draw_bars(self, room, svg);
+  return gem_bench_svg_finish(svg);
 }
 
 gboolean
 gem_bench_chart_write(const GemBenchChart *self, const char *path, GError **error)
 {
-  g_autoptr(GemBenchSvg) svg = self->bars ? draw_bars(self) : draw_lines(self);
+  double bottom = self->bars ? bars_bottom(self, &own_room) : TOP + LINE_HEIGHT;
+  g_autoptr(GemBenchSvg) svg = gem_bench_svg_new(WIDTH, (guint)(bottom + BOTTOM), self->title);
 
+  if (self->bars) {
+    draw_bars(self, &own_room, svg);
+  } else {
+    draw_lines(self, svg);
+  }
   return gem_bench_svg_write(svg, path, error);
 }

@@ -30,6 +30,9 @@ gem_bench_chart_add_bar(GemBenchChart *self, const char *label, double value, do
 void
 gem_bench_chart_add_point(GemBenchChart *self, double x, double value);
 
+/* Draws bars as gem_bench_svg_new_inline does, narrow enough to be read on a telephone. Transfer full. */
+char *
+gem_bench_chart_draw_inline(const GemBenchChart *self);
 /* Draws it into the file `path` as SVG. Errors: G_FILE_ERROR. */
 gboolean
 gem_bench_chart_write(const GemBenchChart *self, const char *path, GError **error);

@@ -6,9 +6,9 @@
 #include "daemon/gem-version.h"
 
 static const GemBenchCommand *const commands[] = {
-    &gem_bench_baseline, &gem_bench_cancel, &gem_bench_classify,   &gem_bench_clients, &gem_bench_edge,
-    &gem_bench_limits,   &gem_bench_paging, &gem_bench_perplexity, &gem_bench_router,  &gem_bench_routing,
-    &gem_bench_sampling, &gem_bench_scar,   &gem_bench_speed,      &gem_bench_storm,
+    &gem_bench_baseline, &gem_bench_cancel,   &gem_bench_classify,   &gem_bench_clients, &gem_bench_edge,
+    &gem_bench_limits,   &gem_bench_paging,   &gem_bench_perplexity, &gem_bench_report,  &gem_bench_router,
+    &gem_bench_routing,  &gem_bench_sampling, &gem_bench_scar,       &gem_bench_speed,   &gem_bench_storm,
 };
 
 void
@@ -53,14 +53,20 @@ add_common(const GemBenchCommand *self, GOptionContext *context, GemBenchOptions
       {"address", 0, 0, G_OPTION_ARG_FILENAME, &bus->address, "Speak to the bus at ADDRESS", "ADDRESS"},
       G_OPTION_ENTRY_NULL,
   };
-  const GOptionEntry all_entries[] = {
+  const GOptionEntry json_entries[] = {
       {"json", 0, 0, G_OPTION_ARG_FILENAME, &options->json, "Write the results to FILE too, as JSON", "FILE"},
+      G_OPTION_ENTRY_NULL,
+  };
+  const GOptionEntry all_entries[] = {
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->arguments, NULL, NULL},
       G_OPTION_ENTRY_NULL,
   };
 
   if (self->takes & GEM_BENCH_TAKES_CHART) {
     g_option_context_add_main_entries(context, chart_entries, NULL);
+  }
+  if (!(self->takes & GEM_BENCH_TAKES_NO_JSON)) {
+    g_option_context_add_main_entries(context, json_entries, NULL);
   }
   g_option_context_add_main_entries(context, all_entries, NULL);
   if (self->takes & GEM_BENCH_TAKES_BUS) {

@@ -9,8 +9,9 @@ typedef struct _GemBenchCommand GemBenchCommand;
 
 /* Options that not every command has. */
 typedef enum {
-  GEM_BENCH_TAKES_BUS = 1 << 0,   /* --system, --session, --address */
-  GEM_BENCH_TAKES_CHART = 1 << 1, /* --chart */
+  GEM_BENCH_TAKES_BUS = 1 << 0,     /* --system, --session, --address */
+  GEM_BENCH_TAKES_CHART = 1 << 1,   /* --chart */
+  GEM_BENCH_TAKES_NO_JSON = 1 << 2, /* everything but --json */
 } GemBenchTakes;
 
 struct _GemBenchCommand {
@@ -25,8 +26,8 @@ struct _GemBenchCommand {
 /* One line each in gem-bench-command.c; one file each, command-NAME.c: bus/ for what measures the service,
  * direct/ for what runs the engine, or the machine, in this process. */
 extern const GemBenchCommand gem_bench_baseline, gem_bench_cancel, gem_bench_classify, gem_bench_clients,
-    gem_bench_edge, gem_bench_limits, gem_bench_paging, gem_bench_perplexity, gem_bench_router,
-    gem_bench_routing, gem_bench_sampling, gem_bench_scar, gem_bench_speed, gem_bench_storm;
+    gem_bench_edge, gem_bench_limits, gem_bench_paging, gem_bench_perplexity, gem_bench_report,
+    gem_bench_router, gem_bench_routing, gem_bench_sampling, gem_bench_scar, gem_bench_speed, gem_bench_storm;
 
 /* Runs the command that argv[1] names. `argv` is NULL-terminated. */
 GemExit
