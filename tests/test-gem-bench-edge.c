@@ -148,6 +148,7 @@ test_run(Scene *self, gconstpointer direct)
   g_autoptr(JsonNode) node = NULL;
   g_autoptr(JsonNode) node_transfer = NULL;
   g_autofree char *state = g_build_filename(self->data, "other.state", NULL);
+  const char *machine;
   JsonObject *result;
 
   edge(self, MORE("--limit", "0"), &plain);
@@ -159,6 +160,8 @@ test_run(Scene *self, gconstpointer direct)
   result = read_json(self, &node);
   g_assert_cmpstr(json_object_get_string_member(result, "command"), ==, "edge");
   g_assert_true(json_object_get_null_member(result, "transfer"));
+  machine = json_object_get_string_member(json_object_get_object_member(result, "run"), "machine");
+  g_assert_nonnull(strstr(machine, " GB, Linux "));
   check_tasks(result, FALSE);
   check_costs(result);
   edge(self, MORE("--transfer", "--transfer-limit", "2", "--state", state, "--in-flight", "1"), &transfer);

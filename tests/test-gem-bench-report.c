@@ -129,6 +129,8 @@ test_example_figures(void)
       "<b>18.8 MB</b>",
       "2,345,678", /* tokens */
       "dev, 100 lines of a task",
+      "Invented CPU, 2 processors",
+      "2026-01-01 00:00 UTC",
       "not measured: no /sys/class/powercap zone can be read",
       "healthcare through the pathway of multilingual: 1.10",
       "prefers-color-scheme:dark",

@@ -2,6 +2,7 @@
 
 #include "bench/edge/gem-edge-json-private.h"
 #include "bench/edge/gem-edge-transfer.h"
+#include "bench/gem-bench-machine.h"
 
 #define FORMAT 1
 
@@ -80,10 +81,12 @@ add_run(JsonBuilder *builder, const GemEdgeResult *result, const GemEdgeRunInfo 
 {
   g_autoptr(GDateTime) now = g_date_time_new_now_utc();
   g_autofree char *finished = g_date_time_format_iso8601(now);
+  g_autofree char *machine = gem_bench_machine_describe();
 
   gem_edge_json_begin(builder, "run");
   gem_bench_json_add_string(builder, "model", info->model);
   gem_bench_json_add_string(builder, "version", info->version);
+  gem_bench_json_add_string(builder, "machine", machine);
   gem_bench_json_add_string(builder, "way", info->way);
   gem_bench_json_add_string(builder, "split", info->split);
   gem_bench_json_add_count(builder, "seed", info->seed);

@@ -20,6 +20,16 @@ describe_limit(double limit)
   return limit == 0 ? g_strdup("all lines of a task") : g_strdup_printf("%s lines of a task", count);
 }
 
+/* "2026-01-01 12:00 UTC"; the text itself when it is no time, NULL of NULL. Transfer full. */
+static char *
+describe_time(const char *text)
+{
+  g_autoptr(GDateTime) time = text == NULL ? NULL : g_date_time_new_from_iso8601(text, NULL);
+  g_autoptr(GDateTime) utc = time == NULL ? NULL : g_date_time_to_utc(time);
+
+  return utc == NULL ? g_strdup(text) : g_date_time_format(utc, "%Y-%m-%d %H:%M UTC");
+}
+
 void
 gem_report_add_run(GString *page, JsonObject *result)
 {
@@ -29,6 +39,7 @@ gem_report_add_run(GString *page, JsonObject *result)
   g_autofree char *limit = describe_limit(gem_report_number(run, "limit"));
   g_autofree char *transfer = describe_limit(gem_report_number(run, "transfer_limit"));
   g_autofree char *texts = g_strdup_printf("%s, %s", split, limit);
+  g_autofree char *finished = describe_time(gem_report_string(run, "finished"));
   g_autofree char *seed = gem_report_format_count(gem_report_number(run, "seed"));
   g_autofree char *seconds = gem_report_format_seconds(gem_report_number(run, "seconds"));
   g_autofree char *calls = gem_report_format_count(gem_report_number(run, "calls"));
@@ -50,7 +61,7 @@ gem_report_add_run(GString *page, JsonObject *result)
   if (specialist != NULL) {
     add_fact(page, "specialist", specialist);
   }
-  add_fact(page, "finished", gem_report_string(run, "finished"));
+  add_fact(page, "finished", finished);
   add_fact(page, "took", seconds);
   add_fact(page, "calls", calls);
   add_fact(page, "tokens run", tokens);
@@ -192,13 +203,22 @@ add_beats(GString *page, JsonObject *task)
   }
 }
 
+/* The share of right answers: of written ones those that are right as a whole. */
+static GemReportScore
+find_accuracy(JsonObject *metrics)
+{
+  GemReportScore accuracy = gem_report_score(metrics, "accuracy");
+
+  return isfinite(accuracy.value) ? accuracy : gem_report_score(metrics, "exact_match");
+}
+
 static void
 add_task(GString *page, JsonObject *task)
 {
   JsonObject *chance = gem_report_object(task, "chance"), *majority = gem_report_object(task, "majority");
   JsonObject *linear = gem_report_object(task, "linear");
   GemReportScore f1 = gem_report_score(task, "f1");
-  GemReportScore accuracy = gem_report_score(gem_report_object(task, "metrics"), "accuracy");
+  GemReportScore accuracy = find_accuracy(gem_report_object(task, "metrics"));
   const char *domain = gem_report_name(task, "domain"), *name = gem_report_name(task, "name");
   double lines = gem_report_number(task, "n");
   g_autofree char *n = gem_report_format_count(lines);
