@@ -277,6 +277,11 @@ test_forgetting_compare(void)
   g_assert_cmpfloat(reduction.low, >, 0.6);
   g_assert_cmpfloat(reduction.high, >, 0.9);
   g_assert_cmpfloat(reduction.high, <=, 1.0);
+  /* nothing can be less than nothing */
+  const GemForgettingTask still[] = {b.task};
+  gem_forgetting_compare(still, still, 1, 1, 3, 50, 9, &forgetting, &reduction, &counted);
+  g_assert_cmpfloat(reduction.mean, ==, 0.0);
+  g_assert_true(reduction.low == 0.0 && reduction.high == 0.0);
 }
 
 int

@@ -120,6 +120,7 @@ gem_forgetting_compare(const GemForgettingTask *runs,
   g_autofree guint32 **picks = g_new(guint32 *, n_tasks);
   Comparison self = {runs, others, n_runs, n_tasks, stages, counted};
   GemRandom random = gem_random_seeded(seed, 0);
+  guint n_less = 0;
   *ret_counted = 0;
   for (guint i = 0; i < n_runs * n_tasks; i++) {
     counted[i] = gem_forgetting_counts(&runs[i], stages) &&
@@ -132,12 +133,16 @@ gem_forgetting_compare(const GemForgettingTask *runs,
   for (guint r = 0; r < resamples; r++) {
     draw_picks(&self, &random, picks);
     own[r] = mean_forgetting(&self, runs, picks);
-    less[r] = others != NULL ? 1.0 - own[r] / mean_forgetting(&self, others, picks) : 0.0;
+    double other = others != NULL ? mean_forgetting(&self, others, picks) : 0.0;
+    if (other != 0.0) {
+      less[n_less++] = 1.0 - own[r] / other;
+    }
   }
   double mean = mean_forgetting(&self, runs, NULL);
-  double reduction = others != NULL ? 1.0 - mean / mean_forgetting(&self, others, NULL) : 0.0;
+  double other_mean = others != NULL ? mean_forgetting(&self, others, NULL) : 0.0;
+  double reduction = other_mean != 0.0 ? 1.0 - mean / other_mean : 0.0;
   *ret_forgetting = figure_of(mean, own, resamples);
-  *ret_reduction = figure_of(reduction, less, resamples);
+  *ret_reduction = figure_of(reduction, less, n_less);
   for (guint t = 0; t < n_tasks; t++) {
     g_free(picks[t]);
   }

@@ -36,7 +36,8 @@ typedef struct {
 
 /* `n_runs` runs of `n_tasks` tasks each, run by run, in the same order, of the same items: the mean over runs
  * of the mean over tasks that count in both a run and its `other` (NULL: of the run alone), and, with others,
- * the reduction 1 - mean / mean of others; both resampled by items, the same for all runs. */
+ * the reduction 1 - mean / mean of others; both resampled by items, the same for all runs. Where others
+ * have forgotten nothing there is no reduction: 0, and such resamples are left out. */
 void
 gem_forgetting_compare(const GemForgettingTask *runs,
                        const GemForgettingTask *others,
