@@ -89,6 +89,9 @@ on_ask(GemDBusManager *manager,
                                                "too many");
   } else if (fault == GEM_TEST_FAULT_NO_ANSWER) {
     g_object_unref(invocation);
+  } else if (fault == GEM_TEST_FAULT_DEADLINE) {
+    gem_dbus_manager_complete_ask(manager, invocation, "pa",
+                                  g_variant_new_parsed("{'truncated': <true>, 'reason': <'deadline'>}"));
   } else {
     gem_dbus_manager_complete_ask(manager, invocation, fault == GEM_TEST_FAULT_ANSWER ? "patr" : "part",
                                   gem_test_service_make_stats(5));

@@ -29,6 +29,7 @@ typedef enum {
   GEM_TEST_FAULT_TWICE,     /* a turn ends with two of them */
   GEM_TEST_FAULT_REASON,    /* a turn that was read to its end says that it failed */
   GEM_TEST_FAULT_LIMIT,     /* Ask says LimitExceeded: no fault, a refusal */
+  GEM_TEST_FAULT_DEADLINE,  /* Ask gives the beginning, and says that its time was over: no fault either */
 } GemTestFault;
 
 /* Starts a private bus and the service on it. */

@@ -17,6 +17,7 @@ typedef struct {
 static const Case cases[] = {
     {"none", GEM_TEST_FAULT_NONE, GEM_EXIT_OK, "*\nall * 0 * 0 * 0 * 0 * 0\n*"},
     {"limit", GEM_TEST_FAULT_LIMIT, GEM_EXIT_OK, "* times: ask: org.gemd.Gem1.Error.LimitExceeded\n*"},
+    {"deadline", GEM_TEST_FAULT_DEADLINE, GEM_EXIT_OK, "* times: ask: cut at AskSeconds\n*"},
     {"answer", GEM_TEST_FAULT_ANSWER, GEM_EXIT_FAILED, "* times: ask: another answer than when alone\n*"},
     {"no-answer", GEM_TEST_FAULT_NO_ANSWER, GEM_EXIT_FAILED, "* times: ask: no answer\n*"},
     {"text", GEM_TEST_FAULT_TEXT, GEM_EXIT_FAILED, "* times: stream: another text than when alone\n*"},

@@ -213,6 +213,16 @@ on_vanish(gpointer data)
 
 /* ---- Ask ---- */
 
+/* AskSeconds were over: what there is by then is the answer, and says so. */
+static gboolean
+is_cut_by_deadline(const GemStormAct *self, const char *answer, GVariant *stats)
+{
+  const char *reason = "";
+
+  g_variant_lookup(stats, "reason", "&s", &reason);
+  return g_str_equal(reason, "deadline") && g_str_has_prefix(self->text->answer, answer);
+}
+
 static void
 on_answer(GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -226,6 +236,10 @@ on_answer(GObject *source, GAsyncResult *result, gpointer data)
   }
   g_variant_get(reply, "(&s@a{sv})", &answer, &stats);
   note_tokens(self, stats);
+  if (is_cut_by_deadline(self, answer, stats)) {
+    end(self, GEM_STORM_REFUSED, "cut at AskSeconds");
+    return;
+  }
   if (!g_str_equal(answer, self->text->answer)) {
     end(self, GEM_STORM_WRONG, "another answer than when alone");
     return;

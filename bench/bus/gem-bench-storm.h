@@ -21,7 +21,7 @@ typedef enum {
 typedef enum {
   GEM_STORM_RIGHT,   /* the very text that the service gave when it was alone; of what was ended early, its
                         beginning, and the end that it was owed */
-  GEM_STORM_REFUSED, /* GEM_ERROR_LIMIT_EXCEEDED or GEM_ERROR_BUSY */
+  GEM_STORM_REFUSED, /* GEM_ERROR_LIMIT_EXCEEDED or GEM_ERROR_BUSY, or an answer that AskSeconds cut */
   GEM_STORM_CUT,     /* ended by a kill, and said so by the bus */
   GEM_STORM_WRONG,   /* another text, or a second end */
   GEM_STORM_FAILED,  /* any other error */
