@@ -177,6 +177,21 @@ typedef struct {
   const GemMatrix *down; /* [width][ffn] */
 } GemFeedForward;
 
+/* Since ABI 1.2: a pathway as its file has it, for a backend that takes it whole. */
+typedef struct {
+  GemTensorView gate; /* [ffn][width] */
+  GemTensorView up;   /* [ffn][width] */
+  GemTensorView down; /* [width][ffn] */
+} GemFeedForwardTensors;
+
+typedef struct {
+  const char *name; /* "general" or the domain */
+  uint32_t layers;
+  const GemFeedForwardTensors *feed_forwards; /* [layers] */
+} GemPathwayTensors;
+
+typedef struct GemCompiled GemCompiled; /* of the backend */
+
 typedef struct {
   uint32_t struct_size;
   uint32_t threads; /* that may work at a time, the caller's among them; 0: the backend's choice */
@@ -265,6 +280,24 @@ typedef struct GemBackendFunctions {
                  const GemKeyValueGroup *groups,
                  size_t n_groups,
                  float *out);
+
+  /* Since ABI 1.2, all four or none. A backend that has them is a device with memory of its own that runs
+   * whole pathways and nothing else: it leaves everything between `close` and here NULL, and works beside a
+   * backend that has all that. */
+
+  /* Copies the weights into the form of the device. May take its time; from any thread, while others run. */
+  GemCompiled *(*compile)(GemBackendState *self, const GemPathwayTensors *tensors, GemPluginError *error);
+  void (*compiled_free)(GemBackendState *self, GemCompiled *compiled);
+  size_t (*compiled_bytes)(const GemCompiled *compiled); /* of memory, the device's or the process's */
+  /* y[n][width] += FFN(x[n][width]) of that layer. False: the device failed, and y is as it was. What a row
+   * gives may differ with n in its last bits. */
+  bool (*run)(GemBackendState *self,
+              GemCompiled *compiled,
+              uint32_t layer,
+              const float *x,
+              size_t n,
+              float *y,
+              GemPluginError *error);
 } GemBackendFunctions;
 
 /* A backend in use, as other modules get it. */
@@ -407,4 +440,9 @@ typedef struct GemPathwayFunctions {
   size_t (*resident_bytes)(const GemPathway *self);
   /* y[n][width] += FFN(u[n][width]) of that layer. */
   void (*apply)(GemPathway *self, uint32_t layer, const float *u, size_t n, float *y);
+
+  /* Since ABI 1.2: the same on a backend that may fail (GemBackendFunctions.compile). False: it did, and y is
+   * as it was. Modules of an earlier ABI are not given such a backend. */
+  bool (*try_apply)(
+      GemPathway *self, uint32_t layer, const float *u, size_t n, float *y, GemPluginError *error);
 } GemPathwayFunctions;

@@ -85,9 +85,9 @@ table_size(GemPluginKind kind, guint32 minor)
   case GEM_PLUGIN_ATTENTION:
     return sizeof(GemAttentionFunctions);
   case GEM_PLUGIN_PATHWAY:
-    return sizeof(GemPathwayFunctions);
+    return minor >= 2 ? sizeof(GemPathwayFunctions) : G_STRUCT_OFFSET(GemPathwayFunctions, try_apply);
   case GEM_PLUGIN_BACKEND:
-    return sizeof(GemBackendFunctions);
+    return minor >= 2 ? sizeof(GemBackendFunctions) : G_STRUCT_OFFSET(GemBackendFunctions, compile);
   }
   return G_MAXSIZE;
 }
@@ -129,7 +129,19 @@ check_abi(const GemPlugin *plugin, const char *path, GError **error)
   return TRUE;
 }
 
-/* Every entry of the table is a function pointer; none may be NULL. */
+/* Whether an entry may be missing: a backend has what runs whole pathways, or everything else. */
+static gboolean
+may_be_missing(GemPluginKind kind, const void *functions, gsize needed, gsize offset)
+{
+  if (kind != GEM_PLUGIN_BACKEND || offset < G_STRUCT_OFFSET(GemBackendFunctions, group_begin)) {
+    return FALSE;
+  }
+  gboolean is_device = needed > G_STRUCT_OFFSET(GemBackendFunctions, compile) &&
+                       ((const GemBackendFunctions *)functions)->compile != NULL;
+  return (offset >= G_STRUCT_OFFSET(GemBackendFunctions, compile)) != is_device;
+}
+
+/* Every entry of the table is a function pointer. */
 static gboolean
 check_functions(const GemPlugin *plugin, const char *path, GemPluginKind kind, GError **error)
 {
@@ -142,7 +154,7 @@ check_functions(const GemPlugin *plugin, const char *path, GemPluginKind kind, G
   for (gsize i = 0; i < needed / sizeof(void *); i++) {
     void *function;
     memcpy(&function, (const char *)plugin->functions + i * sizeof(void *), sizeof function);
-    if (function == NULL) {
+    if (function == NULL && !may_be_missing(kind, plugin->functions, needed, i * sizeof(void *))) {
       return refuse(error, path, "function %zu of %zu of its table is missing", i + 1,
                     needed / sizeof(void *));
     }

@@ -15,6 +15,7 @@ struct GemPathway {
   GemBackend backend;
   uint32_t layers;
   GemFeedForward *feed_forwards; /* [layers]; of NULLs where not loaded yet */
+  GemCompiled *compiled;         /* in their place on a backend that takes pathways whole; else NULL */
 };
 
 static bool
@@ -59,6 +60,52 @@ check_file(const GemTensorSource *source, const GemShape *shape, GemPluginError 
   }
   return true;
 }
+
+/* ---- on a backend that takes pathways whole ---- */
+
+static bool
+find_part(const GemTensorSource *source,
+          uint32_t layer,
+          const char *part,
+          size_t rows,
+          size_t cols,
+          GemTensorView *ret_tensor,
+          GemPluginError *error)
+{
+  char name[64];
+  snprintf(name, sizeof name, "blk.%u.%s.weight", layer, part);
+  return gem_plugin_find_tensor(source, name, rows, cols, ret_tensor, error);
+}
+
+static bool
+compile(GemPathway *self, const GemTensorSource *source, const GemShape *shape, GemPluginError *error)
+{
+  const GemBackend *backend = &self->backend;
+  size_t hidden = is_general() ? shape->ffn : shape->domain_ffn;
+  GemFeedForwardTensors *tensors = calloc(shape->layers, sizeof *tensors);
+  bool found = tensors != NULL;
+  if (!found) {
+    gem_plugin_set_error(error, "%s: out of memory", source->file);
+  }
+  for (uint32_t layer = 0; found && layer < shape->layers; layer++) {
+    found = find_part(source, layer, "ffn_gate", hidden, shape->width, &tensors[layer].gate, error) &&
+            find_part(source, layer, "ffn_up", hidden, shape->width, &tensors[layer].up, error) &&
+            find_part(source, layer, "ffn_down", shape->width, hidden, &tensors[layer].down, error);
+  }
+  if (found) {
+    const GemPathwayTensors pathway = {
+        .name = GEM_PATHWAY_NAME, .layers = shape->layers, .feed_forwards = tensors};
+    GemPluginError reason = {""};
+    self->compiled = backend->functions->compile(backend->state, &pathway, &reason);
+    if (self->compiled == NULL) {
+      gem_plugin_set_error(error, "%s: %s", source->file, reason.message);
+    }
+  }
+  free(tensors);
+  return self->compiled != NULL;
+}
+
+/* ---- matrix by matrix ---- */
 
 static GemMatrix *
 load_part(const GemTensorSource *source,
@@ -107,6 +154,9 @@ free_part(const GemBackend *backend, const GemMatrix *matrix)
 static void
 pathway_close(GemPathway *self)
 {
+  if (self->compiled != NULL) {
+    self->backend.functions->compiled_free(self->backend.state, self->compiled);
+  }
   for (uint32_t layer = 0; layer < self->layers; layer++) {
     free_part(&self->backend, self->feed_forwards[layer].gate);
     free_part(&self->backend, self->feed_forwards[layer].up);
@@ -136,11 +186,14 @@ pathway_open(const GemTensorSource *source,
   }
   *self = (GemPathway){.backend = *backend, .layers = shape->layers, .feed_forwards = feed_forwards};
 
-  for (uint32_t layer = 0; layer < shape->layers; layer++) {
-    if (!load_layer(&feed_forwards[layer], source, shape, backend, layer, error)) {
-      pathway_close(self);
-      return NULL;
-    }
+  bool whole = backend->functions->compile != NULL;
+  bool loaded = !whole || compile(self, source, shape, error);
+  for (uint32_t layer = 0; loaded && !whole && layer < shape->layers; layer++) {
+    loaded = load_layer(&feed_forwards[layer], source, shape, backend, layer, error);
+  }
+  if (!loaded) {
+    pathway_close(self);
+    return NULL;
   }
   return self;
 }
@@ -150,6 +203,9 @@ pathway_resident_bytes(const GemPathway *self)
 {
   const GemBackendFunctions *backend = self->backend.functions;
   size_t bytes = sizeof *self + self->layers * sizeof *self->feed_forwards;
+  if (self->compiled != NULL) {
+    return bytes + backend->compiled_bytes(self->compiled);
+  }
   for (uint32_t layer = 0; layer < self->layers; layer++) {
     const GemFeedForward *feed_forward = &self->feed_forwards[layer];
     bytes += backend->matrix_bytes(feed_forward->gate) + backend->matrix_bytes(feed_forward->up) +
@@ -164,11 +220,22 @@ pathway_apply(GemPathway *self, uint32_t layer, const float *u, size_t n, float 
   self->backend.functions->feed_forward(self->backend.state, &self->feed_forwards[layer], u, n, y);
 }
 
+static bool
+pathway_try_apply(GemPathway *self, uint32_t layer, const float *u, size_t n, float *y, GemPluginError *error)
+{
+  if (self->compiled == NULL) {
+    pathway_apply(self, layer, u, n, y);
+    return true;
+  }
+  return self->backend.functions->run(self->backend.state, self->compiled, layer, u, n, y, error);
+}
+
 static const GemPathwayFunctions functions = {
     .open = pathway_open,
     .close = pathway_close,
     .resident_bytes = pathway_resident_bytes,
     .apply = pathway_apply,
+    .try_apply = pathway_try_apply,
 };
 
 GEM_PLUGIN_DEFINE(GEM_PLUGIN_PATHWAY,

@@ -13,6 +13,28 @@ gem_plugin_set_error(GemPluginError *error, const char *format, ...)
   va_end(arguments);
 }
 
+bool
+gem_plugin_find_tensor(const GemTensorSource *source,
+                       const char *name,
+                       size_t rows,
+                       size_t cols,
+                       GemTensorView *ret_tensor,
+                       GemPluginError *error)
+{
+  GemTensorView tensor;
+  if (!source->find_tensor(source->context, name, &tensor)) {
+    gem_plugin_set_error(error, "%s: tensor %s is missing", source->file, name);
+    return false;
+  }
+  if (tensor.rows != rows || tensor.cols != cols) {
+    gem_plugin_set_error(error, "%s: tensor %s is %zu x %zu, not %zu x %zu", source->file, name, tensor.rows,
+                         tensor.cols, rows, cols);
+    return false;
+  }
+  *ret_tensor = tensor;
+  return true;
+}
+
 GemMatrix *
 gem_plugin_load_matrix(const GemTensorSource *source,
                        const GemBackend *backend,
@@ -22,16 +44,9 @@ gem_plugin_load_matrix(const GemTensorSource *source,
                        GemPluginError *error)
 {
   GemTensorView tensor;
-  if (!source->find_tensor(source->context, name, &tensor)) {
-    gem_plugin_set_error(error, "%s: tensor %s is missing", source->file, name);
+  if (!gem_plugin_find_tensor(source, name, rows, cols, &tensor, error)) {
     return NULL;
   }
-  if (tensor.rows != rows || tensor.cols != cols) {
-    gem_plugin_set_error(error, "%s: tensor %s is %zu x %zu, not %zu x %zu", source->file, name, tensor.rows,
-                         tensor.cols, rows, cols);
-    return NULL;
-  }
-
   GemPluginError reason = {""};
   GemMatrix *matrix = backend->functions->matrix_new(backend->state, &tensor, &reason);
   if (matrix == NULL) {

@@ -10,6 +10,16 @@
 void
 gem_plugin_set_error(GemPluginError *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The tensor `name` as it lies in the file, which must be [rows][cols]. False: it is missing or has another
+ * shape; the error names file and tensor. */
+bool
+gem_plugin_find_tensor(const GemTensorSource *source,
+                       const char *name,
+                       size_t rows,
+                       size_t cols,
+                       GemTensorView *ret_tensor,
+                       GemPluginError *error);
+
 /* The tensor `name` as a matrix [rows][cols] of the backend, released by its matrix_free. NULL: it is missing
  * or has another shape, or the backend does not take it; the error names file and tensor. */
 GemMatrix *

@@ -1,0 +1,255 @@
+#include "plugins/backends/npu-ort/gem-npu-graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugins/backends/npu-ort/gem-npu-levels.h"
+#include "plugins/backends/npu-ort/gem-onnx-writer.h"
+#include "plugins/support/gem-plugin-support.h"
+
+static const struct {
+  const char *provider;
+  GemNpuForm form;
+} forms[] = {
+    {"CPUExecutionProvider", GEM_NPU_FORM_MATMUL_N_BITS},
+    {"OpenVINOExecutionProvider", GEM_NPU_FORM_CHANNELS},
+    {"QNNExecutionProvider", GEM_NPU_FORM_BLOCKS},
+    {"VitisAIExecutionProvider", GEM_NPU_FORM_MATMUL_N_BITS},
+};
+
+const char *
+gem_npu_form_name(GemNpuForm form)
+{
+  switch (form) {
+  case GEM_NPU_FORM_MATMUL_N_BITS:
+    return "MatMulNBits";
+  case GEM_NPU_FORM_BLOCKS:
+    return "blocks";
+  case GEM_NPU_FORM_CHANNELS:
+    return "channels";
+  case GEM_NPU_FORM_FLOATS:
+    return "floats";
+  }
+  return "";
+}
+
+GemNpuForm
+gem_npu_form_of_provider(const char *provider)
+{
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    if (strcmp(forms[i].provider, provider) == 0) {
+      return forms[i].form;
+    }
+  }
+  return GEM_NPU_FORM_CHANNELS; /* the plainest quantized form of ONNX */
+}
+
+/* One product: its matrix's levels, the value that it reads, the value that it makes. */
+typedef struct {
+  GemOnnxWriter *graph;
+  const GemNpuLevels *levels;
+  const char *input, *output;
+  char weights[32], scales[32], matrix[32]; /* names of its tensors, made of the output's */
+} Product;
+
+/* 4-bit levels, two a byte, the first in the low bits; in order. `offset` makes them unsigned. */
+static void
+pack_nibbles(const int8_t *levels, size_t n, int offset, uint8_t *to)
+{
+  for (size_t i = 0; i < n; i += 2) {
+    to[i / 2] = (uint8_t)(((levels[i] + offset) & 0xf) | ((levels[i + 1] + offset) & 0xf) << 4);
+  }
+}
+
+/* B [rows][blocks][bytes of a block], unsigned levels; without zero points 2^(bits - 1) is taken off. */
+static bool
+write_n_bits(Product *product)
+{
+  const GemNpuLevels *levels = product->levels;
+  size_t values = levels->rows * levels->cols, blocks = levels->cols / levels->block;
+  size_t bytes = values * levels->bits / 8;
+  uint8_t *packed = malloc(bytes);
+  if (packed == NULL) {
+    return false;
+  }
+  if (levels->bits == 4) {
+    pack_nibbles(levels->levels, values, 8, packed);
+  } else {
+    for (size_t i = 0; i < values; i++) {
+      packed[i] = (uint8_t)(levels->levels[i] + 128);
+    }
+  }
+  const int64_t shape[] = {(int64_t)levels->rows, (int64_t)blocks,
+                           (int64_t)(levels->block * levels->bits / 8)};
+  gem_onnx_write_tensor(product->graph, product->weights, GEM_ONNX_UINT8, shape, 3, packed, bytes);
+  free(packed);
+  const int64_t scales = (int64_t)(levels->rows * blocks);
+  gem_onnx_write_tensor(product->graph, product->scales, GEM_ONNX_FLOAT, &scales, 1, levels->scales,
+                        (size_t)scales * sizeof(float));
+  const GemOnnxAttribute attributes[] = {{"K", (int64_t)levels->cols},
+                                         {"N", (int64_t)levels->rows},
+                                         {"bits", levels->bits},
+                                         {"block_size", (int64_t)levels->block}};
+  gem_onnx_write_node(product->graph,
+                      &(GemOnnxNode){.operator_name = "MatMulNBits",
+                                     .op_domain = "com.microsoft",
+                                     .inputs = {product->input, product->weights, product->scales},
+                                     .output = product->output},
+                      attributes, 4);
+  return true;
+}
+
+static void
+write_matmul(Product *product)
+{
+  gem_onnx_write_node(product->graph,
+                      &(GemOnnxNode){.operator_name = "MatMul",
+                                     .inputs = {product->input, product->matrix},
+                                     .output = product->output},
+                      NULL, 0);
+}
+
+/* Levels [cols][rows], as MatMul wants its matrix, and scales [cols / block][rows], or [rows] where a row has
+ * one. */
+static bool
+write_dequantized(Product *product)
+{
+  const GemNpuLevels *levels = product->levels;
+  size_t rows = levels->rows, cols = levels->cols, blocks = cols / levels->block;
+  int8_t *turned = malloc(rows * cols);
+  float *scales = malloc(rows * blocks * sizeof *scales);
+  if (turned == NULL || scales == NULL) {
+    free(turned);
+    free(scales);
+    return false;
+  }
+  for (size_t row = 0; row < rows; row++) {
+    for (size_t col = 0; col < cols; col++) {
+      turned[col * rows + row] = levels->levels[row * cols + col];
+    }
+    for (size_t b = 0; b < blocks; b++) {
+      scales[b * rows + row] = levels->scales[row * blocks + b];
+    }
+  }
+  bool nibbles = levels->bits == 4 && rows % 2 == 0;
+  if (nibbles) {
+    pack_nibbles(turned, rows * cols, 0, (uint8_t *)turned);
+  }
+  const int64_t shape[] = {(int64_t)cols, (int64_t)rows}, scale_shape[] = {(int64_t)blocks, (int64_t)rows};
+  gem_onnx_write_tensor(product->graph, product->weights, nibbles ? GEM_ONNX_INT4 : GEM_ONNX_INT8, shape, 2,
+                        turned, nibbles ? rows * cols / 2 : rows * cols);
+  gem_onnx_write_tensor(product->graph, product->scales, GEM_ONNX_FLOAT,
+                        blocks > 1 ? scale_shape : scale_shape + 1, blocks > 1 ? 2 : 1, scales,
+                        rows * blocks * sizeof *scales);
+  free(turned);
+  free(scales);
+  const GemOnnxAttribute attributes[] = {{"axis", blocks > 1 ? 0 : 1},
+                                         {"block_size", (int64_t)levels->block}};
+  gem_onnx_write_node(product->graph,
+                      &(GemOnnxNode){.operator_name = "DequantizeLinear",
+                                     .inputs = {product->weights, product->scales},
+                                     .output = product->matrix},
+                      attributes, blocks > 1 ? 2 : 1);
+  write_matmul(product);
+  return true;
+}
+
+static bool
+write_floats(Product *product)
+{
+  const GemNpuLevels *levels = product->levels;
+  size_t rows = levels->rows, cols = levels->cols;
+  float *turned = malloc(rows * cols * sizeof *turned);
+  if (turned == NULL) {
+    return false;
+  }
+  for (size_t row = 0; row < rows; row++) {
+    for (size_t col = 0; col < cols; col++) {
+      turned[col * rows + row] = levels->values[row * cols + col];
+    }
+  }
+  const int64_t shape[] = {(int64_t)cols, (int64_t)rows};
+  gem_onnx_write_tensor(product->graph, product->matrix, GEM_ONNX_FLOAT, shape, 2, turned,
+                        rows * cols * sizeof *turned);
+  free(turned);
+  write_matmul(product);
+  return true;
+}
+
+/* output = input W^T. */
+static bool
+write_product(GemOnnxWriter *graph,
+              const GemTensorView *tensor,
+              GemNpuForm form,
+              const char *input,
+              const char *output,
+              GemPluginError *error)
+{
+  GemNpuLevels levels;
+  if (!gem_npu_levels_read(&levels, tensor, error)) {
+    return false;
+  }
+  if (form == GEM_NPU_FORM_CHANNELS && !gem_npu_levels_make_channels(&levels, error)) {
+    gem_npu_levels_clear(&levels);
+    return false;
+  }
+  Product product = {.graph = graph, .levels = &levels, .input = input, .output = output};
+  snprintf(product.weights, sizeof product.weights, "%s.levels", output);
+  snprintf(product.scales, sizeof product.scales, "%s.scales", output);
+  snprintf(product.matrix, sizeof product.matrix, "%s.matrix", output);
+  bool written = levels.bits == 0 || form == GEM_NPU_FORM_FLOATS ? write_floats(&product)
+                 : form == GEM_NPU_FORM_MATMUL_N_BITS            ? write_n_bits(&product)
+                                                                 : write_dequantized(&product);
+  gem_npu_levels_clear(&levels);
+  if (!written) {
+    gem_plugin_set_error(error, "out of memory (%zu x %zu values)", tensor->rows, tensor->cols);
+  }
+  return written;
+}
+
+static void
+write_simple(
+    GemOnnxWriter *graph, const char *operator_name, const char *a, const char *b, const char *output)
+{
+  gem_onnx_write_node(
+      graph, &(GemOnnxNode){.operator_name = operator_name, .inputs = {a, b}, .output = output}, NULL, 0);
+}
+
+static bool
+write_feed_forward(GemOnnxWriter *graph,
+                   const GemFeedForwardTensors *tensors,
+                   GemNpuForm form,
+                   uint32_t rows,
+                   GemPluginError *error)
+{
+  gem_onnx_write_ports(graph, GEM_NPU_GRAPH_INPUT, GEM_NPU_GRAPH_OUTPUT, rows, (int64_t)tensors->gate.cols);
+  if (!write_product(graph, &tensors->gate, form, GEM_NPU_GRAPH_INPUT, "gate", error) ||
+      !write_product(graph, &tensors->up, form, GEM_NPU_GRAPH_INPUT, "up", error)) {
+    return false;
+  }
+  write_simple(graph, "Sigmoid", "gate", NULL, "open");
+  write_simple(graph, "Mul", "gate", "open", "silu");
+  write_simple(graph, "Mul", "silu", "up", "hidden");
+  return write_product(graph, &tensors->down, form, "hidden", GEM_NPU_GRAPH_OUTPUT, error);
+}
+
+bool
+gem_npu_graph_make(const GemFeedForwardTensors *tensors,
+                   GemNpuForm form,
+                   uint32_t rows,
+                   uint8_t **ret_bytes,
+                   size_t *ret_size,
+                   GemPluginError *error)
+{
+  GemOnnxWriter graph = {0};
+  if (!write_feed_forward(&graph, tensors, form, rows, error)) {
+    gem_onnx_writer_clear(&graph);
+    return false;
+  }
+  if (!gem_onnx_finish(&graph, ret_bytes, ret_size)) {
+    gem_plugin_set_error(error, "out of memory");
+    return false;
+  }
+  return true;
+}

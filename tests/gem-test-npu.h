@@ -1,0 +1,31 @@
+/*
+ * backends/npu-ort as the service opens it, with a folder of settings that the test writes. ONNX Runtime is
+ * used where the environment variable GEM_ORT_LIBRARY names libonnxruntime; tests that need it are skipped
+ * without.
+ */
+#pragma once
+
+#include "tests/gem-test-modules.h"
+#include "tests/gem-test-source.h"
+
+typedef struct {
+  GemPluginModule *module;
+  const GemBackendFunctions *functions;
+  char *folder; /* of settings; GEM_NPU_ORT_DIR names it */
+} GemTestNpu;
+
+/* Opens the module with an empty folder of settings. */
+GemTestNpu *
+gem_test_npu_open(void);
+void
+gem_test_npu_close(GemTestNpu *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTestNpu, gem_test_npu_close)
+
+/* Writes a file of settings; returns its path, owned by self. NULL `lines` removes it. */
+void
+gem_test_npu_set(GemTestNpu *self, const char *name, const char *lines);
+
+/* Settings that let pathways run on ONNX Runtime's CPU provider; FALSE, and the test is marked as skipped,
+ * without GEM_ORT_LIBRARY. */
+gboolean
+gem_test_npu_allow_cpu(GemTestNpu *self);
