@@ -25,6 +25,7 @@
 #define GEM_LOG_STALLED           "7aa2a8d66ce64845afaea8f91d77e02c"
 #define GEM_LOG_RECORD_NOT_KEPT   "8d0f9f095cc04dcfaa036332ed3d0530"
 #define GEM_LOG_MEMORY_LIMIT      "a883d7e1f9584a42a90710dc72c11993"
+#define GEM_LOG_DEVICE_REFUSED    "7cf77f050ac046ab8319309d89ac8cdc"
 
 /* `fields` is KEY, value, KEY, value, ..., NULL; NULL: none. Keys are upper case and begin with GEM_. */
 void

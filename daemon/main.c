@@ -256,6 +256,8 @@ main(int argc, char **argv)
   g_autoptr(GDBusConnection) connection = NULL;
 
   setlocale(LC_ALL, "");
+  /* Nothing leaves the machine: libraries that modules may open are told so before there are threads. */
+  g_setenv("ORT_DISABLE_TELEMETRY", "1", TRUE);
   if (!parse_arguments(&arguments, &argc, &argv, &error)) {
     g_printerr("gemd: %s\n", error->message);
     return 2;

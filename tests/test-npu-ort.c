@@ -1,18 +1,17 @@
 /*
  * backends/npu-ort: what it declines and how it says so; and, where there is an ONNX Runtime, every pathway
- * graph on its CPU provider against double precision, for every block type.
+ * graph on its CPU provider against the reference kernels, for every block type.
  */
 #include <math.h>
 #include <string.h>
 
 #include <glib/gstdio.h>
 
+#include "tests/gem-test-backend.h"
 #include "tests/gem-test-npu.h"
-#include "tests/gem-test-reference.h"
 
 #define LAYERS 2
 #define WIDTH  256
-#define HIDDEN 512 /* multiples of 256, for Q6_K */
 
 /* Relative, in the norm. */
 #define TOLERANCE 5e-3
@@ -140,11 +139,16 @@ test_settings(void)
 
 /* ---- on ONNX Runtime's CPU provider ---- */
 
+/* A pathway in the file's form, in the device's, and as matrices of the reference kernels. */
 typedef struct {
+  const GemTestNpu *npu;
+  GemBackendState *state;
+  GemTestBackend *reference;
   GemTestSource *source;
   GemFeedForwardTensors layers[LAYERS];
-  GemPathwayTensors tensors;
-} Pathway;
+  GemFeedForward matrices[LAYERS];
+  GemCompiled *compiled;
+} Scene;
 
 static GemTensorView
 add_tensor(GemTestSource *source, guint layer, const char *part, GemType type, size_t rows, size_t cols)
@@ -156,61 +160,125 @@ add_tensor(GemTestSource *source, guint layer, const char *part, GemType type, s
   return view;
 }
 
-static void
-pathway_init(Pathway *self, GemType type)
+static const GemMatrix *
+reference_matrix(const Scene *self, const GemTensorView *view)
 {
+  GemPluginError error = {""};
+  const GemBackend *backend = &self->reference->backend;
+  const GemMatrix *matrix = backend->functions->matrix_new(backend->state, view, &error);
+  g_assert_cmpstr(error.message, ==, "");
+  return matrix;
+}
+
+static void
+open_pathway(Scene *self, GemType type, size_t hidden)
+{
+  GemPluginError error = {""};
   self->source = gem_test_source_new("pathway-test.gguf", 11);
   for (guint l = 0; l < LAYERS; l++) {
-    self->layers[l].gate = add_tensor(self->source, l, "gate", type, HIDDEN, WIDTH);
-    self->layers[l].up = add_tensor(self->source, l, "up", type, HIDDEN, WIDTH);
-    self->layers[l].down = add_tensor(self->source, l, "down", type, WIDTH, HIDDEN);
+    GemFeedForwardTensors *layer = &self->layers[l];
+    layer->gate = add_tensor(self->source, l, "gate", type, hidden, WIDTH);
+    layer->up = add_tensor(self->source, l, "up", type, hidden, WIDTH);
+    layer->down = add_tensor(self->source, l, "down", type, WIDTH, hidden);
+    self->matrices[l] = (GemFeedForward){.gate = reference_matrix(self, &layer->gate),
+                                         .up = reference_matrix(self, &layer->up),
+                                         .down = reference_matrix(self, &layer->down)};
   }
-  self->tensors = (GemPathwayTensors){.name = "test", .layers = LAYERS, .feed_forwards = self->layers};
+  const GemPathwayTensors tensors = {.name = "test", .layers = LAYERS, .feed_forwards = self->layers};
+  self->compiled = self->npu->functions->compile(self->state, &tensors, &error);
+  g_assert_cmpstr(error.message, ==, "");
+  g_assert_nonnull(self->compiled);
 }
 
-static const float *
-values_of(const Pathway *self, const char *part, guint layer)
+static void
+close_pathway(Scene *self)
 {
-  g_autofree char *name = g_strdup_printf("%s.%u", part, layer);
-  return gem_test_source_values(self->source, name);
+  const GemBackend *backend = &self->reference->backend;
+  for (guint l = 0; l < LAYERS; l++) {
+    backend->functions->matrix_free(backend->state, (GemMatrix *)self->matrices[l].gate);
+    backend->functions->matrix_free(backend->state, (GemMatrix *)self->matrices[l].up);
+    backend->functions->matrix_free(backend->state, (GemMatrix *)self->matrices[l].down);
+  }
+  self->npu->functions->compiled_free(self->state, self->compiled);
+  gem_test_source_free(self->source);
 }
 
-/* |y - exact| / |exact - start| over all rows, y begun with `start`. */
+/* |y - expected| / |expected - start|. */
 static double
-relative_error(const Pathway *self, guint layer, const float *x, size_t n, const float *start, const float *y)
+relative_error(const float *y, const float *expected, const float *start, gsize n)
 {
   double difference = 0.0, norm = 0.0;
-  g_autofree double *exact = g_new0(double, WIDTH);
-  for (size_t row = 0; row < n; row++) {
-    g_autofree double *in = gem_test_to_doubles(x + row * WIDTH, WIDTH);
-    memset(exact, 0, WIDTH * sizeof *exact);
-    gem_test_feed_forward(values_of(self, "gate", layer), values_of(self, "up", layer),
-                          values_of(self, "down", layer), WIDTH, HIDDEN, in, exact);
-    for (size_t i = 0; i < WIDTH; i++) {
-      double got = (double)y[row * WIDTH + i] - (double)start[row * WIDTH + i];
-      difference += (got - exact[i]) * (got - exact[i]);
-      norm += exact[i] * exact[i];
-    }
+  for (gsize i = 0; i < n; i++) {
+    double d = (double)y[i] - (double)expected[i], added = (double)expected[i] - (double)start[i];
+    difference += d * d;
+    norm += added * added;
   }
   return sqrt(difference / norm);
 }
 
 static void
-check_rows(
-    const GemTestNpu *npu, GemBackendState *state, const Pathway *pathway, GemCompiled *compiled, size_t n)
+check_rows(const Scene *self, const char *what, size_t n)
 {
+  const GemBackend *backend = &self->reference->backend;
   g_autoptr(GRand) random = g_rand_new_with_seed((guint32)n);
   g_autofree float *x = gem_test_random_floats(random, n * WIDTH, 2.0);
   g_autofree float *start = gem_test_random_floats(random, n * WIDTH, 1.0);
   for (guint layer = 0; layer < LAYERS; layer++) {
     GemPluginError error = {""};
     g_autofree float *y = g_memdup2(start, n * WIDTH * sizeof *y);
-    g_assert_true(npu->functions->run(state, compiled, layer, x, n, y, &error));
+    g_autofree float *expected = g_memdup2(start, n * WIDTH * sizeof *expected);
+    g_assert_true(self->npu->functions->run(self->state, self->compiled, layer, x, n, y, &error));
     g_assert_cmpstr(error.message, ==, "");
-    double relative = relative_error(pathway, layer, x, n, start, y);
-    g_test_message("%zu rows, layer %u: relative error %.2e", n, layer, relative);
+    backend->functions->feed_forward(backend->state, &self->matrices[layer], x, n, expected);
+    double relative = relative_error(y, expected, start, n * WIDTH);
+    g_test_message("%s, %zu rows, layer %u: relative error %.2e", what, n, layer, relative);
     g_assert_cmpfloat(relative, <, TOLERANCE);
   }
+}
+
+/* The widths of the presets' feed-forwards; rows of Q6_K are multiples of 256. */
+static void
+check_type(Scene *self, GemType type)
+{
+  static const size_t widths[] = {512, 1024, 224, 416}, rows[] = {1, 2, 64, 65, 200};
+  for (gsize w = 0; w < G_N_ELEMENTS(widths); w++) {
+    if (gem_type_row_bytes(type, widths[w]) == 0) {
+      continue;
+    }
+    g_autofree char *what = g_strdup_printf("%s, %zu wide", gem_type_name(type), widths[w]);
+    open_pathway(self, type, widths[w]);
+    g_assert_cmpuint(self->npu->functions->compiled_bytes(self->compiled), >,
+                     LAYERS * 3 * WIDTH * gem_type_row_bytes(type, widths[w]));
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+      check_rows(self, what, rows[i]);
+    }
+    close_pathway(self);
+  }
+}
+
+static void
+scene_open(Scene *self, const GemTestNpu *npu)
+{
+  const GemBackendOptions options = {.struct_size = sizeof options};
+  GemPluginError error = {""};
+  *self = (Scene){.npu = npu};
+  self->state = npu->functions->open(&options, &error);
+  g_assert_cmpstr(error.message, ==, "");
+  g_autofree char *kernels = g_strdup(g_getenv("GEM_CPU_KERNELS"));
+  g_setenv("GEM_CPU_KERNELS", "reference", TRUE);
+  self->reference = gem_test_backend_open();
+  if (kernels != NULL) {
+    g_setenv("GEM_CPU_KERNELS", kernels, TRUE);
+  } else {
+    g_unsetenv("GEM_CPU_KERNELS");
+  }
+}
+
+static void
+scene_close(Scene *self)
+{
+  gem_test_backend_close(self->reference);
+  self->npu->functions->close(self->state);
 }
 
 static void
@@ -220,29 +288,16 @@ test_pathways(void)
   if (!gem_test_npu_allow_cpu(npu)) {
     return;
   }
-  const GemBackendOptions options = {.struct_size = sizeof options};
-  GemPluginError error = {""};
   GemProbeReport report = {0};
   g_assert_cmpint(npu->functions->probe(&report), ==, GEM_PROBE_SUPPORTED);
   g_test_message("%s, %s", report.device, report.kernels);
   g_assert_nonnull(strstr(report.kernels, "CPUExecutionProvider"));
-  GemBackendState *state = npu->functions->open(&options, &error);
-  g_assert_cmpstr(error.message, ==, "");
+  Scene scene;
+  scene_open(&scene, npu);
   for (gsize t = 0; t < G_N_ELEMENTS(types); t++) {
-    Pathway pathway;
-    pathway_init(&pathway, types[t]);
-    GemCompiled *compiled = npu->functions->compile(state, &pathway.tensors, &error);
-    g_assert_cmpstr(error.message, ==, "");
-    g_assert_nonnull(compiled);
-    g_test_message("%s: %zu bytes", gem_type_name(types[t]), npu->functions->compiled_bytes(compiled));
-    for (gsize i = 0; i < 5; i++) {
-      static const size_t rows[] = {1, 2, 64, 65, 200};
-      check_rows(npu, state, &pathway, compiled, rows[i]);
-    }
-    npu->functions->compiled_free(state, compiled);
-    gem_test_source_free(pathway.source);
+    check_type(&scene, types[t]);
   }
-  npu->functions->close(state);
+  scene_close(&scene);
 }
 
 int

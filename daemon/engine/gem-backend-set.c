@@ -4,13 +4,16 @@
 
 typedef struct {
   GemBackendInfo info;
-  GemPluginModule *module; /* NULL: refused, or closed since it is not in use */
+  GemPluginModule *module;       /* NULL: refused, or closed since it is not in use */
+  GemBackendFunctions functions; /* of the module; what its ABI does not have yet is NULL */
   GemProbeResult result;
 } Candidate;
 
 struct GemBackendSet {
   GPtrArray *candidates; /* of Candidate */
   GemBackend backend;
+  const Candidate *device_candidate; /* NULL: there is none */
+  GemBackend device;
 };
 
 static void
@@ -53,10 +56,18 @@ candidate_free(Candidate *candidate)
   g_free(candidate);
 }
 
-static const GemBackendFunctions *
-functions_of(const Candidate *candidate)
+static void
+copy_functions(Candidate *candidate)
 {
-  return gem_plugin_module_get(candidate->module)->functions;
+  const GemPlugin *plugin = gem_plugin_module_get(candidate->module);
+  memcpy(&candidate->functions, plugin->functions, MIN(plugin->functions_size, sizeof candidate->functions));
+}
+
+/* Runs whole pathways, and nothing else. */
+static gboolean
+is_device(const Candidate *candidate)
+{
+  return candidate->functions.compile != NULL;
 }
 
 /* Text of a module's fixed array as UTF-8, whatever it holds. */
@@ -82,7 +93,8 @@ probe_candidate(const GemPluginLoader *loader, const char *name)
     candidate->info.reason = g_strdup(error->message);
     return candidate;
   }
-  candidate->result = functions_of(candidate)->probe(&report);
+  copy_functions(candidate);
+  candidate->result = candidate->functions.probe(&report);
   candidate->info.version = g_strdup(gem_plugin_module_get(candidate->module)->version);
   candidate->info.device = take_text(report.device, sizeof report.device);
   candidate->info.kernels = take_text(report.kernels, sizeof report.kernels);
@@ -93,16 +105,17 @@ probe_candidate(const GemPluginLoader *loader, const char *name)
   return candidate;
 }
 
-/* The supported candidate called `name`, or the one with the highest score; the first of equals. */
+/* The supported candidate called `name`, or the one with the highest score; the first of equals. Of devices,
+ * or of those that do everything. */
 static Candidate *
-choose(GPtrArray *candidates, const char *name)
+choose(GPtrArray *candidates, const char *name, gboolean device)
 {
   Candidate *best = NULL;
 
   for (guint i = 0; i < candidates->len; i++) {
     Candidate *candidate = candidates->pdata[i];
 
-    if (candidate->result != GEM_PROBE_SUPPORTED ||
+    if (candidate->result != GEM_PROBE_SUPPORTED || is_device(candidate) != device ||
         (name != NULL && !g_str_equal(name, candidate->info.name))) {
       continue;
     }
@@ -132,38 +145,72 @@ set_none_usable(GPtrArray *candidates, const char *name, GError **error)
               name != NULL ? name : "of any kind", reasons->str);
 }
 
+static gboolean
+open_backend(Candidate *candidate, guint threads, GemBackend *ret_backend, GError **error)
+{
+  const GemBackendOptions options = {.struct_size = sizeof options, .threads = threads};
+  GemPluginError reason = {0};
+  GemBackendState *state = candidate->functions.open(&options, &reason);
+
+  if (state == NULL) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "backend %s: %s", candidate->info.name, reason.message);
+    return FALSE;
+  }
+  *ret_backend = (GemBackend){.functions = &candidate->functions, .state = state};
+  candidate->info.in_use = TRUE;
+  return TRUE;
+}
+
+/* One that fails to open is as good as none: the reason is told, and the other backend does everything. */
+static void
+open_device(GemBackendSet *self, Candidate *device, guint threads)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (open_backend(device, threads, &self->device, &error)) {
+    self->device_candidate = device;
+  } else {
+    g_free(device->info.reason);
+    device->info.reason = g_strdup(error->message);
+  }
+}
+
+static void
+close_others(GPtrArray *candidates)
+{
+  for (guint i = 0; i < candidates->len; i++) {
+    Candidate *candidate = candidates->pdata[i];
+
+    if (!candidate->info.in_use) {
+      g_clear_pointer(&candidate->module, gem_plugin_module_close);
+    }
+  }
+}
+
 GemBackendSet *
 gem_backend_set_open(const GemPluginLoader *loader, const char *name, guint threads, GError **error)
 {
-  const GemBackendOptions options = {.struct_size = sizeof options, .threads = threads};
   g_autoptr(GemBackendSet) self = g_new0(GemBackendSet, 1);
   g_auto(GStrv) names = gem_plugin_loader_list(loader, GEM_PLUGIN_BACKEND);
-  GemPluginError reason = {0};
-  Candidate *best;
 
   self->candidates = g_ptr_array_new_with_free_func((GDestroyNotify)candidate_free);
   for (char **each = names; *each != NULL; each++) {
     g_ptr_array_add(self->candidates, probe_candidate(loader, *each));
   }
-  best = choose(self->candidates, name);
+  Candidate *device = choose(self->candidates, name, TRUE);
+  /* A device that is named needs another one beside it; one that is named and does everything is alone. */
+  Candidate *best = choose(self->candidates, device != NULL ? NULL : name, FALSE);
   if (best == NULL) {
     set_none_usable(self->candidates, name, error);
     return NULL;
   }
-  self->backend.functions = functions_of(best);
-  self->backend.state = self->backend.functions->open(&options, &reason);
-  if (self->backend.state == NULL) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "backend %s: %s", best->info.name, reason.message);
+  if (!open_backend(best, threads, &self->backend, error)) {
     return NULL;
   }
-  best->info.in_use = TRUE;
-  for (guint i = 0; i < self->candidates->len; i++) {
-    Candidate *other = self->candidates->pdata[i];
-
-    if (other != best) {
-      g_clear_pointer(&other->module, gem_plugin_module_close);
-    }
+  if (device != NULL) {
+    open_device(self, device, threads);
   }
+  close_others(self->candidates);
   return g_steal_pointer(&self);
 }
 
@@ -173,11 +220,26 @@ gem_backend_set_free(GemBackendSet *self)
   if (self == NULL) {
     return;
   }
+  if (self->device.state != NULL) {
+    self->device.functions->close(self->device.state);
+  }
   if (self->backend.state != NULL) {
     self->backend.functions->close(self->backend.state);
   }
   g_ptr_array_unref(self->candidates);
   g_free(self);
+}
+
+const GemBackend *
+gem_backend_set_get_device(GemBackendSet *self, const GemBackendInfo **ret_info)
+{
+  if (self->device_candidate == NULL) {
+    return NULL;
+  }
+  if (ret_info != NULL) {
+    *ret_info = &self->device_candidate->info;
+  }
+  return &self->device;
 }
 
 const GemBackend *

@@ -10,7 +10,8 @@
 typedef struct GemBackendSet GemBackendSet;
 
 /* Probes all backend modules and opens `name`, or, when that is NULL, the supported one with the highest
- * score. GEM_ERROR_FAILED, with the reason of each, when none can be used. */
+ * score of those that do everything, and of devices that run pathways beside it. A device that is named comes
+ * with the best of the others. GEM_ERROR_FAILED, with the reason of each, when none can be used. */
 GemBackendSet *
 gem_backend_set_open(const GemPluginLoader *loader, const char *name, guint threads, GError **error);
 /* Closes backend and module: every matrix must be gone. */
@@ -21,6 +22,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackendSet, gem_backend_set_free)
 /* The backend in use; valid until free. */
 const GemBackend *
 gem_backend_set_get(GemBackendSet *self);
+
+/* The device that may run whole pathways (GemBackendFunctions.compile), with what is known of it (may be
+ * NULL); NULL: there is none. Valid until free. */
+const GemBackend *
+gem_backend_set_get_device(GemBackendSet *self, const GemBackendInfo **ret_info);
 
 GemBackendInfo *
 gem_backend_info_copy(const GemBackendInfo *info);

@@ -208,6 +208,27 @@ check_files(const GemRuntime *self, GError **error)
   return TRUE;
 }
 
+/* Which pathways may run on a device, and what is remembered of that. */
+static void
+make_placement(GemRuntime *self, const GemEngineConfig *config)
+{
+  const GemBackendInfo *info = NULL;
+  const GemBackend *device = gem_backend_set_get_device(self->backends, &info);
+  GemManifest *manifest = self->files->manifest;
+  GemPlacementOptions options = {.device = device, .cache_dir = config->cache_dir};
+
+  if (device != NULL) {
+    self->device_identity =
+        g_strdup_printf("%s %s, %s, %s", info->name, info->version, info->device, info->kernels);
+    self->model_identity =
+        g_strdup(manifest != NULL ? gem_manifest_get_sha256(manifest, "general.gguf") : NULL);
+    options.device_identity = self->device_identity;
+    options.model_identity = self->model_identity != NULL ? self->model_identity : self->files->name;
+    options.forced = config->backend != NULL && g_str_equal(config->backend, info->name);
+  }
+  self->placement = gem_placement_new(&options, self->loader, &self->plugin_shape);
+}
+
 /* All that stays in memory as long as the runtime does, but the tokenizer. */
 static gboolean
 open_parts(GemRuntime *self, const GemEngineConfig *config, GError **error)
@@ -216,8 +237,9 @@ open_parts(GemRuntime *self, const GemEngineConfig *config, GError **error)
   if (!open_model(self, error) || !open_attention(self, config, error) || !open_router(self, config, error)) {
     return FALSE;
   }
-  self->pager =
-      gem_pager_new(self->files, self->loader, &self->plugin_shape, self->backend, &self->counters, error);
+  make_placement(self, config);
+  self->pager = gem_pager_new(self->files, self->loader, &self->plugin_shape, self->backend, self->placement,
+                              &self->counters, error);
   return self->pager != NULL;
 }
 
@@ -268,6 +290,9 @@ gem_runtime_close(GemRuntime *self)
     return;
   }
   g_clear_pointer(&self->pager, gem_pager_free);
+  g_clear_pointer(&self->placement, gem_placement_free);
+  g_free(self->device_identity);
+  g_free(self->model_identity);
   if (self->router != NULL) {
     self->router_functions->close(self->router);
   }

@@ -423,6 +423,7 @@ gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error)
 
   runtime->step++;
   runtime->wanted = 0;
+  gem_pager_settle(runtime->pager);
   make_room(self, count_all_rows(spans, n));
   for (guint i = 0; i < n; i++) {
     if (!gem_sequence_state_reserve(runtime, spans[i].sequence, spans[i].rows, error)) {

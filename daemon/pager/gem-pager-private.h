@@ -15,6 +15,8 @@ typedef struct {
   GemPluginModule *module;
   const GemPathwayFunctions *functions;
   GemPathway *pathway;   /* NULL unless resident */
+  gboolean on_device;    /* it runs there */
+  GemPlacing *placing;   /* it is being compiled for the device; else NULL */
   gsize last_bytes;      /* that it took when it was resident last; 0: it never was */
   guint64 touched;       /* see gem_pager_touch */
   GemFileIdentity tried; /* its file, when it was last tried */
@@ -34,6 +36,8 @@ struct GemPager {
   const GemPluginLoader *loader;
   const GemShape *shape;
   const GemBackend *backend;
+  GemPlacement *placement;
+  guint n_placing; /* pathways that are being compiled */
   GemEngineCounters *counters;
   gboolean read_ahead;
   GemPathwaySet resident;

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "daemon/engine/gem-engine.h"
+#include "daemon/pager/gem-placement.h"
 #include "daemon/plugin/gem-plugin-loader.h"
 #include "format/gem-learned-file.h"
 
@@ -49,12 +50,14 @@ gem_pathway_set_take(GemPathwaySet *set)
 }
 
 /* Opens the general pathway and looks at the others. All arguments outlive the pager; what it does is counted
- * in `counters`. GEM_ERROR_PATHWAY when general cannot be opened. */
+ * in `counters`; `placement` says which pathways run on a device. GEM_ERROR_PATHWAY when general cannot be
+ * opened. */
 GemPager *
 gem_pager_new(GemModelFiles *files,
               const GemPluginLoader *loader,
               const GemShape *shape,
               const GemBackend *backend,
+              GemPlacement *placement,
               GemEngineCounters *counters,
               GError **error);
 /* Frees all weights and closes all modules. */
@@ -100,6 +103,9 @@ gem_pager_need(GemPager *self, guint index, GError **error);
 /* The same, trying again whatever happened before. */
 gboolean
 gem_pager_page_in(GemPager *self, guint index, GError **error);
+/* Moves pathways to the device that have been compiled for it and are better off there. Between two steps. */
+void
+gem_pager_settle(GemPager *self);
 /* Frees the weights and closes the module. GEM_ERROR_PATHWAY for general; nothing to do when absent. */
 gboolean
 gem_pager_page_out(GemPager *self, guint index, GemPageOutCause cause, GError **error);
@@ -149,7 +155,9 @@ gem_pager_page_out_oldest(GemPager *self, GemPathwaySet kept, GemPageOutCause ca
 void
 gem_pager_look_again(GemPager *self, gint64 now);
 
-/* y [n][width] += FFN(u [n][width]) of that layer; the pathway is resident. */
+/* y [n][width] += FFN(u [n][width]) of that layer; the pathway is resident. When its device fails it goes on
+ * without; when it cannot be opened again then, a domain adds nothing, and without general the process ends.
+ */
 void
 gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint n, float *y);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/gem-types.h"
 #include "plugins/backends/npu-ort/gem-npu-levels.h"
 #include "plugins/backends/npu-ort/gem-onnx-writer.h"
 #include "plugins/support/gem-plugin-support.h"
@@ -177,6 +178,101 @@ write_floats(Product *product)
   return true;
 }
 
+/* ---- inputs of quantized matrices: max |x| / 127 is the scale of a chunk of 256 ---- */
+
+#define CHUNK 256
+
+/* Names of values inside a rounding, made of that of its result. */
+#define NAME_BYTES 48
+
+static void
+write_simple(
+    GemOnnxWriter *graph, const char *operator_name, const char *a, const char *b, const char *output)
+{
+  gem_onnx_write_node(
+      graph, &(GemOnnxNode){.operator_name = operator_name, .inputs = {a, b}, .output = output}, NULL, 0);
+}
+
+/* Constants that roundings share. */
+static void
+write_rounding_constants(GemOnnxWriter *graph)
+{
+  static const float most = 127.0f, least = 1e-30f; /* the scale of zeros, which must not divide by 0 */
+  static const int64_t last_axis = -1, one = 1;
+  gem_onnx_write_tensor(graph, "most", GEM_ONNX_FLOAT, NULL, 0, &most, sizeof most);
+  gem_onnx_write_tensor(graph, "least", GEM_ONNX_FLOAT, NULL, 0, &least, sizeof least);
+  gem_onnx_write_tensor(graph, "last", GEM_ONNX_INT64, &one, 1, &last_axis, sizeof last_axis);
+}
+
+/* Each row of the last axis of `input` rounded by a scale of its own. */
+static void
+write_rounding(GemOnnxWriter *graph, const char *input, const char *output)
+{
+  static const char *const parts[] = {"size", "largest", "share", "scale", "wide", "level"};
+  char names[sizeof parts / sizeof *parts][NAME_BYTES];
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    snprintf(names[i], sizeof names[i], "%s.%s", output, parts[i]);
+  }
+  write_simple(graph, "Abs", input, NULL, names[0]);
+  write_simple(graph, "ReduceMax", names[0], "last", names[1]);
+  write_simple(graph, "Div", names[1], "most", names[2]);
+  write_simple(graph, "Max", names[2], "least", names[3]);
+  write_simple(graph, "Div", input, names[3], names[4]);
+  write_simple(graph, "Round", names[4], NULL, names[5]);
+  write_simple(graph, "Mul", names[5], names[3], output);
+}
+
+/* The same for `cols` values a row that are whole chunks, or part of one. */
+static void
+write_rounded_chunks(GemOnnxWriter *graph, const char *input, size_t cols, const char *output)
+{
+  if (cols <= CHUNK) {
+    write_rounding(graph, input, output);
+    return;
+  }
+  char chunks[NAME_BYTES], rounded[NAME_BYTES], apart_name[NAME_BYTES], together_name[NAME_BYTES];
+  const int64_t apart[] = {0, (int64_t)(cols / CHUNK), CHUNK}, n_apart = 3;
+  const int64_t together[] = {0, (int64_t)cols}, n_together = 2;
+  snprintf(chunks, sizeof chunks, "%s.chunks", output);
+  snprintf(rounded, sizeof rounded, "%s.rounded", output);
+  snprintf(apart_name, sizeof apart_name, "%s.apart", output);
+  snprintf(together_name, sizeof together_name, "%s.together", output);
+  gem_onnx_write_tensor(graph, apart_name, GEM_ONNX_INT64, &n_apart, 1, apart, sizeof apart);
+  gem_onnx_write_tensor(graph, together_name, GEM_ONNX_INT64, &n_together, 1, together, sizeof together);
+  write_simple(graph, "Reshape", input, apart_name, chunks);
+  write_rounding(graph, chunks, rounded);
+  write_simple(graph, "Reshape", rounded, together_name, output);
+}
+
+/* Values [rows][cols] as quantized matrices read them: whole chunks, and what is left. */
+static void
+write_rounded(GemOnnxWriter *graph, const char *input, size_t cols, const char *output)
+{
+  size_t whole = cols / CHUNK * CHUNK;
+  if (whole == 0 || whole == cols) {
+    write_rounded_chunks(graph, input, cols, output);
+    return;
+  }
+  char first[NAME_BYTES], rest[NAME_BYTES], sizes_name[NAME_BYTES], a[NAME_BYTES], b[NAME_BYTES];
+  const int64_t sizes[] = {(int64_t)whole, (int64_t)(cols - whole)}, n_sizes = 2;
+  const GemOnnxAttribute columns = {"axis", 1};
+  snprintf(first, sizeof first, "%s.first", output);
+  snprintf(rest, sizeof rest, "%s.rest", output);
+  snprintf(sizes_name, sizeof sizes_name, "%s.sizes", output);
+  snprintf(a, sizeof a, "%s.a", output);
+  snprintf(b, sizeof b, "%s.b", output);
+  gem_onnx_write_tensor(graph, sizes_name, GEM_ONNX_INT64, &n_sizes, 1, sizes, sizeof sizes);
+  gem_onnx_write_node(
+      graph,
+      &(GemOnnxNode){
+          .operator_name = "Split", .inputs = {input, sizes_name}, .output = first, .second_output = rest},
+      &columns, 1);
+  write_rounded_chunks(graph, first, whole, a);
+  write_rounded_chunks(graph, rest, cols - whole, b);
+  gem_onnx_write_node(graph, &(GemOnnxNode){.operator_name = "Concat", .inputs = {a, b}, .output = output},
+                      &columns, 1);
+}
+
 /* output = input W^T. */
 static bool
 write_product(GemOnnxWriter *graph,
@@ -208,12 +304,10 @@ write_product(GemOnnxWriter *graph,
   return written;
 }
 
-static void
-write_simple(
-    GemOnnxWriter *graph, const char *operator_name, const char *a, const char *b, const char *output)
+static bool
+takes_levels(const GemTensorView *tensor)
 {
-  gem_onnx_write_node(
-      graph, &(GemOnnxNode){.operator_name = operator_name, .inputs = {a, b}, .output = output}, NULL, 0);
+  return tensor->type != GEM_TYPE_F32 && tensor->type != GEM_TYPE_F16;
 }
 
 static bool
@@ -224,14 +318,20 @@ write_feed_forward(GemOnnxWriter *graph,
                    GemPluginError *error)
 {
   gem_onnx_write_ports(graph, GEM_NPU_GRAPH_INPUT, GEM_NPU_GRAPH_OUTPUT, rows, (int64_t)tensors->gate.cols);
-  if (!write_product(graph, &tensors->gate, form, GEM_NPU_GRAPH_INPUT, "gate", error) ||
-      !write_product(graph, &tensors->up, form, GEM_NPU_GRAPH_INPUT, "up", error)) {
+  write_rounding_constants(graph);
+  write_rounded(graph, GEM_NPU_GRAPH_INPUT, tensors->gate.cols, "x.levels");
+  const char *gate_input = takes_levels(&tensors->gate) ? "x.levels" : GEM_NPU_GRAPH_INPUT;
+  const char *up_input = takes_levels(&tensors->up) ? "x.levels" : GEM_NPU_GRAPH_INPUT;
+  if (!write_product(graph, &tensors->gate, form, gate_input, "gate", error) ||
+      !write_product(graph, &tensors->up, form, up_input, "up", error)) {
     return false;
   }
   write_simple(graph, "Sigmoid", "gate", NULL, "open");
   write_simple(graph, "Mul", "gate", "open", "silu");
   write_simple(graph, "Mul", "silu", "up", "hidden");
-  return write_product(graph, &tensors->down, form, "hidden", GEM_NPU_GRAPH_OUTPUT, error);
+  write_rounded(graph, "hidden", tensors->down.cols, "hidden.levels");
+  return write_product(graph, &tensors->down, form, takes_levels(&tensors->down) ? "hidden.levels" : "hidden",
+                       GEM_NPU_GRAPH_OUTPUT, error);
 }
 
 bool

@@ -1,6 +1,7 @@
 /*
  * One feed-forward, y = W_down (silu(W_gate x) * W_up x), as an ONNX model: one emitter, and for each form
- * that providers want weights in, one lowering of a product.
+ * that providers want weights in, one lowering of a product. Inputs of quantized matrices are rounded to 8
+ * bits as all backends do (kernels/gem-packed.h), so that a pathway gives the same wherever it runs.
  */
 #pragma once
 

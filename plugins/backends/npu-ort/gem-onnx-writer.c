@@ -110,6 +110,9 @@ gem_onnx_write_node(GemOnnxWriter *graph,
     gem_onnx_write_text(&message, NODE_INPUT, node->inputs[i]);
   }
   gem_onnx_write_text(&message, NODE_OUTPUT, node->output);
+  if (node->second_output != NULL) {
+    gem_onnx_write_text(&message, NODE_OUTPUT, node->second_output);
+  }
   gem_onnx_write_text(&message, NODE_OPERATOR, node->operator_name);
   for (size_t i = 0; i < n; i++) {
     write_attribute(&message, &attributes[i]);

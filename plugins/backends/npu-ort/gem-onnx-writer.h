@@ -33,6 +33,7 @@ typedef enum {
   GEM_ONNX_FLOAT = 1,
   GEM_ONNX_UINT8 = 2,
   GEM_ONNX_INT8 = 3,
+  GEM_ONNX_INT64 = 7,
   GEM_ONNX_INT4 = 22, /* two a byte, the first in the low bits */
 } GemOnnxType;
 
@@ -42,6 +43,7 @@ typedef struct {
   const char *op_domain; /* NULL: ONNX's own */
   const char *inputs[4]; /* up to the first NULL */
   const char *output;
+  const char *second_output; /* NULL: there is one */
 } GemOnnxNode;
 typedef struct {
   const char *name;

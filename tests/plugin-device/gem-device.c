@@ -1,0 +1,230 @@
+/*
+ * A device for tests: runs pathways in single precision, on inputs rounded as all backends do. The
+ * environment variable GEM_TEST_DEVICE says how it behaves, and may change while it runs:
+ *   absent   there is none
+ *   refuse   no pathway can be compiled
+ *   slow     a call takes 2 ms
+ *   wrong    what it gives is too large
+ *   fail     every call fails
+ * Anything else, or nothing: it works.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernels/gem-types.h"
+#include "plugins/gem-plugin.h"
+#include "plugins/support/gem-plugin-support.h"
+
+struct GemBackendState {
+  int unused;
+};
+
+typedef struct {
+  size_t rows, cols;
+  float *values;
+} Matrix;
+
+struct GemCompiled {
+  uint32_t layers;
+  Matrix *matrices; /* [layers][gate, up, down] */
+};
+
+static bool
+is_told(const char *behaviour)
+{
+  const char *told = getenv("GEM_TEST_DEVICE");
+  return told != NULL && strcmp(told, behaviour) == 0;
+}
+
+static GemProbeResult
+device_probe(GemProbeReport *ret_report)
+{
+  *ret_report = (GemProbeReport){.score = 5};
+  snprintf(ret_report->device, sizeof ret_report->device, "test device");
+  if (is_told("absent")) {
+    snprintf(ret_report->reason, sizeof ret_report->reason, "there is no test device");
+    return GEM_PROBE_UNSUPPORTED;
+  }
+  return GEM_PROBE_SUPPORTED;
+}
+
+static GemBackendState *
+device_open(const GemBackendOptions *options, GemPluginError *error)
+{
+  (void)options;
+  GemBackendState *self = calloc(1, sizeof *self);
+  if (self == NULL) {
+    gem_plugin_set_error(error, "out of memory");
+  }
+  return self;
+}
+
+static void
+device_close(GemBackendState *self)
+{
+  free(self);
+}
+
+static void
+device_compiled_free(GemBackendState *self, GemCompiled *compiled)
+{
+  (void)self;
+  for (uint32_t i = 0; i < 3 * compiled->layers; i++) {
+    free(compiled->matrices[i].values);
+  }
+  free(compiled->matrices);
+  free(compiled);
+}
+
+static bool
+read_matrix(Matrix *matrix, const GemTensorView *tensor)
+{
+  uint8_t *bytes = malloc(tensor->bytes);
+  *matrix = (Matrix){.rows = tensor->rows,
+                     .cols = tensor->cols,
+                     .values = malloc(tensor->rows * tensor->cols * sizeof(float))};
+  bool read = bytes != NULL && matrix->values != NULL;
+  if (read && tensor->data != NULL) {
+    memcpy(bytes, tensor->data, tensor->bytes);
+  } else if (read) {
+    read = tensor->read(tensor, 0, tensor->bytes, bytes);
+  }
+  for (size_t row = 0; read && row < tensor->rows; row++) {
+    gem_dequantize_row((GemType)tensor->type, bytes + row * (tensor->bytes / tensor->rows),
+                       matrix->values + row * tensor->cols, tensor->cols);
+  }
+  free(bytes);
+  return read;
+}
+
+static GemCompiled *
+device_compile(GemBackendState *self, const GemPathwayTensors *tensors, GemPluginError *error)
+{
+  if (is_told("refuse")) {
+    gem_plugin_set_error(error, "the test device was told to refuse");
+    return NULL;
+  }
+  GemCompiled *compiled = calloc(1, sizeof *compiled);
+  if (compiled == NULL) {
+    gem_plugin_set_error(error, "out of memory");
+    return NULL;
+  }
+  compiled->layers = tensors->layers;
+  compiled->matrices = calloc(3 * (size_t)tensors->layers, sizeof *compiled->matrices);
+  bool read = compiled->matrices != NULL;
+  for (uint32_t l = 0; read && l < tensors->layers; l++) {
+    const GemFeedForwardTensors *layer = &tensors->feed_forwards[l];
+    read = read_matrix(&compiled->matrices[3 * l], &layer->gate) &&
+           read_matrix(&compiled->matrices[3 * l + 1], &layer->up) &&
+           read_matrix(&compiled->matrices[3 * l + 2], &layer->down);
+  }
+  if (!read) {
+    device_compiled_free(self, compiled);
+    gem_plugin_set_error(error, "its weights cannot be read");
+    return NULL;
+  }
+  return compiled;
+}
+
+static size_t
+device_compiled_bytes(const GemCompiled *compiled)
+{
+  size_t bytes = sizeof *compiled;
+  for (uint32_t i = 0; i < 3 * compiled->layers; i++) {
+    bytes += compiled->matrices[i].rows * compiled->matrices[i].cols * sizeof(float);
+  }
+  return bytes;
+}
+
+/* Inputs as quantized matrices read them (kernels/gem-packed.h): 8 bits, a scale for each 256. */
+static void
+round_inputs(const float *x, size_t n, float *rounded)
+{
+  for (size_t first = 0; first < n; first += 256) {
+    size_t end = first + 256 < n ? first + 256 : n;
+    float largest = 1e-30f;
+    for (size_t i = first; i < end; i++) {
+      largest = fmaxf(largest, fabsf(x[i]));
+    }
+    for (size_t i = first; i < end; i++) {
+      rounded[i] = rintf(x[i] * 127.0f / largest) * largest / 127.0f;
+    }
+  }
+}
+
+static float
+product(const Matrix *matrix, size_t row, const float *x)
+{
+  float sum = 0.0f;
+  for (size_t i = 0; i < matrix->cols; i++) {
+    sum += matrix->values[row * matrix->cols + i] * x[i];
+  }
+  return sum;
+}
+
+static bool
+run_row(const Matrix *layer, const float *x, float *y)
+{
+  const Matrix *gate = &layer[0], *up = &layer[1], *down = &layer[2];
+  float *hidden = malloc(gate->rows * sizeof *hidden);
+  float *levels = malloc(gate->cols * sizeof *levels);
+  if (hidden == NULL || levels == NULL) {
+    free(hidden);
+    free(levels);
+    return false;
+  }
+  round_inputs(x, gate->cols, levels);
+  for (size_t i = 0; i < gate->rows; i++) {
+    float g = product(gate, i, levels);
+    hidden[i] = g / (1.0f + expf(-g)) * product(up, i, levels);
+  }
+  free(levels);
+  round_inputs(hidden, gate->rows, hidden);
+  for (size_t i = 0; i < down->rows; i++) {
+    y[i] += product(down, i, hidden) * (is_told("wrong") ? 2.0f : 1.0f);
+  }
+  free(hidden);
+  return true;
+}
+
+static bool
+device_run(GemBackendState *self,
+           GemCompiled *compiled,
+           uint32_t layer,
+           const float *x,
+           size_t n,
+           float *y,
+           GemPluginError *error)
+{
+  (void)self;
+  if (is_told("fail")) {
+    gem_plugin_set_error(error, "the test device was told to fail");
+    return false;
+  }
+  if (is_told("slow")) {
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+  }
+  const Matrix *matrices = &compiled->matrices[3 * layer];
+  for (size_t row = 0; row < n; row++) {
+    if (!run_row(matrices, x + row * matrices->cols, y + row * matrices->cols)) {
+      gem_plugin_set_error(error, "out of memory");
+      return false;
+    }
+  }
+  return true;
+}
+
+static const GemBackendFunctions functions = {
+    .probe = device_probe,
+    .open = device_open,
+    .close = device_close,
+    .compile = device_compile,
+    .compiled_free = device_compiled_free,
+    .compiled_bytes = device_compiled_bytes,
+    .run = device_run,
+};
+
+GEM_PLUGIN_DEFINE(GEM_PLUGIN_BACKEND, "device", "1.0", "Apache-2.0", "A device for tests", functions)
