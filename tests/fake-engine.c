@@ -260,6 +260,7 @@ gem_engine_get_pathway(GemEngine *self, const char *domain)
   info->state = self->paged_in[index] ? GEM_PATHWAY_RESIDENT : GEM_PATHWAY_ABSENT;
   info->reason = index == 3 ? g_strdup("pathway-broken.gguf is missing") : NULL;
   info->bits = index == 0 ? 8 : 4;
+  info->backend = self->paged_in[index] ? g_strdup("fake") : NULL;
   info->file_bytes = 4096;
   info->resident_bytes = self->paged_in[index] ? 5000 + self->holds[index] : 0;
   info->pinned = self->pinned[index];

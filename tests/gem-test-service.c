@@ -279,6 +279,7 @@ make_pathway(GemTestService *self, const char *domain)
   gem_dbus_pathway_set_state(pathway, "resident");
   gem_dbus_pathway_set_reason(pathway, "");
   gem_dbus_pathway_set_bits(pathway, 4);
+  gem_dbus_pathway_set_backend(pathway, "cpu");
   gem_dbus_pathway_set_file_bytes(pathway, 1234567);
   gem_dbus_pathway_set_resident_bytes(pathway, 1300000);
   g_signal_connect(pathway, "handle-page-in", G_CALLBACK(on_page_in), self);

@@ -325,6 +325,7 @@ test_paging(void)
   page("stem", "PageIn", "{}", -1, NULL);
   check_property(GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "State", "'resident'");
   check_property(GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "ResidentBytes", "5000");
+  check_property(GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "Backend", "'fake'");
   page("general", "PageOut", "{}", GEM_ERROR_PATHWAY, "*general*");
   page("broken", "PageIn", "{}", GEM_ERROR_PATHWAY, "pathway-broken.gguf is missing");
   page("stem", "PageOut", "{'force': <true>}", GEM_ERROR_INVALID_OPTION, "*\"force\"*takes: none*");

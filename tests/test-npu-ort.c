@@ -2,8 +2,11 @@
  * backends/npu-ort: what it declines and how it says so; and, where there is an ONNX Runtime, every pathway
  * graph on its CPU provider against the reference kernels, for every block type.
  */
+#include <malloc.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 
@@ -281,6 +284,98 @@ scene_close(Scene *self)
   self->npu->functions->close(self->state);
 }
 
+static guint
+count_sockets(void)
+{
+  guint n = 0;
+  g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+  for (const char *name; (name = g_dir_read_name(dir)) != NULL;) {
+    g_autofree char *path = g_build_filename("/proc/self/fd", name, NULL);
+    g_autofree char *target = g_file_read_link(path, NULL);
+    n += target != NULL && g_str_has_prefix(target, "socket:") ? 1 : 0;
+  }
+  return n;
+}
+
+static gboolean
+is_empty_folder(const char *path)
+{
+  g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+  return g_dir_read_name(dir) == NULL;
+}
+
+/* Nothing is written where programs keep their things, and nobody is spoken to. First of those that open the
+ * library. */
+static void
+test_no_reports(void)
+{
+  static const char *const places[] = {"HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "TMPDIR"};
+  g_autoptr(GemTestNpu) npu = gem_test_npu_open();
+  if (!gem_test_npu_allow_cpu(npu)) {
+    return;
+  }
+  g_autofree char *folder = gem_test_folder_new();
+  g_autofree char *before[G_N_ELEMENTS(places)] = {0};
+  for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
+    before[i] = g_strdup(g_getenv(places[i]));
+    g_setenv(places[i], folder, TRUE);
+  }
+  guint sockets = count_sockets();
+  Scene scene;
+  scene_open(&scene, npu);
+  open_pathway(&scene, GEM_TYPE_Q4_0, 224);
+  check_rows(&scene, "no reports", 2);
+  g_usleep(G_USEC_PER_SEC); /* what reports does so in the background */
+  g_assert_cmpuint(count_sockets(), ==, sockets);
+  close_pathway(&scene);
+  scene_close(&scene);
+  g_assert_true(is_empty_folder(folder));
+  for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
+    if (before[i] != NULL) {
+      g_setenv(places[i], before[i], TRUE);
+    } else {
+      g_unsetenv(places[i]);
+    }
+    g_free(g_steal_pointer(&before[i]));
+  }
+  gem_test_folder_remove(folder);
+}
+
+static gsize
+resident_bytes(void)
+{
+  g_autofree char *line = NULL;
+  unsigned long pages = 0;
+  malloc_trim(0);
+  g_assert_true(g_file_get_contents("/proc/self/statm", &line, NULL, NULL));
+  g_assert_cmpint(sscanf(line, "%*u %lu", &pages), ==, 1);
+  return pages * (gsize)sysconf(_SC_PAGESIZE);
+}
+
+/* What a pathway took is given back when it goes: coming and going does not add up. */
+static void
+test_gives_memory_back(void)
+{
+  g_autoptr(GemTestNpu) npu = gem_test_npu_open();
+  if (!gem_test_npu_allow_cpu(npu)) {
+    return;
+  }
+  Scene scene;
+  scene_open(&scene, npu);
+  open_pathway(&scene, GEM_TYPE_Q8_0, 4096);
+  gsize taken = npu->functions->compiled_bytes(scene.compiled);
+  close_pathway(&scene);
+  gsize once = resident_bytes();
+  for (guint i = 0; i < 8; i++) {
+    open_pathway(&scene, GEM_TYPE_Q8_0, 4096);
+    close_pathway(&scene);
+  }
+  gsize often = resident_bytes();
+  g_test_message("%zu bytes a pathway; %zu resident after one, %zu after nine", taken, once, often);
+  g_assert_cmpuint(often, <, once + 2 * taken);
+  scene_close(&scene);
+}
+
 static void
 test_pathways(void)
 {
@@ -309,6 +404,8 @@ main(int argc, char **argv)
   g_test_add_func("/npu-ort/library-unfit", test_library_unfit);
   g_test_add_func("/npu-ort/telemetry-must-be-off", test_telemetry_must_be_off);
   g_test_add_func("/npu-ort/settings", test_settings);
+  g_test_add_func("/npu-ort/no-reports", test_no_reports);
   g_test_add_func("/npu-ort/pathways", test_pathways);
+  g_test_add_func("/npu-ort/gives-memory-back", test_gives_memory_back);
   return g_test_run();
 }

@@ -77,7 +77,7 @@ is_on_device(const Scene *self, const char *name)
   guint index;
   g_assert_true(gem_pager_find(self->runtime->pager, name, &index));
   g_autoptr(GemPathwayInfo) info = gem_pager_get_info(self->runtime->pager, index);
-  return info->on_device;
+  return info->backend != NULL && !g_str_equal(info->backend, "cpu");
 }
 
 /* ---- text through the model ---- */

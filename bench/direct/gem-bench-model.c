@@ -104,14 +104,14 @@ attention_name(const GemBenchModel *self)
   return gem_plugin_module_get(self->runtime->attention_module)->name;
 }
 
-/* The backend that runs; borrowed from `backends`. */
+/* The backend that does everything; borrowed from `backends`. */
 static const GemBackendInfo *
-backend_in_use(const GPtrArray *backends)
+backend_in_use(const GemBenchModel *self, const GPtrArray *backends)
 {
-  guint i;
+  const char *name = gem_backend_set_get_name(self->runtime->backends);
 
-  for (i = 0; i < backends->len; i++) {
-    if (((const GemBackendInfo *)backends->pdata[i])->in_use) {
+  for (guint i = 0; i < backends->len; i++) {
+    if (g_str_equal(((const GemBackendInfo *)backends->pdata[i])->name, name)) {
       return backends->pdata[i];
     }
   }
@@ -122,22 +122,32 @@ char *
 gem_bench_model_describe(const GemBenchModel *self)
 {
   g_autoptr(GPtrArray) backends = gem_backend_set_list(self->runtime->backends);
-  const GemBackendInfo *backend = backend_in_use(backends);
+  const GemBackendInfo *backend = backend_in_use(self, backends), *device = NULL;
+  g_autofree char *beside =
+      gem_backend_set_get_device(self->runtime->backends, &device) != NULL
+          ? g_strdup_printf(", pathways on %s (%s, %s)", device->name, device->device, device->kernels)
+          : g_strdup("");
 
-  return g_strdup_printf("%s, gemd %s, backend %s (%s, threads %u), attention %s", self->files->name,
-                         GEM_VERSION, backend->name, backend->kernels, self->threads, attention_name(self));
+  return g_strdup_printf("%s, gemd %s, backend %s (%s, threads %u)%s, attention %s", self->files->name,
+                         GEM_VERSION, backend->name, backend->kernels, self->threads, beside,
+                         attention_name(self));
 }
 
 void
 gem_bench_model_add_json(const GemBenchModel *self, JsonBuilder *builder)
 {
   g_autoptr(GPtrArray) backends = gem_backend_set_list(self->runtime->backends);
-  const GemBackendInfo *backend = backend_in_use(backends);
+  const GemBackendInfo *backend = backend_in_use(self, backends), *device = NULL;
 
   gem_bench_json_add_string(builder, "version", GEM_VERSION);
   gem_bench_json_add_string(builder, "backend", backend->name);
   gem_bench_json_add_string(builder, "device", backend->device);
   gem_bench_json_add_string(builder, "kernels", backend->kernels);
+  if (gem_backend_set_get_device(self->runtime->backends, &device) != NULL) {
+    gem_bench_json_add_string(builder, "pathway_backend", device->name);
+    gem_bench_json_add_string(builder, "pathway_device", device->device);
+    gem_bench_json_add_string(builder, "pathway_kernels", device->kernels);
+  }
   gem_bench_json_add_string(builder, "attention", attention_name(self));
   gem_bench_json_add_count(builder, "threads", self->threads);
   gem_bench_json_add_count(builder, "clusters", clusters_in_use(self->runtime));

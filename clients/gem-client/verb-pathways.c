@@ -13,21 +13,22 @@ static void
 add_row(GemTable *table, GVariant *pathway)
 {
   const char *domain = gem_object_string(pathway, "Domain"), *state = gem_object_string(pathway, "State");
-  const char *reason = gem_object_string(pathway, "Reason");
+  const char *reason = gem_object_string(pathway, "Reason"), *backend = gem_object_string(pathway, "Backend");
   g_autofree char *bits = g_strdup_printf("%u", gem_object_uint(pathway, "Bits"));
   g_autofree char *file = gem_output_size(gem_object_bytes(pathway, "FileBytes"));
   g_autofree char *resident = gem_output_size(gem_object_bytes(pathway, "ResidentBytes"));
 
   gem_table_add(table, g_strcmp0(state, "resident") == 0 ? 2 : -1,
                 (const char *const[]){domain != NULL ? domain : "", state != NULL ? state : "", bits, file,
-                                      resident, reason != NULL ? reason : ""});
+                                      resident, backend != NULL ? backend : "",
+                                      reason != NULL ? reason : ""});
 }
 
 static void
 print_plain(GPtrArray *pathways)
 {
   g_autoptr(GemTable) table = gem_table_new(
-      "llrrrl", (const char *const[]){"pathway", "state", "bits", "file", "resident", "reason"});
+      "llrrrll", (const char *const[]){"pathway", "state", "bits", "file", "resident", "backend", "reason"});
   guint i;
 
   for (i = 0; i < pathways->len; i++) {

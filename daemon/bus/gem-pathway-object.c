@@ -10,7 +10,7 @@ struct _GemPathwayObject {
 };
 
 /* Those that change are asked of the engine each time; the others stand in the skeleton. */
-enum { PROP_STATE = 1, PROP_REASON, PROP_RESIDENT_BYTES, PROP_PINNED };
+enum { PROP_STATE = 1, PROP_REASON, PROP_BACKEND, PROP_RESIDENT_BYTES, PROP_PINNED };
 
 static void
 pathway_interface_init(GemDBusPathwayIface *iface);
@@ -50,6 +50,9 @@ get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
     break;
   case PROP_REASON:
     g_value_set_string(value, info->reason != NULL ? info->reason : "");
+    break;
+  case PROP_BACKEND:
+    g_value_set_string(value, info->backend != NULL ? info->backend : "");
     break;
   case PROP_RESIDENT_BYTES:
     g_value_set_uint64(value, info->resident_bytes);
@@ -277,6 +280,7 @@ gem_pathway_object_class_init(GemPathwayObjectClass *klass)
   object_class->set_property = set_property;
   g_object_class_override_property(object_class, PROP_STATE, "state");
   g_object_class_override_property(object_class, PROP_REASON, "reason");
+  g_object_class_override_property(object_class, PROP_BACKEND, "backend");
   g_object_class_override_property(object_class, PROP_RESIDENT_BYTES, "resident-bytes");
   g_object_class_override_property(object_class, PROP_PINNED, "pinned");
   G_DBUS_INTERFACE_SKELETON_CLASS(klass)->get_vtable = get_vtable;

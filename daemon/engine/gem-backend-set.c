@@ -11,6 +11,7 @@ typedef struct {
 
 struct GemBackendSet {
   GPtrArray *candidates; /* of Candidate */
+  const Candidate *backend_candidate;
   GemBackend backend;
   const Candidate *device_candidate; /* NULL: there is none */
   GemBackend device;
@@ -207,6 +208,7 @@ gem_backend_set_open(const GemPluginLoader *loader, const char *name, guint thre
   if (!open_backend(best, threads, &self->backend, error)) {
     return NULL;
   }
+  self->backend_candidate = best;
   if (device != NULL) {
     open_device(self, device, threads);
   }
@@ -228,6 +230,12 @@ gem_backend_set_free(GemBackendSet *self)
   }
   g_ptr_array_unref(self->candidates);
   g_free(self);
+}
+
+const char *
+gem_backend_set_get_name(GemBackendSet *self)
+{
+  return self->backend_candidate->info.name;
 }
 
 const GemBackend *

@@ -19,9 +19,11 @@ void
 gem_backend_set_free(GemBackendSet *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackendSet, gem_backend_set_free)
 
-/* The backend in use; valid until free. */
+/* The backend that does everything, and its name; valid until free. */
 const GemBackend *
 gem_backend_set_get(GemBackendSet *self);
+const char *
+gem_backend_set_get_name(GemBackendSet *self);
 
 /* The device that may run whole pathways (GemBackendFunctions.compile), with what is known of it (may be
  * NULL); NULL: there is none. Valid until free. */

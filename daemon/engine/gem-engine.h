@@ -92,7 +92,7 @@ typedef struct {
   guint bits;   /* of its largest tensor: 4, 6, 8, 16, 32; 0 unknown */
   guint64 file_bytes;
   guint64 resident_bytes; /* 0 unless resident */
-  gboolean on_device;     /* it runs on the device among the backends */
+  char *backend;          /* that it runs on; NULL unless resident */
   gboolean pinned;
 } GemPathwayInfo;
 void

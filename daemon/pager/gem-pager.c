@@ -224,6 +224,7 @@ gem_pathway_info_free(GemPathwayInfo *info)
 {
   g_free(info->domain);
   g_free(info->reason);
+  g_free(info->backend);
   g_free(info);
 }
 
@@ -240,7 +241,9 @@ gem_pager_get_info(GemPager *self, guint index)
   info->bits = entry->bits;
   info->file_bytes = entry->file_bytes;
   info->resident_bytes = entry->resident_bytes;
-  info->on_device = entry->on_device;
+  info->backend = entry->state == GEM_PATHWAY_RESIDENT
+                      ? g_strdup(gem_placement_get_backend(self->placement, entry->on_device))
+                      : NULL;
   info->pinned = g_atomic_int_get(&entry->pinned);
   g_mutex_unlock(&self->mutex);
   return info;

@@ -200,6 +200,12 @@ gem_placement_free(GemPlacement *self)
   g_free(self);
 }
 
+const char *
+gem_placement_get_backend(const GemPlacement *self, gboolean on_device)
+{
+  return on_device ? self->options.device_name : self->options.backend;
+}
+
 GemPlacing *
 gem_placement_begin(GemPlacement *self, const char *name, GemGguf *file)
 {

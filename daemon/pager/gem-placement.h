@@ -20,6 +20,8 @@
 typedef struct GemPlacement GemPlacement;
 
 typedef struct {
+  const char *backend;         /* name of that which does everything */
+  const char *device_name;     /* of the next */
   const GemBackend *device;    /* NULL: there is none, and nothing here does anything */
   const char *device_identity; /* backend, provider and versions */
   const char *model_identity;  /* of the weights */
@@ -34,6 +36,10 @@ gem_placement_new(const GemPlacementOptions *options, const GemPluginLoader *loa
 void
 gem_placement_free(GemPlacement *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPlacement, gem_placement_free)
+
+/* The name of the backend that a pathway runs on. */
+const char *
+gem_placement_get_backend(const GemPlacement *self, gboolean on_device);
 
 /* A pathway on the device. */
 typedef struct {

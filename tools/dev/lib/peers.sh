@@ -1,6 +1,8 @@
 # llama.cpp as node-llama-cpp ships it prebuilt, from the npm registry: the shared libraries of this machine's platform
 # package, and the headers of the same release out of the git bundle in the main package.
 
+. "$GEM_VERB_DIR/lib/npm.sh"
+
 readonly gem_peers_version=3.22.1
 
 # peers_sum PACKAGE: the SHA-512 of its archive in that version.
@@ -29,14 +31,7 @@ peers_platform() {
 
 # fetch_package PACKAGE DIR: unpacks it into DIR/package.
 fetch_package() {
-  local archive spec=$1@$gem_peers_version
-  mkdir -p "$2"
-  archive=$(npm pack "$spec" --pack-destination "$2" --ignore-scripts --fetch-retries 1 --fetch-timeout 30000 2>"$2/npm.log") ||
-    skip_peers "npm cannot fetch $spec: $(sed -n 's/^npm error code //p' "$2/npm.log" | head -n 1)"
-  archive=$2/${archive##*$'\n'}
-  echo "$(peers_sum "$1")  $archive" | sha512sum --check --status ||
-    die "peers: $spec is not the archive whose SHA-512 tools/dev/lib/peers.sh knows"
-  tar -xzf "$archive" -C "$2" && rm "$archive" || die "peers: $spec cannot be unpacked"
+  fetch_npm_package "$1" "$gem_peers_version" "$(peers_sum "$1")" "$2" || skip_peers "$npm_reason"
 }
 
 # llama.cpp's release, as a package's metadata FILE states it.
@@ -47,7 +42,6 @@ fetch_peers() {
   local dir=$1 part=$1.part platform libraries release
   [ ! -d "$dir" ] || return 0
   platform=$(peers_platform) || skip_peers "there is no prebuilt llama.cpp for $(uname -sm)"
-  command -v npm >/dev/null || skip_peers "npm is not installed (package npm)"
   command -v git >/dev/null || skip_peers "git is not installed"
   say "Fetching llama.cpp of node-llama-cpp $gem_peers_version from the npm registry (47 MB) ..."
   rm -rf "$part"

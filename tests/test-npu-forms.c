@@ -1,0 +1,122 @@
+/*
+ * The forms that providers want weights in, each on ONNX Runtime's CPU provider: it takes them all, though it
+ * would choose one. What vendors' own providers make of them is not seen here.
+ */
+#include <math.h>
+
+#include "plugins/backends/npu-ort/gem-npu-session.h"
+#include "tests/gem-test-backend.h"
+#include "tests/gem-test-npu.h"
+
+#define WIDTH  256
+#define HIDDEN 512
+#define ROWS   GEM_NPU_BLOCK
+
+static const GemType types[] = {GEM_TYPE_F16, GEM_TYPE_Q8_0, GEM_TYPE_Q6_K, GEM_TYPE_Q4_0};
+
+static void
+test_provider_names(void)
+{
+  g_assert_cmpint(gem_npu_form_of_provider("CPUExecutionProvider"), ==, GEM_NPU_FORM_MATMUL_N_BITS);
+  g_assert_cmpint(gem_npu_form_of_provider("OpenVINOExecutionProvider"), ==, GEM_NPU_FORM_CHANNELS);
+  g_assert_cmpint(gem_npu_form_of_provider("QNNExecutionProvider"), ==, GEM_NPU_FORM_BLOCKS);
+  g_assert_cmpint(gem_npu_form_of_provider("SomebodysExecutionProvider"), ==, GEM_NPU_FORM_CHANNELS);
+  for (guint form = 0; form < GEM_NPU_FORMS; form++) {
+    g_assert_cmpstr(gem_npu_form_name((GemNpuForm)form), !=, "");
+  }
+}
+
+static double
+relative_error(const float *y, const float *expected, gsize n)
+{
+  double difference = 0.0, norm = 0.0;
+  for (gsize i = 0; i < n; i++) {
+    difference += pow((double)y[i] - (double)expected[i], 2.0);
+    norm += pow((double)expected[i], 2.0);
+  }
+  return sqrt(difference / norm);
+}
+
+static GemTensorView
+add_tensor(GemTestSource *source, const char *name, GemType type, size_t rows, size_t cols)
+{
+  GemTensorView view;
+  gem_test_source_add(source, name, type, rows, cols, 0.0, 0.1);
+  g_assert_true(source->source.find_tensor(source->source.context, name, &view));
+  return view;
+}
+
+/* What backend cpu gives; y is [ROWS][WIDTH]. */
+static void
+run_on_cpu(const GemFeedForwardTensors *tensors, const float *x, float *y)
+{
+  g_autoptr(GemTestBackend) test = gem_test_backend_open();
+  const GemBackend *backend = &test->backend;
+  GemPluginError error = {""};
+  const GemFeedForward ffn = {.gate = backend->functions->matrix_new(backend->state, &tensors->gate, &error),
+                              .up = backend->functions->matrix_new(backend->state, &tensors->up, &error),
+                              .down = backend->functions->matrix_new(backend->state, &tensors->down, &error)};
+  g_assert_cmpstr(error.message, ==, "");
+  backend->functions->feed_forward(backend->state, &ffn, x, ROWS, y);
+  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.gate);
+  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.up);
+  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.down);
+}
+
+/* `rows`: of the session; 0: any number. */
+static void
+check_form(const GemNpuDevice *device, GemType type, uint32_t rows, double tolerance)
+{
+  GemPluginError error = {""};
+  g_autoptr(GemTestSource) source = gem_test_source_new("form-test.gguf", 3);
+  g_autoptr(GRand) random = g_rand_new_with_seed(5);
+  const GemFeedForwardTensors tensors = {.gate = add_tensor(source, "gate", type, HIDDEN, WIDTH),
+                                         .up = add_tensor(source, "up", type, HIDDEN, WIDTH),
+                                         .down = add_tensor(source, "down", type, WIDTH, HIDDEN)};
+  g_autofree float *x = gem_test_random_floats(random, (gsize)ROWS * WIDTH, 2.0);
+  g_autofree float *y = g_new0(float, (gsize)ROWS *WIDTH), *expected = g_new0(float, (gsize)ROWS *WIDTH);
+  run_on_cpu(&tensors, x, expected);
+  GemNpuSession session;
+  g_assert_true(gem_npu_session_open(&session, device, &tensors, rows, &error));
+  guint step = rows == 1 ? 1 : ROWS;
+  for (guint row = 0; row < ROWS; row += step) {
+    g_assert_true(gem_npu_session_run(&session, device, x + row * WIDTH, step, y + row * WIDTH, &error));
+  }
+  gem_npu_session_close(&session, device);
+  double relative = relative_error(y, expected, (gsize)ROWS * WIDTH);
+  g_test_message("%s as %s, %u rows a call: relative error %.2e", gem_type_name(type),
+                 gem_npu_form_name(device->form), step, relative);
+  g_assert_cmpfloat(relative, <, tolerance);
+}
+
+static void
+test_forms(void)
+{
+  g_autoptr(GemTestNpu) npu = gem_test_npu_open();
+  GemPluginError error = {""};
+  GemNpuDevice device;
+  if (!gem_test_npu_allow_cpu(npu)) {
+    return;
+  }
+  g_assert_cmpint(gem_npu_device_open(&device, &error), ==, GEM_PROBE_SUPPORTED);
+  for (gsize t = 0; t < G_N_ELEMENTS(types); t++) {
+    for (guint form = 0; form < GEM_NPU_FORMS; form++) {
+      device.form = (GemNpuForm)form;
+      /* one scale a row of weights, and 8 bits: 1 % and a little */
+      double tolerance = form == GEM_NPU_FORM_CHANNELS ? 0.02 : 5e-3;
+      check_form(&device, types[t], 0, tolerance);
+      check_form(&device, types[t], 1, tolerance);
+      check_form(&device, types[t], ROWS, tolerance);
+    }
+  }
+  gem_npu_device_close(&device);
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/npu-forms/provider-names", test_provider_names);
+  g_test_add_func("/npu-forms/forms", test_forms);
+  return g_test_run();
+}
