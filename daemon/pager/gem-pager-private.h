@@ -57,3 +57,11 @@ gem_pager_bits_of_file(GemGguf *file);
 /* Frees what is of a learned domain alone. */
 void
 gem_pager_clear_learned(GemPagerEntry *entry);
+
+/* A pathway came in: begins to compile it for the device, if there is one. What users teach stays where
+ * everything runs. */
+void
+gem_pager_begin_placing(GemPager *self, guint index, GemGguf *file);
+/* The device failed: the pathway goes on where everything else runs, or is absent (but for general). */
+void
+gem_pager_leave_device(GemPager *self, guint index, const GemPluginError *reason);

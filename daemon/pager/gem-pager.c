@@ -307,53 +307,6 @@ open_pathway(GemPager *self, GemPagerEntry *entry, GemGguf *file, GError **error
                                : gem_gguf_check_unchanged(file, error);
 }
 
-/* Takes what the device's compilation came to. */
-static void
-settle(GemPager *self, GemPagerEntry *entry)
-{
-  GemPlacedPathway *placed = gem_placement_finish(self->placement, g_steal_pointer(&entry->placing),
-                                                  entry->functions, entry->pathway);
-
-  self->n_placing--;
-  if (placed == NULL) {
-    return;
-  }
-  entry->functions->close(entry->pathway);
-  gem_plugin_module_close(entry->module);
-  entry->module = placed->module;
-  entry->functions = placed->functions;
-  entry->pathway = placed->pathway;
-  g_free(placed);
-  g_mutex_lock(&self->mutex);
-  entry->on_device = TRUE;
-  entry->resident_bytes = entry->functions->resident_bytes(entry->pathway);
-  g_mutex_unlock(&self->mutex);
-  entry->last_bytes = entry->resident_bytes;
-}
-
-void
-gem_pager_settle(GemPager *self)
-{
-  for (guint i = 0; self->n_placing > 0 && i <= self->n_domains; i++) {
-    if (self->entries[i].placing != NULL && gem_placing_is_done(self->entries[i].placing)) {
-      settle(self, &self->entries[i]);
-    }
-  }
-}
-
-/* What users teach stays where everything runs. */
-static void
-begin_placing(GemPager *self, guint index, GemGguf *file)
-{
-  GemPagerEntry *entry = &self->entries[index];
-
-  if (index <= self->n_domains) {
-    entry->placing = gem_placement_begin(self->placement, entry->name, file);
-    self->n_placing += entry->placing != NULL ? 1 : 0;
-    gem_pager_settle(self);
-  }
-}
-
 gboolean
 gem_pager_page_in(GemPager *self, guint index, GError **error)
 {
@@ -386,7 +339,7 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
   entry->last_bytes = entry->resident_bytes;
   g_debug("pathway %s paged in: %" G_GUINT64_FORMAT " bytes in %.1f ms", entry->name, entry->resident_bytes,
           (double)(g_get_monotonic_time() - start) / 1e3);
-  begin_placing(self, index, file);
+  gem_pager_begin_placing(self, index, file);
   return TRUE;
 }
 
@@ -623,22 +576,6 @@ gem_pager_look_again(GemPager *self, gint64 now)
   }
 }
 
-/* The device failed: the pathway goes on where everything else runs. */
-static void
-leave_device(GemPager *self, guint index, const GemPluginError *reason)
-{
-  GemPagerEntry *entry = &self->entries[index];
-  g_autoptr(GError) error = NULL;
-
-  gem_log(LOG_WARNING, GEM_LOG_DEVICE_REFUSED, (const char *[]){"GEM_PATHWAY", entry->name, NULL},
-          "pathway %s: its device failed: %s", entry->name, reason->message);
-  gem_placement_give_up(self->placement, entry->name);
-  gem_pager_close_entry(self, entry);
-  if (!gem_pager_page_in(self, index, &error) && index == self->n_domains) {
-    g_error("the general pathway was lost with its device: %s", error->message);
-  }
-}
-
 void
 gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint n, float *y)
 {
@@ -649,7 +586,7 @@ gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint 
     if (entry->functions->try_apply(entry->pathway, layer, u, n, y, &reason)) {
       return;
     }
-    leave_device(self, index, &reason);
+    gem_pager_leave_device(self, index, &reason);
   }
   if (entry->pathway != NULL) {
     entry->functions->apply(entry->pathway, layer, u, n, y);
