@@ -50,6 +50,8 @@ set_options(const GemNpuDevice *device, OrtSessionOptions *options, GemPluginErr
                                error) &&
          gem_ort_library_check(library, api->disable_arena(options), "no arena", error) &&
          set(device, options, "session.intra_op.allow_spinning", "0", error) &&
+         /* The graph has rounded its inputs; the CPU provider shall not do so again in its own way. */
+         set(device, options, "session.qdq_matmulnbits_accuracy_level", "1", error) &&
          (device->device == NULL || use_device(device, options, error));
 }
 
