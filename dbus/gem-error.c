@@ -15,6 +15,7 @@ static const GDBusErrorEntry entries[] = {
     {GEM_ERROR_MODEL, GEM_ERROR_PREFIX "Model"},
     {GEM_ERROR_PATHWAY, GEM_ERROR_PREFIX "Pathway"},
     {GEM_ERROR_MODEL_CHANGED, GEM_ERROR_PREFIX "ModelChanged"},
+    {GEM_ERROR_NOT_SUPPORTED, GEM_ERROR_PREFIX "NotSupported"},
     {GEM_ERROR_SHUTTING_DOWN, GEM_ERROR_PREFIX "ShuttingDown"},
 };
 

@@ -25,6 +25,7 @@ typedef enum {
   GEM_ERROR_MODEL,          /* .Model: a file of the model is missing, cut short or altered */
   GEM_ERROR_PATHWAY,        /* .Pathway: a pathway cannot be paged in or out */
   GEM_ERROR_MODEL_CHANGED,  /* .ModelChanged: the session belongs to a model that is no longer served */
+  GEM_ERROR_NOT_SUPPORTED,  /* .NotSupported: not installed here, or switched off; the message says what */
   GEM_ERROR_SHUTTING_DOWN,  /* .ShuttingDown */
 } GemError;
 

@@ -25,6 +25,7 @@ exit_from_service_error(gint code)
   case GEM_ERROR_MODEL:
   case GEM_ERROR_PATHWAY:
   case GEM_ERROR_MODEL_CHANGED:
+  case GEM_ERROR_NOT_SUPPORTED:
   case GEM_ERROR_SHUTTING_DOWN:
     break;
   }

@@ -10,6 +10,8 @@
 #define GEM_ACTION_MANAGE_PATHWAYS "org.gemd.Gem1.manage-pathways"
 #define GEM_ACTION_LOAD_MODEL      "org.gemd.Gem1.load-model"
 #define GEM_ACTION_READ_STATISTICS "org.gemd.Gem1.read-statistics"
+#define GEM_ACTION_ADAPT_DOMAIN    "org.gemd.Gem1.adapt-domain"
+#define GEM_ACTION_SHARE_DOMAIN    "org.gemd.Gem1.share-domain"
 
 /* Goes on with `run` when the caller may do `action`; else the call fails with GEM_ERROR_NOT_AUTHORIZED. The
  * user is only asked for a password when the caller's message allows that. Never blocks; a caller that leaves

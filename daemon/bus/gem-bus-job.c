@@ -12,9 +12,9 @@
 #define KEEP_SECONDS 60u
 #define MOST_KEPT    16u
 
-typedef enum { RUNNING, DONE, FAILED, CANCELLED } JobState;
+typedef enum { RUNNING, DONE, FAILED, CANCELLED, REFUSED } JobState;
 
-static const char *const state_names[] = {"running", "done", "failed", "cancelled"};
+static const char *const state_names[] = {"running", "done", "failed", "cancelled", "refused"};
 
 struct _GemBusJobs {
   GemService *service;
@@ -31,6 +31,7 @@ struct _GemBusJob {
   char *node, *path;
   JobState state;
   double progress;
+  const char *phase;
   gboolean cancelled; /* the kind was told */
   guint forget;       /* source: it is over for long */
 };
@@ -105,6 +106,7 @@ job_emit_changed(GemBusJob *self)
   g_variant_builder_init(&changed, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add(&changed, "{sv}", "State", g_variant_new_string(state_names[self->state]));
   g_variant_builder_add(&changed, "{sv}", "Progress", g_variant_new_double(self->progress));
+  g_variant_builder_add(&changed, "{sv}", "Phase", g_variant_new_string(self->phase));
   job_emit(self, "org.freedesktop.DBus.Properties", "PropertiesChanged",
            g_variant_new("(sa{sv}as)", GEM_JOB_INTERFACE, &changed, NULL));
 }
@@ -148,6 +150,12 @@ gem_bus_job_done(GemBusJob *self, GVariant *details)
 }
 
 void
+gem_bus_job_refuse(GemBusJob *self, GVariant *details)
+{
+  job_end(self, REFUSED, details);
+}
+
+void
 gem_bus_job_fail(GemBusJob *self, const GError *error)
 {
   g_autoptr(GError) mapped = gem_error_for_caller(g_error_copy(error));
@@ -177,6 +185,18 @@ gem_bus_job_set_progress(GemBusJob *self, double progress)
   }
 }
 
+void
+gem_bus_job_set_phase(GemBusJob *self, const char *phase)
+{
+  g_return_if_fail(self->state == RUNNING);
+  if (!g_str_equal(self->phase, phase)) {
+    self->phase = g_intern_string(phase);
+    if (self->caller != NULL) {
+      job_emit_changed(self);
+    }
+  }
+}
+
 /* ---- the bus ---- */
 
 static void
@@ -198,6 +218,9 @@ on_get(gpointer object, const char *property)
   if (g_str_equal(property, "State")) {
     return g_variant_new_string(state_names[self->state]);
   }
+  if (g_str_equal(property, "Phase")) {
+    return g_variant_new_string(self->phase);
+  }
   g_assert(g_str_equal(property, "Progress"));
   return g_variant_new_double(self->progress);
 }
@@ -212,6 +235,7 @@ gem_bus_job_new(GemBusJobs *jobs, GemCaller *caller, const GemBusJobKind *kind, 
   self->jobs = jobs;
   self->caller = gem_caller_ref(caller);
   self->kind = kind;
+  self->phase = "";
   self->data = data;
   self->node = g_strdelimit(g_uuid_string_random(), "-", '_');
   self->path = g_strconcat(GEM_JOB_PATH "/", self->node, NULL);

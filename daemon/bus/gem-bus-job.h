@@ -28,7 +28,7 @@ void
 gem_bus_jobs_free(GemBusJobs *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBusJobs, gem_bus_jobs_free)
 
-/* A job that runs from now on. Borrowed: it stands until one of the three ends below, which must come. `kind`
+/* A job that runs from now on. Borrowed: it stands until one of the ends below, which must come. `kind`
  * and `data` must outlive that. */
 GemBusJob *
 gem_bus_job_new(GemBusJobs *jobs, GemCaller *caller, const GemBusJobKind *kind, gpointer data);
@@ -38,10 +38,16 @@ gem_bus_job_get_path(GemBusJob *self);
 /* 0 to below 1; it never goes back. */
 void
 gem_bus_job_set_progress(GemBusJob *self, double progress);
+/* What it is at: one of the few words of the XML. */
+void
+gem_bus_job_set_phase(GemBusJob *self, const char *phase);
 
 /* The ends. `details` is an a{sv}, floating, and may be NULL for none. */
 void
 gem_bus_job_done(GemBusJob *self, GVariant *details);
+/* It was carried through, and what came of it does not keep its bounds. */
+void
+gem_bus_job_refuse(GemBusJob *self, GVariant *details);
 void
 gem_bus_job_fail(GemBusJob *self, const GError *error);
 void
