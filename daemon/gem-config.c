@@ -61,6 +61,11 @@ static const Key keys[] = {
     {"MaxCallsPerClient", KEY_COUNT, AT(max_calls_per_client), 1, 65536, 64, TRUE},
     {"MaxHolds", KEY_COUNT, AT(max_holds), 0, 4096, 32, TRUE},
     {"MaxHoldsPerUser", KEY_COUNT, AT(max_holds_per_user), 0, 4096, 4, TRUE},
+    {"MaxLearned", KEY_COUNT, AT(max_learned), 0, GEM_CONFIG_MOST_LEARNED, 32, TRUE},
+    {"MaxLearnedPerUser", KEY_COUNT, AT(max_learned_per_user), 0, GEM_CONFIG_MOST_LEARNED, 4, TRUE},
+    {"AdaptText", KEY_BYTES, AT(adapt_text), 1, 64, 16, TRUE},
+    {"AdaptMemory", KEY_BYTES, AT(adapt_memory), 64, MOST_MIB, 1024, TRUE},
+    {"AdaptSeconds", KEY_COUNT, AT(adapt_seconds), 10, 86400, 900, TRUE},
     {"AskTokens", KEY_COUNT, AT(ask_tokens), 1, 1024, 256, TRUE},
     {"AskSeconds", KEY_COUNT, AT(ask_seconds), 1, 20, 20},
     {"ParallelAsks", KEY_COUNT, AT(parallel_asks), 1, GEM_CONFIG_MOST_ASKS, 4},
@@ -100,6 +105,9 @@ config_clear(gpointer data)
   g_free(self->backend);
   g_free(self->attention);
   g_free(self->cache_dir);
+  g_free(self->state_dir);
+  g_free(self->adapt_program);
+  g_free(self->adapt_socket);
   g_free(self->pressure_root);
   g_strfreev(self->plugin_dirs);
   g_strfreev(self->model_dirs);

@@ -9,6 +9,8 @@
 /* The largest values of MaxSessions and ParallelAsks: sequences that there may ever be. */
 #define GEM_CONFIG_MOST_SESSIONS 4096u
 #define GEM_CONFIG_MOST_ASKS     64u
+/* Learned domains that one model can route to beside its own. */
+#define GEM_CONFIG_MOST_LEARNED 47u
 
 typedef struct {
   /* What runs. */
@@ -42,15 +44,25 @@ typedef struct {
   guint max_calls_per_client;
   guint max_holds;
   guint max_holds_per_user;
+  guint max_learned; /* domains that users have learned */
+  guint max_learned_per_user;
   guint ask_tokens;
   guint ask_seconds;
   guint parallel_asks;
+
+  /* Learning a domain. */
+  guint64 adapt_text;   /* bytes of one text */
+  guint64 adapt_memory; /* bytes that the process which learns may take */
+  guint adapt_seconds;  /* that it may take */
 
   guint idle_exit_seconds; /* 0: never */
 
   /* From the command line and the environment. */
   guint idle_exit_milliseconds; /* goes before idle_exit_seconds; 0: not given */
   char *cache_dir;              /* NULL: none */
+  char *state_dir;              /* where learned domains are kept; NULL: nowhere, and none are learned */
+  char *adapt_socket;           /* where systemd starts the process that learns; NULL: nowhere */
+  char *adapt_program;          /* what is started where that socket is not */
   char *pressure_root;          /* where proc/ and sys/ of memory pressure stand; NULL: / */
   GStrv plugin_dirs;
   GStrv model_dirs;

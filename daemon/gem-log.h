@@ -26,6 +26,9 @@
 #define GEM_LOG_RECORD_NOT_KEPT   "8d0f9f095cc04dcfaa036332ed3d0530"
 #define GEM_LOG_MEMORY_LIMIT      "a883d7e1f9584a42a90710dc72c11993"
 #define GEM_LOG_DEVICE_REFUSED    "7cf77f050ac046ab8319309d89ac8cdc"
+#define GEM_LOG_DOMAIN_LEARNED    "752c2dd2c443456d912007213ac67cd2"
+#define GEM_LOG_DOMAIN_REFUSED    "6ac0903403484381a5dae21774b85f22"
+#define GEM_LOG_DOMAIN_FAILED     "c1f030bec4e945379a9d8731f89ec952"
 
 /* `fields` is KEY, value, KEY, value, ..., NULL; NULL: none. Keys are upper case and begin with GEM_. */
 void

@@ -76,13 +76,20 @@ search_path(const Arguments *arguments, const char *variable, const char *built_
   return g_strsplit(joined != NULL ? joined : built_in, G_SEARCHPATH_SEPARATOR_S, -1);
 }
 
-/* The folder that the service manager made for this service (CacheDirectory=), if it did. */
+/* A folder that the service manager made for this service (CacheDirectory=, StateDirectory=), if it did. */
 static char *
-find_cache_dir(void)
+find_made_dir(const char *variable)
 {
-  const char *value = g_getenv("CACHE_DIRECTORY");
+  const char *value = g_getenv(variable);
 
   return value != NULL && g_path_is_absolute(value) && strchr(value, ':') == NULL ? g_strdup(value) : NULL;
+}
+
+/* What learns domains; in development, what the environment names, and no other. */
+static const char *
+find_adapt(const Arguments *arguments, const char *variable, const char *built_in)
+{
+  return arguments->development ? g_getenv(variable) : built_in;
 }
 
 /* Tests have no time for whole seconds. */
@@ -115,7 +122,10 @@ load_config(const Arguments *arguments, GError **error)
     config->model = g_strdup(arguments->model);
   }
   config->idle_exit_milliseconds = find_idle_milliseconds(arguments);
-  config->cache_dir = find_cache_dir();
+  config->cache_dir = find_made_dir("CACHE_DIRECTORY");
+  config->state_dir = find_made_dir("STATE_DIRECTORY");
+  config->adapt_socket = g_strdup(find_adapt(arguments, "GEMD_ADAPT_SOCKET", GEM_ADAPT_SOCKET));
+  config->adapt_program = g_strdup(find_adapt(arguments, "GEMD_ADAPT_PROGRAM", GEM_ADAPT_PROGRAM));
   config->pressure_root = arguments->development ? g_strdup(g_getenv("GEMD_PRESSURE_ROOT")) : NULL;
   config->model_dirs = search_path(arguments, "GEMD_MODEL_DIR", GEM_MODEL_DIR);
   config->plugin_dirs = arguments->plugin_dirs != NULL

@@ -98,6 +98,13 @@ gem_engine_get_model_name(GemEngine *self)
   return self->name;
 }
 
+/* One that has no files: nothing is learned on it. */
+const char *
+gem_engine_get_model_path(GemEngine *self)
+{
+  return "/fake";
+}
+
 guint
 gem_engine_get_context(GemEngine *self)
 {
@@ -325,4 +332,45 @@ gboolean
 gem_engine_page_finish(GemEngine *self, GAsyncResult *result, GError **error)
 {
   return g_task_propagate_boolean(G_TASK(result), error);
+}
+
+/* ---- learned domains: nothing is learned on it, so there are none ---- */
+
+void
+gem_engine_add_learned_async(GemEngine *self,
+                             const GemLearnedDomain *domain,
+                             GCancellable *cancellable,
+                             GAsyncReadyCallback callback,
+                             gpointer data)
+{
+  g_assert_not_reached();
+}
+
+gboolean
+gem_engine_add_learned_finish(GemEngine *self, GAsyncResult *result, GError **error)
+{
+  g_assert_not_reached();
+}
+
+void
+gem_engine_remove_learned_async(GemEngine *self,
+                                guint owner,
+                                const char *name,
+                                GCancellable *cancellable,
+                                GAsyncReadyCallback callback,
+                                gpointer data)
+{
+  g_assert_not_reached();
+}
+
+gboolean
+gem_engine_remove_learned_finish(GemEngine *self, GAsyncResult *result, GError **error)
+{
+  g_assert_not_reached();
+}
+
+gboolean
+gem_engine_share_learned(GemEngine *self, guint owner, const char *name, gboolean shared, GError **error)
+{
+  g_assert_not_reached();
 }

@@ -7,6 +7,11 @@
 #define MOST_HANDLE_BYTES 64u
 #define MOST_QUOTED_BYTES 64u
 #define BATCH             "batch"
+#define TAPT              "tapt"
+
+/* Of AdaptDomain. */
+#define WORST_OTHER_PERCENT 1.0
+#define LEAST_GAIN_PERCENT  2.0
 
 typedef struct {
   const char *key;
@@ -35,6 +40,10 @@ static const Option table[] = {
     {"routes", GEM_OPTION_ROUTES, "b", NULL, 0, 0, AT(routes)},
     {"handle_token", GEM_OPTION_HANDLE_TOKEN, "s", NULL, 0, 0, AT(handle_token)},
     {"grace_seconds", GEM_OPTION_GRACE, "u", "1 to 3600", 1, 3600, AT(grace_seconds)},
+    {"mode", GEM_OPTION_MODE, "s", NULL, 0, 0, AT(tapt)},
+    {"seconds", GEM_OPTION_SECONDS, "u", "10 to 86400", 10, 86400, AT(seconds)},
+    {"worst_other_percent", GEM_OPTION_WORST_OTHER, "d", "0 to 100", 0, 100, AT(worst_other_percent)},
+    {"least_gain_percent", GEM_OPTION_LEAST_GAIN, "d", "0 to 90", 0, 90, AT(least_gain_percent)},
 };
 
 static const Option *
@@ -130,6 +139,23 @@ read_page_in(GVariant *value, GemPageIn *ret_page_in, GError **error)
 }
 
 static gboolean
+read_mode(GVariant *value, gboolean *ret_tapt, GError **error)
+{
+  const char *mode = g_variant_get_string(value, NULL);
+  gboolean is_tapt = g_str_equal(mode, TAPT);
+  g_autofree char *quoted = NULL;
+
+  if (!is_tapt && !g_str_equal(mode, "dapt")) {
+    quoted = quote(mode);
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "option \"mode\": %s; dapt or tapt is wanted",
+                quoted);
+    return FALSE;
+  }
+  *ret_tapt = is_tapt;
+  return TRUE;
+}
+
+static gboolean
 read_handle(GVariant *value, char **ret_handle, GError **error)
 {
   const char *handle = g_variant_get_string(value, NULL);
@@ -220,6 +246,8 @@ read_value(GVariant *value,
     return read_priority(value, member, error);
   case GEM_OPTION_PAGE_IN:
     return read_page_in(value, member, error);
+  case GEM_OPTION_MODE:
+    return read_mode(value, member, error);
   case GEM_OPTION_HANDLE_TOKEN:
     return read_handle(value, member, error);
   case GEM_OPTION_STOP:
@@ -249,6 +277,8 @@ gem_call_options_parse(GVariant *options,
   GVariant *value;
 
   parsed.generate.seed = ((guint64)g_random_int() << 32) | g_random_int();
+  parsed.worst_other_percent = WORST_OTHER_PERCENT;
+  parsed.least_gain_percent = LEAST_GAIN_PERCENT;
   g_variant_iter_init(&iter, options);
   while (g_variant_iter_loop(&iter, "{&sv}", &key, &value)) {
     const Option *option = option_find(key, rules->accepted);

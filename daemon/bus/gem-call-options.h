@@ -22,6 +22,10 @@ typedef enum {
   GEM_OPTION_GRACE = 1 << 12,
   GEM_OPTION_PRIORITY = 1 << 13,
   GEM_OPTION_PAGE_IN = 1 << 14,
+  GEM_OPTION_MODE = 1 << 15,
+  GEM_OPTION_SECONDS = 1 << 16,
+  GEM_OPTION_WORST_OTHER = 1 << 17,
+  GEM_OPTION_LEAST_GAIN = 1 << 18,
 } GemOption;
 
 /* What the methods take. */
@@ -37,6 +41,9 @@ typedef enum {
   (GEM_OPTIONS_SAMPLING | GEM_OPTION_SLIDE | GEM_OPTION_ROUTES | GEM_OPTION_HANDLE_TOKEN |                   \
    GEM_OPTION_PRIORITY | GEM_OPTION_PAGE_IN)
 
+#define GEM_OPTIONS_ADAPT                                                                                    \
+  (GEM_OPTION_MODE | GEM_OPTION_SECONDS | GEM_OPTION_SEED | GEM_OPTION_WORST_OTHER | GEM_OPTION_LEAST_GAIN)
+
 typedef struct {
   guint accepted;             /* GemOption flags */
   guint most_tokens;          /* upper bound of max_tokens */
@@ -48,10 +55,15 @@ typedef struct {
   gboolean routes;
   char *handle_token;  /* NULL: not given */
   guint grace_seconds; /* of LoadModel */
+  /* Of AdaptDomain; seconds: 0, as long as it may. */
+  gboolean tapt;
+  guint seconds;
+  double worst_other_percent, least_gain_percent;
 } GemCallOptions;
 
-/* Reads `options` (a{sv}). What is not given stands at its default, zero, but for the seed, which is drawn at
- * random. Errors: GEM_ERROR_INVALID_OPTION naming the key, GEM_ERROR_UNKNOWN_DOMAIN. */
+/* Reads `options` (a{sv}). What is not given stands at its default: zero, but for the seed, which is drawn at
+ * random, and the bounds of AdaptDomain. Errors: GEM_ERROR_INVALID_OPTION naming the key,
+ * GEM_ERROR_UNKNOWN_DOMAIN. */
 gboolean
 gem_call_options_parse(GVariant *options,
                        const GemOptionRules *rules,

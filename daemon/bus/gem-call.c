@@ -1,5 +1,6 @@
 #include "daemon/bus/gem-call.h"
 
+#include <gio/gunixfdlist.h>
 #include <string.h>
 
 #include "daemon/bus/gem-call-queue.h"
@@ -353,4 +354,20 @@ gem_call_read_text(GemCall *self, gsize index)
     return NULL;
   }
   return text;
+}
+
+int
+gem_call_take_descriptor(GemCall *self, gsize index, GError **error)
+{
+  GDBusMessage *message = g_dbus_method_invocation_get_message(self->invocation);
+  GUnixFDList *descriptors = g_dbus_message_get_unix_fd_list(message);
+  gint32 handle = -1;
+
+  g_variant_get_child(gem_call_get_parameters(self), index, "h", &handle);
+  if (descriptors == NULL || handle < 0 || handle >= g_unix_fd_list_get_length(descriptors)) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                "argument %" G_GSIZE_FORMAT ": no descriptor came with it", index + 1);
+    return -1;
+  }
+  return g_unix_fd_list_get(descriptors, handle, error);
 }

@@ -64,6 +64,10 @@ gem_call_read_options(
 const char *
 gem_call_read_text(GemCall *self, gsize index);
 
+/* A duplicate of the descriptor that argument `index` (h) names; -1 with INVALID_OPTION when none came. */
+int
+gem_call_take_descriptor(GemCall *self, gsize index, GError **error);
+
 /* The answer; the call is freed. `value` is the tuple of results, floating. */
 void
 gem_call_return(GemCall *self, GVariant *value);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "daemon/bus/gem-adapt.h"
 #include "daemon/bus/gem-answer.h"
 #include "daemon/bus/gem-authorize.h"
 #include "daemon/bus/gem-load-model.h"
@@ -360,6 +361,52 @@ handle_load_model(GemDBusManager *manager,
 }
 
 static gboolean
+handle_adapt_domain(GemDBusManager *manager,
+                    GDBusMethodInvocation *invocation,
+                    GUnixFDList *descriptors,
+                    const char *name,
+                    GVariant *text,
+                    GVariant *options)
+{
+  return manager_begin(manager, invocation, gem_adapt_run);
+}
+
+static gboolean
+handle_learned_domains(GemDBusManager *manager, GDBusMethodInvocation *invocation, GVariant *options)
+{
+  return manager_begin(manager, invocation, gem_adapt_list_run);
+}
+
+static gboolean
+handle_forget_domain(GemDBusManager *manager,
+                     GDBusMethodInvocation *invocation,
+                     const char *name,
+                     GVariant *options)
+{
+  return manager_begin(manager, invocation, gem_adapt_forget_run);
+}
+
+static gboolean
+handle_undo_adaptation(GemDBusManager *manager,
+                       GDBusMethodInvocation *invocation,
+                       const char *name,
+                       GVariant *options)
+{
+  return manager_begin(manager, invocation, gem_adapt_undo_run);
+}
+
+static gboolean
+handle_share_domain(GemDBusManager *manager,
+                    GDBusMethodInvocation *invocation,
+                    guint uid,
+                    const char *name,
+                    gboolean shared,
+                    GVariant *options)
+{
+  return manager_begin(manager, invocation, gem_adapt_share_run);
+}
+
+static gboolean
 handle_stats(GemDBusManager *manager, GDBusMethodInvocation *invocation, GVariant *options)
 {
   gem_call_begin_plain(GEM_MANAGER_OBJECT(manager)->service, invocation, manager, run_stats);
@@ -377,6 +424,11 @@ manager_interface_init(GemDBusManagerIface *iface)
   iface->handle_count_tokens = handle_count_tokens;
   iface->handle_create_session = handle_create_session;
   iface->handle_load_model = handle_load_model;
+  iface->handle_adapt_domain = handle_adapt_domain;
+  iface->handle_learned_domains = handle_learned_domains;
+  iface->handle_forget_domain = handle_forget_domain;
+  iface->handle_undo_adaptation = handle_undo_adaptation;
+  iface->handle_share_domain = handle_share_domain;
   iface->handle_stats = handle_stats;
 }
 

@@ -36,6 +36,7 @@ struct _GemService {
   GemBusJobs *jobs;
   GemModelLoads *loads;
   GemModelList *models;
+  GemLearned *learned;
   GDBusObjectManagerServer *objects;
   GemModelObjects *model_objects;
 
@@ -135,6 +136,7 @@ gem_service_stop(GemService *self)
   gem_call_queue_run_all(self->queue);
   gem_ask_queue_stop(self->asks);
   gem_model_loads_stop(self->loads);
+  gem_learned_stop(self->learned);
   gem_model_host_stop(self->model);
   service_drop_work(self);
 }
@@ -266,6 +268,7 @@ gem_service_show_model(GemService *self)
     gem_memory_lock_code(self->memory);
     gem_model_objects_update(self->model_objects, engine);
     gem_memory_take_model(self->memory);
+    gem_learned_take_model(self->learned, engine);
     gem_log(LOG_NOTICE, GEM_LOG_MODEL_LOADED,
             (const char *[]){"GEM_MODEL", gem_engine_get_model_name(engine), NULL},
             "model %s is loaded, in %.3f s; %" G_GUINT64_FORMAT " bytes resident",
@@ -353,6 +356,7 @@ service_export_root(GemService *self, GError **error)
     return FALSE;
   }
   self->loads = gem_model_loads_new(self);
+  self->learned = gem_learned_new(self);
   self->jobs = gem_bus_jobs_new(self, error);
   return self->jobs != NULL;
 }
@@ -410,6 +414,7 @@ gem_service_free(GemService *self)
     gem_model_host_stop(self->model);
   }
   g_clear_pointer(&self->loads, gem_model_loads_free);
+  g_clear_pointer(&self->learned, gem_learned_free);
   g_clear_pointer(&self->jobs, gem_bus_jobs_free);
   g_clear_pointer(&self->model, gem_model_host_free);
   g_clear_pointer(&self->sessions, gem_sessions_free);
@@ -493,6 +498,12 @@ GemModelLoads *
 gem_service_get_loads(GemService *self)
 {
   return self->loads;
+}
+
+GemLearned *
+gem_service_get_learned(GemService *self)
+{
+  return self->learned;
 }
 
 GemAskQueue *

@@ -15,6 +15,7 @@
 #include "daemon/bus/gem-model-host.h"
 #include "daemon/bus/gem-session.h"
 #include "daemon/bus/gem-statistics.h"
+#include "daemon/learned/gem-learned.h"
 
 typedef struct _GemService GemService;
 
@@ -80,6 +81,8 @@ GemBusJobs *
 gem_service_get_jobs(GemService *self);
 GemModelLoads *
 gem_service_get_loads(GemService *self);
+GemLearned *
+gem_service_get_learned(GemService *self);
 GemAskQueue *
 gem_service_get_asks(GemService *self);
 GemCallQueue *

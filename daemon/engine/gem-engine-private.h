@@ -17,6 +17,7 @@ struct _GemEngine {
   GThread *thread;         /* NULL once stopped */
   GAsyncQueue *commands;   /* main loop to engine thread */
   GemVerified *record;     /* outlives the files; NULL: none is kept */
+  char *model_path;        /* that it was made of */
   GemModelFiles *files;    /* outlives the runtime */
   GemTokenizer *tokenizer; /* any thread */
   gsize longest_piece;     /* bytes of a text that one token stands for, at most */

@@ -209,6 +209,7 @@ static gboolean
 open_model(GemEngine *self, const GemEngineConfig *config, GError **error)
 {
   self->record = config->cache_dir != NULL ? gem_verified_open(config->cache_dir) : NULL;
+  self->model_path = g_strdup(config->model_path);
   self->files = gem_runtime_open_files(config, self->record, error);
   if (self->files == NULL) {
     return FALSE;
@@ -384,6 +385,7 @@ gem_engine_finalize(GObject *object)
   g_clear_pointer(&self->files, gem_model_files_free);
   g_clear_pointer(&self->record, gem_verified_free);
   g_free(self->attention);
+  g_free(self->model_path);
   g_main_context_unref(self->context);
   g_mutex_clear(&self->mutex);
   G_OBJECT_CLASS(gem_engine_parent_class)->finalize(object);
@@ -423,6 +425,12 @@ const char *
 gem_engine_get_model_name(GemEngine *self)
 {
   return self->files->name;
+}
+
+const char *
+gem_engine_get_model_path(GemEngine *self)
+{
+  return self->model_path;
 }
 
 guint

@@ -1,0 +1,143 @@
+#include "daemon/learned/gem-learned-model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dbus/gem-error.h"
+#include "format/gem-model-files.h"
+
+#define PATHWAY_PREFIX "pathway-"
+#define PATHWAY_SUFFIX ".gguf"
+/* What a new residual starts from: the domain that has no subject of its own. */
+#define FIRST "adaptive"
+
+static GError *
+changed_error(const char *why)
+{
+  return g_error_new(GEM_ERROR, GEM_ERROR_MODEL, "the files of the model are not those that are served: %s",
+                     why);
+}
+
+GemLearnedModel *
+gem_learned_model_read(const char *path, GError **error)
+{
+  g_autoptr(GemManifest) manifest = NULL;
+  g_autoptr(GError) local = NULL;
+  GemLearnedModel *self;
+
+  manifest = g_file_test(path, G_FILE_TEST_IS_DIR) ? gem_manifest_load(path, &local) : NULL;
+  if (manifest == NULL && local != NULL) {
+    g_propagate_error(error, changed_error(local->message));
+    return NULL;
+  }
+  if (manifest == NULL || !gem_manifest_has_file(manifest, GEM_MODEL_GENERAL_FILE) ||
+      !gem_manifest_has_file(manifest, GEM_MODEL_ROUTER_FILE)) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_NOT_SUPPORTED,
+                        "the model has no router, which could route to a learned domain");
+    return NULL;
+  }
+  self = g_atomic_rc_box_new0(GemLearnedModel);
+  self->folder = g_strdup(path);
+  self->general_sha256 = g_strdup(gem_manifest_get_sha256(manifest, GEM_MODEL_GENERAL_FILE));
+  self->router_sha256 = g_strdup(gem_manifest_get_sha256(manifest, GEM_MODEL_ROUTER_FILE));
+  self->identity = g_strconcat(self->general_sha256, ":", self->router_sha256, NULL);
+  return self;
+}
+
+GemLearnedModel *
+gem_learned_model_ref(GemLearnedModel *self)
+{
+  return g_atomic_rc_box_acquire(self);
+}
+
+static void
+model_clear(gpointer data)
+{
+  GemLearnedModel *self = data;
+
+  g_free(self->folder);
+  g_free(self->general_sha256);
+  g_free(self->router_sha256);
+  g_free(self->identity);
+}
+
+void
+gem_learned_model_unref(GemLearnedModel *self)
+{
+  g_atomic_rc_box_release_full(self, model_clear);
+}
+
+/* Opened first, verified after: what is open then is what was verified, or was before it was replaced. */
+static int
+open_verified(GemManifest *manifest, const char *file, GError **error)
+{
+  g_autofree char *path = gem_manifest_get_path(manifest, file);
+  g_autoptr(GError) local = NULL;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+  if (fd < 0) {
+    g_propagate_error(error, changed_error(g_strerror(errno)));
+  } else if (!gem_manifest_verify(manifest, file, &local)) {
+    g_propagate_error(error, changed_error(local->message));
+    close(fd);
+    fd = -1;
+  }
+  return fd;
+}
+
+/* "legal" of "pathway-legal.gguf"; NULL: it is another file. Transfer full. */
+static char *
+domain_of(const char *file)
+{
+  if (!g_str_has_prefix(file, PATHWAY_PREFIX) || !g_str_has_suffix(file, PATHWAY_SUFFIX)) {
+    return NULL;
+  }
+  return g_strndup(file + strlen(PATHWAY_PREFIX),
+                   strlen(file) - strlen(PATHWAY_PREFIX) - strlen(PATHWAY_SUFFIX));
+}
+
+static void
+open_pathways(GemManifest *manifest, GemAdaptStart *start)
+{
+  for (const char *const *file = gem_manifest_get_files(manifest); *file != NULL; file++) {
+    g_autofree char *domain = domain_of(*file);
+    int fd = domain != NULL ? open_verified(manifest, *file, NULL) : -1;
+
+    if (fd < 0) {
+      continue;
+    }
+    if (g_str_equal(domain, FIRST)) {
+      start->files[GEM_ADAPT_PATHWAY] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    }
+    gem_adapt_start_add_pathway(start, domain, fd);
+  }
+}
+
+gboolean
+gem_learned_model_open(const GemLearnedModel *self, GemAdaptStart *start, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_autoptr(GemManifest) manifest = gem_manifest_load(self->folder, &local);
+
+  if (manifest == NULL) {
+    g_propagate_error(error, changed_error(local->message));
+    return FALSE;
+  }
+  if (g_strcmp0(gem_manifest_get_sha256(manifest, GEM_MODEL_GENERAL_FILE), self->general_sha256) != 0 ||
+      g_strcmp0(gem_manifest_get_sha256(manifest, GEM_MODEL_ROUTER_FILE), self->router_sha256) != 0) {
+    g_propagate_error(error, changed_error("the manifest is another one"));
+    return FALSE;
+  }
+  start->files[GEM_ADAPT_GENERAL] = open_verified(manifest, GEM_MODEL_GENERAL_FILE, error);
+  if (start->files[GEM_ADAPT_GENERAL] < 0) {
+    return FALSE;
+  }
+  start->files[GEM_ADAPT_ROUTER] = open_verified(manifest, GEM_MODEL_ROUTER_FILE, error);
+  if (start->files[GEM_ADAPT_ROUTER] < 0) {
+    return FALSE;
+  }
+  open_pathways(manifest, start);
+  return TRUE;
+}

@@ -1,0 +1,98 @@
+/* The inside of GemLearned, shared by the files that implement gem-learned.h and gem-learned-queue.h. */
+#pragma once
+
+#include "daemon/bus/gem-bus-job.h"
+#include "daemon/learned/gem-learned-model.h"
+#include "daemon/learned/gem-learned-store.h"
+#include "daemon/learned/gem-learned.h"
+#include "daemon/learned/gem-learning.h"
+
+/* The one domain of a model that users may teach: it has no subject of its own. */
+#define GEM_LEARNED_REPLACEABLE "adaptive"
+
+/* What a learning is at before its process has begun; the others are the trainer's words. */
+#define GEM_PHASE_COPYING "copying"
+#define GEM_PHASE_WAITING "waiting"
+
+/* One domain, counted by reference: whoever waits for the store or the engine holds one. */
+typedef struct {
+  GemLearned *all; /* NULL: it was forgotten, or the service is gone */
+  GemLearnedRecord *record;
+  gboolean serving; /* the engine routes to it */
+  char *unusable;   /* why its version cannot be; NULL: it can */
+
+  /* While something is being learned. */
+  const char *phase; /* NULL: nothing is */
+  double progress;
+  gboolean committing;    /* past the point where it can be given up */
+  GCancellable *copying;  /* of the text; NULL: it is there */
+  GemLearnedOrder *asked; /* becomes the record's order when the text is there */
+  GemBusJob *job;         /* NULL: nobody looks on, as after a restart */
+  gboolean is_work;       /* the service waits for it at its end although there is no job */
+} GemLearnedEntry;
+
+struct _GemLearned {
+  GemService *service;
+  GemLearnedStore *store; /* NULL: there is no state folder */
+  GHashTable *entries;    /* "UID/NAME" -> entry, owned */
+  gboolean loaded;        /* from the store */
+  GemEngine *engine;      /* that `model` is of, or is being read for; NULL: none is served */
+  GemLearnedModel *model; /* NULL: not known, see model_error */
+  GError *model_error;    /* why it cannot learn */
+  GCancellable *reading;  /* of the model; NULL: it is not being read */
+  GPtrArray *waiting;     /* of Waiting: until both are read */
+  gboolean stopping;
+
+  /* Of the queue. */
+  GemLearnedEntry *running; /* a reference; NULL: none */
+  GemLearning *learning;    /* of `running`; NULL: about to be started */
+  GHashTable *turns;        /* uid -> number of its last turn */
+  guint turn;
+};
+
+/* A reference, for who waits. */
+GemLearnedEntry *
+gem_learned_entry_ref(GemLearnedEntry *entry);
+void
+gem_learned_entry_unref(GemLearnedEntry *entry);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemLearnedEntry, gem_learned_entry_unref)
+
+/* NULL: that user has none of that name. */
+GemLearnedEntry *
+gem_learned_find(GemLearned *self, guint uid, const char *name);
+/* All of them, each a reference: they may go meanwhile. Transfer full. */
+GPtrArray *
+gem_learned_list(GemLearned *self);
+/* Takes `record`. */
+GemLearnedEntry *
+gem_learned_add(GemLearned *self, GemLearnedRecord *record);
+/* Forgets it: nothing routes to it any more, nobody finds it, its files go. `done` may be NULL. */
+void
+gem_learned_drop(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
+/* Writes its record; or drops it, when there is nothing left to tell. `done` may be NULL. */
+void
+gem_learned_keep(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
+/* Has the engine route to its version, if there is a model for it. `done` may be NULL. */
+void
+gem_learned_serve(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
+
+/* ---- gem-learned-queue.c; what brings orders in is gem-learned-adapt.c ---- */
+
+/* Starts what is next, unless something runs. */
+void
+gem_learned_queue_run(GemLearned *self);
+/* Another model may be served: what runs for the one before fails. */
+void
+gem_learned_queue_check(GemLearned *self);
+/* An order that was read from the store, or whose text has come, waits for its turn. */
+void
+gem_learned_queue_join(GemLearnedEntry *entry);
+/* What is being learned for it, if anything is, is given up by its user. FALSE: it is past the point where
+ * that can be done. */
+gboolean
+gem_learned_queue_cancel(GemLearnedEntry *entry);
+/* The same because of `error`. */
+void
+gem_learned_queue_fail(GemLearnedEntry *entry, const GError *error);
+void
+gem_learned_queue_stop(GemLearned *self);

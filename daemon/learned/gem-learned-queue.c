@@ -1,0 +1,418 @@
+/* What is being learned: whose turn it is, and how it ends. */
+#include "daemon/bus/gem-service.h"
+#include "daemon/gem-log.h"
+#include "daemon/learned/gem-learned-private.h"
+
+/* How often a process is started for one learning before that is given up: what kills it may be the text. */
+#define MOST_STARTS 3u
+
+/* ---- an end ---- */
+
+static void
+log_end(const char *message_id, const char *end, GVariant *figures, const GError *error)
+{
+  double seconds = 0;
+  g_autofree char *text = NULL;
+
+  if (figures != NULL) {
+    g_variant_lookup(figures, "seconds", "d", &seconds);
+  }
+  text = g_strdup_printf("%.1f", seconds);
+  /* Neither whose nor which, and no reason of a process that has read the text. */
+  gem_log(error != NULL ? LOG_WARNING : LOG_NOTICE, message_id, (const char *[]){"GEM_SECONDS", text, NULL},
+          "a domain was %s%s%s", end, error != NULL ? ": " : "",
+          error != NULL ? gem_error_name(error->code) : "");
+}
+
+/* Nothing is being learned any more; the job, if there is one, is the caller's to end. */
+static GemBusJob *
+entry_take_job(GemLearnedEntry *entry)
+{
+  GemBusJob *job = g_steal_pointer(&entry->job);
+
+  if (entry->copying != NULL) {
+    g_cancellable_cancel(entry->copying);
+    g_clear_object(&entry->copying);
+  }
+  if (entry->is_work) {
+    entry->is_work = FALSE;
+    gem_service_end_work(entry->all->service, GEM_IDLE_JOBS);
+  }
+  gem_learned_order_free(g_steal_pointer(&entry->asked));
+  gem_learned_record_set_order(entry->record, NULL);
+  entry->phase = NULL;
+  entry->progress = 0;
+  return job;
+}
+
+/* Whatever runs for it ends. */
+static void
+entry_stop(GemLearnedEntry *entry, gboolean keep)
+{
+  GemLearned *self = entry->all;
+
+  if (self->running == entry) {
+    if (self->learning != NULL) {
+      gem_learning_free(g_steal_pointer(&self->learning), keep);
+    }
+    g_clear_pointer(&self->running, gem_learned_entry_unref);
+  }
+}
+
+static void
+entry_end_failed(GemLearnedEntry *entry, const GError *error)
+{
+  GemBusJob *job = entry_take_job(entry);
+
+  log_end(GEM_LOG_DOMAIN_FAILED, "not learned", NULL, error);
+  gem_learned_record_set_outcome(entry->record, FALSE, error->message, NULL);
+  gem_learned_keep(entry, NULL, NULL);
+  if (job != NULL) {
+    gem_bus_job_fail(job, error);
+  }
+}
+
+static GVariant *
+with_reason(GVariant *figures, const char *reason)
+{
+  GVariantDict details;
+
+  g_variant_dict_init(&details, figures);
+  g_variant_dict_insert(&details, "reason", "s", reason);
+  return g_variant_dict_end(&details);
+}
+
+static void
+entry_end_refused(GemLearnedEntry *entry, GVariant *figures, const char *reason)
+{
+  GemBusJob *job = entry_take_job(entry);
+
+  log_end(GEM_LOG_DOMAIN_REFUSED, "learned, and refused: it does not keep its bounds", figures, NULL);
+  gem_learned_record_set_outcome(entry->record, TRUE, reason, figures);
+  gem_learned_keep(entry, NULL, NULL);
+  if (job != NULL) {
+    gem_bus_job_refuse(job, with_reason(figures, reason));
+  }
+}
+
+void
+gem_learned_queue_fail(GemLearnedEntry *entry, const GError *error)
+{
+  g_autoptr(GemLearnedEntry) held = gem_learned_entry_ref(entry);
+  GemLearned *self = entry->all;
+
+  entry_stop(held, FALSE);
+  entry_end_failed(held, error);
+  gem_learned_queue_run(self);
+}
+
+gboolean
+gem_learned_queue_cancel(GemLearnedEntry *entry)
+{
+  g_autoptr(GemLearnedEntry) held = gem_learned_entry_ref(entry);
+  GemLearned *self = entry->all;
+  GemBusJob *job;
+
+  if (entry->committing) {
+    return FALSE;
+  }
+  if (held->phase != NULL) {
+    entry_stop(entry, FALSE);
+    job = entry_take_job(entry);
+    gem_learned_keep(entry, NULL, NULL);
+    if (job != NULL) {
+      gem_bus_job_cancel_done(job);
+    }
+    gem_learned_queue_run(self);
+  }
+  return TRUE;
+}
+
+/* ---- what was learned goes into service ---- */
+
+/* While the learned file becomes the domain's version. */
+typedef struct {
+  GemLearnedEntry *entry;
+  GemLearnedVersion before; /* the one before the last, which goes when all is well */
+} Commit;
+
+static void
+commit_free(Commit *commit)
+{
+  gem_learned_version_clear(&commit->before);
+  gem_learned_entry_unref(commit->entry);
+  g_free(commit);
+}
+
+/* What was learned is none after all. */
+static void
+commit_take_back(Commit *commit)
+{
+  GemLearnedRecord *record = commit->entry->record;
+
+  gem_learned_version_clear(&record->version);
+  record->version = record->previous;
+  record->previous = commit->before;
+  commit->before = (GemLearnedVersion){0};
+}
+
+static void
+on_serving(const GError *error, gpointer data)
+{
+  Commit *commit = data;
+  GemLearnedEntry *entry = commit->entry;
+  GVariant *figures = entry->record->version.figures;
+  GemBusJob *job;
+
+  if (entry->all == NULL) {
+    commit_free(commit);
+    return;
+  }
+  entry->committing = FALSE;
+  if (error == NULL) {
+    log_end(GEM_LOG_DOMAIN_LEARNED, "learned", figures, NULL);
+    job = entry_take_job(entry);
+    if (job != NULL) {
+      gem_bus_job_done(job, figures);
+    }
+  } else if (g_error_matches(error, GEM_ERROR, GEM_ERROR_PATHWAY)) {
+    /* The file of the one before the last is gone already. */
+    gem_learned_version_clear(&commit->before);
+    commit_take_back(commit);
+    entry_end_failed(entry, error);
+    if (entry->all != NULL && entry->record->version.number > 0) {
+      gem_learned_serve(entry, NULL, NULL);
+    }
+  } else {
+    /* It is good, but has no place now: that may be another time. */
+    log_end(GEM_LOG_DOMAIN_FAILED, "learned, and cannot be served", NULL, error);
+    job = entry_take_job(entry);
+    if (job != NULL) {
+      gem_bus_job_fail(job, error);
+    }
+  }
+  commit_free(commit);
+}
+
+static void
+on_committed(GObject *source, GAsyncResult *result, gpointer data)
+{
+  Commit *commit = data;
+  GemLearnedEntry *entry = commit->entry;
+  g_autoptr(GError) error = NULL;
+  guint64 bytes = 0;
+  gboolean committed = gem_learned_store_save_finish(result, &bytes, &error);
+
+  if (entry->all == NULL) {
+    commit_free(commit);
+  } else if (!committed) {
+    entry->committing = FALSE;
+    commit_take_back(commit);
+    entry_end_failed(entry, error);
+    commit_free(commit);
+  } else {
+    entry->record->version.bytes = bytes;
+    gem_learned_serve(entry, on_serving, commit);
+  }
+}
+
+static void
+entry_commit(GemLearnedEntry *entry, GVariant *figures)
+{
+  GemLearnedRecord *record = entry->record;
+  Commit *commit = g_new0(Commit, 1);
+  guint last = MAX(record->version.number, record->previous.number);
+
+  commit->entry = gem_learned_entry_ref(entry);
+  commit->before = record->previous;
+  record->previous = record->version;
+  record->version = (GemLearnedVersion){.number = last + 1,
+                                        .learned_at = g_get_real_time() / G_USEC_PER_SEC,
+                                        .model = g_strdup(record->order->model),
+                                        .figures = g_variant_ref(figures)};
+  gem_learned_record_set_order(record, NULL);
+  gem_learned_record_set_outcome(record, FALSE, NULL, NULL);
+  entry->committing = TRUE;
+  gem_learned_store_commit_async(entry->all->store, record, on_committed, commit);
+}
+
+/* ---- one at a time ---- */
+
+static void
+on_progress(double share, const char *phase, gpointer data)
+{
+  GemLearned *self = data;
+  GemLearnedEntry *entry = self->running;
+
+  entry->phase = g_intern_string(phase);
+  entry->progress = share;
+  if (entry->job != NULL) {
+    gem_bus_job_set_phase(entry->job, phase);
+    gem_bus_job_set_progress(entry->job, share);
+  }
+}
+
+static void
+on_ended(GemLearningEnd end, GVariant *figures, const char *reason, const GError *error, gpointer data)
+{
+  GemLearned *self = data;
+  g_autoptr(GemLearnedEntry) entry = gem_learned_entry_ref(self->running);
+  g_autoptr(GVariant) kept = figures != NULL ? g_variant_ref(figures) : NULL;
+  g_autofree char *why = g_strdup(reason);
+  g_autoptr(GError) failure = error != NULL ? g_error_copy(error) : NULL;
+
+  entry_stop(entry, TRUE);
+  if (end == GEM_LEARNING_DONE) {
+    entry_commit(entry, kept);
+  } else if (end == GEM_LEARNING_REFUSED) {
+    entry_end_refused(entry, kept, why);
+  } else if (end == GEM_LEARNING_DIED && entry->record->order->starts < MOST_STARTS) {
+    gem_learned_queue_join(entry);
+  } else {
+    entry_end_failed(entry, failure);
+  }
+  gem_learned_queue_run(self);
+}
+
+/* That it is started is written down: whatever happens now is counted. */
+static void
+on_start_kept(const GError *error, gpointer data)
+{
+  static const GemLearningEvents events = {on_progress, on_ended};
+  g_autoptr(GemLearnedEntry) entry = data;
+  GemLearned *self = entry->all;
+
+  if (self == NULL || self->running != entry || self->learning != NULL) {
+    return;
+  }
+  if (error != NULL) {
+    gem_learned_queue_fail(entry, error);
+    return;
+  }
+  self->learning = gem_learning_new(self->store, gem_service_get_config(self->service), self->engine,
+                                    self->model, entry->record, &events, self);
+}
+
+/* Of the users who wait the one whose turn was longest ago, and of theirs the one that came first. */
+static GemLearnedEntry *
+find_next(GemLearned *self)
+{
+  GemLearnedEntry *next = NULL;
+  guint next_turn = 0;
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init(&iter, self->entries);
+  while (g_hash_table_iter_next(&iter, NULL, &value)) {
+    GemLearnedEntry *entry = value;
+    guint turn = GPOINTER_TO_UINT(g_hash_table_lookup(self->turns, GUINT_TO_POINTER(entry->record->uid)));
+
+    if (g_strcmp0(entry->phase, GEM_PHASE_WAITING) == 0 &&
+        (next == NULL || turn < next_turn ||
+         (turn == next_turn && entry->record->order->arrived < next->record->order->arrived))) {
+      next = entry;
+      next_turn = turn;
+    }
+  }
+  return next;
+}
+
+static gboolean
+fits_model(GemLearned *self, const GemLearnedEntry *entry)
+{
+  return self->model != NULL && g_str_equal(entry->record->order->model, self->model->identity);
+}
+
+static void
+fail_changed(GemLearnedEntry *entry)
+{
+  g_autoptr(GError) error = g_error_new_literal(GEM_ERROR, GEM_ERROR_MODEL_CHANGED,
+                                                "another model is served than the one that was to learn");
+
+  gem_learned_queue_fail(entry, error);
+}
+
+void
+gem_learned_queue_check(GemLearned *self)
+{
+  if (self->running != NULL && !fits_model(self, self->running)) {
+    fail_changed(self->running);
+  }
+}
+
+void
+gem_learned_queue_run(GemLearned *self)
+{
+  GemLearnedEntry *next;
+
+  if (self->stopping || self->running != NULL || self->reading != NULL || self->engine == NULL) {
+    return;
+  }
+  next = find_next(self);
+  if (next == NULL) {
+    return;
+  }
+  if (!fits_model(self, next)) {
+    fail_changed(next); /* and on to the one after it */
+    return;
+  }
+  self->running = gem_learned_entry_ref(next);
+  g_hash_table_insert(self->turns, GUINT_TO_POINTER(next->record->uid), GUINT_TO_POINTER(++self->turn));
+  next->record->order->starts++;
+  gem_learned_keep(next, on_start_kept, gem_learned_entry_ref(next));
+}
+
+void
+gem_learned_queue_join(GemLearnedEntry *entry)
+{
+  entry->phase = GEM_PHASE_WAITING;
+  if (entry->job != NULL) {
+    gem_bus_job_set_phase(entry->job, entry->phase);
+  } else if (!entry->is_work) {
+    entry->is_work = TRUE;
+    gem_service_begin_work(entry->all->service, GEM_IDLE_JOBS);
+  }
+}
+
+/* ---- the end of the service ---- */
+
+static void
+entry_suspend(GemLearnedEntry *entry, const GError *error)
+{
+  GemBusJob *job = g_steal_pointer(&entry->job);
+  gboolean runs = entry->all->running == entry;
+
+  entry_stop(entry, TRUE);
+  if (entry->copying != NULL) {
+    g_cancellable_cancel(entry->copying);
+    g_clear_object(&entry->copying);
+  }
+  if (runs && entry->record->order != NULL) {
+    /* It did not die of itself. */
+    entry->record->order->starts--;
+    gem_learned_keep(entry, NULL, NULL);
+  }
+  if (job != NULL) {
+    gem_bus_job_fail(job, error);
+  } else if (entry->is_work) {
+    entry->is_work = FALSE;
+    gem_service_end_work(entry->all->service, GEM_IDLE_JOBS);
+  }
+}
+
+void
+gem_learned_queue_stop(GemLearned *self)
+{
+  g_autoptr(GPtrArray) entries = gem_learned_list(self);
+  g_autoptr(GError) error =
+      g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN,
+                          "the service stops; what is being learned goes on with its next start");
+
+  for (guint i = 0; i < entries->len; i++) {
+    GemLearnedEntry *entry = g_ptr_array_index(entries, i);
+
+    if (entry->phase != NULL) {
+      entry_suspend(entry, error);
+    }
+  }
+}

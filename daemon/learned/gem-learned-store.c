@@ -1,0 +1,469 @@
+#include "daemon/learned/gem-learned-store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dbus/gem-error.h"
+
+#define RECORD     "domain"
+#define TEXT       "text"
+#define CHECKPOINT "checkpoint"
+#define OUTPUT     "output"
+
+#define MOST_RECORD_BYTES (1u << 20)
+/* A learned file is as large as a pathway's; the process that wrote it may have gone mad. */
+#define MOST_OUTPUT_BYTES (256u << 20)
+
+struct _GemLearnedStore {
+  char *dir;
+  GThreadPool *pool; /* of one thread, of GTask */
+};
+
+/* One piece of work of the thread. */
+typedef struct {
+  GTaskThreadFunc work;
+  char *root;   /* STATE/learned */
+  char *folder; /* of the domain; NULL: all of them */
+  char *text;   /* of the record, to be written */
+  guint version, previous;
+  gboolean learning, keeps_files, commits;
+} Work;
+
+static void
+work_free(gpointer data)
+{
+  Work *work = data;
+
+  g_free(work->root);
+  g_free(work->folder);
+  g_free(work->text);
+  g_free(work);
+}
+
+static void
+run(gpointer data, gpointer unused)
+{
+  g_autoptr(GTask) task = data;
+  const Work *work = g_task_get_task_data(task);
+
+  work->work(task, NULL, (gpointer)work, NULL);
+}
+
+GemLearnedStore *
+gem_learned_store_new(const char *state_dir)
+{
+  GemLearnedStore *self = g_new0(GemLearnedStore, 1);
+
+  self->dir = g_build_filename(state_dir, "learned", NULL);
+  self->pool = g_thread_pool_new(run, NULL, 1, FALSE, NULL);
+  return self;
+}
+
+void
+gem_learned_store_free(GemLearnedStore *self)
+{
+  g_thread_pool_free(self->pool, FALSE, TRUE);
+  g_free(self->dir);
+  g_free(self);
+}
+
+static char *
+folder_of(const char *dir, const GemLearnedRecord *record)
+{
+  g_autofree char *user = g_strdup_printf("%u", record->uid);
+
+  return g_build_filename(dir, user, record->name, NULL);
+}
+
+static char *
+version_file(guint number)
+{
+  return g_strdup_printf("version-%u.gguf", number);
+}
+
+static gboolean
+fail(const char *what, GError **error)
+{
+  int saved = errno;
+
+  g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "%s: %s", what, g_strerror(saved));
+  return FALSE;
+}
+
+/* ---- the thread's side ---- */
+
+static gboolean
+is_named(const char *file, const Work *work)
+{
+  g_autofree char *version = version_file(work->version), *previous = version_file(work->previous);
+
+  if (g_str_equal(file, RECORD) || (work->version > 0 && g_str_equal(file, version)) ||
+      (work->previous > 0 && g_str_equal(file, previous))) {
+    return TRUE;
+  }
+  return work->learning &&
+         (g_str_equal(file, TEXT) || g_str_equal(file, CHECKPOINT) || g_str_equal(file, OUTPUT));
+}
+
+/* Removes files that `work` does not name (NULL: all) from a folder of plain files. */
+static gboolean
+sweep(const char *folder, const Work *work)
+{
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  const char *file;
+  gboolean clean = dir != NULL;
+
+  while (dir != NULL && (file = g_dir_read_name(dir)) != NULL) {
+    g_autofree char *path = g_build_filename(folder, file, NULL);
+
+    if (work == NULL || !is_named(file, work)) {
+      clean = g_unlink(path) == 0 && clean;
+    }
+  }
+  return clean;
+}
+
+static gboolean
+sync_path(const char *path, int flags)
+{
+  int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
+  gboolean synced = fd >= 0 && fsync(fd) == 0;
+  int saved = errno;
+
+  if (fd >= 0) {
+    close(fd);
+  }
+  errno = saved;
+  return synced;
+}
+
+/* 0: there is none. */
+static guint64
+size_of(const char *path)
+{
+  GStatBuf info;
+
+  return g_lstat(path, &info) == 0 && S_ISREG(info.st_mode) ? (guint64)info.st_size : 0;
+}
+
+static gboolean
+write_record(const Work *work, GError **error)
+{
+  g_autofree char *path = g_build_filename(work->folder, RECORD, NULL);
+  g_autoptr(GError) local = NULL;
+
+  if (!g_file_set_contents_full(path, work->text, -1,
+                                G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, &local)) {
+    errno = g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOSPC) ? ENOSPC : EIO;
+    return fail("the record of the domain", error);
+  }
+  return sync_path(work->folder, O_RDONLY | O_DIRECTORY) || fail("the folder of the domain", error);
+}
+
+/* Whoever wrote the output may still have it open: what is used is a copy. */
+static gboolean
+copy_output(const char *output, const char *path)
+{
+  g_autofree char *bytes = NULL;
+  g_autoptr(GError) error = NULL;
+  guint64 size = size_of(output);
+  gsize length = 0;
+
+  if (size == 0 || size > MOST_OUTPUT_BYTES || !g_file_get_contents(output, &bytes, &length, NULL)) {
+    errno = size > MOST_OUTPUT_BYTES ? EFBIG : ENODATA;
+    return FALSE;
+  }
+  if (!g_file_set_contents_full(path, bytes, (gssize)length,
+                                G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, &error)) {
+    errno = g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOSPC) ? ENOSPC : EIO;
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+save(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  const Work *work = data;
+  g_autofree char *output = g_build_filename(work->folder, OUTPUT, NULL);
+  g_autofree char *file = version_file(work->version);
+  g_autofree char *path = g_build_filename(work->folder, file, NULL);
+  GError *error = NULL;
+
+  if (work->commits && !copy_output(output, path)) {
+    fail("the learned file", &error);
+  } else if (write_record(work, &error) && !work->keeps_files) {
+    sweep(work->folder, work);
+  }
+  if (error != NULL) {
+    g_task_return_error(task, error);
+  } else {
+    g_task_return_int(task, (gssize)size_of(path));
+  }
+}
+
+static void
+begin(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  const Work *work = data;
+  g_autofree char *path = g_build_filename(work->folder, TEXT, NULL);
+  g_autofree char *checkpoint = g_build_filename(work->folder, CHECKPOINT, NULL);
+  GError *error = NULL;
+  int fd = -1;
+
+  if (g_mkdir_with_parents(work->folder, 0700) == 0) {
+    g_unlink(checkpoint); /* of another text */
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  }
+  if (fd < 0) {
+    fail("the copy of the text", &error);
+    g_task_return_error(task, error);
+  } else {
+    g_task_return_int(task, fd);
+  }
+}
+
+static void
+forget(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  const Work *work = data;
+  GError *error = NULL;
+
+  if (!g_file_test(work->folder, G_FILE_TEST_EXISTS) ||
+      (sweep(work->folder, NULL) && g_rmdir(work->folder) == 0)) {
+    g_task_return_boolean(task, TRUE);
+    return;
+  }
+  fail("the files of the domain", &error);
+  g_task_return_error(task, error);
+}
+
+/* One folder: its record, or NULL, and then the folder goes. */
+static GemLearnedRecord *
+load_one(const char *folder, guint uid, const char *name)
+{
+  g_autofree char *path = g_build_filename(folder, RECORD, NULL);
+  g_autofree char *text = NULL, *version = NULL, *file = NULL;
+  g_autoptr(GemLearnedRecord) record = NULL;
+  gsize length = 0;
+
+  if (gem_learned_name_check(name, NULL) && size_of(path) > 0 && size_of(path) <= MOST_RECORD_BYTES &&
+      g_file_get_contents(path, &text, &length, NULL)) {
+    record = gem_learned_record_from_text(uid, name, text, length, NULL);
+  }
+  if (record == NULL || (record->version.number == 0 && record->order == NULL && record->outcome == NULL)) {
+    sweep(folder, NULL);
+    g_rmdir(folder);
+    return NULL;
+  }
+  sweep(folder, &(Work){.version = record->version.number,
+                        .previous = record->previous.number,
+                        .learning = record->order != NULL});
+  version = version_file(record->version.number);
+  file = g_build_filename(folder, version, NULL);
+  record->version.bytes = size_of(file);
+  return g_steal_pointer(&record);
+}
+
+static void
+load_user(const char *root, const char *user, GPtrArray *records)
+{
+  g_autofree char *path = g_build_filename(root, user, NULL);
+  g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+  guint64 uid = 0;
+  const char *name;
+
+  if (dir == NULL || !g_ascii_string_to_unsigned(user, 10, 0, G_MAXUINT32, &uid, NULL)) {
+    return;
+  }
+  while ((name = g_dir_read_name(dir)) != NULL) {
+    g_autofree char *folder = g_build_filename(path, name, NULL);
+    GemLearnedRecord *record = load_one(folder, (guint)uid, name);
+
+    if (record != NULL) {
+      g_ptr_array_add(records, record);
+    }
+  }
+}
+
+static void
+load_all(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  const Work *work = data;
+  GPtrArray *records = g_ptr_array_new_with_free_func((GDestroyNotify)gem_learned_record_free);
+  g_autoptr(GDir) dir = g_dir_open(work->root, 0, NULL);
+  const char *user;
+
+  while (dir != NULL && (user = g_dir_read_name(dir)) != NULL) {
+    load_user(work->root, user, records);
+  }
+  g_task_return_pointer(task, records, (GDestroyNotify)g_ptr_array_unref);
+}
+
+/* ---- the main loop's ---- */
+
+/* Takes `work`. `record`: NULL for all of them. */
+static void
+start(GemLearnedStore *self,
+      const GemLearnedRecord *record,
+      Work *work,
+      GAsyncReadyCallback callback,
+      gpointer data)
+{
+  GTask *task = g_task_new(NULL, NULL, callback, data);
+
+  work->root = g_strdup(self->dir);
+  if (record != NULL) {
+    work->folder = folder_of(self->dir, record);
+    work->version = record->version.number;
+    work->previous = record->previous.number;
+    work->learning = record->order != NULL;
+  }
+  g_task_set_task_data(task, work, work_free);
+  g_thread_pool_push(self->pool, task, NULL);
+}
+
+static Work *
+work_new(GTaskThreadFunc function)
+{
+  Work *work = g_new0(Work, 1);
+
+  work->work = function;
+  return work;
+}
+
+void
+gem_learned_store_load_async(GemLearnedStore *self, GAsyncReadyCallback callback, gpointer data)
+{
+  start(self, NULL, work_new(load_all), callback, data);
+}
+
+GPtrArray *
+gem_learned_store_load_finish(GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_pointer(G_TASK(result), error);
+}
+
+void
+gem_learned_store_begin_async(GemLearnedStore *self,
+                              const GemLearnedRecord *record,
+                              GAsyncReadyCallback callback,
+                              gpointer data)
+{
+  start(self, record, work_new(begin), callback, data);
+}
+
+int
+gem_learned_store_begin_finish(GAsyncResult *result, GError **error)
+{
+  return (int)g_task_propagate_int(G_TASK(result), error);
+}
+
+void
+gem_learned_store_save_async(GemLearnedStore *self,
+                             const GemLearnedRecord *record,
+                             gboolean keeps_files,
+                             GAsyncReadyCallback callback,
+                             gpointer data)
+{
+  Work *work = work_new(save);
+
+  work->text = gem_learned_record_to_text(record);
+  work->keeps_files = keeps_files;
+  start(self, record, work, callback, data);
+}
+
+void
+gem_learned_store_commit_async(GemLearnedStore *self,
+                               const GemLearnedRecord *record,
+                               GAsyncReadyCallback callback,
+                               gpointer data)
+{
+  Work *work = work_new(save);
+
+  work->text = gem_learned_record_to_text(record);
+  work->commits = TRUE;
+  start(self, record, work, callback, data);
+}
+
+gboolean
+gem_learned_store_save_finish(GAsyncResult *result, guint64 *ret_bytes, GError **error)
+{
+  gssize bytes = g_task_propagate_int(G_TASK(result), error);
+
+  if (bytes >= 0 && ret_bytes != NULL) {
+    *ret_bytes = (guint64)bytes;
+  }
+  return bytes >= 0;
+}
+
+void
+gem_learned_store_remove_async(GemLearnedStore *self,
+                               const GemLearnedRecord *record,
+                               GAsyncReadyCallback callback,
+                               gpointer data)
+{
+  start(self, record, work_new(forget), callback, data);
+}
+
+gboolean
+gem_learned_store_remove_finish(GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_boolean(G_TASK(result), error);
+}
+
+/* ---- files ---- */
+
+void
+gem_learned_files_clear(GemLearnedFiles *files)
+{
+  int *const all[] = {&files->text, &files->checkpoint, &files->output};
+
+  for (gsize i = 0; i < G_N_ELEMENTS(all); i++) {
+    if (*all[i] >= 0) {
+      close(*all[i]);
+      *all[i] = -1;
+    }
+  }
+}
+
+gboolean
+gem_learned_files_open(const char *folder, GemLearnedFiles *ret_files, GError **error)
+{
+  g_autofree char *text = g_build_filename(folder, TEXT, NULL);
+  g_autofree char *checkpoint = g_build_filename(folder, CHECKPOINT, NULL);
+  g_autofree char *output = g_build_filename(folder, OUTPUT, NULL);
+  g_auto(GemLearnedFiles) files = {-1, -1, -1};
+
+  files.text = open(text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (files.text < 0) {
+    return fail("the copy of the text", error);
+  }
+  files.checkpoint = open(checkpoint, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  files.output = open(output, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (files.checkpoint < 0 || files.output < 0) {
+    return fail("the files of the learning", error);
+  }
+  *ret_files = files;
+  files = (GemLearnedFiles){-1, -1, -1};
+  return TRUE;
+}
+
+char *
+gem_learned_store_get_folder(GemLearnedStore *self, const GemLearnedRecord *record)
+{
+  return folder_of(self->dir, record);
+}
+
+char *
+gem_learned_store_get_file(GemLearnedStore *self, const GemLearnedRecord *record)
+{
+  g_autofree char *folder = folder_of(self->dir, record);
+  g_autofree char *file = version_file(record->version.number);
+
+  return g_build_filename(folder, file, NULL);
+}

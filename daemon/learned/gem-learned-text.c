@@ -1,0 +1,237 @@
+#include "daemon/learned/gem-learned-text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dbus/gem-error.h"
+
+#define FEWEST_BYTES 4096u
+#define BLOCK        65536u
+#define LONGEST_CHAR 4u
+/* How long a pipe may say nothing; looked at for a cancel more often. */
+#define SILENCE_SECONDS   30
+#define POLL_MILLISECONDS 200
+#define ALL_SEALS         (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
+
+typedef struct {
+  int from, to;
+  guint64 most_bytes, bytes;
+  gboolean seekable;
+  /* What was read; a character that was cut in two stands at the beginning of the next. */
+  char block[LONGEST_CHAR + BLOCK];
+  gsize kept;
+} Copy;
+
+static gboolean
+fail_size(guint64 bytes, guint64 most_bytes, GError **error)
+{
+  g_set_error(error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED,
+              "AdaptText: the text has %" G_GUINT64_FORMAT " bytes or more, %" G_GUINT64_FORMAT
+              " are allowed",
+              bytes, most_bytes);
+  return FALSE;
+}
+
+static gboolean
+is_sealed(int fd)
+{
+  int seals = fcntl(fd, F_GET_SEALS);
+
+  return seals >= 0 && (seals & ALL_SEALS) == ALL_SEALS;
+}
+
+gboolean
+gem_learned_text_check(int fd, guint64 most_bytes, GError **error)
+{
+  int flags = fcntl(fd, F_GETFL);
+  struct stat info;
+
+  if (flags < 0 || (flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_WRONLY || fstat(fd, &info) != 0 ||
+      (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode))) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                        "text: a memfd, a file or a pipe that can be read is wanted");
+    return FALSE;
+  }
+  if (is_sealed(fd) && (guint64)info.st_size > most_bytes) {
+    return fail_size((guint64)info.st_size, most_bytes, error);
+  }
+  return TRUE;
+}
+
+/* Waits until a pipe can be read. */
+static gboolean
+wait_readable(const Copy *copy, GCancellable *cancellable, GError **error)
+{
+  gint64 end = g_get_monotonic_time() + SILENCE_SECONDS * G_USEC_PER_SEC;
+  struct pollfd wait = {copy->from, POLLIN, 0};
+
+  while (!g_cancellable_set_error_if_cancelled(cancellable, error)) {
+    int n = poll(&wait, 1, POLL_MILLISECONDS);
+
+    if (n > 0) {
+      return TRUE;
+    }
+    if (n == 0 && g_get_monotonic_time() >= end) {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text: nothing came for %d s",
+                  SILENCE_SECONDS);
+      return FALSE;
+    }
+  }
+  return FALSE;
+}
+
+/* Bytes read behind what is kept; 0 at the end, -1 on an error. */
+static gssize
+read_block(Copy *copy, GCancellable *cancellable, GError **error)
+{
+  gssize n;
+
+  if (copy->seekable ? g_cancellable_set_error_if_cancelled(cancellable, error)
+                     : !wait_readable(copy, cancellable, error)) {
+    return -1;
+  }
+  do {
+    n = copy->seekable ? pread(copy->from, copy->block + copy->kept, BLOCK, (off_t)copy->bytes)
+                       : read(copy->from, copy->block + copy->kept, BLOCK);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text cannot be read: %s", g_strerror(errno));
+  }
+  return n;
+}
+
+/* Looks at the block's characters; the last may go on in the next block. */
+static gboolean
+check_block(Copy *copy, gsize n, GError **error)
+{
+  gsize length = copy->kept + n;
+  const char *end = copy->block;
+  gsize left;
+
+  g_utf8_validate_len(copy->block, length, &end);
+  left = (gsize)(copy->block + length - end);
+  if (left >= LONGEST_CHAR || (left > 0 && g_utf8_get_char_validated(end, (gssize)left) != (gunichar)-2)) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
+                "the text: byte %" G_GUINT64_FORMAT " is not of UTF-8, or a NUL", copy->bytes + n - left + 1);
+    return FALSE;
+  }
+  memmove(copy->block, end, left);
+  copy->kept = left;
+  return TRUE;
+}
+
+static gboolean
+write_all(int fd, const char *bytes, gsize length, GError **error)
+{
+  while (length > 0) {
+    gssize n = write(fd, bytes, length);
+
+    if (n < 0 && errno != EINTR) {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "the copy of the text: %s", g_strerror(errno));
+      return FALSE;
+    }
+    if (n > 0) {
+      bytes += n;
+      length -= (gsize)n;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+copy_all(Copy *copy, GCancellable *cancellable, GError **error)
+{
+  gssize n;
+
+  while ((n = read_block(copy, cancellable, error)) > 0) {
+    if (copy->bytes + (guint64)n > copy->most_bytes) {
+      return fail_size(copy->bytes + (guint64)n, copy->most_bytes, error);
+    }
+    if (!write_all(copy->to, copy->block + copy->kept, (gsize)n, error) ||
+        !check_block(copy, (gsize)n, error)) {
+      return FALSE;
+    }
+    copy->bytes += (guint64)n;
+  }
+  if (n < 0) {
+    return FALSE;
+  }
+  if (copy->bytes < FEWEST_BYTES || copy->kept > 0) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
+                copy->kept > 0 ? "the text: its last character is cut off (%" G_GUINT64_FORMAT
+                                 " bytes, %u at least)"
+                               : "the text has %" G_GUINT64_FORMAT " bytes, %u at least are wanted",
+                copy->bytes, FEWEST_BYTES);
+    return FALSE;
+  }
+  if (fsync(copy->to) != 0) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "the copy of the text: %s", g_strerror(errno));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+copy_free(gpointer data)
+{
+  Copy *copy = data;
+
+  close(copy->from);
+  close(copy->to);
+  explicit_bzero(copy, sizeof *copy);
+  g_free(copy);
+}
+
+static gpointer
+copy_thread(gpointer data)
+{
+  g_autoptr(GTask) task = data;
+  Copy *copy = g_task_get_task_data(task);
+  GError *error = NULL;
+
+  if (copy_all(copy, g_task_get_cancellable(task), &error)) {
+    g_task_return_int(task, (gssize)copy->bytes);
+  } else {
+    g_task_return_error(task, error);
+  }
+  return NULL;
+}
+
+void
+gem_learned_text_copy_async(int from,
+                            int to,
+                            guint64 most_bytes,
+                            GCancellable *cancellable,
+                            GAsyncReadyCallback callback,
+                            gpointer data)
+{
+  GTask *task = g_task_new(NULL, cancellable, callback, data);
+  Copy *copy = g_new0(Copy, 1);
+  struct stat info;
+
+  copy->from = from;
+  copy->to = to;
+  copy->most_bytes = most_bytes;
+  copy->seekable = fstat(from, &info) == 0 && S_ISREG(info.st_mode);
+  g_task_set_task_data(task, copy, copy_free);
+  /* Not of GLib's pool: a file can block for as long as its owner wants. */
+  g_thread_unref(g_thread_new("gem-text", copy_thread, task));
+}
+
+gboolean
+gem_learned_text_copy_finish(GAsyncResult *result, guint64 *ret_bytes, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  gssize bytes = g_task_propagate_int(G_TASK(result), &local);
+
+  if (local != NULL) {
+    g_propagate_error(error, g_steal_pointer(&local));
+    return FALSE;
+  }
+  *ret_bytes = (guint64)bytes;
+  return TRUE;
+}

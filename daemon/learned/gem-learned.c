@@ -1,0 +1,489 @@
+#include "daemon/learned/gem-learned.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/bus/gem-service.h"
+#include "daemon/learned/gem-learned-private.h"
+
+typedef struct {
+  void (*ready)(gpointer data);
+  gpointer data;
+} Waiting;
+
+/* Who waits for the store or the engine. */
+typedef struct {
+  GemLearnedEntry *entry;
+  GemLearnedDone done; /* NULL: nobody */
+  gpointer data;
+} Wait;
+
+static Wait *
+wait_new(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
+{
+  Wait *wait = g_new(Wait, 1);
+
+  *wait = (Wait){gem_learned_entry_ref(entry), done, data};
+  return wait;
+}
+
+static void
+wait_end(Wait *wait, const GError *error)
+{
+  if (wait->done != NULL) {
+    wait->done(error, wait->data);
+  }
+  gem_learned_entry_unref(wait->entry);
+  g_free(wait);
+}
+
+/* ---- entries ---- */
+
+static void
+entry_clear(gpointer data)
+{
+  GemLearnedEntry *entry = data;
+
+  gem_learned_record_free(entry->record);
+  g_clear_object(&entry->copying);
+  g_free(entry->unusable);
+}
+
+GemLearnedEntry *
+gem_learned_entry_ref(GemLearnedEntry *entry)
+{
+  return g_rc_box_acquire(entry);
+}
+
+void
+gem_learned_entry_unref(GemLearnedEntry *entry)
+{
+  g_rc_box_release_full(entry, entry_clear);
+}
+
+/* Out of the table: whoever still waits finds that it is gone. */
+static void
+entry_leave(gpointer data)
+{
+  GemLearnedEntry *entry = data;
+
+  entry->all = NULL;
+  gem_learned_entry_unref(entry);
+}
+
+static char *
+key_of(guint uid, const char *name)
+{
+  return g_strdup_printf("%u/%s", uid, name);
+}
+
+GemLearnedEntry *
+gem_learned_find(GemLearned *self, guint uid, const char *name)
+{
+  g_autofree char *key = key_of(uid, name);
+
+  return g_hash_table_lookup(self->entries, key);
+}
+
+GPtrArray *
+gem_learned_list(GemLearned *self)
+{
+  GPtrArray *entries = g_ptr_array_new_with_free_func((GDestroyNotify)gem_learned_entry_unref);
+  GHashTableIter iter;
+  gpointer entry;
+
+  g_hash_table_iter_init(&iter, self->entries);
+  while (g_hash_table_iter_next(&iter, NULL, &entry)) {
+    g_ptr_array_add(entries, gem_learned_entry_ref(entry));
+  }
+  return entries;
+}
+
+GemLearnedEntry *
+gem_learned_add(GemLearned *self, GemLearnedRecord *record)
+{
+  GemLearnedEntry *entry = g_rc_box_new0(GemLearnedEntry);
+
+  entry->all = self;
+  entry->record = record;
+  g_hash_table_insert(self->entries, key_of(record->uid, record->name), entry);
+  return entry;
+}
+
+/* ---- the engine ---- */
+
+static void
+on_served(GObject *source, GAsyncResult *result, gpointer data)
+{
+  Wait *wait = data;
+  GemLearnedEntry *entry = wait->entry;
+  g_autoptr(GError) error = NULL;
+  gboolean served = gem_engine_add_learned_finish(GEM_ENGINE(source), result, &error);
+
+  if (entry->all != NULL && entry->all->engine == GEM_ENGINE(source)) {
+    g_clear_pointer(&entry->unusable, g_free);
+    entry->serving = served;
+    entry->unusable = served ? NULL : g_strdup(error->message);
+  }
+  wait_end(wait, error);
+}
+
+void
+gem_learned_serve(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
+{
+  GemLearned *self = entry->all;
+  const GemLearnedRecord *record = entry->record;
+  g_autofree char *path = gem_learned_store_get_file(self->store, record);
+  g_autoptr(GError) error = NULL;
+  int fd;
+
+  g_clear_pointer(&entry->unusable, g_free);
+  if (self->model == NULL || !g_str_equal(self->model->identity, record->version.model)) {
+    error = g_error_new_literal(GEM_ERROR, GEM_ERROR_MODEL_CHANGED, "it was learned on another model");
+  } else if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
+    error = g_error_new(GEM_ERROR, GEM_ERROR_FAILED, "its file cannot be read: %s", g_strerror(errno));
+  } else {
+    /* No message is to name a folder that has a user's number in it. */
+    const GemLearnedDomain domain = {record->name, record->uid, record->shared, fd, "the learned file"};
+
+    gem_engine_add_learned_async(self->engine, &domain, NULL, on_served, wait_new(entry, done, data));
+    close(fd);
+    return;
+  }
+  entry->serving = FALSE;
+  entry->unusable = g_strdup(error->message);
+  if (done != NULL) {
+    done(error, data);
+  }
+}
+
+static void
+on_withdrawn(GObject *source, GAsyncResult *result, gpointer data)
+{
+  /* One that is not there need not go. */
+  gem_engine_remove_learned_finish(GEM_ENGINE(source), result, NULL);
+}
+
+static void
+entry_withdraw(GemLearnedEntry *entry)
+{
+  if (entry->all->engine != NULL && entry->record->version.number > 0) {
+    gem_engine_remove_learned_async(entry->all->engine, entry->record->uid, entry->record->name, NULL,
+                                    on_withdrawn, NULL);
+  }
+  entry->serving = FALSE;
+}
+
+/* ---- the store ---- */
+
+static void
+on_removed(GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr(GError) error = NULL;
+
+  gem_learned_store_remove_finish(result, &error);
+  wait_end(data, error);
+}
+
+void
+gem_learned_drop(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
+{
+  GemLearned *self = entry->all;
+  g_autofree char *key = key_of(entry->record->uid, entry->record->name);
+
+  entry_withdraw(entry);
+  gem_learned_store_remove_async(self->store, entry->record, on_removed, wait_new(entry, done, data));
+  g_hash_table_remove(self->entries, key);
+}
+
+static void
+on_kept(GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr(GError) error = NULL;
+
+  gem_learned_store_save_finish(result, NULL, &error);
+  wait_end(data, error);
+}
+
+void
+gem_learned_keep(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
+{
+  const GemLearnedRecord *record = entry->record;
+
+  if (record->version.number == 0 && record->order == NULL && record->outcome == NULL &&
+      entry->phase == NULL) {
+    gem_learned_drop(entry, done, data);
+  } else {
+    gem_learned_store_save_async(entry->all->store, record, entry->phase != NULL, on_kept,
+                                 wait_new(entry, done, data));
+  }
+}
+
+/* ---- what users ask for ---- */
+
+/* A reference; NULL: `done` was told. */
+static GemLearnedEntry *
+find_or_fail(GemLearned *self, guint uid, const char *name, GemLearnedDone done, gpointer data)
+{
+  GemLearnedEntry *entry = gem_learned_find(self, uid, name);
+  g_autoptr(GError) error = NULL;
+
+  if (entry == NULL) {
+    error = g_error_new_literal(GEM_ERROR, GEM_ERROR_UNKNOWN_DOMAIN, "no domain of that name was learned");
+    done(error, data);
+    return NULL;
+  }
+  return gem_learned_entry_ref(entry);
+}
+
+/* A moment, in which the record is not what will be. */
+static gboolean
+check_not_committing(const GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (entry->committing) {
+    error = g_error_new_literal(GEM_ERROR, GEM_ERROR_BUSY, "the domain is being taken into service");
+    done(error, data);
+  }
+  return error == NULL;
+}
+
+void
+gem_learned_forget(GemLearned *self, guint uid, const char *name, GemLearnedDone done, gpointer data)
+{
+  g_autoptr(GemLearnedEntry) entry = find_or_fail(self, uid, name, done, data);
+
+  if (entry == NULL) {
+    return;
+  }
+  if (!check_not_committing(entry, done, data)) {
+    return;
+  }
+  gem_learned_queue_cancel(entry);
+  if (entry->all != NULL) {
+    gem_learned_drop(entry, done, data);
+  } else {
+    done(NULL, data); /* there was nothing but what was being learned */
+  }
+}
+
+void
+gem_learned_undo(GemLearned *self, guint uid, const char *name, GemLearnedDone done, gpointer data)
+{
+  g_autoptr(GemLearnedEntry) entry = find_or_fail(self, uid, name, done, data);
+
+  if (entry == NULL) {
+    return;
+  }
+  if (!check_not_committing(entry, done, data)) {
+    return;
+  }
+  if (entry->phase != NULL) {
+    gem_learned_queue_cancel(entry);
+    done(NULL, data);
+  } else if (entry->record->previous.number == 0) {
+    gem_learned_drop(entry, done, data);
+  } else {
+    gem_learned_version_clear(&entry->record->version);
+    entry->record->version = entry->record->previous;
+    entry->record->previous = (GemLearnedVersion){0};
+    gem_learned_serve(entry, NULL, NULL);
+    gem_learned_keep(entry, done, data);
+  }
+}
+
+void
+gem_learned_share(
+    GemLearned *self, guint uid, const char *name, gboolean shared, GemLearnedDone done, gpointer data)
+{
+  g_autoptr(GemLearnedEntry) entry = find_or_fail(self, uid, name, done, data);
+  g_autoptr(GError) error = NULL;
+
+  if (entry == NULL) {
+    return;
+  }
+  if (!check_not_committing(entry, done, data)) {
+    return;
+  }
+  if (entry->serving && !gem_engine_share_learned(self->engine, uid, name, shared, &error)) {
+    done(error, data);
+    return;
+  }
+  entry->record->shared = shared;
+  gem_learned_keep(entry, done, data);
+}
+
+/* ---- the beginning ---- */
+
+static void
+learned_tell_waiting(GemLearned *self)
+{
+  g_autoptr(GPtrArray) waiting = NULL;
+
+  if (!self->loaded || (self->reading != NULL && !self->stopping)) {
+    return;
+  }
+  waiting = g_steal_pointer(&self->waiting);
+  self->waiting = g_ptr_array_new_with_free_func(g_free);
+  for (guint i = 0; i < waiting->len; i++) {
+    const Waiting *one = g_ptr_array_index(waiting, i);
+
+    one->ready(one->data);
+  }
+}
+
+void
+gem_learned_when_ready(GemLearned *self, void (*ready)(gpointer data), gpointer data)
+{
+  Waiting *waiting = g_new(Waiting, 1);
+
+  *waiting = (Waiting){ready, data};
+  g_ptr_array_add(self->waiting, waiting);
+  learned_tell_waiting(self);
+}
+
+/* Both the domains and the model are there, for the first time or again. */
+static void
+learned_begin(GemLearned *self)
+{
+  g_autoptr(GPtrArray) entries = gem_learned_list(self);
+
+  for (guint i = 0; i < entries->len; i++) {
+    GemLearnedEntry *entry = g_ptr_array_index(entries, i);
+
+    if (entry->record->version.number > 0) {
+      gem_learned_serve(entry, NULL, NULL);
+    }
+    if (entry->record->order != NULL && entry->phase == NULL) {
+      gem_learned_queue_join(entry);
+    }
+  }
+  learned_tell_waiting(self);
+  gem_learned_queue_check(self);
+  gem_learned_queue_run(self);
+}
+
+static void
+read_model(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  GError *error = NULL;
+  GemLearnedModel *model = gem_learned_model_read(data, &error);
+
+  if (model != NULL) {
+    g_task_return_pointer(task, model, (GDestroyNotify)gem_learned_model_unref);
+  } else {
+    g_task_return_error(task, error);
+  }
+}
+
+static void
+on_model_read(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GTask *task = G_TASK(result);
+  GemLearned *self = data;
+
+  if (g_cancellable_is_cancelled(g_task_get_cancellable(task))) {
+    g_autoptr(GemLearnedModel) model = g_task_propagate_pointer(task, NULL);
+    return;
+  }
+  g_clear_object(&self->reading);
+  self->model = g_task_propagate_pointer(task, &self->model_error);
+  if (self->loaded) {
+    learned_begin(self);
+  }
+}
+
+void
+gem_learned_take_model(GemLearned *self, GemEngine *engine)
+{
+  g_autoptr(GTask) task = NULL;
+  GHashTableIter iter;
+  gpointer entry;
+
+  if (self->store == NULL) {
+    return;
+  }
+  if (self->reading != NULL) {
+    g_cancellable_cancel(self->reading);
+    g_clear_object(&self->reading);
+  }
+  g_clear_pointer(&self->model, gem_learned_model_unref);
+  g_clear_error(&self->model_error);
+  g_set_object(&self->engine, engine);
+  g_hash_table_iter_init(&iter, self->entries);
+  while (g_hash_table_iter_next(&iter, NULL, &entry)) {
+    ((GemLearnedEntry *)entry)->serving = FALSE;
+  }
+  self->reading = g_cancellable_new();
+  task = g_task_new(NULL, self->reading, on_model_read, self);
+  g_task_set_check_cancellable(task, FALSE);
+  g_task_set_task_data(task, g_strdup(gem_engine_get_model_path(engine)), g_free);
+  g_task_run_in_thread(task, read_model);
+}
+
+static void
+on_loaded(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GemLearned *self = data;
+  g_autoptr(GPtrArray) records = gem_learned_store_load_finish(result, NULL);
+
+  g_ptr_array_set_free_func(records, NULL);
+  for (guint i = 0; i < records->len; i++) {
+    gem_learned_add(self, g_ptr_array_index(records, i));
+  }
+  self->loaded = TRUE;
+  if (self->engine != NULL && self->reading == NULL) {
+    learned_begin(self);
+  } else {
+    learned_tell_waiting(self);
+  }
+}
+
+GemLearned *
+gem_learned_new(GemService *service)
+{
+  const GemConfig *config = gem_service_get_config(service);
+  GemLearned *self = g_new0(GemLearned, 1);
+
+  self->service = service;
+  self->entries = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, entry_leave);
+  self->turns = g_hash_table_new(NULL, NULL);
+  self->waiting = g_ptr_array_new_with_free_func(g_free);
+  self->loaded = config->state_dir == NULL;
+  if (config->state_dir != NULL) {
+    self->store = gem_learned_store_new(config->state_dir);
+    gem_learned_store_load_async(self->store, on_loaded, self);
+  }
+  return self;
+}
+
+void
+gem_learned_stop(GemLearned *self)
+{
+  if (!self->stopping) {
+    self->stopping = TRUE;
+    gem_learned_queue_stop(self);
+    learned_tell_waiting(self);
+  }
+}
+
+void
+gem_learned_free(GemLearned *self)
+{
+  gem_learned_stop(self);
+  if (self->reading != NULL) {
+    g_cancellable_cancel(self->reading);
+    g_clear_object(&self->reading);
+  }
+  g_clear_pointer(&self->entries, g_hash_table_unref);
+  g_clear_pointer(&self->store, gem_learned_store_free);
+  g_clear_pointer(&self->model, gem_learned_model_unref);
+  g_clear_error(&self->model_error);
+  g_clear_object(&self->engine);
+  g_hash_table_unref(self->turns);
+  g_ptr_array_unref(self->waiting);
+  g_free(self);
+}
