@@ -2,6 +2,7 @@
 
 report "the unit has no mistakes" systemd-analyze verify --man=no gemd.service
 report "exposure is 1.5 at most" systemd-analyze security --threshold=15 gemd.service
+report "so is that of the process that learns" systemd-analyze security --threshold=15 gemd-adapt@0.service
 exposure=$(systemd-analyze security gemd.service | sed -n 's/^→ Overall exposure level for gemd.service: \([0-9.]*\).*/\1/p')
 echo "# exposure $exposure"
 

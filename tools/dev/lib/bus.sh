@@ -48,10 +48,12 @@ start_private_bus() {
   local i
   gem_bus_dir=$(mktemp -d "${TMPDIR:-/tmp}/gem-bus.XXXXXX") || die "no temporary folder"
   at_exit 'rm -rf "$gem_bus_dir"'
-  mkdir "$gem_bus_dir/services"
+  mkdir "$gem_bus_dir/services" "$gem_bus_dir/state"
   write_bus_config "$gem_bus_dir"
   # What the bus starts has this in its environment.
   export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$gem_bus_dir/bus
+  export STATE_DIRECTORY=$gem_bus_dir/state GEMD_ADAPT_PROGRAM
+  GEMD_ADAPT_PROGRAM=$(build_dir)/adaptation/trainer/gem-adapt
   start_apart dbus-daemon --config-file="$gem_bus_dir/bus.conf" --nofork --nopidfile \
     </dev/null >/dev/null 2>"$gem_bus_dir/bus.log" &
   gem_bus_pid=$!
