@@ -15,7 +15,7 @@
 #include "adaptation/trainer/gem-adapt-measure.h"
 #include "adaptation/trainer/gem-adapt-output.h"
 #include "adaptation/trainer/gem-adapt-replay.h"
-#include "tests/gem-test-adapt.h"
+#include "tests/gem-test-trainer.h"
 #include "training/gem-corpus.h"
 #include "training/gem-matmul.h"
 #include "training/gem-presets.h"

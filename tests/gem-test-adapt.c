@@ -1,191 +1,171 @@
 #include "tests/gem-test-adapt.h"
 
+#include <fcntl.h>
+#include <gio/gunixfdlist.h>
+#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <fcntl.h>
-
-#include "format/gem-model-files.h"
+#include "tests/gem-test-learned-file.h"
 #include "tests/gem-test-patience.h"
-#include "tests/gem-test-program.h"
 
-#define GIB ((guint64)1 << 30)
+#define PATIENCE_SECONDS 30
+#define NONE             gem_test_options("{}")
 
-int
-gem_test_adapt_file(gconstpointer data, gsize size)
+void
+gem_test_adapt_set_environment(GemTestAdapt *self, gboolean has_trainer)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = g_bytes_new(data, size);
-  int fd = memfd_create("file", MFD_CLOEXEC);
-  g_assert_cmpint(fd, >=, 0);
-  gem_file_overwrite(fd, "file", bytes, &error);
-  g_assert_no_error(error);
-  return fd;
-}
+  g_autofree char *program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "tests", "fake-trainer", NULL);
+  g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+  g_autofree char *trainer = g_strconcat("GEMD_ADAPT_PROGRAM=", has_trainer ? program : "/nowhere", NULL);
+  g_autofree char *state = g_strconcat("STATE_DIRECTORY=", self->state, NULL);
 
-GBytes *
-gem_test_adapt_read(int fd)
-{
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GemFileReader) reader = gem_file_reader_new_from_fd(fd, "file", &error);
-  g_assert_no_error(error);
-  gsize size = (gsize)gem_file_reader_get_size(reader);
-  guint8 *data = g_malloc(MAX(size, 1));
-  gem_file_reader_read(reader, 0, data, size, &error);
-  g_assert_no_error(error);
-  return g_bytes_new_take(data, size);
-}
-
-static int
-open_in(const char *dir, const char *file)
-{
-  g_autofree char *path = g_build_filename(dir, file, NULL);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  g_assert_cmpint(fd, >=, 0);
-  return fd;
-}
-
-static int
-open_pathway(const char *dir, const char *domain)
-{
-  g_autofree char *file = gem_model_pathway_file(domain);
-  return open_in(dir, file);
-}
-
-GemAdaptPacket *
-gem_test_adapt_start(const char *dir,
-                     const char *name,
-                     const char *replaces,
-                     const char *from,
-                     const char *text,
-                     gsize length,
-                     GVariant *replay)
-{
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GemModelFiles) model = gem_model_files_open(dir, &error);
-  g_assert_no_error(error);
-  g_autoptr(GVariant) kept = g_variant_ref_sink(replay);
-  GemAdaptPacket *packet = gem_adapt_packet_new(GEM_ADAPT_START);
-  GemAdaptStart *start = &packet->start;
-  start->name = g_strdup(name);
-  start->replaces = g_strdup(replaces);
-  start->general_sha256 = g_strdup(gem_manifest_get_sha256(model->manifest, GEM_MODEL_GENERAL_FILE));
-  start->router_sha256 = g_strdup(gem_manifest_get_sha256(model->manifest, GEM_MODEL_ROUTER_FILE));
-  start->memory_bytes = GIB;
-  start->seconds = 3600;
-  start->threads = 1;
-  start->seed = 1;
-  start->worst_other_percent = 100.0;
-  start->least_gain_percent = -1000.0;
-  start->files[GEM_ADAPT_TEXT] = gem_test_adapt_file(text, length);
-  start->files[GEM_ADAPT_GENERAL] = open_in(dir, GEM_MODEL_GENERAL_FILE);
-  start->files[GEM_ADAPT_ROUTER] = open_in(dir, GEM_MODEL_ROUTER_FILE);
-  start->files[GEM_ADAPT_PATHWAY] = from != NULL ? open_pathway(dir, from) : -1;
-  start->files[GEM_ADAPT_REPLAY] = gem_test_adapt_file(g_variant_get_data(kept), g_variant_get_size(kept));
-  start->files[GEM_ADAPT_CHECKPOINT] = gem_test_adapt_file("", 0);
-  start->files[GEM_ADAPT_OUTPUT] = gem_test_adapt_file("", 0);
-  for (guint d = 0; d < model->shape.n_domains; d++) {
-    gem_adapt_start_add_pathway(start, model->shape.domains[d], open_pathway(dir, model->shape.domains[d]));
-  }
-  return packet;
-}
-
-/* ---- the program ---- */
-
-static GSubprocess *
-spawn(int channel)
-{
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_NONE);
-  g_autoptr(GPtrArray) words = gem_test_program_words("adaptation/trainer", "gem-adapt");
-  g_ptr_array_add(words, NULL);
-  g_subprocess_launcher_take_stdin_fd(launcher, channel);
-  GSubprocess *process = g_subprocess_launcher_spawnv(launcher, (const char *const *)words->pdata, &error);
-  g_assert_no_error(error);
-  return process;
-}
-
-GemTestAdapt *
-gem_test_adapt_new(const GemAdaptPacket *start)
-{
-  GemTestAdapt *self = g_new0(GemTestAdapt, 1);
-  g_autoptr(GError) error = NULL;
-  int daemon, trainer;
-  g_assert_true(gem_adapt_channel_make_pair(&daemon, &trainer, &error));
-  self->channel = gem_adapt_channel_new(daemon, GEM_ADAPT_TO_DAEMON, &error);
-  g_assert_no_error(error);
-  self->process = spawn(trainer);
-  if (start != NULL) {
-    gem_adapt_channel_send(self->channel, start, &error);
-    g_assert_no_error(error);
-  }
-  return self;
+  g_strv_builder_add_many(builder, trainer, state, NULL);
+  g_strfreev(self->gemd->bus->daemon_environment);
+  self->gemd->bus->daemon_environment = g_strv_builder_end(builder);
 }
 
 void
-gem_test_adapt_free(GemTestAdapt *self)
+gem_test_adapt_set_up(GemTestAdapt *self, gconstpointer data)
 {
-  g_subprocess_force_exit(self->process);
-  g_subprocess_wait(self->process, NULL, NULL);
-  g_clear_pointer(&self->channel, gem_adapt_channel_free);
-  g_object_unref(self->process);
-  g_free(self);
-}
+  const GemTestAdaptCase *one = data;
 
-/* The next packet, after waiting for it; NULL: there are no more. */
-static GemAdaptPacket *
-next_packet(GemTestAdapt *self)
-{
-  g_autoptr(GError) error = NULL;
-  g_assert_true(gem_adapt_channel_wait(self->channel, G_IO_IN, (int)(gem_test_patience(60) / 1000)));
-  GemAdaptPacket *packet = gem_adapt_channel_receive(self->channel, &error);
-  if (packet == NULL) {
-    g_assert_error(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED);
-  } else if (packet->kind == GEM_ADAPT_PROGRESS) {
-    self->progress[packet->progress.phase]++;
-    self->last_share = packet->progress.share;
-  }
-  return packet;
-}
+  self->gemd = gem_test_gemd_new();
+  if (one->config != NULL) {
+    g_autofree char *text = g_steal_pointer(&self->gemd->bus->config_text);
 
-gboolean
-gem_test_adapt_wait_phase(GemTestAdapt *self, GemAdaptPhase phase)
-{
-  for (;;) {
-    g_autoptr(GemAdaptPacket) packet = next_packet(self);
-    if (packet == NULL || packet->kind != GEM_ADAPT_PROGRESS) {
-      return FALSE;
-    }
-    if (packet->progress.phase == phase && (phase != GEM_ADAPT_LEARNING || packet->progress.loss >= 0.0)) {
-      return TRUE;
-    }
+    self->gemd->bus->config_text = g_strconcat(text, one->config, NULL);
   }
-}
-
-GemAdaptPacket *
-gem_test_adapt_wait_last(GemTestAdapt *self)
-{
-  for (;;) {
-    g_autoptr(GemAdaptPacket) packet = next_packet(self);
-    if (packet == NULL || packet->kind != GEM_ADAPT_PROGRESS) {
-      return g_steal_pointer(&packet);
-    }
-  }
+  self->state = gem_test_folder_new();
+  self->held = g_build_filename(self->gemd->folder, "held", NULL);
+  gem_test_adapt_set_environment(self, TRUE);
+  gem_test_gemd_start(self->gemd, "ready");
+  self->ear = gem_test_job_ear_new(self->gemd->client);
 }
 
 void
-gem_test_adapt_cancel(GemTestAdapt *self)
+gem_test_adapt_tear_down(GemTestAdapt *self, gconstpointer data)
 {
-  g_autoptr(GemAdaptPacket) packet = gem_adapt_packet_new(GEM_ADAPT_CANCEL);
-  g_autoptr(GError) error = NULL;
-  gem_adapt_channel_send(self->channel, packet, &error);
-  g_assert_no_error(error);
+  g_unlink(self->held); /* whoever waits ends */
+  gem_test_job_ear_free(self->ear);
+  gem_test_gemd_free(self->gemd);
+  gem_test_folder_remove(self->state);
+  g_free(self->state);
+  g_free(self->held);
 }
 
+/* A memfd with these orders for the trainer, filled up with a text. */
 int
-gem_test_adapt_wait_exit(GemTestAdapt *self)
+gem_test_adapt_text(const char *orders, gsize bytes, guint seals)
 {
-  g_assert_true(g_subprocess_wait(self->process, NULL, NULL));
-  return g_subprocess_get_if_exited(self->process) ? g_subprocess_get_exit_status(self->process) : -1;
+  g_autoptr(GString) text = g_string_new(orders);
+  int fd = memfd_create("text", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+  g_string_append(text, "\n\n");
+  while (text->len < bytes) {
+    g_string_append(text, "The p\xc3\xa4rson shall pay. ");
+  }
+  g_assert_cmpint(write(fd, text->str, text->len), ==, (gssize)text->len);
+  g_assert_cmpint(fcntl(fd, F_ADD_SEALS, seals), ==, 0);
+  return fd;
+}
+
+/* Orders to learn `name`, sealed. */
+int
+gem_test_adapt_orders(GemTestAdapt *self, const char *name, const char *order, gboolean held)
+{
+  g_autofree char *learned = gem_test_learned_file_write(self->gemd->folder, name, 0);
+  g_autofree char *text = held ? g_strdup_printf("hold %s\n%s %s", self->held, order, learned)
+                               : g_strdup_printf("%s %s", order, learned);
+
+  return gem_test_adapt_text(text, GEM_TEST_ADAPT_BYTES, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+}
+
+void
+gem_test_adapt_hold(GemTestAdapt *self)
+{
+  g_assert_true(g_file_set_contents(self->held, "", 0, NULL));
+}
+
+/* Takes `text`. The job's path; NULL with `error`. */
+char *
+gem_test_adapt_call(GDBusConnection *client, const char *name, int text, const char *options, GError **error)
+{
+  g_autoptr(GUnixFDList) descriptors = g_unix_fd_list_new_from_array(&text, 1);
+  g_autoptr(GVariant) reply = g_dbus_connection_call_with_unix_fd_list_sync(
+      client, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "AdaptDomain",
+      g_variant_new("(sh@a{sv})", name, 0, gem_test_options(options)), G_VARIANT_TYPE("(o)"),
+      G_DBUS_CALL_FLAGS_NONE, (int)(gem_test_patience(PATIENCE_SECONDS) / 1000), descriptors, NULL, NULL,
+      error);
+  char *path = NULL;
+
+  if (reply == NULL) {
+    g_dbus_error_strip_remote_error(*error);
+    return NULL;
+  }
+  g_variant_get(reply, "(o)", &path);
+  return path;
+}
+
+char *
+gem_test_adapt_start(GemTestAdapt *self, const char *name, const char *order, gboolean held)
+{
+  g_autoptr(GError) error = NULL;
+  char *job = gem_test_adapt_call(self->gemd->client, name, gem_test_adapt_orders(self, name, order, held),
+                                  "{}", &error);
+
+  g_assert_no_error(error);
+  return job;
+}
+
+/* What LearnedDomains tells of a domain; NULL: nothing. */
+GVariant *
+gem_test_adapt_find(GDBusConnection *client, const char *name)
+{
+  g_autoptr(GVariant) reply = gem_test_manager(client, "LearnedDomains", g_variant_new("(@a{sv})", NONE));
+  g_autoptr(GVariant) domains = g_variant_get_child_value(reply, 0);
+
+  for (gsize i = 0; i < g_variant_n_children(domains); i++) {
+    g_autoptr(GVariant) domain = g_variant_get_child_value(domains, i);
+    const char *its = NULL;
+
+    g_assert_true(g_variant_lookup(domain, "name", "&s", &its));
+    if (g_str_equal(its, name)) {
+      return g_steal_pointer(&domain);
+    }
+  }
+  return NULL;
+}
+
+void
+gem_test_adapt_check_state(GemTestAdapt *self, const char *name, const char *expected)
+{
+  g_autoptr(GVariant) domain = gem_test_adapt_find(self->gemd->client, name);
+  const char *state = NULL;
+
+  g_assert_nonnull(domain);
+  g_assert_true(g_variant_lookup(domain, "state", "&s", &state));
+  g_assert_cmpstr(state, ==, expected);
+}
+
+static gboolean
+is_in(GDBusConnection *client, const char *name, const char *expected, const char *phase)
+{
+  g_autoptr(GVariant) domain = gem_test_adapt_find(client, name);
+  const char *state = "", *at = NULL;
+
+  return domain != NULL && g_variant_lookup(domain, "state", "&s", &state) && g_str_equal(state, expected) &&
+         (phase == NULL || (g_variant_lookup(domain, "phase", "&s", &at) && g_str_equal(at, phase)));
+}
+
+void
+gem_test_adapt_wait_state(GemTestAdapt *self, const char *name, const char *expected, const char *phase)
+{
+  gint64 end = gem_test_deadline(PATIENCE_SECONDS);
+
+  while (!is_in(self->gemd->client, name, expected, phase)) {
+    g_assert_cmpint(g_get_monotonic_time(), <, end);
+    g_usleep(5000);
+  }
 }

@@ -1,50 +1,57 @@
-/* gem-adapt as a daemon starts it: what it is given, its channel, what comes back. Whatever fails aborts. */
+/*
+ * gemd with its modules on a tiny random model, and learning there: the process that learns is one that does
+ * what its text says (fake-trainer.c). Everything fails the test that fails.
+ */
 #pragma once
 
-#include "adaptation/gem-adapt-channel.h"
+#include "tests/gem-test-gemd.h"
+#include "tests/gem-test-loads.h"
 
-/* A start for the model of a folder: all its files, read-only; `replaces` may be NULL. `pathway` starts as
- * that of the model's domain `from` (NULL: none). text and replay are what their files hold. Checkpoint and
- * output are new empty files. 1 thread, 1 hour, 1 GiB; others may be 100 % worse, and nothing has to be
- * gained. */
-GemAdaptPacket *
-gem_test_adapt_start(const char *dir,
-                     const char *name,
-                     const char *replaces,
-                     const char *from,
-                     const char *text,
-                     gsize length,
-                     GVariant *replay);
-/* A file in memory that holds these bytes. */
-int
-gem_test_adapt_file(gconstpointer data, gsize size);
-/* All of a file. */
-GBytes *
-gem_test_adapt_read(int fd);
+/* Of a text that is taken. */
+#define GEM_TEST_ADAPT_BYTES 5000
 
 typedef struct {
-  GSubprocess *process;
-  GemAdaptChannel *channel;
-  guint progress[GEM_ADAPT_WRITING + 1]; /* packets that came of each phase */
-  double last_share;
+  GemTestGemd *gemd;
+  char *state; /* folder */
+  char *held;  /* while this file is there, a trainer that was told to hold does */
+  GemTestJobEar *ear;
 } GemTestAdapt;
 
-/* Starts the program of the build and sends it the packet (NULL: none). */
-GemTestAdapt *
-gem_test_adapt_new(const GemAdaptPacket *start);
-/* Kills it when it still runs. */
-void
-gem_test_adapt_free(GemTestAdapt *self);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTestAdapt, gem_test_adapt_free)
+/* What a test begins with. */
+typedef struct {
+  const char *config; /* lines of gemd.conf; may be NULL */
+  const char *word;
+  int number;
+} GemTestAdaptCase;
 
-/* Reads on until it tells of that phase, and while it learns of a loss; FALSE: it told of the end instead. */
-gboolean
-gem_test_adapt_wait_phase(GemTestAdapt *self, GemAdaptPhase phase);
-/* Reads on until the last packet (transfer full); NULL: it closed the channel without one. */
-GemAdaptPacket *
-gem_test_adapt_wait_last(GemTestAdapt *self);
+/* Of a fixture; the data is a GemTestAdaptCase. */
 void
-gem_test_adapt_cancel(GemTestAdapt *self);
-/* Its exit status, once it has ended by itself. */
+gem_test_adapt_set_up(GemTestAdapt *self, gconstpointer data);
+void
+gem_test_adapt_tear_down(GemTestAdapt *self, gconstpointer data);
+/* Of the next daemon: whether there is a program that learns. */
+void
+gem_test_adapt_set_environment(GemTestAdapt *self, gboolean has_trainer);
+/* A memfd with these orders for the trainer, filled up with a text. */
 int
-gem_test_adapt_wait_exit(GemTestAdapt *self);
+gem_test_adapt_text(const char *orders, gsize bytes, guint seals);
+/* Orders to learn `name`, sealed. */
+int
+gem_test_adapt_orders(GemTestAdapt *self, const char *name, const char *order, gboolean held);
+/* Trainers that are told to hold do, until that file is gone. */
+void
+gem_test_adapt_hold(GemTestAdapt *self);
+/* Takes `text`. The job's path; NULL with `error`. */
+char *
+gem_test_adapt_call(GDBusConnection *client, const char *name, int text, const char *options, GError **error);
+/* The job that learns `name`; transfer full. */
+char *
+gem_test_adapt_start(GemTestAdapt *self, const char *name, const char *order, gboolean held);
+/* What LearnedDomains tells of a domain; NULL: nothing. */
+GVariant *
+gem_test_adapt_find(GDBusConnection *client, const char *name);
+/* LearnedDomains has it in that state; until it does, in that phase (NULL: any). */
+void
+gem_test_adapt_check_state(GemTestAdapt *self, const char *name, const char *expected);
+void
+gem_test_adapt_wait_state(GemTestAdapt *self, const char *name, const char *expected, const char *phase);

@@ -10,175 +10,23 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "tests/gem-test-gemd.h"
+#include "tests/gem-test-adapt.h"
 #include "tests/gem-test-learned-file.h"
-#include "tests/gem-test-loads.h"
 #include "tests/gem-test-patience.h"
 
 #define PATIENCE_SECONDS 30
 #define NONE             gem_test_options("{}")
-#define TEXT_BYTES       5000
 #define NOBODY           "65534"
 
-typedef struct {
-  GemTestGemd *gemd;
-  char *state; /* folder */
-  char *held;  /* while this file is there, a trainer that was told to hold does */
-  GemTestJobEar *ear;
-} Place;
-
-/* What a test begins with. */
-typedef struct {
-  const char *config; /* lines of gemd.conf; may be NULL */
-  const char *word;
-  int number;
-} Case;
-
 static void
-set_environment(Place *self, gboolean has_trainer)
-{
-  g_autofree char *program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "tests", "fake-trainer", NULL);
-  g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-  g_autofree char *trainer = g_strconcat("GEMD_ADAPT_PROGRAM=", has_trainer ? program : "/nowhere", NULL);
-  g_autofree char *state = g_strconcat("STATE_DIRECTORY=", self->state, NULL);
-
-  g_strv_builder_add_many(builder, trainer, state, NULL);
-  g_strfreev(self->gemd->bus->daemon_environment);
-  self->gemd->bus->daemon_environment = g_strv_builder_end(builder);
-}
-
-static void
-set_up(Place *self, gconstpointer data)
-{
-  const Case *one = data;
-
-  self->gemd = gem_test_gemd_new();
-  if (one->config != NULL) {
-    g_autofree char *text = g_steal_pointer(&self->gemd->bus->config_text);
-
-    self->gemd->bus->config_text = g_strconcat(text, one->config, NULL);
-  }
-  self->state = gem_test_folder_new();
-  self->held = g_build_filename(self->gemd->folder, "held", NULL);
-  set_environment(self, TRUE);
-  gem_test_gemd_start(self->gemd, "ready");
-  self->ear = gem_test_job_ear_new(self->gemd->client);
-}
-
-static void
-tear_down(Place *self, gconstpointer data)
-{
-  g_unlink(self->held); /* whoever waits ends */
-  gem_test_job_ear_free(self->ear);
-  gem_test_gemd_free(self->gemd);
-  gem_test_folder_remove(self->state);
-  g_free(self->state);
-  g_free(self->held);
-}
-
-/* ---- what a client does ---- */
-
-/* A memfd with these orders for the trainer, filled up with a text. */
-static int
-make_text(const char *orders, gsize bytes, guint seals)
-{
-  g_autoptr(GString) text = g_string_new(orders);
-  int fd = memfd_create("text", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-  g_string_append(text, "\n\n");
-  while (text->len < bytes) {
-    g_string_append(text, "The p\xc3\xa4rson shall pay. ");
-  }
-  g_assert_cmpint(write(fd, text->str, text->len), ==, (gssize)text->len);
-  g_assert_cmpint(fcntl(fd, F_ADD_SEALS, seals), ==, 0);
-  return fd;
-}
-
-/* Orders to learn `name`, sealed. */
-static int
-make_orders(Place *self, const char *name, const char *order, gboolean held)
-{
-  g_autofree char *learned = gem_test_learned_file_write(self->gemd->folder, name, 0);
-  g_autofree char *text = held ? g_strdup_printf("hold %s\n%s %s", self->held, order, learned)
-                               : g_strdup_printf("%s %s", order, learned);
-
-  return make_text(text, TEXT_BYTES, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
-}
-
-static void
-hold(Place *self)
-{
-  g_assert_true(g_file_set_contents(self->held, "", 0, NULL));
-}
-
-/* Takes `text`. The job's path; NULL with `error`. */
-static char *
-adapt(GDBusConnection *client, const char *name, int text, const char *options, GError **error)
-{
-  g_autoptr(GUnixFDList) descriptors = g_unix_fd_list_new_from_array(&text, 1);
-  g_autoptr(GVariant) reply = g_dbus_connection_call_with_unix_fd_list_sync(
-      client, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "AdaptDomain",
-      g_variant_new("(sh@a{sv})", name, 0, gem_test_options(options)), G_VARIANT_TYPE("(o)"),
-      G_DBUS_CALL_FLAGS_NONE, (int)(gem_test_patience(PATIENCE_SECONDS) / 1000), descriptors, NULL, NULL,
-      error);
-  char *path = NULL;
-
-  if (reply == NULL) {
-    g_dbus_error_strip_remote_error(*error);
-    return NULL;
-  }
-  g_variant_get(reply, "(o)", &path);
-  return path;
-}
-
-static char *
-adapt_well(Place *self, const char *name, const char *order, gboolean held)
+adapt_fails(
+    GemTestAdapt *self, const char *name, int text, const char *options, GemError code, const char *pattern)
 {
   g_autoptr(GError) error = NULL;
-  char *job = adapt(self->gemd->client, name, make_orders(self, name, order, held), "{}", &error);
-
-  g_assert_no_error(error);
-  return job;
-}
-
-static void
-adapt_fails(Place *self, const char *name, int text, const char *options, GemError code, const char *pattern)
-{
-  g_autoptr(GError) error = NULL;
-  g_autofree char *job = adapt(self->gemd->client, name, text, options, &error);
+  g_autofree char *job = gem_test_adapt_call(self->gemd->client, name, text, options, &error);
 
   g_assert_null(job);
   gem_test_error_is(error, code, pattern);
-}
-
-/* What LearnedDomains tells of a domain; NULL: nothing. */
-static GVariant *
-find_domain(GDBusConnection *client, const char *name)
-{
-  g_autoptr(GVariant) reply = gem_test_manager(client, "LearnedDomains", g_variant_new("(@a{sv})", NONE));
-  g_autoptr(GVariant) domains = g_variant_get_child_value(reply, 0);
-
-  for (gsize i = 0; i < g_variant_n_children(domains); i++) {
-    g_autoptr(GVariant) domain = g_variant_get_child_value(domains, i);
-    const char *its = NULL;
-
-    g_assert_true(g_variant_lookup(domain, "name", "&s", &its));
-    if (g_str_equal(its, name)) {
-      return g_steal_pointer(&domain);
-    }
-  }
-  return NULL;
-}
-
-static void
-check_state(Place *self, const char *name, const char *expected)
-{
-  g_autoptr(GVariant) domain = find_domain(self->gemd->client, name);
-  const char *state = NULL;
-
-  g_assert_nonnull(domain);
-  g_assert_true(g_variant_lookup(domain, "state", "&s", &state));
-  g_assert_cmpstr(state, ==, expected);
 }
 
 static int
@@ -187,29 +35,8 @@ compare_names(gconstpointer a, gconstpointer b)
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static gboolean
-is_in(GDBusConnection *client, const char *name, const char *expected, const char *phase)
-{
-  g_autoptr(GVariant) domain = find_domain(client, name);
-  const char *state = "", *at = NULL;
-
-  return domain != NULL && g_variant_lookup(domain, "state", "&s", &state) && g_str_equal(state, expected) &&
-         (phase == NULL || (g_variant_lookup(domain, "phase", "&s", &at) && g_str_equal(at, phase)));
-}
-
 static void
-wait_state(Place *self, const char *name, const char *expected, const char *phase)
-{
-  gint64 end = gem_test_deadline(PATIENCE_SECONDS);
-
-  while (!is_in(self->gemd->client, name, expected, phase)) {
-    g_assert_cmpint(g_get_monotonic_time(), <, end);
-    g_usleep(5000);
-  }
-}
-
-static void
-call_manager(Place *self, const char *method, const char *name)
+call_manager(GemTestAdapt *self, const char *method, const char *name)
 {
   g_autoptr(GVariant) reply =
       gem_test_manager(self->gemd->client, method, g_variant_new("(s@a{sv})", name, NONE));
@@ -217,7 +44,7 @@ call_manager(Place *self, const char *method, const char *name)
 
 /* Files of the domain in the store, in order, with blanks between; NULL: there is no folder. */
 static char *
-list_files(Place *self, const char *name)
+list_files(GemTestAdapt *self, const char *name)
 {
   g_autofree char *user = g_strdup_printf("%u", geteuid());
   g_autofree char *path = g_build_filename(self->state, "learned", user, name, NULL);
@@ -234,7 +61,7 @@ list_files(Place *self, const char *name)
 }
 
 static void
-check_files(Place *self, const char *name, const char *expected)
+check_files(GemTestAdapt *self, const char *name, const char *expected)
 {
   gint64 end = gem_test_deadline(PATIENCE_SECONDS);
   g_autofree char *files = list_files(self, name);
@@ -251,9 +78,9 @@ check_files(Place *self, const char *name, const char *expected)
 /* ---- it is learned ---- */
 
 static void
-test_learn(Place *self, gconstpointer data)
+test_learn(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *job = adapt_well(self, "mywork", "learn", FALSE);
+  g_autofree char *job = gem_test_adapt_start(self, "mywork", "learn", FALSE);
   g_autoptr(GVariant) kind = gem_test_get(self->gemd->client, job, GEM_JOB_INTERFACE, "Kind");
   g_autoptr(GVariant) domain = NULL;
   g_autoptr(GVariant) figures = NULL;
@@ -267,8 +94,8 @@ test_learn(Place *self, gconstpointer data)
   g_assert_true(g_variant_lookup(self->ear->details, "held_out_after", "d", &after));
   g_assert_cmpfloat(before, ==, 100);
   g_assert_cmpfloat(after, ==, 50);
-  check_state(self, "mywork", "ready");
-  domain = find_domain(self->gemd->client, "mywork");
+  gem_test_adapt_check_state(self, "mywork", "ready");
+  domain = gem_test_adapt_find(self->gemd->client, "mywork");
   g_assert_true(g_variant_lookup(domain, "mine", "b", &mine) && mine);
   g_assert_true(g_variant_lookup(domain, "shared", "b", &shared) && !shared);
   g_assert_true(g_variant_lookup(domain, "serving", "b", &serving) && serving);
@@ -281,14 +108,14 @@ test_learn(Place *self, gconstpointer data)
 
 /* The order of what is told: progress grows, and the phase is one of the words. */
 static void
-test_progress(Place *self, gconstpointer data)
+test_progress(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *job = NULL;
   g_autoptr(GVariant) phase = NULL;
 
-  hold(self);
-  job = adapt_well(self, "mywork", "learn", TRUE);
-  wait_state(self, "mywork", "learning", "learning");
+  gem_test_adapt_hold(self);
+  job = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
   phase = gem_test_get(self->gemd->client, job, GEM_JOB_INTERFACE, "Phase");
   g_assert_cmpstr(g_variant_get_string(phase, NULL), ==, "learning");
   check_files(self, "mywork", "checkpoint domain output text");
@@ -300,33 +127,33 @@ test_progress(Place *self, gconstpointer data)
 }
 
 static void
-test_again_and_undo(Place *self, gconstpointer data)
+test_again_and_undo(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *first = adapt_well(self, "mywork", "learn", FALSE);
+  g_autofree char *first = gem_test_adapt_start(self, "mywork", "learn", FALSE);
   g_autofree char *second = NULL;
 
   gem_test_job_ear_wait(self->ear, 1, "done");
-  second = adapt_well(self, "mywork", "learn", FALSE);
+  second = gem_test_adapt_start(self, "mywork", "learn", FALSE);
   gem_test_job_ear_wait(self->ear, 2, "done");
   check_files(self, "mywork", "domain version-1.gguf version-2.gguf");
   call_manager(self, "UndoAdaptation", "mywork");
   check_files(self, "mywork", "domain version-1.gguf");
-  check_state(self, "mywork", "ready");
+  gem_test_adapt_check_state(self, "mywork", "ready");
   call_manager(self, "UndoAdaptation", "mywork");
-  g_assert_null(find_domain(self->gemd->client, "mywork"));
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
   check_files(self, "mywork", NULL);
   gem_test_manager_fails(self->gemd->client, "UndoAdaptation", g_variant_new("(s@a{sv})", "mywork", NONE),
                          GEM_ERROR_UNKNOWN_DOMAIN, "*");
 }
 
 static void
-test_forget(Place *self, gconstpointer data)
+test_forget(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *job = adapt_well(self, "mywork", "learn", FALSE);
+  g_autofree char *job = gem_test_adapt_start(self, "mywork", "learn", FALSE);
 
   gem_test_job_ear_wait(self->ear, 1, "done");
   call_manager(self, "ForgetDomain", "mywork");
-  g_assert_null(find_domain(self->gemd->client, "mywork"));
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
   check_files(self, "mywork", NULL);
   gem_test_manager_fails(self->gemd->client, "ForgetDomain", g_variant_new("(s@a{sv})", "mywork", NONE),
                          GEM_ERROR_UNKNOWN_DOMAIN, "*");
@@ -335,10 +162,10 @@ test_forget(Place *self, gconstpointer data)
 /* ---- it is not ---- */
 
 static void
-test_refused(Place *self, gconstpointer data)
+test_refused(GemTestAdapt *self, gconstpointer data)
 {
-  const char *word = ((const Case *)data)->word;
-  g_autofree char *job = adapt_well(self, "mywork", word, FALSE);
+  const char *word = ((const GemTestAdaptCase *)data)->word;
+  g_autofree char *job = gem_test_adapt_start(self, "mywork", word, FALSE);
   g_autoptr(GVariant) domain = NULL;
   const char *reason = NULL;
   double worst = 0;
@@ -347,31 +174,31 @@ test_refused(Place *self, gconstpointer data)
   g_assert_true(g_variant_lookup(self->ear->details, "reason", "&s", &reason));
   g_assert_true(g_variant_lookup(self->ear->details, "worst_other_percent", "d", &worst));
   g_assert_true(strlen(reason) > 0);
-  check_state(self, "mywork", "refused");
+  gem_test_adapt_check_state(self, "mywork", "refused");
   check_files(self, "mywork", "domain");
-  domain = find_domain(self->gemd->client, "mywork");
+  domain = gem_test_adapt_find(self->gemd->client, "mywork");
   g_assert_true(g_variant_lookup(domain, "last_reason", "&s", &reason));
 }
 
 /* What serves goes on doing so. */
 static void
-test_refused_beside_a_version(Place *self, gconstpointer data)
+test_refused_beside_a_version(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *first = adapt_well(self, "mywork", "learn", FALSE);
+  g_autofree char *first = gem_test_adapt_start(self, "mywork", "learn", FALSE);
   g_autofree char *second = NULL;
 
   gem_test_job_ear_wait(self->ear, 1, "done");
-  second = adapt_well(self, "mywork", "boast", FALSE);
+  second = gem_test_adapt_start(self, "mywork", "boast", FALSE);
   gem_test_job_ear_wait(self->ear, 2, "refused");
-  check_state(self, "mywork", "ready");
+  gem_test_adapt_check_state(self, "mywork", "ready");
   check_files(self, "mywork", "domain version-1.gguf");
 }
 
 static void
-test_fails(Place *self, gconstpointer data)
+test_fails(GemTestAdapt *self, gconstpointer data)
 {
-  const char *word = ((const Case *)data)->word;
-  g_autofree char *job = adapt_well(self, "mywork", word, FALSE);
+  const char *word = ((const GemTestAdaptCase *)data)->word;
+  g_autofree char *job = gem_test_adapt_start(self, "mywork", word, FALSE);
 
   gem_test_job_ear_wait(self->ear, 1, "failed");
   gem_test_job_ear_check_error(self->ear, "org.gemd.Gem1.Error.Failed",
@@ -379,32 +206,33 @@ test_fails(Place *self, gconstpointer data)
                                : g_str_equal(word, "peek")   ? "*nothing else is open"
                                : g_str_equal(word, "babble") ? "*rules of its channel"
                                                              : "*died");
-  check_state(self, "mywork", "failed");
+  gem_test_adapt_check_state(self, "mywork", "failed");
   check_files(self, "mywork", "domain");
 }
 
 static void
-test_dies_once(Place *self, gconstpointer data)
+test_dies_once(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *learned = gem_test_learned_file_write(self->gemd->folder, "mywork", 0);
   g_autofree char *text = g_strdup_printf("die-once\nlearn %s", learned);
   g_autoptr(GError) error = NULL;
-  g_autofree char *job = adapt(self->gemd->client, "mywork", make_text(text, TEXT_BYTES, 0), "{}", &error);
+  g_autofree char *job = gem_test_adapt_call(
+      self->gemd->client, "mywork", gem_test_adapt_text(text, GEM_TEST_ADAPT_BYTES, 0), "{}", &error);
 
   g_assert_no_error(error);
   gem_test_job_ear_wait(self->ear, 1, "done");
 }
 
 static void
-test_cancel(Place *self, gconstpointer data)
+test_cancel(GemTestAdapt *self, gconstpointer data)
 {
-  const char *how = ((const Case *)data)->word;
+  const char *how = ((const GemTestAdaptCase *)data)->word;
   g_autofree char *job = NULL;
   g_autoptr(GVariant) reply = NULL;
 
-  hold(self);
-  job = adapt_well(self, "mywork", "learn", TRUE);
-  wait_state(self, "mywork", "learning", "learning");
+  gem_test_adapt_hold(self);
+  job = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
   if (g_str_equal(how, "Cancel")) {
     reply = gem_test_call(self->gemd->client, job, GEM_JOB_INTERFACE, "Cancel", NULL, NULL);
     g_assert_nonnull(reply);
@@ -412,25 +240,25 @@ test_cancel(Place *self, gconstpointer data)
     call_manager(self, how, "mywork");
   }
   gem_test_job_ear_wait(self->ear, 1, "cancelled");
-  g_assert_null(find_domain(self->gemd->client, "mywork"));
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
   check_files(self, "mywork", NULL);
 }
 
 /* ---- one at a time ---- */
 
 static void
-test_queue(Place *self, gconstpointer data)
+test_queue(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *first = NULL, *second = NULL, *third = NULL;
 
-  hold(self);
-  first = adapt_well(self, "first", "learn", TRUE);
-  wait_state(self, "first", "learning", "learning");
-  second = adapt_well(self, "second", "learn", FALSE);
-  wait_state(self, "second", "learning", "waiting");
-  third = adapt_well(self, "third", "learn", FALSE);
-  wait_state(self, "third", "learning", "waiting");
-  adapt_fails(self, "second", make_orders(self, "mywork", "learn", FALSE), "{}", GEM_ERROR_BUSY,
+  gem_test_adapt_hold(self);
+  first = gem_test_adapt_start(self, "first", "learn", TRUE);
+  gem_test_adapt_wait_state(self, "first", "learning", "learning");
+  second = gem_test_adapt_start(self, "second", "learn", FALSE);
+  gem_test_adapt_wait_state(self, "second", "learning", "waiting");
+  third = gem_test_adapt_start(self, "third", "learn", FALSE);
+  gem_test_adapt_wait_state(self, "third", "learning", "waiting");
+  adapt_fails(self, "second", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}", GEM_ERROR_BUSY,
               "*second*being learned*");
   call_manager(self, "ForgetDomain", "second");
   gem_test_job_ear_wait(self->ear, 1, "cancelled");
@@ -439,57 +267,57 @@ test_queue(Place *self, gconstpointer data)
   g_assert_cmpstr(self->ear->path, ==, first);
   gem_test_job_ear_wait(self->ear, 3, "done");
   g_assert_cmpstr(self->ear->path, ==, third);
-  g_assert_null(find_domain(self->gemd->client, "second"));
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "second"));
 }
 
 static void
-test_quota(Place *self, gconstpointer data)
+test_quota(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *job = adapt_well(self, "first", "learn", FALSE);
+  g_autofree char *job = gem_test_adapt_start(self, "first", "learn", FALSE);
   g_autofree char *again = NULL;
 
   gem_test_job_ear_wait(self->ear, 1, "done");
-  adapt_fails(self, "second", make_orders(self, "mywork", "learn", FALSE), "{}", GEM_ERROR_LIMIT_EXCEEDED,
-              "MaxLearnedPerUser: 1 are in use, 1 are allowed");
+  adapt_fails(self, "second", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
+              GEM_ERROR_LIMIT_EXCEEDED, "MaxLearnedPerUser: 1 are in use, 1 are allowed");
   /* The same once more is none more. */
-  again = adapt_well(self, "first", "learn", FALSE);
+  again = gem_test_adapt_start(self, "first", "learn", FALSE);
   gem_test_job_ear_wait(self->ear, 2, "done");
 }
 
 /* ---- restarts ---- */
 
 static void
-restart(Place *self, int signal_number)
+restart(GemTestAdapt *self, int signal_number)
 {
   g_subprocess_send_signal(self->gemd->bus->daemon, signal_number);
   gem_test_bus_wait_exit(self->gemd->bus);
 }
 
 static void
-test_restart(Place *self, gconstpointer data)
+test_restart(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *job = NULL;
 
-  hold(self);
-  job = adapt_well(self, "mywork", "learn", TRUE);
-  wait_state(self, "mywork", "learning", "learning");
-  restart(self, ((const Case *)data)->number);
+  gem_test_adapt_hold(self);
+  job = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+  restart(self, ((const GemTestAdaptCase *)data)->number);
   gem_test_gemd_start(self->gemd, "ready");
-  wait_state(self, "mywork", "learning", "learning");
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
   check_files(self, "mywork", "checkpoint domain output text");
   g_unlink(self->held);
-  wait_state(self, "mywork", "ready", NULL);
+  gem_test_adapt_wait_state(self, "mywork", "ready", NULL);
   check_files(self, "mywork", "domain version-1.gguf");
   /* What is ready is there again, too. */
   restart(self, SIGTERM);
   gem_test_gemd_start(self->gemd, "ready");
-  wait_state(self, "mywork", "ready", NULL);
+  gem_test_adapt_wait_state(self, "mywork", "ready", NULL);
 }
 
 /* ---- what is not taken ---- */
 
 static void
-test_names(Place *self, gconstpointer data)
+test_names(GemTestAdapt *self, gconstpointer data)
 {
   static const char *const names[] = {"",
                                       "A",
@@ -504,15 +332,15 @@ test_names(Place *self, gconstpointer data)
                                       "abcdefghijklmnopqrstuvwxyz0123456"};
 
   for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-    adapt_fails(self, names[i], make_orders(self, "mywork", "learn", FALSE), "{}", GEM_ERROR_INVALID_OPTION,
-                "name: *");
+    adapt_fails(self, names[i], gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
+                GEM_ERROR_INVALID_OPTION, "name: *");
   }
   gem_test_manager_fails(self->gemd->client, "ForgetDomain", g_variant_new("(s@a{sv})", "../../x", NONE),
                          GEM_ERROR_INVALID_OPTION, "name: *");
 }
 
 static void
-test_options(Place *self, gconstpointer data)
+test_options(GemTestAdapt *self, gconstpointer data)
 {
   static const struct {
     const char *options, *pattern;
@@ -527,13 +355,13 @@ test_options(Place *self, gconstpointer data)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-    adapt_fails(self, "mywork", make_orders(self, "mywork", "learn", FALSE), cases[i].options,
+    adapt_fails(self, "mywork", gem_test_adapt_orders(self, "mywork", "learn", FALSE), cases[i].options,
                 GEM_ERROR_INVALID_OPTION, cases[i].pattern);
   }
 }
 
 static void
-test_descriptors(Place *self, gconstpointer data)
+test_descriptors(GemTestAdapt *self, gconstpointer data)
 {
   int ends[2];
 
@@ -543,32 +371,32 @@ test_descriptors(Place *self, gconstpointer data)
   g_assert_cmpint(pipe(ends), ==, 0);
   adapt_fails(self, "mywork", ends[1], "{}", GEM_ERROR_INVALID_OPTION, "text: *");
   close(ends[0]);
-  g_assert_null(find_domain(self->gemd->client, "mywork"));
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
 }
 
 static void
 test_bad_text(
-    Place *self, const char *text, gsize length, const char *error, const char *pattern, guint number)
+    GemTestAdapt *self, const char *text, gsize length, const char *error, const char *pattern, guint number)
 {
   g_autoptr(GError) failure = NULL;
   g_autofree char *job = NULL;
   int fd = memfd_create("text", MFD_CLOEXEC);
 
   g_assert_cmpint(write(fd, text, length), ==, (gssize)length);
-  job = adapt(self->gemd->client, "mywork", fd, "{}", &failure);
+  job = gem_test_adapt_call(self->gemd->client, "mywork", fd, "{}", &failure);
   g_assert_no_error(failure);
   gem_test_job_ear_wait(self->ear, number, "failed");
   gem_test_job_ear_check_error(self->ear, error, pattern);
 }
 
 static void
-test_texts(Place *self, gconstpointer data)
+test_texts(GemTestAdapt *self, gconstpointer data)
 {
   const gsize most = 1 << 20;
   g_autofree char *text = g_malloc(most + 1);
   g_autoptr(GError) error = NULL;
   g_autofree char *job = NULL;
-  int sealed = make_text("learn", most + 1, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+  int sealed = gem_test_adapt_text("learn", most + 1, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
 
   memset(text, 'a', most + 1);
   test_bad_text(self, text, 4095, "org.gemd.Gem1.Error.InvalidText", "*4095 bytes, 4096*", 1);
@@ -585,20 +413,20 @@ test_texts(Place *self, gconstpointer data)
 
 /* A pipe is read to its end. */
 static void
-test_pipe(Place *self, gconstpointer data)
+test_pipe(GemTestAdapt *self, gconstpointer data)
 {
   g_autoptr(GError) error = NULL;
   g_autofree char *job = NULL;
   g_autofree char *learned = gem_test_learned_file_write(self->gemd->folder, "mywork", 0);
   g_autofree char *head = g_strdup_printf("learn %s\n", learned);
-  char block[TEXT_BYTES];
+  char block[GEM_TEST_ADAPT_BYTES];
   int ends[2];
 
   memset(block, 'a', sizeof block);
   g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
-  job = adapt(self->gemd->client, "mywork", ends[0], "{}", &error);
+  job = gem_test_adapt_call(self->gemd->client, "mywork", ends[0], "{}", &error);
   g_assert_no_error(error);
-  wait_state(self, "mywork", "learning", "copying");
+  gem_test_adapt_wait_state(self, "mywork", "learning", "copying");
   g_assert_cmpint(write(ends[1], head, strlen(head)), ==, (gssize)strlen(head));
   g_assert_cmpint(write(ends[1], block, sizeof block), ==, (gssize)sizeof block);
   close(ends[1]);
@@ -607,16 +435,16 @@ test_pipe(Place *self, gconstpointer data)
 
 /* One that says nothing can be given up. */
 static void
-test_cancel_copying(Place *self, gconstpointer data)
+test_cancel_copying(GemTestAdapt *self, gconstpointer data)
 {
   g_autoptr(GError) error = NULL;
   g_autofree char *job = NULL;
   int ends[2];
 
   g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
-  job = adapt(self->gemd->client, "mywork", ends[0], "{}", &error);
+  job = gem_test_adapt_call(self->gemd->client, "mywork", ends[0], "{}", &error);
   g_assert_no_error(error);
-  wait_state(self, "mywork", "learning", "copying");
+  gem_test_adapt_wait_state(self, "mywork", "learning", "copying");
   call_manager(self, "ForgetDomain", "mywork");
   gem_test_job_ear_wait(self->ear, 1, "cancelled");
   close(ends[1]);
@@ -626,27 +454,27 @@ test_cancel_copying(Place *self, gconstpointer data)
 /* ---- where nothing can be learned ---- */
 
 static void
-test_not_supported(Place *self, gconstpointer data)
+test_not_supported(GemTestAdapt *self, gconstpointer data)
 {
   restart(self, SIGTERM);
-  set_environment(self, FALSE);
+  gem_test_adapt_set_environment(self, FALSE);
   gem_test_gemd_start(self->gemd, "ready");
-  adapt_fails(self, "mywork", make_orders(self, "mywork", "learn", FALSE), "{}", GEM_ERROR_NOT_SUPPORTED,
-              "*not installed*");
+  adapt_fails(self, "mywork", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
+              GEM_ERROR_NOT_SUPPORTED, "*not installed*");
   restart(self, SIGTERM);
   g_strfreev(g_steal_pointer(&self->gemd->bus->daemon_environment));
   gem_test_gemd_start(self->gemd, "ready");
-  adapt_fails(self, "mywork", make_orders(self, "mywork", "learn", FALSE), "{}", GEM_ERROR_NOT_SUPPORTED,
-              "*no folder*");
-  g_assert_null(find_domain(self->gemd->client, "mywork"));
+  adapt_fails(self, "mywork", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
+              GEM_ERROR_NOT_SUPPORTED, "*no folder*");
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
 }
 
 /* The store cannot be written to, and holds what is no record. */
 static void
-test_broken_store(Place *self, gconstpointer data)
+test_broken_store(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *user = g_strdup_printf("%u", geteuid());
-  g_autofree char *good = adapt_well(self, "good", "learn", FALSE);
+  g_autofree char *good = gem_test_adapt_start(self, "good", "learn", FALSE);
   g_autofree char *folder = g_build_filename(self->state, "learned", user, "torn", NULL);
   g_autofree char *record = g_build_filename(folder, "domain", NULL);
   g_autofree char *odd = g_build_filename(self->state, "learned", user, "Odd Name", NULL);
@@ -661,24 +489,24 @@ test_broken_store(Place *self, gconstpointer data)
   g_assert_cmpint(g_mkdir_with_parents(odd, 0700), ==, 0);
   g_assert_true(g_file_set_contents(version, "GGUF that is none", -1, NULL));
   gem_test_gemd_start(self->gemd, "ready");
-  g_assert_null(find_domain(self->gemd->client, "torn"));
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "torn"));
   g_assert_false(g_file_test(folder, G_FILE_TEST_EXISTS));
-  wait_state(self, "good", "unusable", NULL);
-  domain = find_domain(self->gemd->client, "good");
+  gem_test_adapt_wait_state(self, "good", "unusable", NULL);
+  domain = gem_test_adapt_find(self->gemd->client, "good");
   g_assert_true(g_variant_lookup(domain, "serving", "b", &serving) && !serving);
   call_manager(self, "ForgetDomain", "good");
-  g_assert_null(find_domain(self->gemd->client, "good"));
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "good"));
 }
 
 static void
-test_no_room(Place *self, gconstpointer data)
+test_no_room(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *learned = g_build_filename(self->state, "learned", NULL);
   g_autofree char *job = NULL;
 
   /* As good as a disk that is full: nothing can be made there. */
   g_assert_true(g_file_set_contents(learned, "", 0, NULL));
-  job = adapt_well(self, "mywork", "learn", FALSE);
+  job = gem_test_adapt_start(self, "mywork", "learn", FALSE);
   gem_test_job_ear_wait(self->ear, 1, "failed");
   gem_test_job_ear_check_error(self->ear, "org.gemd.Gem1.Error.Failed", "the copy of the text: *");
 }
@@ -686,24 +514,26 @@ test_no_room(Place *self, gconstpointer data)
 /* ---- others ---- */
 
 static void
-test_outlives_caller(Place *self, gconstpointer data)
+test_outlives_caller(GemTestAdapt *self, gconstpointer data)
 {
   g_autoptr(GDBusConnection) other = gem_test_bus_connect(self->gemd->bus);
   g_autoptr(GError) error = NULL;
   g_autofree char *job = NULL;
 
-  hold(self);
-  job = adapt(other, "mywork", make_orders(self, "mywork", "learn", TRUE), "{}", &error);
+  gem_test_adapt_hold(self);
+  job = gem_test_adapt_call(other, "mywork", gem_test_adapt_orders(self, "mywork", "learn", TRUE), "{}",
+                            &error);
   g_assert_no_error(error);
-  wait_state(self, "mywork", "learning", "learning");
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
   g_assert_true(g_dbus_connection_close_sync(other, NULL, NULL));
   g_unlink(self->held);
-  wait_state(self, "mywork", "ready", NULL);
+  gem_test_adapt_wait_state(self, "mywork", "ready", NULL);
 }
 
 /* busctl as another user: what it prints. */
 static char *
-ask_as_nobody(Place *self, const char *method, const char *signature, const char *first, const char *second)
+ask_as_nobody(
+    GemTestAdapt *self, const char *method, const char *signature, const char *first, const char *second)
 {
   g_autofree char *address = g_strconcat("--address=", self->gemd->bus->address, NULL);
   g_autoptr(GError) error = NULL;
@@ -720,7 +550,7 @@ ask_as_nobody(Place *self, const char *method, const char *signature, const char
 }
 
 static void
-share(Place *self, gboolean shared)
+share(GemTestAdapt *self, gboolean shared)
 {
   g_autoptr(GVariant) reply =
       gem_test_manager(self->gemd->client, "ShareDomain",
@@ -728,7 +558,7 @@ share(Place *self, gboolean shared)
 }
 
 static void
-test_other_user(Place *self, gconstpointer data)
+test_other_user(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *setpriv = g_find_program_in_path("setpriv"), *busctl = g_find_program_in_path("busctl");
   g_autofree char *job = NULL, *seen = NULL, *forgotten = NULL, *shared = NULL, *hidden = NULL;
@@ -737,9 +567,9 @@ test_other_user(Place *self, gconstpointer data)
     g_test_skip("needs root, setpriv and busctl");
     return;
   }
-  hold(self);
-  job = adapt_well(self, "mywork", "learn", TRUE);
-  wait_state(self, "mywork", "learning", "learning");
+  gem_test_adapt_hold(self);
+  job = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
   seen = ask_as_nobody(self, "LearnedDomains", "a{sv}", "0", NULL);
   g_assert_cmpstr(g_strstrip(seen), ==, "aa{sv} 0");
   g_unlink(self->held);
@@ -754,15 +584,15 @@ test_other_user(Place *self, gconstpointer data)
   share(self, FALSE);
   hidden = ask_as_nobody(self, "LearnedDomains", "a{sv}", "0", NULL);
   g_assert_cmpstr(g_strstrip(hidden), ==, "aa{sv} 0");
-  check_state(self, "mywork", "ready");
+  gem_test_adapt_check_state(self, "mywork", "ready");
 }
 
-typedef void (*Function)(Place *self, gconstpointer data);
+typedef void (*Function)(GemTestAdapt *self, gconstpointer data);
 
 typedef struct {
   const char *name;
   Function function;
-  Case one;
+  GemTestAdaptCase one;
 } Test;
 
 static const Test tests[] = {
@@ -805,7 +635,8 @@ main(int argc, char **argv)
   for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
     g_autofree char *path = g_strconcat("/bus/adapt/", tests[i].name, NULL);
 
-    g_test_add(path, Place, &tests[i].one, set_up, tests[i].function, tear_down);
+    g_test_add(path, GemTestAdapt, &tests[i].one, gem_test_adapt_set_up, tests[i].function,
+               gem_test_adapt_tear_down);
   }
   return g_test_run();
 }

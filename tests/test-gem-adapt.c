@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "format/gem-learned-file.h"
-#include "tests/gem-test-adapt.h"
+#include "tests/gem-test-trainer.h"
 #include "tests/gem-test-model.h"
 
 typedef struct {

@@ -5,9 +5,10 @@
 #include "clients/gem-client/gem-client-output.h"
 
 static const GemVerb *const verbs[] = {
-    &gem_verb_ask,    &gem_verb_route,   &gem_verb_classify, &gem_verb_embed,
-    &gem_verb_score,  &gem_verb_tokens,  &gem_verb_pathways, &gem_verb_load,
-    &gem_verb_status, &gem_verb_monitor, &gem_verb_stats,
+    &gem_verb_ask,   &gem_verb_route,   &gem_verb_classify, &gem_verb_embed,
+    &gem_verb_score, &gem_verb_tokens,  &gem_verb_pathways, &gem_verb_load,
+    &gem_verb_adapt, &gem_verb_learned, &gem_verb_undo,     &gem_verb_forget,
+    &gem_verb_share, &gem_verb_status,  &gem_verb_monitor,  &gem_verb_stats,
 };
 
 void

@@ -18,9 +18,10 @@ struct _GemVerb {
   GemExit (*run)(const GemVerb *self, char **argv);
 };
 
-/* One line each in gem-client-verb.c; one file each, verb-NAME.c. */
+/* One line each in gem-client-verb.c; one file each, verb-NAME.c (undo beside forget). */
 extern const GemVerb gem_verb_ask, gem_verb_route, gem_verb_classify, gem_verb_embed, gem_verb_score,
-    gem_verb_tokens, gem_verb_pathways, gem_verb_load, gem_verb_status, gem_verb_monitor, gem_verb_stats;
+    gem_verb_tokens, gem_verb_pathways, gem_verb_load, gem_verb_adapt, gem_verb_learned, gem_verb_undo,
+    gem_verb_forget, gem_verb_share, gem_verb_status, gem_verb_monitor, gem_verb_stats;
 
 /* Runs the verb that argv[1] names. `argv` is NULL-terminated. */
 GemExit

@@ -1,0 +1,118 @@
+#include "clients/gem-client/gem-client-documents.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "clients/gem-client/gem-client-escape.h"
+
+#define BLOCK 65536u
+/* More is never learned from; the service says how much it takes. */
+#define MOST_BYTES (G_GUINT64_CONSTANT(1) << 30)
+
+typedef struct {
+  int fd;
+  guint64 bytes;
+  char last[2]; /* bytes */
+} Sink;
+
+static gboolean
+fail(const char *path, GError **error)
+{
+  int saved = errno;
+  g_autofree char *shown = gem_escape_text(path, GEM_ESCAPE_STREAM);
+
+  g_set_error(error, G_IO_ERROR, g_io_error_from_errno(saved), "%s: %s", shown, g_strerror(saved));
+  return FALSE;
+}
+
+static gboolean
+sink_write(Sink *sink, const char *bytes, gsize length, const char *path, GError **error)
+{
+  if (length == 0) {
+    return TRUE;
+  }
+  if (sink->bytes + length > MOST_BYTES) {
+    errno = EFBIG;
+    return fail(path, error);
+  }
+  sink->bytes += length;
+  sink->last[0] = length > 1 ? bytes[length - 2] : sink->last[1];
+  sink->last[1] = bytes[length - 1];
+  while (length > 0) {
+    gssize n = write(sink->fd, bytes, length);
+
+    if (n < 0 && errno != EINTR) {
+      return fail("the text", error);
+    }
+    if (n > 0) {
+      bytes += n;
+      length -= (gsize)n;
+    }
+  }
+  return TRUE;
+}
+
+/* What is there ends with a blank line before the next document begins. */
+static gboolean
+sink_separate(Sink *sink, const char *path, GError **error)
+{
+  if (sink->bytes == 0) {
+    return TRUE;
+  }
+  return (sink->last[1] == '\n' || sink_write(sink, "\n", 1, path, error)) &&
+         (sink->last[0] == '\n' || sink_write(sink, "\n", 1, path, error));
+}
+
+static gboolean
+sink_add(Sink *sink, int from, const char *path, GError **error)
+{
+  char block[BLOCK];
+  gssize n;
+
+  while ((n = read(from, block, sizeof block)) != 0) {
+    if (n < 0 && errno != EINTR) {
+      return fail(path, error);
+    }
+    if (n > 0 && !sink_write(sink, block, (gsize)n, path, error)) {
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+sink_add_path(Sink *sink, const char *path, GError **error)
+{
+  int from = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+  gboolean added;
+
+  if (from < 0) {
+    return fail(path, error);
+  }
+  added = sink_separate(sink, path, error) && sink_add(sink, from, path, error);
+  close(from);
+  return added;
+}
+
+int
+gem_documents_to_memfd(const char *const *paths, GError **error)
+{
+  static const char *const standard_input[] = {"-", NULL};
+  Sink sink = {.fd = memfd_create("gem-text", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+  gboolean filled = sink.fd >= 0 || fail("the text", error);
+
+  for (const char *const *path = paths != NULL && paths[0] != NULL ? paths : standard_input;
+       filled && *path != NULL; path++) {
+    filled = sink_add_path(&sink, *path, error);
+  }
+  if (filled && fcntl(sink.fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    filled = fail("the text", error);
+  }
+  if (!filled && sink.fd >= 0) {
+    close(sink.fd);
+  }
+  return filled ? sink.fd : -1;
+}

@@ -1,0 +1,188 @@
+/* gem-client teaches, shows, undoes, forgets and shares, against the service itself: what it prints and exits
+ * with. */
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clients/gem-client/gem-client-exit.h"
+#include "tests/gem-test-adapt.h"
+#include "tests/gem-test-learned-file.h"
+#include "tests/gem-test-program.h"
+
+typedef struct {
+  int status;
+  char *out, *err;
+} Run;
+
+static void
+run_clear(Run *run)
+{
+  g_free(run->out);
+  g_free(run->err);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
+
+static GSubprocess *
+start(GemTestAdapt *self, const char *const *arguments)
+{
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
+      G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+  g_autoptr(GPtrArray) words = gem_test_program_words("clients/gem-client", "gem-client");
+  g_autoptr(GError) error = NULL;
+  GSubprocess *process;
+
+  for (; *arguments != NULL; arguments++) {
+    g_ptr_array_add(words, g_strdup(*arguments));
+  }
+  g_ptr_array_add(words, NULL);
+  g_subprocess_launcher_setenv(launcher, "DBUS_SYSTEM_BUS_ADDRESS", self->gemd->bus->address, TRUE);
+  process = g_subprocess_launcher_spawnv(launcher, (const char *const *)words->pdata, &error);
+  g_assert_no_error(error);
+  return process;
+}
+
+static void
+finish(GSubprocess *process, const char *input, Run *ret_run)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_true(g_subprocess_communicate_utf8(process, input, NULL, &ret_run->out, &ret_run->err, &error));
+  g_assert_no_error(error);
+  ret_run->status = g_subprocess_get_if_exited(process) ? g_subprocess_get_exit_status(process) : -1;
+}
+
+#define CLIENT(self, input, run, ...) client(self, (const char *const[]){__VA_ARGS__, NULL}, input, run)
+
+static void
+client(GemTestAdapt *self, const char *const *arguments, const char *input, Run *ret_run)
+{
+  g_autoptr(GSubprocess) process = start(self, arguments);
+
+  finish(process, input, ret_run);
+}
+
+/* What the trainer is told, as a text of that many bytes. Transfer full. */
+static char *
+make_input(GemTestAdapt *self, const char *order, gsize bytes)
+{
+  g_autofree char *learned = gem_test_learned_file_write(self->gemd->folder, "mywork", 0);
+  GString *text = g_string_new(NULL);
+
+  g_string_append_printf(text, "%s %s\n", order, learned);
+  while (text->len < bytes) {
+    g_string_append(text, "The party shall pay. ");
+  }
+  return g_string_free(text, FALSE);
+}
+
+static void
+test_standard_input(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *input = make_input(self, "learn", GEM_TEST_ADAPT_BYTES);
+  g_auto(Run) learned = {0}, shown = {0}, forgotten = {0}, none = {0}, again = {0};
+
+  CLIENT(self, input, &learned, "adapt", "mywork");
+  g_assert_cmpstr(learned.err, ==, "");
+  g_assert_cmpint(learned.status, ==, GEM_EXIT_OK);
+  g_assert_nonnull(strstr(learned.out, "held-out perplexity 100.00 -> 50.00 (-50.0 %)"));
+  CLIENT(self, NULL, &shown, "learned");
+  g_assert_cmpint(shown.status, ==, GEM_EXIT_OK);
+  g_assert_nonnull(strstr(shown.out, "mywork"));
+  CLIENT(self, NULL, &forgotten, "forget", "mywork");
+  g_assert_cmpint(forgotten.status, ==, GEM_EXIT_OK);
+  CLIENT(self, NULL, &none, "learned");
+  g_assert_cmpstr(none.out, ==, "");
+  CLIENT(self, NULL, &again, "undo", "mywork");
+  g_assert_cmpint(again.status, ==, GEM_EXIT_INVALID_INPUT);
+}
+
+/* Files become one text, with a blank line between. */
+static void
+test_files(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *one = g_build_filename(self->gemd->folder, "one", NULL);
+  g_autofree char *other = g_build_filename(self->gemd->folder, "other", NULL);
+  g_autofree char *text = make_input(self, "learn", GEM_TEST_ADAPT_BYTES / 2);
+  g_auto(Run) learned = {0}, missing = {0};
+
+  g_assert_true(g_file_set_contents(one, text, -1, NULL));
+  g_assert_true(g_file_set_contents(other, text, -1, NULL));
+  CLIENT(self, NULL, &learned, "adapt", "--json", "mywork", one, other);
+  g_assert_cmpint(learned.status, ==, GEM_EXIT_OK);
+  g_assert_nonnull(strstr(learned.out, "{\"result\":\"done\""));
+  CLIENT(self, NULL, &missing, "adapt", "mywork", one, "/nowhere");
+  g_assert_cmpint(missing.status, ==, GEM_EXIT_FAILED);
+  g_assert_nonnull(strstr(missing.err, "/nowhere: "));
+}
+
+static void
+test_refused(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *input = make_input(self, "refuse", GEM_TEST_ADAPT_BYTES);
+  g_auto(Run) refused = {0}, named = {0}, short_text = {0};
+
+  CLIENT(self, input, &refused, "adapt", "mywork");
+  g_assert_cmpint(refused.status, ==, GEM_EXIT_FAILED);
+  g_assert_nonnull(strstr(refused.err, "refused, and nothing has changed: it is no better"));
+  CLIENT(self, input, &named, "adapt", "Mywork");
+  g_assert_cmpint(named.status, ==, GEM_EXIT_INVALID_INPUT);
+  CLIENT(self, "x", &short_text, "adapt", "mywork");
+  g_assert_cmpint(short_text.status, ==, GEM_EXIT_INVALID_INPUT);
+}
+
+static void
+test_interrupt(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *held = g_strdup_printf("hold %s\nlearn", self->held);
+  g_autofree char *input = make_input(self, held, GEM_TEST_ADAPT_BYTES);
+  g_autofree char *path = g_build_filename(self->gemd->folder, "text", NULL);
+  g_autoptr(GSubprocess) process = NULL;
+  g_auto(Run) run = {0};
+
+  g_assert_true(g_file_set_contents(path, input, -1, NULL));
+  gem_test_adapt_hold(self);
+  process = start(self, (const char *const[]){"adapt", "mywork", path, NULL});
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+  g_subprocess_send_signal(process, SIGINT);
+  finish(process, NULL, &run);
+  g_assert_cmpint(run.status, ==, GEM_EXIT_INTERRUPTED);
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
+}
+
+static void
+test_share(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *input = make_input(self, "learn", GEM_TEST_ADAPT_BYTES);
+  g_autofree char *user = g_strdup_printf("%u", geteuid());
+  g_auto(Run) learned = {0}, shared = {0}, shown = {0}, stopped = {0}, unknown = {0};
+
+  CLIENT(self, input, &learned, "adapt", "mywork");
+  CLIENT(self, NULL, &shared, "share", user, "mywork");
+  g_assert_cmpint(shared.status, ==, GEM_EXIT_OK);
+  CLIENT(self, NULL, &shown, "learned");
+  g_assert_nonnull(strstr(shown.out, "you, shared"));
+  CLIENT(self, NULL, &stopped, "share", "--stop", user, "mywork");
+  g_assert_cmpint(stopped.status, ==, GEM_EXIT_OK);
+  CLIENT(self, NULL, &unknown, "share", user, "nothing");
+  g_assert_cmpint(unknown.status, ==, GEM_EXIT_INVALID_INPUT);
+}
+
+int
+main(int argc, char **argv)
+{
+  static const GemTestAdaptCase plain = {0};
+
+  g_test_init(&argc, &argv, NULL);
+  g_test_add("/client/adapt/standard-input", GemTestAdapt, &plain, gem_test_adapt_set_up, test_standard_input,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/files", GemTestAdapt, &plain, gem_test_adapt_set_up, test_files,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/refused", GemTestAdapt, &plain, gem_test_adapt_set_up, test_refused,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/interrupt", GemTestAdapt, &plain, gem_test_adapt_set_up, test_interrupt,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/share", GemTestAdapt, &plain, gem_test_adapt_set_up, test_share,
+             gem_test_adapt_tear_down);
+  return g_test_run();
+}
