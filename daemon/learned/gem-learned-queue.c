@@ -64,6 +64,7 @@ entry_end_failed(GemLearnedEntry *entry, const GError *error)
 {
   GemBusJob *job = entry_take_job(entry);
 
+  g_assert(error != NULL);
   log_end(GEM_LOG_DOMAIN_FAILED, "not learned", NULL, error);
   gem_learned_record_set_outcome(entry->record, FALSE, error->message, NULL);
   gem_learned_keep(entry, NULL, NULL);

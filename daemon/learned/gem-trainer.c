@@ -43,7 +43,7 @@ connect_socket(const char *path)
     errno = ENAMETOOLONG;
     return -1;
   }
-  strcpy(address.sun_path, path);
+  memcpy(address.sun_path, path, strlen(path) + 1);
   /* Does not wait: a queue that is full is an error. */
   fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
