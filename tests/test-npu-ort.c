@@ -71,6 +71,34 @@ test_library(void)
   assert_declines(npu, GEM_PROBE_UNSUPPORTED, "broken.so");
 }
 
+/* A provider that is named stands for an NPU, which may come later. */
+static void
+test_provider_without_npu(void)
+{
+  g_autoptr(GemTestNpu) npu = gem_test_npu_open();
+  gem_test_npu_set(npu, "a.conf", "Library=/nowhere/libonnxruntime.so.1\nProvider=A\nPath=/nowhere/a.so\n");
+  assert_declines(npu, GEM_PROBE_DEFERRED, "/nowhere/libonnxruntime.so.1");
+}
+
+/* With an ONNX Runtime: a provider's library that is not there is named, and the CPU provider does not step
+ * in unless the settings allow it. */
+static void
+test_provider_absent(void)
+{
+  g_autoptr(GemTestNpu) npu = gem_test_npu_open();
+  if (!gem_test_npu_allow_cpu(npu)) {
+    return;
+  }
+  g_autofree char *lines =
+      g_strdup_printf("Library=%s\nProvider=A\nPath=/nowhere/a.so\n", g_getenv("GEM_ORT_LIBRARY"));
+  gem_test_npu_set(npu, "cpu.conf", lines);
+  assert_declines(npu, GEM_PROBE_DEFERRED, "provider A (/nowhere/a.so)");
+  gem_test_npu_set(npu, "more.conf", "AllowCpu=yes\n");
+  GemProbeReport report = {0};
+  g_assert_cmpint(npu->functions->probe(&report), ==, GEM_PROBE_SUPPORTED);
+  g_assert_nonnull(strstr(report.kernels, "CPUExecutionProvider"));
+}
+
 /* Libraries that are there, and are not what is needed: another one, and an ONNX Runtime of another day. */
 static void
 test_library_unfit(void)
@@ -401,10 +429,12 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/npu-ort/no-npu", test_no_npu);
   g_test_add_func("/npu-ort/library", test_library);
+  g_test_add_func("/npu-ort/provider-without-npu", test_provider_without_npu);
   g_test_add_func("/npu-ort/library-unfit", test_library_unfit);
   g_test_add_func("/npu-ort/telemetry-must-be-off", test_telemetry_must_be_off);
   g_test_add_func("/npu-ort/settings", test_settings);
   g_test_add_func("/npu-ort/no-reports", test_no_reports);
+  g_test_add_func("/npu-ort/provider-absent", test_provider_absent);
   g_test_add_func("/npu-ort/pathways", test_pathways);
   g_test_add_func("/npu-ort/gives-memory-back", test_gives_memory_back);
   return g_test_run();

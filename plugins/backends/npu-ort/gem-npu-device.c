@@ -122,6 +122,10 @@ describe_missing(const GemNpuDevice *self, const char *reason, GemPluginError *e
 {
   GemPluginError cause;
   snprintf(cause.message, sizeof cause.message, "%s", reason);
+  if (self->hardware.node[0] == '\0') {
+    gem_plugin_set_error(error, "the providers of the settings have no NPU: %.200s", cause.message);
+    return;
+  }
   gem_plugin_set_error(error, "NPU %s (driver %s) has no provider: %.150s", self->hardware.node,
                        self->hardware.driver[0] != '\0' ? self->hardware.driver : "unknown", cause.message);
 }
