@@ -6,6 +6,7 @@
 #   --all     adds the sanitizers' runs, 60 s of each fuzzer, valgrind, two storms of 500 clients (./dev storm), coverage,
 #             and (as root) the system test, aarch64 under qemu-user, and the emulated machine: takes long
 #   --ci      adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
+#   --npu     adds the tests of backend npu-ort on an ONNX Runtime that is fetched (./dev npu)
 #   --peers   adds the comparison of what gemd and llama.cpp write (./dev peers --check)
 # GEM_DATA names a folder of real texts; tests that want it are skipped without.
 # The last line is "N passed, N failed": subtests and steps over all runs.
@@ -19,7 +20,7 @@ all=no
 system=no
 vm=no
 ci=no
-peers=no
+peers=no npu=no
 names=()
 for argument in "$@"; do
   case $argument in
@@ -27,6 +28,7 @@ for argument in "$@"; do
     --ci) ci=yes ;;
     --system) system=yes ;;
     --vm) vm=yes ;;
+    --npu) npu=yes ;;
     --peers) peers=yes ;;
     -*) die_usage "test: no option '$argument'" ;;
     *) names+=("$argument") ;;
@@ -76,5 +78,6 @@ if [ "$all" = yes ]; then
     say "== aarch64 under qemu-user: left out, as the system test, since making their roots needs root"
   fi
 fi
+[ "$npu" = no ] || run_step "Pathways on ONNX Runtime" "$GEM_SOURCE_DIR/dev" npu
 [ "$peers" = no ] || run_step "The same tokens as llama.cpp" "$GEM_SOURCE_DIR/dev" peers --check
 report_results
