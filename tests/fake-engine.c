@@ -250,6 +250,7 @@ gem_pathway_info_free(GemPathwayInfo *info)
 {
   g_free(info->domain);
   g_free(info->reason);
+  g_free(info->backend);
   g_free(info);
 }
 

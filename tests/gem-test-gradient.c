@@ -25,7 +25,7 @@ check_direction(GemTestLoss function,
   norm = sqrt(norm);
   g_assert_cmpfloat(norm, >, 0.0);
   expected /= norm;
-  const double step = 1e-3;
+  const double step = 3e-3; /* smaller ones drown in the rounding of losses of a hundred nats */
   double sides[2];
   for (int side = 0; side < 2; side++) {
     double h = (side == 0 ? step : -step) / norm;

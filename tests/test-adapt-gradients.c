@@ -12,6 +12,10 @@
 #include "training/gem-random.h"
 #include "training/gem-vector.h"
 
+/* Attention without clusters: a token that changes its cluster makes the loss jump, and differences tell
+ * nothing of its gradient. That of sparse attention is checked in test-gradients. */
+#define DENSE (-1)
+
 #define SHAPE "vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4"
 
 enum { LEARNED = 1 }; /* the domain whose residual learns */
@@ -41,7 +45,7 @@ fixture_init(Fixture *self)
   }
   self->student = gem_backbone_pass_new(self->backbone);
   self->teacher = gem_backbone_pass_new_forward(self->backbone);
-  gem_backbone_forward(self->backbone, self->teacher_values, self->centroids->values, 0, self->batch,
+  gem_backbone_forward(self->backbone, self->teacher_values, self->centroids->values, DENSE, self->batch,
                        self->teacher);
 }
 
@@ -68,7 +72,7 @@ static void
 finish(Fixture *self, const float *values, float *gradients)
 {
   if (gradients != NULL) {
-    gem_backbone_backward(self->backbone, values, self->batch, 0, self->student, map_for(self, gradients),
+    gem_backbone_backward(self->backbone, values, self->batch, DENSE, self->student, map_for(self, gradients),
                           gradients);
   }
 }
@@ -78,7 +82,7 @@ distillation(gpointer data, const float *values, float *gradients)
 {
   Fixture *self = data;
   const float scale = 3.0f;
-  gem_backbone_forward(self->backbone, values, self->centroids->values, 0, self->batch, self->student);
+  gem_backbone_forward(self->backbone, values, self->centroids->values, DENSE, self->batch, self->student);
   double loss = gem_backbone_loss_distill(self->backbone, values, self->batch, scale, self->student,
                                           self->teacher_values, gem_backbone_pass_final(self->teacher),
                                           map_for(self, gradients), gradients);
@@ -93,7 +97,7 @@ test_distillation(void)
   fixture_init(&self);
   gem_test_check_gradients(distillation, &self, self.backbone->parameters, self.values);
   /* a network has nothing to learn from itself */
-  gem_backbone_forward(self.backbone, self.values, self.centroids->values, 0, self.batch, self.student);
+  gem_backbone_forward(self.backbone, self.values, self.centroids->values, DENSE, self.batch, self.student);
   double none = gem_backbone_loss_distill(self.backbone, self.values, self.batch, 1.0f, self.student,
                                           self.values, gem_backbone_pass_final(self.student), NULL, NULL);
   g_assert_cmpfloat(fabs(none), <, 1e-4);
@@ -146,7 +150,7 @@ contrast(gpointer data, const float *values, float *gradients)
   g_autofree float *positives = unit_vectors_new(3, width, 1),
                    *negatives = unit_vectors_new(NEGATIVES, width, 2);
   const float scale = 5.0f, none = 0.0f;
-  gem_backbone_forward(self->backbone, values, self->centroids->values, 0, self->batch, self->student);
+  gem_backbone_forward(self->backbone, values, self->centroids->values, DENSE, self->batch, self->student);
   /* a loss of nothing, to begin the gradient with */
   gem_backbone_loss_distill(self->backbone, values, self->batch, none, self->student, values,
                             gem_backbone_pass_final(self->student), map_for(self, gradients), gradients);
@@ -172,7 +176,7 @@ test_contrast_values(void)
   fixture_init(&self);
   gsize width = self.backbone->shape.width, n = gem_batch_n_sequences(self.batch);
   g_autofree float *own = g_new(float, n *width), *away = g_new(float, width);
-  gem_backbone_forward(self.backbone, self.values, self.centroids->values, 0, self.batch, self.student);
+  gem_backbone_forward(self.backbone, self.values, self.centroids->values, DENSE, self.batch, self.student);
   gem_backbone_features(self.backbone, self.batch, self.student, own);
   for (gsize s = 0; s < n; s++) {
     g_assert_cmpfloat_with_epsilon(gem_vector_square_sum(own + s * width, width), 1.0, 1e-5);
@@ -223,7 +227,7 @@ check_step(GemLearns learns)
   StepCase self = {.fixture = &fixture, .values = fixture.values};
   self.lanes = gem_lanes_new(1);
   self.tensors = gem_learned_tensors_new(fixture.backbone, learns, LEARNED, &gem_export_types_default);
-  self.step = gem_adapt_step_new(fixture.backbone, fixture.centroids->values, 0, learns, LEARNED, 0.1,
+  self.step = gem_adapt_step_new(fixture.backbone, fixture.centroids->values, DENSE, learns, LEARNED, 0.1,
                                  learns == GEM_LEARNS_RESIDUAL ? NULL : fixture.teacher_values);
   self.text = gem_test_mixed_batch_new(fixture.backbone->shape.vocab, 0);
   memset(self.text->route, learns == GEM_LEARNS_GENERAL ? GEM_ROUTE_GENERAL : LEARNED, self.text->n);
@@ -264,8 +268,8 @@ test_step_contrast(void)
   const GemAdaptScales scales = {.contrast = 2.0f};
   GemAdaptFigures figures = {0};
   gsize width = self.backbone->shape.width, size = self.backbone->parameters->size;
-  g_autoptr(GemAdaptStep) step =
-      gem_adapt_step_new(self.backbone, self.centroids->values, 0, GEM_LEARNS_RESIDUAL, LEARNED, 0.1, NULL);
+  g_autoptr(GemAdaptStep) step = gem_adapt_step_new(self.backbone, self.centroids->values, DENSE,
+                                                    GEM_LEARNS_RESIDUAL, LEARNED, 0.1, NULL);
   g_autoptr(GemBatch) text = gem_test_mixed_batch_new(self.backbone->shape.vocab, 0);
   g_autofree float *positives = g_new(float, 3 * width), *negatives = g_new(float, 3 * width);
   g_autofree float *found = g_new0(float, size), *expected = g_new0(float, size);
@@ -274,19 +278,19 @@ test_step_contrast(void)
                      &figures);
 
   const float *centroids = self.centroids->values;
-  gem_backbone_forward(self.backbone, self.values, centroids, 0, text, self.student);
+  gem_backbone_forward(self.backbone, self.values, centroids, DENSE, text, self.student);
   gem_backbone_features(self.backbone, text, self.student, negatives);
   memset(self.batch->route, GEM_ROUTE_GENERAL, self.batch->n);
-  gem_backbone_forward(self.backbone, self.values, centroids, 0, self.batch, self.student);
+  gem_backbone_forward(self.backbone, self.values, centroids, DENSE, self.batch, self.student);
   gem_backbone_features(self.backbone, self.batch, self.student, positives);
   memset(self.batch->route, LEARNED, self.batch->n);
-  gem_backbone_forward(self.backbone, self.values, centroids, 0, self.batch, self.student);
+  gem_backbone_forward(self.backbone, self.values, centroids, DENSE, self.batch, self.student);
   gem_backbone_loss_distill(self.backbone, self.values, self.batch, 0.0f, self.student, self.values,
                             gem_backbone_pass_final(self.student), &self.backbone->everything, expected);
   double loss = gem_backbone_loss_contrast(self.backbone, self.batch, 2.0f, self.student, positives,
                                            negatives, 3, 0.1, TRUE);
-  gem_backbone_backward(self.backbone, self.values, self.batch, 0, self.student, &self.backbone->everything,
-                        expected);
+  gem_backbone_backward(self.backbone, self.values, self.batch, DENSE, self.student,
+                        &self.backbone->everything, expected);
   g_assert_cmpfloat_with_epsilon(figures.contrast, loss, 1e-5);
   g_assert_cmpfloat(loss, >, 0.01);
   for (gsize i = 0; i < size; i++) {

@@ -74,9 +74,12 @@ shift_needed(const GemAdaptModel *model, const float *feature, const float *row)
   return MAX(for_threshold, top - logits[own]);
 }
 
-/* Those of the texts' tokens, ascending. */
+/* Of texts of all domains. */
+#define ALL_DOMAINS G_MAXINT
+
+/* Those of the tokens of that domain's texts. */
 static GArray *
-collect_shifts(const GemAdaptModel *model, const GArray *texts, const float *row)
+collect_shifts(const GemAdaptModel *model, const GArray *texts, int domain, const float *row)
 {
   g_autoptr(GemRouterPass) pass = gem_router_pass_new(model->router);
   g_autoptr(GemBatch) batch = gem_batch_new(model->router->positions);
@@ -85,6 +88,9 @@ collect_shifts(const GemAdaptModel *model, const GArray *texts, const float *row
   for (guint i = 0; i < texts->len && shifts->len < MOST_TOKENS; i++) {
     const GemAdaptText *text = &g_array_index(texts, GemAdaptText, i);
     guint n = (guint)MIN(text->n, model->router->positions);
+    if (domain != ALL_DOMAINS && text->domain != domain) {
+      continue;
+    }
     gem_batch_clear(batch);
     gem_batch_append(batch, text->tokens, n, GEM_ROUTE_GENERAL, 0.0f);
     memset(batch->target, 0xff, n * sizeof(gint32));
@@ -115,15 +121,29 @@ quantile(const GArray *sorted, double share)
   return g_array_index(sorted, double, index);
 }
 
+/* The quantile of the shifts of that domain's texts; `otherwise` where there are none. */
+static double
+shift_for(const GemAdaptModel *model,
+          const GArray *texts,
+          int domain,
+          const float *row,
+          double share,
+          double otherwise)
+{
+  g_autoptr(GArray) shifts = collect_shifts(model, texts, domain, row);
+  g_array_sort(shifts, compare_doubles);
+  return shifts->len > 0 ? quantile(shifts, share) : otherwise;
+}
+
 void
 gem_adapt_routes_choose_bias(const GemAdaptModel *model, const GArray *own, const GArray *others, float *row)
 {
-  g_autoptr(GArray) taken = collect_shifts(model, others, row);
-  g_autoptr(GArray) wanted = collect_shifts(model, own, row);
-  g_array_sort(taken, compare_doubles);
-  g_array_sort(wanted, compare_doubles);
-  double most = taken->len > 0 ? quantile(taken, GEM_ADAPT_TAKEN_SHARE) : 0.0;
-  double enough = wanted->len > 0 ? quantile(wanted, OWN_SHARE) : 0.0;
+  double enough = shift_for(model, own, ALL_DOMAINS, row, OWN_SHARE, 0.0);
+  double most = MOST_SHIFT;
+  /* No domain shall pay for the others: the one that is nearest to what was learned says how far it goes. */
+  for (int domain = GEM_ROUTE_GENERAL; domain < (int)model->router->shape.n_domains; domain++) {
+    most = MIN(most, shift_for(model, others, domain, row, GEM_ADAPT_TAKEN_SHARE, MOST_SHIFT));
+  }
   /* A token is taken when the shift is larger than what it needs, so `most` itself takes one less. */
   row[model->router->shape.width] += (float)CLAMP(MIN(most, enough), -MOST_SHIFT, MOST_SHIFT);
 }

@@ -13,11 +13,11 @@ gem_adapt_routes_set(const GemAdaptModel *model,
                      const float *row,
                      GemBatch *batch);
 
-/* The share of other domains' tokens that a learned row may take. */
-#define GEM_ADAPT_TAKEN_SHARE 0.005
+/* The share of the tokens of any other domain that a learned row may take. */
+#define GEM_ADAPT_TAKEN_SHARE 0.002
 
-/* Moves the bias of row[width + 1] so that of the tokens of `others` (texts of no domain included), read as
- * turns are and as answers are, at most GEM_ADAPT_TAKEN_SHARE would be routed to it; and no further up than
- * `own` asks for. */
+/* Moves the bias of row[width + 1] so that of the tokens of each domain in `others`, and of texts of no
+ * domain, read as turns are and as answers are, at most GEM_ADAPT_TAKEN_SHARE would be routed to it; and no
+ * further up than `own` asks for. */
 void
 gem_adapt_routes_choose_bias(const GemAdaptModel *model, const GArray *own, const GArray *others, float *row);

@@ -36,9 +36,11 @@ parse(const GemBenchCommand *self, char **argv, BaselineOptions *options, GError
   };
   const GOptionEntry *const groups[] = {entries, NULL};
 
-  options->split = g_strdup("test");
   if (!gem_bench_parse(self, groups, argv, &options->common, error)) {
     return FALSE;
+  }
+  if (options->split == NULL) {
+    options->split = g_strdup("test");
   }
   if (options->data == NULL) {
     g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--data is wanted");
