@@ -14,7 +14,7 @@ gem_adapt_routes_set(const GemAdaptModel *model,
                      GemBatch *batch);
 
 /* The share of the tokens of any other domain that a learned row may take. */
-#define GEM_ADAPT_TAKEN_SHARE 0.002
+#define GEM_ADAPT_TAKEN_SHARE 0.005
 
 /* Moves the bias of row[width + 1] so that of the tokens of each domain in `others`, and of texts of no
  * domain, read as turns are and as answers are, at most GEM_ADAPT_TAKEN_SHARE would be routed to it; and no
