@@ -22,7 +22,7 @@ typedef struct {
   GCancellable *cancellable;
   guint64 cancel_at, steps_seen;
   GBytes *checkpoint;
-  GemAdaptProgress first, last;
+  GemAdaptationProgress first, last;
 } Fixture;
 
 /* Every token follows from the one before, in the replayed text otherwise than in that which is learned. */
@@ -66,7 +66,7 @@ fixture_clear(Fixture *self)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fixture, fixture_clear)
 
 static void
-take_progress(const GemAdaptProgress *progress, gpointer data)
+take_progress(const GemAdaptationProgress *progress, gpointer data)
 {
   Fixture *self = data;
   self->first = self->steps_seen == 0 ? *progress : self->first;

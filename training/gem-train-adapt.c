@@ -234,7 +234,7 @@ load_text(Command *self, GError **error)
 /* ---- learning ---- */
 
 static void
-show_progress(const GemAdaptProgress *now, gpointer data)
+show_progress(const GemAdaptationProgress *now, gpointer data)
 {
   Command *self = data;
   g_autofree char *more = g_strdup_printf("distillation %.4f  contrast %.4f  quantization %.3f",
@@ -273,7 +273,7 @@ learn(Command *self, const GemAdaptData *data, GError **error)
                                .keep_seconds = 60.0 * options->checkpoint_minutes,
                                .cancellable = self->cancellable,
                                .data = self};
-  GemAdaptProgress last = {0};
+  GemAdaptationProgress last = {0};
   if (!gem_adapt_run(self->model->backbone, self->model->centroids->values, self->model->values, data,
                      &self->adapt, &hooks, resume, &last, error)) {
     return FALSE;

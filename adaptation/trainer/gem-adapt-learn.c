@@ -2,7 +2,7 @@
 
 #include "adaptation/gem-adapt-fields.h"
 #include "adaptation/trainer/gem-adapt-slots.h"
-#include "adaptation/trainer/gem-adapt-library.h"
+#include "training/adapt/gem-adaptation.h"
 
 #define KEY_IDENTITY "gem.adapt.identity"
 

@@ -2,7 +2,7 @@
 
 #include "adaptation/gem-adapt-fields.h"
 #include "adaptation/trainer/gem-adapt-documents.h"
-#include "adaptation/trainer/gem-adapt-library.h"
+#include "training/adapt/gem-adaptation.h"
 
 #define MIB ((guint64)1 << 20)
 /* The program, its libraries, and what is too small to be reckoned. */

@@ -56,7 +56,7 @@ typedef struct {
   GemBatch **batches, **replayed;   /* [lanes] */
   GemAdaptFigures *figures;         /* [lanes], of this step */
   double rate;                      /* of this step */
-  GemAdaptProgress last;
+  GemAdaptationProgress last;
   gint64 started;
 } Adaptation;
 
@@ -338,7 +338,7 @@ gem_adapt_run(const GemBackbone *backbone,
               const GemAdaptOptions *options,
               const GemAdaptHooks *hooks,
               GemGguf *resume,
-              GemAdaptProgress *ret_last,
+              GemAdaptationProgress *ret_last,
               GError **error)
 {
   const GemAdaptHooks no_hooks = {0};

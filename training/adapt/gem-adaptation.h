@@ -55,10 +55,10 @@ typedef struct {
   double quantization;           /* sum of squares */
   gsize tokens;                  /* of text read so far in this run, replayed text not counted */
   double seconds;                /* of this run */
-} GemAdaptProgress;
+} GemAdaptationProgress;
 
 typedef struct {
-  void (*progress)(const GemAdaptProgress *progress,
+  void (*progress)(const GemAdaptationProgress *progress,
                    gpointer data); /* after each step, on the caller's thread */
   /* A checkpoint, every `keep_seconds`, when cancelled and at the end. */
   gboolean (*keep)(GemGgufWriter *checkpoint, gpointer data, GError **error);
@@ -79,5 +79,5 @@ gem_adapt_run(const GemBackbone *backbone,
               const GemAdaptOptions *options,
               const GemAdaptHooks *hooks,
               GemGguf *resume,
-              GemAdaptProgress *ret_last,
+              GemAdaptationProgress *ret_last,
               GError **error);

@@ -16,7 +16,7 @@ typedef struct {
   float *values, *router_values; /* the network's and the router's */
   GemProgress *progress;
   GCancellable *cancellable;
-  GemAdaptProgress last;
+  GemAdaptationProgress last;
 } Sequence;
 
 static void
@@ -69,7 +69,7 @@ stage_of_domain(const Sequence *self, gint8 domain)
 /* ---- one stage: learning ---- */
 
 static void
-show_progress(const GemAdaptProgress *now, gpointer data)
+show_progress(const GemAdaptationProgress *now, gpointer data)
 {
   Sequence *self = data;
   gsize tokens = now->tokens - self->last.tokens;
@@ -155,7 +155,7 @@ learn_stage(Sequence *self, guint stage, guint steps, GError **error)
                              .bos = gem_tokenizer_bos(experiment->model->tokenizer)};
   const GemAdaptHooks hooks = {.progress = show_progress, .cancellable = self->cancellable, .data = self};
   options.steps = steps;
-  self->last = (GemAdaptProgress){0};
+  self->last = (GemAdaptationProgress){0};
   if (!gem_adapt_run(experiment->model->backbone, experiment->model->centroids->values, self->values, &data,
                      &options, &hooks, NULL, NULL, error)) {
     g_prefix_error(error, "%s, seed %u, stage %u: ", self->variation->name, self->seed, stage);
