@@ -1,4 +1,4 @@
-# npu [--bench]: the tests of backends/npu-ort on ONNX Runtime's CPU provider
+# npu [--bench]: the tests of backends/npu-ort on ONNX Runtime: its CPU provider, and one made for tests
 #
 # ONNX Runtime comes prebuilt from the npm registry (package onnxruntime-node, 114 MB) into ./build/onnxruntime; where that is
 # not possible, one line says why and the status is 77. There is no NPU in this: see docs/npu.md.
@@ -22,7 +22,7 @@ export GEM_ORT_LIBRARY=$build/onnxruntime/x64/libonnxruntime.so.1
 [ "$(uname -m)" = aarch64 ] && GEM_ORT_LIBRARY=$build/onnxruntime/arm64/libonnxruntime.so.1
 build_tree "$build"
 if [ "$bench" = no ]; then
-  exec meson test -C "$build" --no-rebuild npu-ort npu-forms placement
+  exec meson test -C "$build" --no-rebuild npu-ort npu-forms npu-discovery placement
 fi
 choose_model
 GEM_NPU_ORT_DIR=$(mktemp -d) || exit 1

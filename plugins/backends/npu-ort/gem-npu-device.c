@@ -1,62 +1,12 @@
 #include "plugins/backends/npu-ort/gem-npu-device.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "plugins/backends/npu-ort/gem-npu-trust.h"
 #include "plugins/support/gem-plugin-support.h"
 
-#define ACCELERATORS "/sys/class/accel"
 #define CPU_PROVIDER "CPUExecutionProvider"
-
-/* ---- what the kernel knows ---- */
-
-static void
-read_line(const char *path, char *line, size_t size)
-{
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd >= 0 ? read(fd, line, size - 1) : -1;
-  line[n > 0 ? n : 0] = '\0';
-  line[strcspn(line, "\n")] = '\0';
-  if (fd >= 0) {
-    close(fd);
-  }
-}
-
-static int
-is_accelerator(const struct dirent *entry)
-{
-  return strncmp(entry->d_name, "accel", 5) == 0 && strlen(entry->d_name) < 32;
-}
-
-void
-gem_npu_hardware_find(GemNpuHardware *ret_hardware)
-{
-  struct dirent **entries = NULL;
-  int n = scandir(ACCELERATORS, &entries, is_accelerator, alphasort);
-  *ret_hardware = (GemNpuHardware){0};
-  if (n > 0) {
-    const char *name = entries[0]->d_name;
-    char path[128], target[256];
-    snprintf(ret_hardware->node, sizeof ret_hardware->node, "/dev/accel/%.32s", name);
-    snprintf(path, sizeof path, ACCELERATORS "/%.32s/device/vendor", name);
-    read_line(path, ret_hardware->vendor, sizeof ret_hardware->vendor);
-    snprintf(path, sizeof path, ACCELERATORS "/%.32s/device/driver", name);
-    ssize_t length = readlink(path, target, sizeof target - 1);
-    target[length > 0 ? length : 0] = '\0';
-    const char *slash = strrchr(target, '/');
-    snprintf(ret_hardware->driver, sizeof ret_hardware->driver, "%.60s", slash != NULL ? slash + 1 : target);
-  }
-  for (int i = 0; i < n; i++) {
-    free(entries[i]);
-  }
-  free(entries);
-}
-
-/* ---- what the providers know ---- */
 
 static const GemNpuProvider *
 provider_of(const GemNpuSettings *settings, const char *name)
@@ -70,6 +20,18 @@ provider_of(const GemNpuSettings *settings, const char *name)
 }
 
 static bool
+register_provider(const GemOrtLibrary *library, const GemNpuProvider *provider, GemPluginError *error)
+{
+  char what[320];
+  if (!gem_npu_check_library(provider->path, error)) {
+    return false;
+  }
+  snprintf(what, sizeof what, "provider %s (%s)", provider->name, provider->path);
+  return gem_ort_library_check(
+      library, library->api.register_library(library->env, provider->name, provider->path), what, error);
+}
+
+static bool
 register_providers(GemNpuDevice *self, GemPluginError *error)
 {
   const GemOrtLibrary *library = self->library;
@@ -79,12 +41,7 @@ register_providers(GemNpuDevice *self, GemPluginError *error)
     return false;
   }
   for (size_t i = 0; i < self->settings.n_providers; i++) {
-    const GemNpuProvider *provider = &self->settings.providers[i];
-    char what[320];
-    snprintf(what, sizeof what, "provider %s (%s)", provider->name, provider->path);
-    if (!gem_ort_library_check(library,
-                               library->api.register_library(library->env, provider->name, provider->path),
-                               what, error)) {
+    if (!register_provider(library, &self->settings.providers[i], error)) {
       return false;
     }
   }
@@ -98,8 +55,7 @@ find_npu(GemNpuDevice *self, GemPluginError *error)
   const GemOrtApi *api = &self->library->api;
   const OrtEpDevice *const *devices = NULL;
   size_t n = 0;
-  if (self->settings.n_providers == 0 ||
-      !gem_ort_library_check(self->library, api->get_devices(self->library->env, &devices, &n), "its devices",
+  if (!gem_ort_library_check(self->library, api->get_devices(self->library->env, &devices, &n), "its devices",
                              error)) {
     return false;
   }
@@ -110,6 +66,8 @@ find_npu(GemNpuDevice *self, GemPluginError *error)
       self->device = devices[i];
       self->provider = provider;
       snprintf(self->name, sizeof self->name, "%s", name);
+      const char *version = api->get_value(api->device_metadata(devices[i]), "version");
+      snprintf(self->version, sizeof self->version, "%.31s", version != NULL ? version : "");
       return true;
     }
   }
@@ -117,41 +75,52 @@ find_npu(GemNpuDevice *self, GemPluginError *error)
   return false;
 }
 
-static void
-describe_missing(const GemNpuDevice *self, const char *reason, GemPluginError *error)
+/* ONNX Runtime as the settings name it, or the linker finds it. */
+static bool
+open_library(GemNpuDevice *self, GemPluginError *error)
 {
-  GemPluginError cause;
-  snprintf(cause.message, sizeof cause.message, "%s", reason);
-  if (self->hardware.node[0] == '\0') {
-    gem_plugin_set_error(error, "the providers of the settings have no NPU: %.200s", cause.message);
-    return;
+  if (self->library == NULL &&
+      (self->settings.library[0] == '\0' || gem_npu_check_library(self->settings.library, error))) {
+    self->library = gem_ort_library_open(self->settings.library, error);
   }
-  gem_plugin_set_error(error, "NPU %s (driver %s) has no provider: %.150s", self->hardware.node,
-                       self->hardware.driver[0] != '\0' ? self->hardware.driver : "unknown", cause.message);
+  return self->library != NULL;
 }
 
+/* An NPU that the kernel knows and nobody drives is reported as exactly that. */
+static bool
+has_provider(const GemNpuDevice *self, GemPluginError *error)
+{
+  if (self->settings.n_providers > 0) {
+    return true;
+  }
+  gem_plugin_set_error(error, "NPU %s (driver %s) has no provider: no file of the settings names one",
+                       self->hardware.node,
+                       self->hardware.driver[0] != '\0' ? self->hardware.driver : "unknown");
+  return false;
+}
+
+/* There is an NPU, or a provider that may have one. */
 static bool
 open_npu(GemNpuDevice *self, GemPluginError *error)
 {
-  GemPluginError reason = {"no file of the settings names one"};
-  if (self->library == NULL) {
-    self->library = gem_ort_library_open(self->settings.library, &reason);
+  GemPluginError reason = {""};
+  bool is_known = self->hardware.node[0] != '\0';
+  if (!has_provider(self, error) || (is_known && !gem_npu_hardware_check(&self->hardware, error))) {
+    return false;
   }
-  if (self->library != NULL && register_providers(self, &reason) && find_npu(self, &reason)) {
+  if (open_library(self, &reason) && register_providers(self, &reason) && find_npu(self, &reason)) {
     self->form = gem_npu_form_of_provider(self->name);
     return true;
   }
-  describe_missing(self, reason.message, error);
+  gem_plugin_set_error(error, "%s%s: %.200s", is_known ? "NPU " : "the providers of the settings have no NPU",
+                       self->hardware.node, reason.message);
   return false;
 }
 
 static bool
 open_cpu(GemNpuDevice *self, GemPluginError *error)
 {
-  if (self->library == NULL) {
-    self->library = gem_ort_library_open(self->settings.library, error);
-  }
-  if (self->library == NULL) {
+  if (!open_library(self, error)) {
     return false;
   }
   snprintf(self->name, sizeof self->name, "%s", CPU_PROVIDER);
@@ -169,8 +138,8 @@ gem_npu_device_open(GemNpuDevice *ret_device, GemPluginError *error)
   gem_npu_hardware_find(&self.hardware);
   bool has_npu = self.hardware.node[0] != '\0' || self.settings.n_providers > 0;
   if (!has_npu && !self.settings.allow_cpu) {
-    gem_plugin_set_error(error, "this machine has no NPU: nothing in " ACCELERATORS
-                                ", and no provider in the settings");
+    gem_plugin_set_error(
+        error, "this machine has no NPU: nothing in /sys/class/accel, and no provider in the settings");
     return GEM_PROBE_UNSUPPORTED;
   }
   bool opened = has_npu && open_npu(&self, error);

@@ -5,18 +5,9 @@
 #pragma once
 
 #include "plugins/backends/npu-ort/gem-npu-graph.h"
+#include "plugins/backends/npu-ort/gem-npu-hardware.h"
 #include "plugins/backends/npu-ort/gem-npu-settings.h"
 #include "plugins/backends/npu-ort/gem-ort-library.h"
-
-/* The first accelerator of /sys/class/accel. */
-typedef struct {
-  char node[64];   /* "/dev/accel/accel0"; empty: there is none */
-  char driver[64]; /* "intel_vpu"; empty: not known */
-  char vendor[16]; /* "0x8086" */
-} GemNpuHardware;
-
-void
-gem_npu_hardware_find(GemNpuHardware *ret_hardware);
 
 /* What pathways run on. */
 typedef struct {
@@ -25,7 +16,8 @@ typedef struct {
   GemNpuSettings settings;
   const OrtEpDevice *device; /* NULL: ONNX Runtime's own CPU provider */
   const GemNpuProvider *provider;
-  char name[64]; /* the provider's */
+  char name[64];    /* the provider's */
+  char version[32]; /* of it; empty: not known */
   GemNpuForm form;
 } GemNpuDevice;
 

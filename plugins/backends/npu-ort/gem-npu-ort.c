@@ -20,6 +20,24 @@ struct GemCompiled {
   GemNpuSession *blocks;  /* [layers], or NULL */
 };
 
+/* Decisions and compiled pathways are kept by what is said here: versions belong to it. */
+static void
+describe(const GemNpuDevice *device, GemProbeReport *report)
+{
+  const GemNpuHardware *hardware = &device->hardware;
+  if (device->device == NULL) {
+    snprintf(report->device, sizeof report->device, "CPU, in place of an NPU");
+  } else if (hardware->node[0] == '\0') {
+    snprintf(report->device, sizeof report->device, "NPU");
+  } else {
+    snprintf(report->device, sizeof report->device, "%.32s (%.20s, %.30s)", hardware->node,
+             hardware->driver[0] != '\0' ? hardware->driver : "driver unknown", hardware->version);
+  }
+  snprintf(report->kernels, sizeof report->kernels, "ONNX Runtime %.20s, %.36s%s%.16s, %s",
+           device->library->version, device->name, device->version[0] != '\0' ? " " : "", device->version,
+           gem_npu_form_name(device->form));
+}
+
 static GemProbeResult
 npu_probe(GemProbeReport *ret_report)
 {
@@ -32,12 +50,7 @@ npu_probe(GemProbeReport *ret_report)
     snprintf(ret_report->reason, sizeof ret_report->reason, "%.159s", error.message);
     return result;
   }
-  snprintf(ret_report->device, sizeof ret_report->device, "%s",
-           device.device == NULL             ? "CPU, in place of an NPU"
-           : device.hardware.node[0] != '\0' ? device.hardware.node
-                                             : "NPU");
-  snprintf(ret_report->kernels, sizeof ret_report->kernels, "ONNX Runtime %s, %.40s, %s",
-           device.library->version, device.name, gem_npu_form_name(device.form));
+  describe(&device, ret_report);
   gem_npu_device_close(&device);
   return result;
 }

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "plugins/backends/npu-ort/gem-npu-trust.h"
 #include "plugins/support/gem-plugin-support.h"
 
 #define LONGEST_LINE 512
@@ -23,32 +23,6 @@ settings_folder(void)
   }
 #endif
   return GEM_NPU_ORT_DIR;
-}
-
-/* Builds with tests take files of the user who runs them. */
-static bool
-is_owner_trusted(uid_t owner)
-{
-#ifdef GEM_NPU_ORT_DIR_FROM_ENVIRONMENT
-  return owner == 0 || owner == geteuid();
-#else
-  return owner == 0;
-#endif
-}
-
-static bool
-check_owner(const char *path, int fd, GemPluginError *error)
-{
-  struct stat status;
-  if (fstat(fd, &status) != 0) {
-    gem_plugin_set_error(error, "%s: %s", path, strerror(errno));
-    return false;
-  }
-  if (!is_owner_trusted(status.st_uid) || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    gem_plugin_set_error(error, "%s must belong to root and be writable by root alone", path);
-    return false;
-  }
-  return true;
 }
 
 static bool
@@ -123,7 +97,7 @@ read_file(GemNpuSettings *self, int folder, const char *path, const char *name, 
     gem_plugin_set_error(error, "%s: %s", path, strerror(errno));
     return false;
   }
-  FILE *file = check_owner(path, fd, error) ? fdopen(fd, "r") : NULL;
+  FILE *file = gem_npu_check_owner(path, fd, error) ? fdopen(fd, "r") : NULL;
   if (file == NULL) {
     close(fd);
     return false;
@@ -167,7 +141,8 @@ gem_npu_settings_read(GemNpuSettings *self, GemPluginError *error)
     return false;
   }
   struct dirent **entries = NULL;
-  int n = check_owner(folder, fd, error) ? scandirat(fd, ".", &entries, is_settings_file, alphasort) : -1;
+  int n =
+      gem_npu_check_owner(folder, fd, error) ? scandirat(fd, ".", &entries, is_settings_file, alphasort) : -1;
   bool read = n >= 0;
   for (int i = 0; i < n; i++) {
     char path[512];

@@ -20,6 +20,7 @@ typedef struct OrtIoBinding OrtIoBinding;
 typedef struct OrtRunOptions OrtRunOptions;
 typedef struct OrtEpDevice OrtEpDevice;
 typedef struct OrtHardwareDevice OrtHardwareDevice;
+typedef struct OrtKeyValuePairs OrtKeyValuePairs;
 
 /* Releases whose table is asked for. */
 #define GEM_ORT_API_SESSIONS 17 /* the least: sessions and bindings */
@@ -76,6 +77,7 @@ typedef const GemOrtBase *(*GemOrtGetBase)(void);
 
 /* The same from GEM_ORT_API_DEVICES on. */
 #define GEM_ORT_DEVICE_FUNCTIONS(F)                                                                          \
+  F(297, GetKeyValue, get_value, const char *, (const OrtKeyValuePairs *, const char *key))                  \
   F(301, RegisterExecutionProviderLibrary, register_library, OrtStatus *,                                    \
     (OrtEnv *, const char *name, const char *path))                                                          \
   F(302, UnregisterExecutionProviderLibrary, unregister_library, OrtStatus *, (OrtEnv *, const char *name))  \
@@ -88,6 +90,7 @@ typedef const GemOrtBase *(*GemOrtGetBase)(void);
   F(309, HardwareDevice_Vendor, hardware_vendor, const char *, (const OrtHardwareDevice *))                  \
   F(310, HardwareDevice_DeviceId, hardware_device_id, uint32_t, (const OrtHardwareDevice *))                 \
   F(312, EpDevice_EpName, device_provider, const char *, (const OrtEpDevice *))                              \
+  F(314, EpDevice_EpMetadata, device_metadata, const OrtKeyValuePairs *, (const OrtEpDevice *))              \
   F(316, EpDevice_Device, device_hardware, const OrtHardwareDevice *, (const OrtEpDevice *))
 
 #define GEM_ORT_FIELD(place, name, field, result, parameters) result(*field) parameters;

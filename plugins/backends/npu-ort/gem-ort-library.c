@@ -126,7 +126,7 @@ gem_ort_library_check(const GemOrtLibrary *self, OrtStatus *status, const char *
   if (status == NULL) {
     return true;
   }
-  char line[160];
+  char line[1024];
   snprintf(line, sizeof line, "%s", self->api.error_message(status));
   self->api.release_status(status);
   line[strcspn(line, "\r\n")] = '\0';

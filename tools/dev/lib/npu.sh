@@ -17,5 +17,5 @@ fetch_onnxruntime() {
   mkdir -p "$part/x64" "$part/arm64" &&
     mv "$part"/package/bin/napi-v*/linux/x64/libonnxruntime.so.1 "$part/x64/" &&
     mv "$part"/package/bin/napi-v*/linux/arm64/libonnxruntime.so.1 "$part/arm64/" &&
-    rm -rf "$part/package" && mv "$part" "$dir" || die "npu: ONNX Runtime $gem_ort_version cannot be unpacked"
+    rm -rf "$part/package" && chmod -R go-w "$part" && mv "$part" "$dir" || die "npu: ONNX Runtime $gem_ort_version cannot be unpacked"
 }

@@ -1,0 +1,16 @@
+/*
+ * Code that the settings name is loaded into the service: what others than root may write to is not taken.
+ */
+#pragma once
+
+#include "plugins/gem-plugin.h"
+
+/* Whether the open file or folder belongs to root and is writable by root alone; the error names `path`.
+ * Builds with tests take those of the user who runs them, too. */
+bool
+gem_npu_check_owner(const char *path, int fd, GemPluginError *error);
+
+/* The same of a library, by its absolute path: of the file that the path leads to in the end, and of the
+ * folder that this lies in. */
+bool
+gem_npu_check_library(const char *path, GemPluginError *error);

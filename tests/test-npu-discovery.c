@@ -1,0 +1,458 @@
+/*
+ * backends/npu-ort on machines with an NPU, as far as /sys, /dev and ONNX Runtime's interface for providers
+ * say: what it finds and how it says so; and, where there is an ONNX Runtime, pathways on the tests' own
+ * provider (tests/npu-ort), which ONNX Runtime opens as it does those of vendors.
+ */
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <glib/gstdio.h>
+
+#include "daemon/gem-log.h"
+#include "tests/gem-test-backend.h"
+#include "tests/gem-test-engine.h"
+#include "tests/gem-test-npu.h"
+#include "tests/gem-test-patience.h"
+#include "tests/gem-test-sys.h"
+
+#define LAYERS 2
+#define WIDTH  256
+#define HIDDEN 416
+#define ROWS   70 /* more than a block */
+
+static char *no_namespace; /* why there is none */
+
+/* Empties the machine. NULL, and the test is marked as skipped, where there is no namespace. */
+static GemTestNpu *
+open_machine(void)
+{
+  if (no_namespace != NULL) {
+    g_test_skip(no_namespace);
+    return NULL;
+  }
+  gem_test_sys_clear();
+  return gem_test_npu_open();
+}
+
+static void
+add_npu(gboolean node)
+{
+  gem_test_sys_add_accelerator("accel0", "intel_vpu", "0x8086", "0x7d1d", node);
+}
+
+static void
+assert_declines(const GemTestNpu *npu, GemProbeResult expected, const char *reason)
+{
+  GemProbeReport report = {0};
+  GemPluginError error = {""};
+  const GemBackendOptions options = {.struct_size = sizeof options};
+  g_assert_cmpint(npu->functions->probe(&report), ==, expected);
+  g_test_message("declined: %s", report.reason);
+  g_assert_nonnull(strstr(report.reason, reason));
+  g_assert_null(strchr(report.reason, '\n'));
+  g_assert_null(npu->functions->open(&options, &error));
+  g_assert_nonnull(strstr(error.message, reason));
+}
+
+/* ---- without ONNX Runtime ---- */
+
+static void
+test_no_npu(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  if (npu != NULL) {
+    assert_declines(npu, GEM_PROBE_UNSUPPORTED, "this machine has no NPU");
+  }
+}
+
+/* Exactly that: whether there is an ONNX Runtime does not come into it. */
+static void
+test_no_provider(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  if (npu == NULL) {
+    return;
+  }
+  add_npu(TRUE);
+  gem_test_sys_add_accelerator("accel1", "amdxdna", "0x1022", "0x1502", TRUE);
+  gem_test_npu_set(npu, "a.conf", "Library=/nowhere/libonnxruntime.so.1\n");
+  GemProbeReport report = {0};
+  g_assert_cmpint(npu->functions->probe(&report), ==, GEM_PROBE_DEFERRED);
+  g_assert_cmpstr(
+      report.reason, ==,
+      "NPU /dev/accel/accel0 (driver intel_vpu) has no provider: no file of the settings names one");
+  g_assert_cmpstr(report.device, ==, "NPU");
+}
+
+/* The unit keeps devices from the service unless a drop-in lets it have them. */
+static void
+test_closed_node(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  if (npu == NULL) {
+    return;
+  }
+  add_npu(FALSE);
+  gem_test_npu_set(npu, "a.conf", "Provider=A\nPath=/nowhere/a.so\n");
+  assert_declines(
+      npu, GEM_PROBE_DEFERRED,
+      "NPU /dev/accel/accel0 (driver intel_vpu) is closed to the service: No such file or directory; "
+      "see drop-in npu.conf");
+}
+
+/* ---- with ONNX Runtime: which libraries of providers it takes ---- */
+
+/* A copy of the tests' provider among the settings; transfer full. NULL, and the test is marked as skipped,
+ * without ONNX Runtime or a namespace. */
+static char *
+add_provider(GemTestNpu *npu, const char *options)
+{
+  const char *library = g_getenv("GEM_ORT_LIBRARY");
+  if (npu == NULL) {
+    return NULL;
+  }
+  if (library == NULL || *library == '\0') {
+    g_test_skip("GEM_ORT_LIBRARY names no libonnxruntime: ./dev npu fetches one");
+    return NULL;
+  }
+  g_autofree char *built = gem_test_build_path("tests", "npu-ort", "gem-test-provider.so", NULL);
+  g_autofree char *contents = NULL;
+  char *path = g_build_filename(npu->folder, "provider.so", NULL);
+  g_autofree char *lines = g_strdup_printf("Library=%s\nProvider=GemTestProvider\nPath=%s\n%s", library, path,
+                                           options != NULL ? options : "");
+  gsize size;
+  g_autoptr(GError) error = NULL;
+  g_file_get_contents(built, &contents, &size, &error);
+  g_assert_no_error(error);
+  g_file_set_contents(path, contents, (gssize)size, &error);
+  g_assert_no_error(error);
+  g_assert_cmpint(g_chmod(path, 0755), ==, 0);
+  gem_test_npu_set(npu, "a.conf", lines);
+  return path;
+}
+
+static void
+test_unsafe_provider(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, NULL);
+  if (path == NULL) {
+    return;
+  }
+  g_autofree char *reason =
+      g_strdup_printf("NPU /dev/accel/accel0: %s must belong to root and be writable by root alone", path);
+  add_npu(TRUE);
+  g_assert_cmpint(g_chmod(path, 0757), ==, 0);
+  assert_declines(npu, GEM_PROBE_DEFERRED, reason);
+  g_assert_cmpint(g_chmod(path, 0775), ==, 0);
+  assert_declines(npu, GEM_PROBE_DEFERRED, reason);
+  g_assert_cmpint(g_chmod(path, 0755), ==, 0);
+  if (geteuid() == 0 && chown(path, 4242, 0) == 0) {
+    assert_declines(npu, GEM_PROBE_DEFERRED, reason);
+    g_assert_cmpint(chown(path, 0, 0), ==, 0);
+  }
+  g_autofree char *outside = gem_test_folder_new(), *moved = g_build_filename(outside, "provider.so", NULL);
+  g_assert_cmpint(g_rename(path, moved), ==, 0);
+  g_assert_cmpint(symlink(moved, path), ==, 0); /* a link says nothing: what it leads to is looked at */
+  g_assert_cmpint(g_chmod(outside, 0777), ==, 0);
+  g_autofree char *folder_reason = g_strdup_printf("NPU /dev/accel/accel0: %s must belong to root", outside);
+  assert_declines(npu, GEM_PROBE_DEFERRED, folder_reason);
+  gem_test_folder_remove(outside);
+}
+
+static void
+test_broken_provider(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, NULL);
+  if (path == NULL) {
+    return;
+  }
+  add_npu(TRUE);
+  g_assert_true(g_file_set_contents(path, "not a library", -1, NULL));
+  assert_declines(npu, GEM_PROBE_DEFERRED, "provider GemTestProvider (/");
+  g_autofree char *other =
+      g_build_filename(g_getenv("GEM_BUILD_DIR"), "tests", "npu-ort", "libnot-onnx-runtime.so", NULL);
+  g_assert_cmpint(g_unlink(path), ==, 0);
+  g_assert_cmpint(symlink(other, path), ==, 0); /* a library, and no provider */
+  assert_declines(npu, GEM_PROBE_DEFERRED, "provider GemTestProvider (/");
+}
+
+/* ---- with ONNX Runtime: pathways on the provider ---- */
+
+static void
+test_found(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, NULL);
+  if (path == NULL) {
+    return;
+  }
+  GemProbeReport report = {0};
+  add_npu(TRUE);
+  gem_test_sys_set_version("accel0", "1.2.3");
+  g_assert_cmpint(npu->functions->probe(&report), ==, GEM_PROBE_SUPPORTED);
+  g_test_message("%s, %s", report.device, report.kernels);
+  g_assert_cmpstr(report.device, ==, "/dev/accel/accel0 (intel_vpu, 1.2.3)");
+  g_assert_true(g_str_has_prefix(report.kernels, "ONNX Runtime 1."));
+  g_assert_true(g_str_has_suffix(report.kernels, ", GemTestProvider 1.0.0, channels"));
+}
+
+typedef struct {
+  const GemTestNpu *npu;
+  GemBackendState *state;
+  GemTestSource *source;
+  GemFeedForwardTensors layers[LAYERS];
+} Scene;
+
+static void
+scene_open(Scene *self, const GemTestNpu *npu)
+{
+  static const char *const parts[] = {"gate", "up", "down"};
+  const GemBackendOptions options = {.struct_size = sizeof options};
+  GemPluginError error = {""};
+  *self = (Scene){.npu = npu, .source = gem_test_source_new("pathway-test.gguf", 11)};
+  for (guint l = 0; l < LAYERS; l++) {
+    GemTensorView *views[] = {&self->layers[l].gate, &self->layers[l].up, &self->layers[l].down};
+    for (guint i = 0; i < 3; i++) {
+      g_autofree char *name = g_strdup_printf("%s.%u", parts[i], l);
+      gem_test_source_add(self->source, name, GEM_TYPE_Q8_0, i < 2 ? HIDDEN : WIDTH, i < 2 ? WIDTH : HIDDEN,
+                          0.0, 0.1);
+      g_assert_true(self->source->source.find_tensor(self->source->source.context, name, views[i]));
+    }
+  }
+  self->state = npu->functions->open(&options, &error);
+  g_assert_cmpstr(error.message, ==, "");
+}
+
+static void
+scene_close(Scene *self)
+{
+  self->npu->functions->close(self->state);
+  gem_test_source_free(self->source);
+}
+
+static GemCompiled *
+scene_compile(const Scene *self, GemPluginError *error)
+{
+  const GemPathwayTensors tensors = {.name = "test", .layers = LAYERS, .feed_forwards = self->layers};
+  return self->npu->functions->compile(self->state, &tensors, error);
+}
+
+/* What backend cpu adds; y is [n][WIDTH]. */
+static void
+run_on_cpu(const GemFeedForwardTensors *tensors, const float *x, gsize n, float *y)
+{
+  g_autoptr(GemTestBackend) test = gem_test_backend_open();
+  const GemBackend *backend = &test->backend;
+  GemPluginError error = {""};
+  const GemFeedForward ffn = {.gate = backend->functions->matrix_new(backend->state, &tensors->gate, &error),
+                              .up = backend->functions->matrix_new(backend->state, &tensors->up, &error),
+                              .down = backend->functions->matrix_new(backend->state, &tensors->down, &error)};
+  g_assert_cmpstr(error.message, ==, "");
+  backend->functions->feed_forward(backend->state, &ffn, x, n, y);
+  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.gate);
+  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.up);
+  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.down);
+}
+
+static double
+relative_error(const float *y, const float *expected, gsize n)
+{
+  double difference = 0.0, norm = 0.0;
+  for (gsize i = 0; i < n; i++) {
+    difference += pow((double)y[i] - (double)expected[i], 2.0);
+    norm += pow((double)expected[i], 2.0);
+  }
+  return sqrt(difference / norm);
+}
+
+/* A provider that takes all nodes gets the graph, and what it gives comes back; 1, a few and many rows. */
+static void
+test_whole(void)
+{
+  static const gsize counts[] = {1, 5, ROWS};
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, NULL);
+  if (path == NULL) {
+    return;
+  }
+  Scene scene;
+  GemPluginError error = {""};
+  add_npu(TRUE);
+  scene_open(&scene, npu);
+  GemCompiled *compiled = scene_compile(&scene, &error);
+  g_assert_cmpstr(error.message, ==, "");
+  g_assert_nonnull(compiled);
+  g_autoptr(GRand) random = g_rand_new_with_seed(5);
+  g_autofree float *x = gem_test_random_floats(random, (gsize)ROWS * WIDTH, 2.0);
+  for (guint layer = 0; layer < LAYERS; layer++) {
+    for (gsize i = 0; i < G_N_ELEMENTS(counts); i++) {
+      gsize values = counts[i] * WIDTH;
+      g_autofree float *y = g_new0(float, values), *expected = g_new0(float, values);
+      g_assert_true(npu->functions->run(scene.state, compiled, layer, x, counts[i], y, &error));
+      run_on_cpu(&scene.layers[layer], x, counts[i], expected);
+      double relative = relative_error(y, expected, values);
+      g_test_message("layer %u, %zu rows: relative error %.2e", layer, counts[i], relative);
+      g_assert_cmpfloat(relative, <, 0.02); /* a scale for each output, as providers that are not known get */
+    }
+  }
+  npu->functions->compiled_free(scene.state, compiled);
+  scene_close(&scene);
+}
+
+/* What the device cannot run whole does not run there at all. */
+static void
+test_refused(gconstpointer data)
+{
+  const char *const *words = data; /* option, what must stand in the reason */
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, words[0]);
+  if (path == NULL) {
+    return;
+  }
+  Scene scene;
+  GemPluginError error = {""};
+  add_npu(TRUE);
+  scene_open(&scene, npu);
+  g_assert_null(scene_compile(&scene, &error));
+  g_test_message("refused: %s", error.message);
+  g_assert_true(g_str_has_prefix(error.message, "layer 0: ONNX Runtime 1."));
+  g_assert_nonnull(strstr(error.message, words[1]));
+  g_assert_null(strchr(error.message, '\n'));
+  scene_close(&scene);
+}
+
+static void
+test_fails(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, "Option=behaviour:fail\n");
+  if (path == NULL) {
+    return;
+  }
+  Scene scene;
+  GemPluginError error = {""};
+  add_npu(TRUE);
+  scene_open(&scene, npu);
+  GemCompiled *compiled = scene_compile(&scene, &error);
+  g_assert_nonnull(compiled);
+  float x[3 * WIDTH] = {1.0f}, y[3 * WIDTH], before[3 * WIDTH];
+  for (gsize i = 0; i < G_N_ELEMENTS(y); i++) {
+    before[i] = y[i] = (float)i;
+  }
+  g_assert_false(npu->functions->run(scene.state, compiled, 1, x, 3, y, &error));
+  g_test_message("failed: %s", error.message);
+  g_assert_nonnull(strstr(error.message, "the test provider was told to fail"));
+  g_assert_cmpmem(y, sizeof y, before, sizeof before);
+  npu->functions->compiled_free(scene.state, compiled);
+  scene_close(&scene);
+}
+
+/* ---- the service on it ---- */
+
+static GPtrArray *refusals; /* char*: what the log has under GEM_LOG_DEVICE_REFUSED */
+static GMutex refusals_mutex;
+
+static GLogWriterOutput
+keep_refusals(GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
+{
+  const char *message = "", *id = "";
+  for (gsize i = 0; i < n; i++) {
+    message = g_str_equal(fields[i].key, "MESSAGE") ? fields[i].value : message;
+    id = g_str_equal(fields[i].key, "MESSAGE_ID") ? fields[i].value : id;
+  }
+  if (g_str_equal(id, GEM_LOG_DEVICE_REFUSED)) {
+    g_mutex_lock(&refusals_mutex);
+    g_ptr_array_add(refusals, g_strdup(message));
+    g_mutex_unlock(&refusals_mutex);
+  }
+  return g_log_writer_default(level, fields, n, data);
+}
+
+/* What the engine writes with that backend (NULL: its own choice), and whether the general pathway ran on a
+ * device in the end. */
+static char *
+generate(const char *backend, gboolean *ret_on_device)
+{
+  g_autoptr(GemTestEngine) test = gem_test_engine_new();
+  test->config.backend = backend;
+  gem_test_engine_start(test);
+  char *text = gem_test_greedy(test->engine, "the quick brown fox", 24, NULL);
+  g_autoptr(GemPathwayInfo) general = gem_engine_get_pathway(test->engine, "general");
+  *ret_on_device = g_strcmp0(general->backend, "npu-ort") == 0;
+  return text;
+}
+
+static void
+test_service_whole(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, NULL);
+  if (path == NULL) {
+    return;
+  }
+  gboolean on_device;
+  g_ptr_array_set_size(refusals, 0);
+  add_npu(TRUE);
+  g_autofree char *text = generate("npu-ort", &on_device);
+  g_assert_true(on_device);
+  g_assert_cmpuint(refusals->len, ==, 0);
+  g_assert_cmpstr(text, !=, "");
+}
+
+/* Backend cpu serves on, as if there were no device; the log says why, once for each pathway. */
+static void
+test_service_refused(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, "Option=behaviour:some\n");
+  if (path == NULL) {
+    return;
+  }
+  gboolean on_device;
+  add_npu(TRUE);
+  g_autofree char *expected = generate("cpu", &on_device);
+  g_assert_false(on_device);
+  g_ptr_array_set_size(refusals, 0);
+  g_autofree char *text = generate("npu-ort", &on_device);
+  g_assert_false(on_device);
+  g_assert_cmpstr(text, ==, expected);
+  guint general = 0;
+  for (guint i = 0; i < refusals->len; i++) {
+    const char *line = refusals->pdata[i];
+    g_test_message("%s", line);
+    g_assert_null(strchr(line, '\n'));
+    general += g_str_has_prefix(line, "pathway general does not run on the device: ") ? 1 : 0;
+  }
+  g_assert_cmpuint(general, ==, 1);
+}
+
+int
+main(int argc, char **argv)
+{
+  static const char *const some[] = {"Option=behaviour:some\n",
+                                     "fallback to CPU EP has been explicitly disabled"};
+  static const char *const refuse[] = {"Option=behaviour:refuse\n", "the test provider was told to refuse"};
+  no_namespace = gem_test_sys_enter();
+  refusals = g_ptr_array_new_with_free_func(g_free);
+  g_log_set_writer_func(keep_refusals, NULL, NULL);
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/npu-discovery/no-npu", test_no_npu);
+  g_test_add_func("/npu-discovery/no-provider", test_no_provider);
+  g_test_add_func("/npu-discovery/closed-node", test_closed_node);
+  g_test_add_func("/npu-discovery/found", test_found);
+  g_test_add_func("/npu-discovery/unsafe-provider", test_unsafe_provider);
+  g_test_add_func("/npu-discovery/broken-provider", test_broken_provider);
+  g_test_add_func("/npu-discovery/whole", test_whole);
+  g_test_add_data_func("/npu-discovery/refused/some", some, test_refused);
+  g_test_add_data_func("/npu-discovery/refused/refuse", refuse, test_refused);
+  g_test_add_func("/npu-discovery/fails", test_fails);
+  g_test_add_func("/npu-discovery/service-whole", test_service_whole);
+  g_test_add_func("/npu-discovery/service-refused", test_service_refused);
+  int status = g_test_run();
+  g_ptr_array_unref(refusals);
+  g_free(no_namespace);
+  return status;
+}
