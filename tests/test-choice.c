@@ -4,8 +4,9 @@
 
 #include "tests/gem-test-folder.h"
 #include "tests/gem-test-training.h"
-#include "training/adapt/gem-choice-tasks.h"
+#include "training/adapt/gem-choice-score.h"
 #include "training/adapt/gem-forgetting.h"
+#include "training/gem-backbone-continue.h"
 #include "training/gem-centroids.h"
 #include "training/gem-matmul.h"
 #include "training/gem-presets.h"
@@ -41,32 +42,47 @@ weigh_alone(const GemBackbone *backbone,
   return sum;
 }
 
+enum { TEXTS = 3, CHOICES = 4 };
+
+/* Texts of 20, 1 and 9 tokens, each with the same choices: two begin alike, the third begins as the second
+ * and ends before it, the fourth has nothing in common with them; routes differ from text to text. */
 static void
-check_continuations(const char *shape, int set, gint8 route)
+check_continuations(const char *shape, int set, const gint8 *routes)
 {
-  const guint32 start[] = {0, 3, 4, 12};
-  guint32 prompt[20], tokens[12];
-  double logs[3];
+  const guint32 start[] = {0, 6, 12, 15, 16}, prompt_start[] = {0, 20, 21, 30};
+  guint32 prompt[30], tokens[16];
+  double logs[TEXTS * CHOICES];
   g_autoptr(GemBackbone) backbone = gem_test_backbone_new(shape, 40);
   g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, 5);
   g_autoptr(GemBackbonePass) pass = gem_backbone_pass_new(backbone);
   g_autoptr(GemBatch) batch = gem_batch_new(64);
+  g_autoptr(GemContinuations) all = gem_continuations_new();
   float *values = gem_parameters_alloc(backbone->parameters);
   GemRandom random = gem_random_seeded(3, 3);
   gem_parameters_init(backbone->parameters, 11, values);
   for (gsize i = 0; i < backbone->parameters->size; i++) {
     values[i] += 0.1f * (float)gem_random_normal(&random);
   }
-  for (gsize i = 0; i < 32; i++) {
-    *(i < 20 ? &prompt[i] : &tokens[i - 20]) = (guint32)gem_random_below(&random, 262);
+  for (gsize i = 0; i < 46; i++) {
+    *(i < 30 ? &prompt[i] : &tokens[i - 30]) = (guint32)gem_random_below(&random, 262);
   }
-  gem_batch_append(batch, prompt, 20, route, 1.0f);
-  const GemContinuations all = {tokens, start, 3, route};
-  gem_backbone_weigh(backbone, values, centroids->values, set, batch, pass, &all, logs);
-  for (guint c = 0; c < 3; c++) {
-    double expected = weigh_alone(backbone, values, centroids->values, set, prompt, 20, tokens + start[c],
-                                  start[c + 1] - start[c], route);
-    g_assert_cmpfloat_with_epsilon(logs[c], expected, 1e-3);
+  memcpy(tokens + 6, tokens, 4 * sizeof(guint32));
+  memcpy(tokens + 12, tokens + 6, 3 * sizeof(guint32));
+  for (guint t = 0; t < TEXTS; t++) {
+    gem_batch_append(batch, prompt + prompt_start[t], prompt_start[t + 1] - prompt_start[t], routes[t], 1.0f);
+    gem_continuations_add_text(all);
+    for (guint c = 0; c < CHOICES; c++) {
+      gem_continuations_add(all, tokens + start[c], start[c + 1] - start[c]);
+    }
+  }
+  g_assert_cmpuint(gem_continuations_number_rows(all), ==, TEXTS * 6); /* of 16 tokens each */
+  gem_backbone_weigh(backbone, values, centroids->values, set, batch, pass, all, routes, logs);
+  for (guint i = 0; i < TEXTS * CHOICES; i++) {
+    guint t = i / CHOICES, c = i % CHOICES;
+    double expected = weigh_alone(backbone, values, centroids->values, set, prompt + prompt_start[t],
+                                  prompt_start[t + 1] - prompt_start[t], tokens + start[c],
+                                  start[c + 1] - start[c], routes[t]);
+    g_assert_cmpfloat_with_epsilon(logs[i], expected, 1e-3);
   }
   g_aligned_free(values);
 }
@@ -75,11 +91,12 @@ static void
 test_continuations(void)
 {
   const char *sparse = "vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4";
-  check_continuations(sparse, 0, 1);
-  check_continuations(sparse, 1, GEM_ROUTE_GENERAL);
-  check_continuations(sparse, -1, 2);
-  check_continuations("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", -1,
-                      GEM_ROUTE_GENERAL);
+  const gint8 one[] = {1, 1, 1}, none[] = {GEM_ROUTE_GENERAL, GEM_ROUTE_GENERAL, GEM_ROUTE_GENERAL},
+              mixed[] = {2, GEM_ROUTE_GENERAL, 0};
+  check_continuations(sparse, 0, one);
+  check_continuations(sparse, 1, none);
+  check_continuations(sparse, -1, mixed);
+  check_continuations("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", -1, none);
 }
 
 /* ---- tasks ---- */
@@ -178,14 +195,14 @@ test_scores(void)
     values[i] += 0.1f * (float)gem_random_normal(&random);
   }
   const GemChoiceModel model = {
-      .backbone = backbone, .values = values, .centroids = centroids->values, .cluster_set = 0};
-  guint8 right[20], alone[20];
-  gem_choice_task_score(task, &model, lanes, right);
+      .backbone = backbone, .values = values, .centroids = centroids->values, .forced = GEM_CHOICE_OWN_DOMAIN};
+  guint8 together[20], alone[20];
+  gem_choice_task_choose(task, &model, lanes, together);
   for (guint i = 0; i < 20; i++) { /* against one choice after another */
     const GemChoiceItem *item = task->items->pdata[i];
     double best = -INFINITY;
-    guint chosen = 0;
-    for (guint c = 0; c < 3; c++) {
+    guint8 chosen = 0;
+    for (guint8 c = 0; c < 3; c++) {
       guint32 from = g_array_index(item->starts, guint32, c),
               to = g_array_index(item->starts, guint32, c + 1);
       double log_p =
@@ -195,9 +212,9 @@ test_scores(void)
       chosen = log_p > best ? c : chosen;
       best = MAX(log_p, best);
     }
-    alone[i] = chosen == item->right;
+    alone[i] = chosen;
   }
-  g_assert_cmpmem(right, sizeof right, alone, sizeof alone);
+  g_assert_cmpmem(together, sizeof together, alone, sizeof alone);
   g_aligned_free(values);
   gem_test_folder_remove(dir);
 }

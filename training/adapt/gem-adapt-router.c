@@ -139,6 +139,7 @@ margin_of(const Samples *samples, guint i, const float *row)
 {
   const float *feature = &g_array_index(samples->features, float, i * samples->width);
   double logit = (double)row[samples->width];
+#pragma omp simd reduction(+ : logit)
   for (gsize j = 0; j < samples->width; j++) {
     logit += (double)row[j] * (double)feature[j];
   }
@@ -163,6 +164,7 @@ loss_of(const Samples *samples, const float *row, double *gradient)
     double margin = margin_of(samples, i, row);
     loss += sample->weight * (softplus(margin) - sample->wanted * margin);
     double slope = sample->weight * (1.0 / (1.0 + exp(-margin)) - sample->wanted);
+#pragma omp simd
     for (gsize j = 0; j < samples->width; j++) {
       gradient[j] += slope * (double)feature[j];
     }

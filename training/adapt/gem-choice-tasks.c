@@ -5,8 +5,6 @@
 
 #include "training/gem-data-folder.h"
 
-/* ---- reading ---- */
-
 static void
 item_free(gpointer data)
 {
@@ -66,6 +64,23 @@ cut_prompt(GArray *prompt, guint longest)
   }
 }
 
+static gboolean
+check_item(const GemChoiceTasksOptions *options, const GemChoiceItem *item, guint longest, GError **error)
+{
+  const char *wrong = NULL;
+  if (item->starts->len - 1 > GEM_CHOICES_MOST) {
+    wrong = "more than 255 choices";
+  } else if (item->right == G_MAXUINT) {
+    wrong = "the target is none of the choices";
+  } else if (longest + 16 > options->longest) {
+    wrong = "a choice is too long";
+  }
+  if (wrong != NULL) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED, "%s", wrong);
+  }
+  return wrong == NULL;
+}
+
 static GemChoiceItem *
 make_item(const GemChoiceTasksOptions *options,
           GemTokenizer *tokenizer,
@@ -91,11 +106,7 @@ make_item(const GemChoiceTasksOptions *options,
     longest = MAX(longest, next - start);
     item->right = strcmp(choices[c], line->target) == 0 ? c : item->right;
   }
-  if (encoded && (item->right == G_MAXUINT || longest + 16 > options->longest)) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED, "%s",
-                item->right == G_MAXUINT ? "the target is none of the choices" : "a choice is too long");
-    encoded = FALSE;
-  }
+  encoded = encoded && check_item(options, item, longest, error);
   if (!encoded) {
     item_free(item);
     return NULL;
@@ -208,82 +219,4 @@ gem_choice_tasks_load(const GemChoiceTasksOptions *options, GemTokenizer *tokeni
     }
   }
   return entries != NULL ? g_steal_pointer(&tasks) : NULL;
-}
-
-/* ---- choosing ---- */
-
-typedef struct {
-  const GemChoiceTask *task;
-  const GemChoiceModel *model;
-  guint n_lanes;
-  guint8 *right;
-} Scoring;
-
-/* The routes of a prompt; returns that of its choices. */
-static gint8
-route_prompt(const Scoring *self, GemRouterPass *pass, GemBatch *batch)
-{
-  const GemChoiceModel *model = self->model;
-  if (model->general || model->router == NULL) {
-    gint8 route = model->general ? GEM_ROUTE_GENERAL : self->task->domain;
-    memset(batch->route, route, batch->n);
-    return route;
-  }
-  gsize counts[GEM_MAX_DOMAINS + 1] = {0}, best = 0;
-  batch->prefix[0] = (guint32)batch->n;
-  memset(batch->target, 0xff, batch->n * sizeof(gint32));
-  gem_router_network_run(model->router, model->router_values, batch, 0.0f, pass, NULL);
-  gem_router_pass_routes(model->router, pass, model->backbone->shape.router_threshold, batch);
-  for (gsize i = 0; i < batch->n; i++) {
-    counts[batch->route[i] + 1]++;
-  }
-  for (gsize d = 1; d <= GEM_MAX_DOMAINS; d++) {
-    best = counts[d] > counts[best] ? d : best;
-  }
-  return (gint8)((gint)best - 1);
-}
-
-static gboolean
-chooses_right(const Scoring *self,
-              const GemChoiceItem *item,
-              GemBackbonePass *pass,
-              GemRouterPass *router_pass)
-{
-  const GemChoiceModel *model = self->model;
-  g_autoptr(GemBatch) batch = gem_batch_new(item->prompt->len);
-  g_autofree double *logs = g_new(double, item->starts->len - 1);
-  gem_batch_append(batch, (const guint32 *)(gpointer)item->prompt->data, item->prompt->len, GEM_ROUTE_GENERAL,
-                   0.0f);
-  const guint32 *starts = (const guint32 *)(gpointer)item->starts->data;
-  const GemContinuations choices = {.tokens = (const guint32 *)(gpointer)item->choices->data,
-                                    .start = starts,
-                                    .n = item->starts->len - 1,
-                                    .route = route_prompt(self, router_pass, batch)};
-  gem_backbone_weigh(model->backbone, model->values, model->centroids, model->cluster_set, batch, pass,
-                     &choices, logs);
-  gsize best = 0;
-  for (gsize c = 0; c < choices.n; c++) {
-    logs[c] /= (double)(starts[c + 1] - starts[c]);
-    best = logs[c] > logs[best] ? c : best;
-  }
-  return best == item->right;
-}
-
-static void
-score_lane(guint lane, gpointer data)
-{
-  const Scoring *self = data;
-  g_autoptr(GemBackbonePass) pass = gem_backbone_pass_new(self->model->backbone);
-  g_autoptr(GemRouterPass) router_pass =
-      self->model->router != NULL ? gem_router_pass_new(self->model->router) : NULL;
-  for (guint i = lane; i < self->task->items->len; i += self->n_lanes) {
-    self->right[i] = chooses_right(self, self->task->items->pdata[i], pass, router_pass) ? 1 : 0;
-  }
-}
-
-void
-gem_choice_task_score(const GemChoiceTask *task, const GemChoiceModel *model, GemLanes *lanes, guint8 *right)
-{
-  Scoring scoring = {task, model, gem_lanes_count(lanes), right};
-  gem_lanes_run(lanes, score_lane, &scoring);
 }

@@ -177,7 +177,8 @@ choice_model(const Sequence *self)
                           .values = self->values,
                           .centroids = experiment->model->centroids->values,
                           .cluster_set = variation->dense || !has_sets ? -1 : variation->cluster_set,
-                          .general = variation->learns == GEM_LEARNS_GENERAL,
+                          .forced = variation->learns == GEM_LEARNS_GENERAL ? GEM_ROUTE_GENERAL
+                                                                            : GEM_CHOICE_OWN_DOMAIN,
                           .router = variation->row ? experiment->router->network : NULL,
                           .router_values = self->router_values};
 }
@@ -187,11 +188,11 @@ static char *
 score_task(const Sequence *self, const GemChoiceTask *task)
 {
   const GemChoiceModel model = choice_model(self);
-  g_autofree guint8 *right = g_new0(guint8, task->items->len);
-  gem_choice_task_score(task, &model, self->experiment->lanes, right);
+  g_autofree guint8 *chosen = g_new0(guint8, task->items->len);
+  gem_choice_task_choose(task, &model, self->experiment->lanes, chosen);
   char *text = g_new0(char, task->items->len + 1);
   for (guint i = 0; i < task->items->len; i++) {
-    text[i] = right[i] ? '1' : '0';
+    text[i] = chosen[i] == ((const GemChoiceItem *)task->items->pdata[i])->right ? '1' : '0';
   }
   return text;
 }
@@ -382,6 +383,8 @@ seconds_since(gint64 start)
   return (double)(g_get_monotonic_time() - start) / 1e6;
 }
 
+#define PROBE_ITEMS 8 /* enough for what is run together */
+
 /* Of scoring every task once: from its first items. */
 static double
 estimate_scoring(const Sequence *self)
@@ -391,13 +394,13 @@ estimate_scoring(const Sequence *self)
   for (guint t = 0; t < self->experiment->tasks->len; t++) {
     const GemChoiceTask *task = self->experiment->tasks->pdata[t];
     g_autoptr(GPtrArray) few = g_ptr_array_new();
-    for (guint i = 0; i < MIN(task->items->len, self->experiment->options->lanes); i++) {
+    for (guint i = 0; i < MIN(task->items->len, PROBE_ITEMS); i++) {
       g_ptr_array_add(few, task->items->pdata[i]);
     }
     GemChoiceTask sample = {.name = task->name, .domain = task->domain, .items = few};
-    g_autofree guint8 *right = g_new0(guint8, few->len);
+    g_autofree guint8 *chosen = g_new0(guint8, few->len);
     gint64 start = g_get_monotonic_time();
-    gem_choice_task_score(&sample, &model, self->experiment->lanes, right);
+    gem_choice_task_choose(&sample, &model, self->experiment->lanes, chosen);
     seconds += seconds_since(start) * (double)task->items->len / (double)few->len;
   }
   return seconds;

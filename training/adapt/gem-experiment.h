@@ -8,7 +8,7 @@
 #include "format/gem-model-files.h"
 #include "training/adapt/gem-adapt-data.h"
 #include "training/adapt/gem-adaptation.h"
-#include "training/adapt/gem-choice-tasks.h"
+#include "training/adapt/gem-choice-score.h"
 #include "training/adapt/gem-experiment-variations.h"
 #include "training/gem-checkpoint.h"
 
