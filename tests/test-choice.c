@@ -194,8 +194,10 @@ test_scores(void)
   for (gsize i = 0; i < backbone->parameters->size; i++) {
     values[i] += 0.1f * (float)gem_random_normal(&random);
   }
-  const GemChoiceModel model = {
-      .backbone = backbone, .values = values, .centroids = centroids->values, .forced = GEM_CHOICE_OWN_DOMAIN};
+  const GemChoiceModel model = {.backbone = backbone,
+                                .values = values,
+                                .centroids = centroids->values,
+                                .forced = GEM_CHOICE_OWN_DOMAIN};
   guint8 together[20], alone[20];
   gem_choice_task_choose(task, &model, lanes, together);
   for (guint i = 0; i < 20; i++) { /* against one choice after another */

@@ -298,7 +298,8 @@ run_rows(Going *self, float *final)
 
 /* log p of the nodes of one list, from the logits of the state before them. */
 static void
-weigh_list(const GemContinuations *continuations, guint32 first, float *logits, gsize vocab, double *node_logs)
+weigh_list(
+    const GemContinuations *continuations, guint32 first, float *logits, gsize vocab, double *node_logs)
 {
   double log_sum = 0.0;
   for (guint32 i = first; i != GEM_CONTINUATION_NONE; i = gem_continuations_node(continuations, i)->next) {
@@ -322,10 +323,9 @@ weigh_nodes(const Going *self, const float *states, GemBackbonePass *pass, doubl
     gem_matmul(FALSE, TRUE, rows, vocab, width, states + first * width, width,
                self->values + self->backbone->output, width, FALSE, pass->logits, vocab);
     for (gsize i = first; i < first + rows; i++) {
-      guint32 list =
-          i < self->n_texts
-              ? g_array_index(self->continuations->first, guint32, i)
-              : gem_continuations_node(self->continuations, self->node[i - self->n_texts])->child;
+      guint32 list = i < self->n_texts
+                         ? g_array_index(self->continuations->first, guint32, i)
+                         : gem_continuations_node(self->continuations, self->node[i - self->n_texts])->child;
       if (list != GEM_CONTINUATION_NONE) {
         weigh_list(self->continuations, list, pass->logits + (i - first) * vocab, vocab, node_logs);
       }
