@@ -45,6 +45,59 @@ test_pieces(void)
   g_assert_false(is_mapped(taken[3] + MATRIX - 1));
 }
 
+/* Pages of the first `bytes` at that address that are in memory. */
+static gsize
+count_pages(const guint8 *address, gsize bytes)
+{
+  gsize page = (gsize)sysconf(_SC_PAGESIZE), n = bytes / page, sum = 0;
+  g_autofree unsigned char *in_memory = g_new0(unsigned char, n);
+  g_assert_cmpint(mincore((void *)address, n * page, in_memory), ==, 0);
+  for (gsize i = 0; i < n; i++) {
+    sum += in_memory[i] & 1;
+  }
+  return sum;
+}
+
+/* Pieces, in whatever order they are fetched, are all that the group was made for, and no more than that. */
+static void
+check_pieces(gsize bytes)
+{
+  gsize page = (gsize)sysconf(_SC_PAGESIZE);
+  gsize wanted = (bytes + page - 1) / page * page;
+  GemCpuGroup *group = gem_cpu_group_new(bytes);
+  guint8 *taken = gem_cpu_group_take(group, wanted);
+  g_assert_nonnull(taken);
+  g_assert_cmpuint(count_pages(taken, wanted), ==, 0);
+  for (gsize piece = gem_cpu_group_pieces(group); piece-- > 0;) {
+    gsize before = count_pages(taken, wanted);
+    gem_cpu_group_fetch_piece(group, piece);
+    g_assert_cmpuint(count_pages(taken, wanted), >, before);
+  }
+  g_assert_cmpuint(count_pages(taken, wanted), ==, wanted / page);
+  g_assert_cmpuint(count_pages(taken + wanted, 32768), ==, 0); /* what is for padding */
+  gem_cpu_group_return(group, taken, wanted);
+  gem_cpu_group_end(group);
+}
+
+static void
+test_fetch_pieces(void)
+{
+  GemCpuGroup *group = gem_cpu_group_new(MATRIX);
+  guint8 *taken = gem_cpu_group_take(group, MATRIX);
+  gem_cpu_group_fetch(taken, MATRIX);
+  gboolean fetches = count_pages(taken, MATRIX) > 0;
+  gem_cpu_group_return(group, taken, MATRIX);
+  gem_cpu_group_end(group);
+  if (!fetches) {
+    g_test_skip("this system brings no pages in before they are used");
+    return;
+  }
+  check_pieces(4096);
+  check_pieces(MATRIX);
+  check_pieces((gsize)2 << 20);
+  check_pieces(((gsize)5 << 20) + 12345);
+}
+
 /* More than was said is refused; what was said and not used goes back at the end. */
 static void
 test_bounds(void)
@@ -89,6 +142,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/cpu-memory/pieces", test_pieces);
+  g_test_add_func("/cpu-memory/fetch-pieces", test_fetch_pieces);
   g_test_add_func("/cpu-memory/bounds", test_bounds);
   g_test_add_func("/cpu-memory/last-goes", test_last_goes);
   g_test_add_func("/cpu-memory/empty", test_empty);

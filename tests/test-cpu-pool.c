@@ -123,6 +123,38 @@ test_shares(void)
   gem_cpu_pool_free(pool);
 }
 
+/* Long for the other threads, so that the caller waits for them. */
+static void
+keep_others(void *context, size_t part, size_t parts)
+{
+  Seen *seen = context;
+  gboolean is_other = g_thread_self() != seen->first;
+
+  g_atomic_int_add(&seen->others, is_other ? 1 : 0);
+  g_usleep(is_other ? 5000 : 500);
+}
+
+/* Who waits for a disk has not lost its CPU: the other threads take part in the next call. */
+static void
+test_patience(void)
+{
+  GemCpuPool *pool = gem_cpu_pool_new(2);
+  Seen late = {.first = g_thread_self()}, seen = late;
+
+  for (guint round = 0; round < 200 && seen.others == 0; round++) {
+    late.others = 0;
+    gem_cpu_pool_run_patiently(pool, keep_others, &late, 4);
+    for (guint i = 0; i < 5 && late.others > 0; i++) {
+      gem_cpu_pool_run(pool, see_thread, &seen, 4);
+    }
+    if (late.others > 0 && seen.others == 0) {
+      g_test_message("round %u: the other thread was there for the long parts alone", round);
+    }
+  }
+  g_assert_cmpint(seen.others, >, 0);
+  gem_cpu_pool_free(pool);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -132,5 +164,6 @@ main(int argc, char **argv)
   g_test_add_func("/cpu-pool/sleep", test_sleep);
   g_test_add_func("/cpu-pool/late", test_late);
   g_test_add_func("/cpu-pool/shares", test_shares);
+  g_test_add_func("/cpu-pool/patience", test_patience);
   return g_test_run();
 }

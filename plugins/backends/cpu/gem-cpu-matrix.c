@@ -12,20 +12,25 @@ typedef struct {
   const GemKernels *kernels;
   const GemTensorView *tensor;
   const GemMatrix *matrix;
+  size_t panels; /* of a part */
+  bool fetches;  /* the pages of a part, by who packs it */
   atomic_bool failed;
 } Packing;
 
-/* Packs `rows` rows, `offset` bytes into the tensor, that lie on disk. */
+/* Packs `rows` rows, `offset` bytes into the tensor, that lie on disk, by way of `room`, if they fit. */
 static bool
-pack_from_disk(const Packing *packing, size_t rows, size_t offset, size_t bytes, uint8_t *panels)
+pack_from_disk(
+    const Packing *packing, size_t rows, size_t offset, size_t bytes, uint8_t *room, uint8_t *panels)
 {
   const GemTensorView *tensor = packing->tensor;
-  uint8_t *stored = malloc(bytes);
+  uint8_t *stored = bytes <= PART_BYTES ? room : malloc(bytes);
   bool there = stored != NULL && tensor->read(tensor, offset, bytes, stored);
   if (there) {
     packing->kernels->pack(packing->matrix->packed.type, rows, tensor->cols, stored, panels);
   }
-  free(stored);
+  if (stored != room) {
+    free(stored);
+  }
   return there;
 }
 
@@ -33,25 +38,26 @@ pack_from_disk(const Packing *packing, size_t rows, size_t offset, size_t bytes,
 static void
 pack_part(void *context, size_t part, size_t parts)
 {
+  uint8_t room[PART_BYTES];
   Packing *packing = context;
   const GemTensorView *tensor = packing->tensor;
   const GemPacked *packed = &packing->matrix->packed;
   size_t count = gem_packed_panels(packed->rows);
-  size_t first = count * part / parts;
-  size_t end = count * (part + 1) / parts;
+  size_t first = part * packing->panels;
+  size_t end = part + 1 == parts ? count : first + packing->panels;
   size_t panel_bytes = gem_packed_panel_bytes(packed->type, packed->cols);
   size_t row_bytes = gem_type_row_bytes(packed->type, packed->cols);
   size_t first_row = first * GEM_PANEL_ROWS;
   size_t rows = (end == count ? packed->rows : end * GEM_PANEL_ROWS) - first_row;
   uint8_t *panels = packing->matrix->data + first * panel_bytes;
 
-  if (packing->matrix->group != NULL) {
+  if (packing->fetches) {
     gem_cpu_group_fetch(panels, (end - first) * panel_bytes);
   }
   if (tensor->data != NULL) {
     const uint8_t *stored = tensor->data;
     packing->kernels->pack(packed->type, rows, packed->cols, stored + first_row * row_bytes, panels);
-  } else if (!pack_from_disk(packing, rows, first_row * row_bytes, rows * row_bytes, panels)) {
+  } else if (!pack_from_disk(packing, rows, first_row * row_bytes, rows * row_bytes, room, panels)) {
     atomic_store(&packing->failed, true);
   }
 }
@@ -59,10 +65,16 @@ pack_part(void *context, size_t part, size_t parts)
 static bool
 pack(const GemBackendState *self, const GemTensorView *tensor, const GemMatrix *matrix)
 {
-  Packing packing = {.kernels = self->kernels, .tensor = tensor, .matrix = matrix};
   size_t panels = gem_packed_panels(tensor->rows);
-  size_t parts = (tensor->bytes + PART_BYTES - 1) / PART_BYTES;
-  gem_cpu_pool_run(self->pool, pack_part, &packing, parts < panels ? parts : panels);
+  size_t stored_bytes = GEM_PANEL_ROWS * gem_type_row_bytes(matrix->packed.type, tensor->cols);
+  Packing packing = {
+      .kernels = self->kernels,
+      .tensor = tensor,
+      .matrix = matrix,
+      .panels = stored_bytes < PART_BYTES ? PART_BYTES / stored_bytes : 1,
+      .fetches = matrix->group != NULL && !self->fetched,
+  };
+  gem_cpu_pool_run_patiently(self->pool, pack_part, &packing, (panels + packing.panels - 1) / packing.panels);
   return !atomic_load(&packing.failed);
 }
 
@@ -124,11 +136,23 @@ gem_cpu_matrix_free(GemBackendState *self, GemMatrix *matrix)
   free(matrix);
 }
 
+static void
+fetch_part(void *context, size_t part, size_t parts)
+{
+  gem_cpu_group_fetch_piece(context, part);
+}
+
 void
 gem_cpu_group_begin(GemBackendState *self, size_t bytes)
 {
   /* Without a group matrices have memory of their own each. */
   self->group = gem_cpu_group_new(bytes);
+  /* One thread packs into pages that it has just had cleared, and that are in its cache. Several would wait
+   * for each other, or clear the same large page, so they fetch all before they pack. */
+  self->fetched = self->group != NULL && gem_cpu_pool_threads(self->pool) > 1;
+  if (self->fetched) {
+    gem_cpu_pool_run_patiently(self->pool, fetch_part, self->group, gem_cpu_group_pieces(self->group));
+  }
 }
 
 void

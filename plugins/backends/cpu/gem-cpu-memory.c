@@ -13,6 +13,9 @@
 
 #define LARGE_PAGE ((size_t)2 << 20)
 
+/* Bytes of small pages that are fetched as one piece. */
+#define PIECE_BYTES ((size_t)256 << 10)
+
 /* Beyond the bytes of the file: a 64th (kernels/gem-packed.h pads by less), and a panel's padding of a few
  * dozen small matrices. */
 #define SLACK(bytes) ((bytes) / 64 + 65536)
@@ -20,6 +23,8 @@
 struct GemCpuGroup {
   uint8_t *start; /* aligned to LARGE_PAGE */
   size_t bytes;   /* that are mapped, whole pages */
+  size_t large;   /* of them, that large pages are wanted for */
+  size_t wanted;  /* that it was made for: whole pages of those that will be used, but for padding */
   size_t used;
   size_t live; /* of what is used, not given back yet */
   bool ended;
@@ -70,9 +75,10 @@ gem_cpu_group_new(size_t bytes)
     return NULL;
   }
   /* The last part is of small pages: a large one would take more than is needed. A wish, as all advice. */
-  size_t large = bytes / LARGE_PAGE * LARGE_PAGE;
-  if (large > 0) {
-    (void)madvise(self->start, large, MADV_HUGEPAGE);
+  self->large = bytes / LARGE_PAGE * LARGE_PAGE;
+  self->wanted = round_up(bytes, page_bytes());
+  if (self->large > 0) {
+    (void)madvise(self->start, self->large, MADV_HUGEPAGE);
   }
   return self;
 }
@@ -120,6 +126,22 @@ gem_cpu_group_fetch(const uint8_t *data, size_t bytes)
   uintptr_t first = (uintptr_t)data / page_bytes() * page_bytes();
   uintptr_t end = round_up((uintptr_t)data + bytes, page_bytes());
   (void)madvise((void *)first, end - first, MADV_POPULATE_WRITE);
+}
+
+size_t
+gem_cpu_group_pieces(const GemCpuGroup *self)
+{
+  return self->large / LARGE_PAGE + (self->wanted - self->large + PIECE_BYTES - 1) / PIECE_BYTES;
+}
+
+void
+gem_cpu_group_fetch_piece(const GemCpuGroup *self, size_t piece)
+{
+  size_t n_large = self->large / LARGE_PAGE;
+  size_t first = piece < n_large ? piece * LARGE_PAGE : self->large + (piece - n_large) * PIECE_BYTES;
+  size_t bytes = piece < n_large ? LARGE_PAGE : PIECE_BYTES;
+  size_t left = self->wanted - first;
+  gem_cpu_group_fetch(self->start + first, bytes < left ? bytes : left);
 }
 
 void

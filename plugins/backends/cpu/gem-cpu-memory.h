@@ -20,9 +20,15 @@ gem_cpu_group_end(GemCpuGroup *self);
 /* `bytes`, a multiple of GEM_PACKED_ALIGNMENT and aligned to it; NULL: the group has no room left. */
 uint8_t *
 gem_cpu_group_take(GemCpuGroup *self, size_t bytes);
-/* Brings the pages of a part of them into memory; from any thread. */
+/* Brings the pages of a part of them into memory; from any thread, but no large page by two at once. */
 void
 gem_cpu_group_fetch(const uint8_t *data, size_t bytes);
+/* The same of the whole group, in so many pieces, none of which shares a page with another: each from any
+ * thread. */
+size_t
+gem_cpu_group_pieces(const GemCpuGroup *self);
+void
+gem_cpu_group_fetch_piece(const GemCpuGroup *self, size_t piece);
 /* Gives them back; the group is gone with the last when it has ended. */
 void
 gem_cpu_group_return(GemCpuGroup *self, uint8_t *data, size_t bytes);

@@ -219,14 +219,15 @@ is_alone(GemCpuPool *self)
   return self->alone_until != 0;
 }
 
-void
-gem_cpu_pool_run(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts)
+/* Whether another thread was so late that it cannot have been running. */
+static bool
+run_parts(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts)
 {
   if (parts < 2 || is_alone(self)) {
     for (size_t part = 0; part < parts; part++) {
       function(context, part, parts);
     }
-    return;
+    return false;
   }
 
   self->function = function;
@@ -241,8 +242,19 @@ gem_cpu_pool_run(GemCpuPool *self, GemCpuPoolFunction function, void *context, s
   take_parts(self);
   bool late = spin_until(&self->done, parts);
   atomic_fetch_add(&self->call, 1);
-  late = spin_until(&self->inside, 0) || late;
-  if (late) {
+  return spin_until(&self->inside, 0) || late;
+}
+
+void
+gem_cpu_pool_run(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts)
+{
+  if (run_parts(self, function, context, parts)) {
     self->alone_until = now() + ALONE_NANOSECONDS;
   }
+}
+
+void
+gem_cpu_pool_run_patiently(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts)
+{
+  (void)run_parts(self, function, context, parts);
 }

@@ -25,3 +25,8 @@ gem_cpu_pool_threads(const GemCpuPool *self);
 /* Runs all parts, some on the other threads, and returns when all are done. From one thread at a time. */
 void
 gem_cpu_pool_run(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts);
+
+/* The same of parts that may wait for a disk, or for pages: one that takes its time says nothing of a lost
+ * CPU. */
+void
+gem_cpu_pool_run_patiently(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts);
