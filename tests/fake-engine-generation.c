@@ -185,38 +185,6 @@ on_first_step(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-struct _GemPrompt {
-  gsize tokens;
-};
-
-/* "hold PATH TEXT" */
-static char *
-find_held(const char *text)
-{
-  g_auto(GStrv) words = g_strsplit(text, " ", 3);
-
-  return g_strv_length(words) == 3 && g_str_equal(words[0], "hold") ? g_strdup(words[1]) : NULL;
-}
-
-GemPrompt *
-gem_prompt_new(GemEngine *engine, const char *text, gboolean raw, GError **error)
-{
-  g_autofree char *held = find_held(text);
-  GemPrompt *self = g_new(GemPrompt, 1);
-
-  while (held != NULL && g_file_test(held, G_FILE_TEST_EXISTS)) {
-    g_usleep(1000);
-  }
-  self->tokens = strlen(text);
-  return self;
-}
-
-void
-gem_prompt_free(GemPrompt *self)
-{
-  g_free(self);
-}
-
 GemGeneration *
 gem_sequence_generate(GemSequence *self,
                       const char *prompt,
@@ -227,7 +195,8 @@ gem_sequence_generate(GemSequence *self,
                       GError **error)
 {
   GemGeneration *generation;
-  guint needed = (guint)(options->prompt != NULL ? options->prompt->tokens : strlen(prompt));
+  guint needed =
+      options->run.prompt != NULL ? gem_prompt_count_tokens(options->run.prompt) : (guint)strlen(prompt);
   GemTurnNeed need;
 
   if (self->engine->stopped) {

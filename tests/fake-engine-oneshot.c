@@ -3,12 +3,53 @@
 
 #include "tests/fake-engine.h"
 
-gboolean
-gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, GError **error)
+/* ---- texts as tokens ---- */
+
+struct _GemPrompt {
+  guint tokens;
+};
+
+/* "hold PATH TEXT" */
+static char *
+find_held(const char *text)
 {
-  *ret_tokens = strlen(text);
-  return TRUE;
+  g_auto(GStrv) words = g_strsplit(text, " ", 3);
+
+  return g_strv_length(words) == 3 && g_str_equal(words[0], "hold") ? g_strdup(words[1]) : NULL;
 }
+
+GemPrompt *
+gem_prompt_new(GemEngine *engine, const char *text, const GemPromptSpec *spec, GError **error)
+{
+  g_autofree char *held = find_held(text);
+  GemPrompt *self = g_atomic_rc_box_new(GemPrompt);
+
+  while (held != NULL && g_file_test(held, G_FILE_TEST_EXISTS)) {
+    g_usleep(1000);
+  }
+  self->tokens = (guint)strlen(text);
+  return self;
+}
+
+GemPrompt *
+gem_prompt_ref(GemPrompt *self)
+{
+  return g_atomic_rc_box_acquire(self);
+}
+
+void
+gem_prompt_unref(GemPrompt *self)
+{
+  g_atomic_rc_box_release(self);
+}
+
+guint
+gem_prompt_count_tokens(const GemPrompt *self)
+{
+  return self->tokens;
+}
+
+/* ---- calls ---- */
 
 void
 gem_run_options_clear(GemRunOptions *options)

@@ -275,6 +275,18 @@ gem_test_engine_let_go(GemTestHold *hold)
   g_mutex_unlock(&hold->mutex);
 }
 
+gboolean
+gem_test_count_tokens(GemEngine *engine, const char *text, guint64 *ret_tokens, GError **error)
+{
+  static const GemPromptSpec spec = {.form = GEM_PROMPT_COUNT};
+  g_autoptr(GemPrompt) prompt = gem_prompt_new(engine, text, &spec, error);
+
+  if (prompt != NULL) {
+    *ret_tokens = gem_prompt_count_tokens(prompt);
+  }
+  return prompt != NULL;
+}
+
 char *
 gem_test_greedy(GemEngine *engine, const char *prompt, guint tokens, const char *domain)
 {

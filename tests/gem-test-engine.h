@@ -79,6 +79,9 @@ GemTestHold *
 gem_test_engine_hold(GemEngine *engine);
 void
 gem_test_engine_let_go(GemTestHold *hold);
+/* Of a text with nothing around it, as gem_prompt_new has them. */
+gboolean
+gem_test_count_tokens(GemEngine *engine, const char *text, guint64 *ret_tokens, GError **error);
 /* Greedy text of one turn in a new sequence. */
 char *
 gem_test_greedy(GemEngine *engine, const char *prompt, guint tokens, const char *domain);

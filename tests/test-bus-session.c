@@ -415,127 +415,6 @@ test_close_in_a_row(void)
   g_assert_cmpstr(again, !=, session);
 }
 
-/* ---- long prompts: they are cut into tokens on a thread, for as long as they are held ---- */
-
-typedef struct {
-  char *hold; /* file */
-  char *prompt;
-  GVariant *reply;
-  GUnixFDList *fds;
-  GError *error;
-  gboolean over;
-} Long;
-
-static void
-on_long(GObject *source, GAsyncResult *result, gpointer data)
-{
-  Long *self = data;
-
-  self->reply = g_dbus_connection_call_with_unix_fd_list_finish(G_DBUS_CONNECTION(source), &self->fds, result,
-                                                                &self->error);
-  self->over = TRUE;
-}
-
-static void
-long_start(Long *self, GDBusConnection *client, const char *session)
-{
-  g_autofree char *rest = g_strnfill(2100, 'x');
-
-  self->hold = g_build_filename(bus->dir, "hold", NULL);
-  self->prompt = g_strdup_printf("hold %s %s", self->hold, rest);
-  g_assert_true(g_file_set_contents(self->hold, "", 0, NULL));
-  g_dbus_connection_call_with_unix_fd_list(
-      client, GEM_BUS_NAME, session, GEM_SESSION_INTERFACE, "Generate",
-      g_variant_new("(s@a{sv})", self->prompt, gem_test_options("{'max_tokens': <uint32 3>}")), NULL,
-      G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, on_long, self);
-}
-
-static void
-long_let_go(Long *self)
-{
-  g_assert_cmpint(unlink(self->hold), ==, 0);
-  while (!self->over) {
-    g_main_context_iteration(NULL, TRUE);
-  }
-}
-
-static void
-long_clear(Long *self)
-{
-  g_free(self->hold);
-  g_free(self->prompt);
-  g_clear_pointer(&self->reply, g_variant_unref);
-  g_clear_object(&self->fds);
-  g_clear_error(&self->error);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Long, long_clear)
-
-/* Others are served meanwhile, and the session's next turn waits for its turn. */
-static void
-test_long_prompt(void)
-{
-  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
-  g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
-  g_autofree char *session = gem_test_create_session(client);
-  g_autofree char *other = gem_test_create_session(client);
-  g_autofree char *text = NULL, *next = NULL;
-  g_auto(Long) one = {0};
-
-  long_start(&one, client, session);
-  g_free(gem_test_read_all(gem_test_generate(client, other, "x", "{'max_tokens': <uint32 1>}", NULL)));
-  gem_test_ear_wait(ear, 1);
-  gem_test_generate_fails(client, session, "next", "{}", GEM_ERROR_BUSY, "*last turn still runs*");
-  g_assert_false(one.over);
-  long_let_go(&one);
-  g_assert_no_error(one.error);
-  text = gem_test_read_all(g_unix_fd_list_get(one.fds, 0, NULL));
-  g_assert_cmpuint(strlen(text), ==, 3 * strlen(one.prompt)); /* a token of its answer is the whole prompt */
-  g_assert_true(g_str_has_prefix(text, one.prompt));
-  gem_test_ear_wait(ear, 2);
-  check_stat_u(ear, "prompt_tokens", (guint32)strlen(one.prompt));
-  next = gem_test_read_all(gem_test_generate(client, session, "b", "{'max_tokens': <uint32 1>}", NULL));
-  gem_test_ear_wait(ear, 3);
-  g_assert_cmpstr(next, ==, "b");
-}
-
-static void
-test_long_prompt_closed(void)
-{
-  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
-  g_autofree char *session = gem_test_create_session(client);
-  g_autoptr(GVariant) closed = NULL;
-  g_autoptr(GError) error = NULL;
-  g_auto(Long) one = {0};
-
-  long_start(&one, client, session);
-  closed = gem_test_call(client, session, GEM_SESSION_INTERFACE, "Close", NULL, &error);
-  g_assert_no_error(error);
-  g_assert_nonnull(closed);
-  g_assert_false(one.over);
-  long_let_go(&one);
-  g_dbus_error_strip_remote_error(one.error);
-  gem_test_error_is(one.error, GEM_ERROR_CANCELLED, "the session was closed");
-}
-
-/* Nobody is there to be told; the service goes on. */
-static void
-test_long_prompt_left(void)
-{
-  GDBusConnection *client = gem_test_bus_connect(bus);
-  g_autoptr(GDBusConnection) other = gem_test_bus_connect(bus);
-  g_autofree char *session = gem_test_create_session(client), *next = NULL;
-  g_auto(Long) one = {0};
-
-  long_start(&one, client, session);
-  g_assert_cmpuint(tokens_of(client, session), ==, 0); /* the call before has arrived */
-  g_assert_true(g_dbus_connection_close_sync(client, NULL, NULL));
-  long_let_go(&one);
-  g_assert_nonnull(one.error);
-  g_object_unref(client);
-  next = gem_test_create_session(other);
-  g_free(gem_test_read_all(gem_test_generate(other, next, "x", "{'max_tokens': <uint32 1>}", NULL)));
-}
-
 int
 main(int argc, char **argv)
 {
@@ -543,9 +422,6 @@ main(int argc, char **argv)
 
   g_test_init(&argc, &argv, NULL);
   bus = gem_test_bus_new_with_daemon();
-  g_test_add_func("/bus/session/long-prompt", test_long_prompt);
-  g_test_add_func("/bus/session/long-prompt-closed", test_long_prompt_closed);
-  g_test_add_func("/bus/session/long-prompt-left", test_long_prompt_left);
   g_test_add_func("/bus/session/turns", test_turns);
   g_test_add_func("/bus/session/handle-token", test_handle_token);
   g_test_add_func("/bus/session/busy", test_busy);

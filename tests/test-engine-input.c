@@ -190,7 +190,7 @@ test_text(void)
   sequence = gem_engine_new_sequence(test->engine, NULL, NULL);
   check_turn_refused(sequence, "", NULL, GEM_ERROR_INVALID_TEXT, "empty");
   check_turn_refused(sequence, CANARY "\xff", NULL, GEM_ERROR_INVALID_TEXT, "");
-  g_assert_true(gem_engine_count_tokens(test->engine, too_long, &count, NULL));
+  g_assert_true(gem_test_count_tokens(test->engine, too_long, &count, NULL));
   /* Template and BOS: three control tokens. */
   expected = g_strdup_printf("%" G_GUINT64_FORMAT, count + 3);
   check_turn_refused(sequence, too_long, NULL, GEM_ERROR_CONTEXT_EXCEEDED, expected);
@@ -200,19 +200,37 @@ test_text(void)
   check_turn_refused(sequence, far_too_long, NULL, GEM_ERROR_CONTEXT_EXCEEDED, "20000 bytes needs at least");
 
   count = 77;
-  g_assert_false(gem_engine_count_tokens(test->engine, CANARY "\xc3", &count, &error));
+  g_assert_false(gem_test_count_tokens(test->engine, CANARY "\xc3", &count, &error));
   g_assert_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT);
   g_assert_null(strstr(error->message, CANARY));
   g_clear_error(&error);
-  g_assert_false(gem_engine_count_tokens(test->engine, "", &count, &error));
+  g_assert_false(gem_test_count_tokens(test->engine, "", &count, &error));
   g_assert_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT);
   g_assert_cmpuint(count, ==, 77);
+}
+
+/* The text's tokens stand where they do, and there are some. */
+static void
+check_same_places(const GemTestAnswer *answer, const GemTestAnswer *expected)
+{
+  guint64 end = 0;
+
+  g_assert_cmpuint(answer->routed->len, ==, expected->routed->len);
+  for (guint i = 0; i < answer->prompt_tokens; i++) {
+    const GemRoutedToken *one = answer->routed->pdata[i], *other = expected->routed->pdata[i];
+
+    g_assert_cmpuint(one->offset, ==, other->offset);
+    g_assert_cmpuint(one->length, ==, other->length);
+    end = MAX(end, one->offset + one->length);
+  }
+  g_assert_cmpuint(end, ==, strlen(CANARY));
 }
 
 /* A prompt whose tokens were made ahead gives the same turns, the later ones too, which have no BOS. */
 static void
 test_prompt_ahead(void)
 {
+  static const GemPromptSpec spec = {.form = GEM_PROMPT_ASK, .places = TRUE};
   g_autoptr(GemTestEngine) test = gem_test_engine_new();
   g_autoptr(GemSequence) one = NULL, other = NULL;
   g_autoptr(GemPrompt) empty = NULL;
@@ -222,21 +240,22 @@ test_prompt_ahead(void)
   one = gem_test_engine_new_sequence(test);
   other = gem_test_engine_new_sequence(test);
   for (guint turn = 0; turn < 2; turn++) {
-    g_autoptr(GemPrompt) prompt = gem_prompt_new(test->engine, CANARY, FALSE, NULL);
+    g_autoptr(GemPrompt) prompt = gem_prompt_new(test->engine, CANARY, &spec, NULL);
     GemGenerateOptions options = {.max_tokens = 8};
-    g_autoptr(GemTestAnswer) expected = gem_test_generate(one, CANARY, &options);
+    g_autoptr(GemTestAnswer) expected = gem_test_generate_routed(one, CANARY, &options);
     g_autoptr(GemTestAnswer) answer = NULL;
 
     g_assert_nonnull(prompt);
-    options.prompt = prompt;
-    answer = gem_test_generate(other, CANARY, &options);
+    options.run.prompt = prompt;
+    answer = gem_test_generate_routed(other, CANARY, &options);
     gem_test_answer_wait(expected);
     gem_test_answer_wait(answer);
+    check_same_places(answer, expected);
     g_assert_cmpuint(answer->prompt_tokens, ==, expected->prompt_tokens);
     g_assert_cmpstr(answer->text->str, ==, expected->text->str);
     g_assert_cmpuint(gem_sequence_get_tokens(other), ==, gem_sequence_get_tokens(one));
   }
-  empty = gem_prompt_new(test->engine, "", FALSE, &error);
+  empty = gem_prompt_new(test->engine, "", &spec, &error);
   g_assert_null(empty);
   g_assert_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT);
 }

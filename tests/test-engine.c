@@ -115,7 +115,7 @@ test_raw(void)
 
   options.raw = TRUE;
   raw = ask(test, &options);
-  g_assert_true(gem_engine_count_tokens(test->engine, PROMPT, &plain, NULL));
+  g_assert_true(gem_test_count_tokens(test->engine, PROMPT, &plain, NULL));
   g_assert_cmpuint(raw->prompt_tokens, ==, plain + 1);
   g_assert_cmpuint(asked->prompt_tokens, ==, plain + 3);
 }

@@ -290,6 +290,55 @@ classify(const Scene *scene, const char *const *labels)
   return probabilities;
 }
 
+/* A prompt that is made ahead, and let go at once: the same answers. */
+static void
+test_made_ahead(void)
+{
+  static const char *const labels[] = {"yes", "no", NULL};
+  static const GemPromptSpec raw = {.form = GEM_PROMPT_RAW};
+  static const GemPromptSpec ask = {.form = GEM_PROMPT_ASK, .labels = labels};
+  static const GemPromptSpec alone = {.form = GEM_PROMPT_ALONE, .places = TRUE};
+  g_autoptr(Scene) scene = scene_new();
+  GemEngine *engine = scene->test->engine;
+  g_autoptr(GArray) expected = classify(scene, labels);
+  double likelihoods[2] = {0};
+  guint64 counts[2] = {0};
+
+  for (guint ahead = 0; ahead < 2; ahead++) {
+    g_autoptr(GemPrompt) prompt = ahead == 1 ? gem_prompt_new(engine, TEXT, &raw, NULL) : NULL;
+    const GemRunOptions options = {.prompt = prompt};
+    GAsyncResult *slot = NULL;
+    g_autoptr(GAsyncResult) result = NULL;
+
+    gem_engine_score_async(engine, TEXT, &options, NULL, gem_test_keep_result, &slot);
+    g_clear_pointer(&prompt, gem_prompt_unref);
+    result = gem_test_wait_result(&slot);
+    g_assert_true(gem_engine_score_finish(engine, result, &likelihoods[ahead], &counts[ahead], NULL));
+  }
+  g_assert_cmpfloat(likelihoods[0], ==, likelihoods[1]);
+  g_assert_cmpuint(counts[0], ==, counts[1]);
+
+  GAsyncResult *slots[2] = {NULL};
+  g_autoptr(GemPrompt) asked = gem_prompt_new(engine, TEXT, &ask, NULL);
+  g_autoptr(GemPrompt) routed = gem_prompt_new(engine, TEXT, &alone, NULL);
+  const GemRunOptions options[] = {{.prompt = asked}, {.prompt = routed}};
+
+  gem_engine_classify_async(engine, TEXT, labels, &options[0], NULL, gem_test_keep_result, &slots[0]);
+  gem_engine_route_async(engine, TEXT, &options[1], NULL, gem_test_keep_result, &slots[1]);
+  g_clear_pointer(&asked, gem_prompt_unref);
+  g_clear_pointer(&routed, gem_prompt_unref);
+  g_autoptr(GAsyncResult) classified = gem_test_wait_result(&slots[0]);
+  g_autoptr(GAsyncResult) found = gem_test_wait_result(&slots[1]);
+  g_autoptr(GArray) probabilities = gem_engine_classify_finish(engine, classified, NULL);
+  g_autoptr(GPtrArray) tokens = gem_engine_route_finish(engine, found, NULL);
+  const GemRoutedToken *last = tokens->pdata[tokens->len - 1];
+
+  for (guint i = 0; i < 2; i++) {
+    g_assert_cmpfloat(g_array_index(probabilities, double, i), ==, g_array_index(expected, double, i));
+  }
+  g_assert_cmpuint(last->offset + last->length, ==, strlen(TEXT));
+}
+
 /* Labels that part at once, late (after more than a block of prefill), and by the end of the text alone;
  * their order does not matter. */
 static void
@@ -371,6 +420,7 @@ main(int argc, char **argv)
   g_test_add_func("/one-shot/route/bytes", test_route_bytes);
   g_test_add_func("/one-shot/embed", test_embed);
   g_test_add_func("/one-shot/score", test_score);
+  g_test_add_func("/one-shot/made-ahead", test_made_ahead);
   g_test_add_func("/one-shot/classify", test_classify);
   g_test_add_func("/one-shot/many", test_many);
   return g_test_run();

@@ -4,6 +4,7 @@
 
 #include "daemon/bus/gem-answer.h"
 #include "daemon/bus/gem-call-queue.h"
+#include "daemon/bus/gem-cut.h"
 #include "daemon/bus/gem-service.h"
 
 #define DEFAULT_TOKENS 128u
@@ -26,7 +27,8 @@ typedef struct {
   GemQuotaHold hold; /* while it runs: tokens and cache */
   guint deadline;    /* source */
   gulong bye;        /* handler: the caller left */
-  gboolean late;     /* the deadline came while it ran */
+  gboolean running;  /* it has its place among those that do: its text is cut, or its turn runs */
+  gboolean late;     /* the deadline came meanwhile */
 } GemAsk;
 
 static gboolean
@@ -60,23 +62,43 @@ ask_fail(GemAsk *ask, GError *error)
 static void
 queue_start(GemAskQueue *self);
 
+static void
+ask_fail_late(GemAsk *ask)
+{
+  const GemConfig *config = gem_service_get_config(gem_call_get_service(ask->call));
+
+  ask_fail(ask, g_error_new(GEM_ERROR, GEM_ERROR_BUSY,
+                            "others ask too: %u run (ParallelAsks), this one did not start in %u s",
+                            ask->queue->running, config->ask_seconds));
+}
+
 static gboolean
 on_deadline(gpointer data)
 {
   GemAsk *ask = data;
-  const GemConfig *config = gem_service_get_config(gem_call_get_service(ask->call));
 
   ask->deadline = 0;
+  ask->late = TRUE;
   if (ask->generation != NULL) {
-    ask->late = TRUE;
     gem_generation_cancel(ask->generation);
-  } else {
+  } else if (!ask->running) {
     g_queue_remove(&ask->queue->waiting, ask);
-    ask_fail(ask, g_error_new(GEM_ERROR, GEM_ERROR_BUSY,
-                              "others ask too: %u run (ParallelAsks), this one did not start in %u s",
-                              ask->queue->running, config->ask_seconds));
+    ask_fail_late(ask);
   }
   return G_SOURCE_REMOVE;
+}
+
+/* A place among those that run. */
+static void
+ask_count(GemAsk *ask, gint change)
+{
+  GemCaller *caller = gem_call_get_caller(ask->call);
+
+  ask->running = change > 0;
+  caller->asks += (guint)change;
+  caller->user->asks += (guint)change;
+  ask->queue->running += (guint)change;
+  ask->queue->batch += is_batch(ask) ? (guint)change : 0;
 }
 
 static void
@@ -129,10 +151,7 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
   GemAskQueue *queue = ask->queue;
 
   g_signal_handler_disconnect(caller->bye, ask->bye);
-  caller->asks--;
-  caller->user->asks--;
-  queue->running--;
-  queue->batch -= is_batch(ask) ? 1 : 0;
+  ask_count(ask, -1);
   gem_statistics_count_turn(gem_service_get_statistics(gem_call_get_service(ask->call)),
                             reason_of(ask, stats), stats);
   if (stats->reason == GEM_FINISH_FAILED) {
@@ -168,30 +187,73 @@ on_bye(GCancellable *bye, gpointer data)
   gem_generation_cancel(ask->generation);
 }
 
-static void
-ask_start(GemAsk *ask)
+/* What keeps it from its turn, once its text is cut; NULL: nothing. */
+static GError *
+ask_find_error(GemAsk *ask)
 {
+  if (gem_service_is_stopping(gem_call_get_service(ask->call))) {
+    return g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops");
+  }
+  if (gem_call_get_caller(ask->call)->gone) {
+    return g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus");
+  }
+  return NULL;
+}
+
+/* Gives its place to another. Takes `error`. */
+static void
+ask_leave(GemAsk *ask, GError *error)
+{
+  GemAskQueue *queue = ask->queue;
+
+  ask_count(ask, -1);
+  if (ask->late) {
+    g_clear_error(&error);
+    ask_fail_late(ask);
+  } else {
+    ask_fail(ask, error);
+  }
+  queue_start(queue);
+}
+
+static void
+on_cut(GemPrompt *prompt, GError *error, gpointer data)
+{
+  GemAsk *ask = data;
   GemCaller *caller = gem_call_get_caller(ask->call);
   const char *text = NULL;
-  GError *error = NULL;
 
-  gem_call_take_model(ask->call);
+  error = error != NULL ? error : ask_find_error(ask);
+  if (error != NULL || ask->late) {
+    ask_leave(ask, error);
+    return;
+  }
   g_variant_get_child(gem_call_get_parameters(ask->call), 0, "&s", &text);
+  ask->options.generate.run.prompt = prompt;
   ask->hold = gem_user_hold(caller->user, gem_service_get_config(gem_call_get_service(ask->call)));
   ask->sequence = gem_engine_new_sequence(gem_call_get_engine(ask->call), &ask->options.generate.run, &error);
   if (ask->sequence != NULL) {
     ask->generation =
         gem_sequence_generate(ask->sequence, text, &ask->options.generate, &events, ask, NULL, &error);
   }
+  ask->options.generate.run.prompt = NULL;
   if (ask->generation == NULL) {
-    ask_fail(ask, error);
+    ask_leave(ask, error);
     return;
   }
   ask->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), ask);
-  caller->asks++;
-  caller->user->asks++;
-  ask->queue->running++;
-  ask->queue->batch += is_batch(ask) ? 1 : 0;
+}
+
+static void
+ask_start(GemAsk *ask)
+{
+  const GemPromptSpec spec = {.form = ask->options.generate.raw ? GEM_PROMPT_RAW : GEM_PROMPT_ASK};
+  const char *text = NULL;
+
+  gem_call_take_model(ask->call);
+  g_variant_get_child(gem_call_get_parameters(ask->call), 0, "&s", &text);
+  ask_count(ask, 1);
+  gem_cut(gem_call_get_engine(ask->call), text, &spec, on_cut, ask);
 }
 
 /* ---- the queue ---- */
@@ -256,7 +318,7 @@ on_start(gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* One a turn of the main loop: its text is tokenized there, and may turn out to be too long. */
+/* One a turn of the main loop: its text, when it is short, is cut into tokens there. */
 static void
 queue_start(GemAskQueue *self)
 {

@@ -1,20 +1,11 @@
 #include "daemon/bus/gem-manager.h"
 
-#include <string.h>
-
 #include "daemon/bus/gem-adapt.h"
-#include "daemon/bus/gem-answer.h"
 #include "daemon/bus/gem-authorize.h"
 #include "daemon/bus/gem-load-model.h"
 #include "daemon/bus/gem-service.h"
+#include "daemon/bus/gem-text-calls.h"
 #include "daemon/gem-version.h"
-
-#define FEWEST_LABELS    2u
-#define MOST_LABELS      256u
-#define MOST_LABEL_BYTES 1024u
-#define MOST_ALL_BYTES   16384u /* of all labels: what one call may make the engine run */
-/* Rows of Route: they are some 250 bytes each, and made on the main loop. */
-#define MOST_ROWS 16384u
 
 struct _GemManagerObject {
   GemDBusManagerSkeleton parent_instance;
@@ -31,241 +22,6 @@ G_DEFINE_TYPE_WITH_CODE(GemManagerObject,
                         gem_manager_object,
                         GEM_DBUS_TYPE_MANAGER_SKELETON,
                         G_IMPLEMENT_INTERFACE(GEM_DBUS_TYPE_MANAGER, manager_interface_init))
-
-static GVariant *
-doubles(const GArray *values)
-{
-  return g_variant_new_fixed_array(G_VARIANT_TYPE_DOUBLE, values->data, values->len, sizeof(double));
-}
-
-/* ---- Route ---- */
-
-static void
-on_routed(GObject *source, GAsyncResult *result, gpointer data)
-{
-  GemCall *call = data;
-  GemEngine *engine = GEM_ENGINE(source);
-  GError *error = NULL;
-  g_autoptr(GPtrArray) tokens = gem_engine_route_finish(engine, result, &error);
-  GVariantBuilder builder;
-
-  if (tokens == NULL) {
-    gem_call_fail(call, error);
-    return;
-  }
-  if (tokens->len > MOST_ROWS) {
-    gem_call_fail(call, g_error_new(GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED,
-                                    "the text has %u tokens, up to %u are routed at a time", tokens->len,
-                                    MOST_ROWS));
-    return;
-  }
-  g_variant_builder_init(&builder, G_VARIANT_TYPE("a(sttsa{sd})"));
-  for (guint i = 0; i < tokens->len; i++) {
-    const GemRoutedToken *token = g_ptr_array_index(tokens, i);
-
-    g_variant_builder_add_value(&builder, gem_answer_route(token));
-  }
-  gem_call_return(call, g_variant_new("(a(sttsa{sd}))", &builder));
-}
-
-static void
-run_route(GemCall *call)
-{
-  const char *text = gem_call_read_text(call, 0);
-  g_auto(GemCallOptions) options = {0};
-
-  if (text != NULL && gem_call_read_options(call, 1, GEM_OPTIONS_NONE, 0, &options)) {
-    gem_engine_route_async(gem_call_get_engine(call), text, &options.generate.run,
-                           gem_call_get_cancellable(call), on_routed, call);
-  }
-}
-
-/* ---- Classify ---- */
-
-static void
-on_classified(GObject *source, GAsyncResult *result, gpointer data)
-{
-  GemCall *call = data;
-  GError *error = NULL;
-  g_autoptr(GArray) scores = gem_engine_classify_finish(GEM_ENGINE(source), result, &error);
-  g_autoptr(GVariant) labels = g_variant_get_child_value(gem_call_get_parameters(call), 1);
-  GVariantBuilder builder;
-
-  if (scores == NULL) {
-    gem_call_fail(call, error);
-    return;
-  }
-  g_variant_builder_init(&builder, G_VARIANT_TYPE("a(sd)"));
-  for (guint i = 0; i < scores->len; i++) {
-    const char *label = NULL;
-
-    g_variant_get_child(labels, i, "&s", &label);
-    g_variant_builder_add(&builder, "(sd)", label, g_array_index(scores, double, i));
-  }
-  gem_call_return(call, g_variant_new("(a(sd))", &builder));
-}
-
-static gboolean
-check_labels(const char *const *labels, gsize count, GError **error)
-{
-  g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-  gsize all_bytes = 0;
-
-  if (count < FEWEST_LABELS || count > MOST_LABELS) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "labels: there are %" G_GSIZE_FORMAT ", %u to %u are wanted", count, FEWEST_LABELS,
-                MOST_LABELS);
-    return FALSE;
-  }
-  for (gsize i = 0; i < count; i++) {
-    gsize length = strlen(labels[i]);
-
-    if (length < 1 || length > MOST_LABEL_BYTES) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
-                  "label %" G_GSIZE_FORMAT " has %" G_GSIZE_FORMAT " bytes, 1 to %u are wanted", i + 1,
-                  length, MOST_LABEL_BYTES);
-      return FALSE;
-    }
-    if (!g_hash_table_add(seen, (gpointer)labels[i])) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                  "labels: label %" G_GSIZE_FORMAT " stands there twice", i + 1);
-      return FALSE;
-    }
-    all_bytes += length;
-  }
-  if (all_bytes > MOST_ALL_BYTES) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "labels: they have %" G_GSIZE_FORMAT " bytes together, at most %u are taken", all_bytes,
-                MOST_ALL_BYTES);
-    return FALSE;
-  }
-  return TRUE;
-}
-
-static void
-run_classify(GemCall *call)
-{
-  const char *text = gem_call_read_text(call, 0);
-  g_auto(GemCallOptions) options = {0};
-  g_autoptr(GVariant) value = NULL;
-  g_autofree const char **labels = NULL;
-  gsize count = 0;
-  GError *error = NULL;
-
-  if (text == NULL || !gem_call_read_options(call, 2, GEM_OPTIONS_RUN, 0, &options)) {
-    return;
-  }
-  value = g_variant_get_child_value(gem_call_get_parameters(call), 1);
-  labels = g_variant_get_strv(value, &count);
-  if (!check_labels(labels, count, &error)) {
-    gem_call_fail(call, error);
-    return;
-  }
-  gem_engine_classify_async(gem_call_get_engine(call), text, labels, &options.generate.run,
-                            gem_call_get_cancellable(call), on_classified, call);
-}
-
-/* ---- Embed ---- */
-
-static void
-on_embedded(GObject *source, GAsyncResult *result, gpointer data)
-{
-  GemCall *call = data;
-  GError *error = NULL;
-  g_autoptr(GArray) vector = gem_engine_embed_finish(GEM_ENGINE(source), result, &error);
-
-  if (vector == NULL) {
-    gem_call_fail(call, error);
-  } else {
-    gem_call_return(call, g_variant_new("(@ad)", doubles(vector)));
-  }
-}
-
-static void
-run_embed(GemCall *call)
-{
-  const char *text = gem_call_read_text(call, 0);
-  g_auto(GemCallOptions) options = {0};
-
-  if (text != NULL && gem_call_read_options(call, 1, GEM_OPTIONS_RUN, 0, &options)) {
-    gem_engine_embed_async(gem_call_get_engine(call), text, &options.generate.run,
-                           gem_call_get_cancellable(call), on_embedded, call);
-  }
-}
-
-/* ---- Score ---- */
-
-static void
-on_scored(GObject *source, GAsyncResult *result, gpointer data)
-{
-  GemCall *call = data;
-  GError *error = NULL;
-  double log_likelihood = 0;
-  guint64 tokens = 0;
-
-  if (!gem_engine_score_finish(GEM_ENGINE(source), result, &log_likelihood, &tokens, &error)) {
-    gem_call_fail(call, error);
-  } else {
-    gem_call_return(call, g_variant_new("(dt)", log_likelihood, tokens));
-  }
-}
-
-static void
-run_score(GemCall *call)
-{
-  const char *text = gem_call_read_text(call, 0);
-  g_auto(GemCallOptions) options = {0};
-
-  if (text != NULL && gem_call_read_options(call, 1, GEM_OPTIONS_RUN, 0, &options)) {
-    gem_engine_score_async(gem_call_get_engine(call), text, &options.generate.run,
-                           gem_call_get_cancellable(call), on_scored, call);
-  }
-}
-
-/* ---- CountTokens ---- */
-
-/* On a thread of its own: the longest text takes tens of milliseconds. */
-static void
-count_tokens(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
-{
-  GError *error = NULL;
-  guint64 *tokens = g_new0(guint64, 1);
-
-  if (gem_engine_count_tokens(GEM_ENGINE(source), data, tokens, &error)) {
-    g_task_return_pointer(task, tokens, g_free);
-  } else {
-    g_free(tokens);
-    g_task_return_error(task, error);
-  }
-}
-
-static void
-on_counted(GObject *source, GAsyncResult *result, gpointer data)
-{
-  GemCall *call = data;
-  GError *error = NULL;
-  g_autofree guint64 *tokens = g_task_propagate_pointer(G_TASK(result), &error);
-
-  if (tokens == NULL) {
-    gem_call_fail(call, error);
-  } else {
-    gem_call_return(call, g_variant_new("(t)", *tokens));
-  }
-}
-
-static void
-run_count_tokens(GemCall *call)
-{
-  const char *text = gem_call_read_text(call, 0);
-  g_autoptr(GTask) task = NULL;
-
-  if (text != NULL) {
-    task = g_task_new(gem_call_get_engine(call), gem_call_get_cancellable(call), on_counted, call);
-    /* The call's arguments stay until its answer. */
-    g_task_set_task_data(task, (gpointer)text, NULL);
-    g_task_run_in_thread(task, count_tokens);
-  }
-}
 
 /* ---- Stats ---- */
 
@@ -313,7 +69,7 @@ handle_ask(GemDBusManager *manager, GDBusMethodInvocation *invocation, const cha
 static gboolean
 handle_route(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
 {
-  return manager_begin_heavy(manager, invocation, run_route);
+  return manager_begin_heavy(manager, invocation, gem_route_run);
 }
 
 static gboolean
@@ -323,25 +79,25 @@ handle_classify(GemDBusManager *manager,
                 const char *const *labels,
                 GVariant *options)
 {
-  return manager_begin_heavy(manager, invocation, run_classify);
+  return manager_begin_heavy(manager, invocation, gem_classify_run);
 }
 
 static gboolean
 handle_embed(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
 {
-  return manager_begin_heavy(manager, invocation, run_embed);
+  return manager_begin_heavy(manager, invocation, gem_embed_run);
 }
 
 static gboolean
 handle_score(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text, GVariant *options)
 {
-  return manager_begin_heavy(manager, invocation, run_score);
+  return manager_begin_heavy(manager, invocation, gem_score_run);
 }
 
 static gboolean
 handle_count_tokens(GemDBusManager *manager, GDBusMethodInvocation *invocation, const char *text)
 {
-  return manager_begin_heavy(manager, invocation, run_count_tokens);
+  return manager_begin_heavy(manager, invocation, gem_count_tokens_run);
 }
 
 static gboolean

@@ -3,6 +3,7 @@
 #include <gio/gunixfdlist.h>
 #include <string.h>
 
+#include "daemon/bus/gem-cut.h"
 #include "daemon/bus/gem-service.h"
 #include "dbus/gem-dbus-generated.h"
 #include "dbus/gem-names.h"
@@ -13,9 +14,6 @@ struct _GemSessions {
   GemPrivateTree *tree;
   GHashTable *all; /* set of GemSession */
 };
-
-/* A prompt of so many bytes is cut into tokens on a thread: that takes some milliseconds. */
-#define LONG_PROMPT_BYTES 2048u
 
 typedef struct _Cutting Cutting;
 
@@ -31,13 +29,14 @@ typedef struct {
   gulong bye;          /* handler: the caller left */
 } GemSession;
 
-/* A turn whose prompt is cut into tokens on a thread. */
+/* A turn whose prompt is cut into tokens. */
 struct _Cutting {
   GemSessions *sessions;
   GemSession *session; /* NULL: closed meanwhile */
   GDBusMethodInvocation *invocation;
   const char *prompt; /* the invocation's */
   GemCallOptions options;
+  GemQuotaHold hold; /* the turn's place among all, until it begins */
 };
 
 static void
@@ -135,79 +134,69 @@ generate_fail(GemSessions *self, GDBusMethodInvocation *invocation, GError *erro
 }
 
 static void
-generate_now(GemSession *session,
-             const char *prompt,
-             const GemCallOptions *options,
-             GDBusMethodInvocation *invocation)
-{
-  int reader = -1;
-  GError *error = NULL;
-
-  if (!session_start(session, prompt, options, &reader, &error)) {
-    generate_fail(session->sessions, invocation, error);
-    return;
-  }
-  gem_statistics_count_call(gem_service_get_statistics(session->sessions->service), "Generate", NULL);
-  generate_return(session, prompt, options->generate.seed, reader, invocation);
-}
-
-/* ---- long prompts ---- */
-
-static void
 cutting_free(Cutting *self)
 {
+  gem_service_end_work(self->sessions->service, GEM_IDLE_CALLS);
+  gem_quota_hold_clear(&self->hold);
   gem_call_options_clear(&self->options);
   g_free(self);
 }
 
+/* The turn takes the place that was kept for it. */
 static void
-cut(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+cutting_start(Cutting *self, GemPrompt *prompt)
 {
-  const Cutting *self = data;
+  int reader = -1;
   GError *error = NULL;
-  GemPrompt *prompt = gem_prompt_new(GEM_ENGINE(source), self->prompt, self->options.generate.raw, &error);
 
-  if (prompt != NULL) {
-    g_task_return_pointer(task, prompt, (GDestroyNotify)gem_prompt_free);
-  } else {
-    g_task_return_error(task, error);
+  gem_quota_hold_clear(&self->hold);
+  self->options.generate.run.prompt = prompt;
+  if (!session_start(self->session, self->prompt, &self->options, &reader, &error)) {
+    generate_fail(self->sessions, self->invocation, error);
+    return;
   }
+  gem_statistics_count_call(gem_service_get_statistics(self->sessions->service), "Generate", NULL);
+  generate_return(self->session, self->prompt, self->options.generate.seed, reader, self->invocation);
 }
 
 static void
-on_cut(GObject *source, GAsyncResult *result, gpointer data)
+on_cut(GemPrompt *prompt, GError *error, gpointer data)
 {
   Cutting *self = data;
-  GError *error = NULL;
-  g_autoptr(GemPrompt) prompt = g_task_propagate_pointer(G_TASK(result), &error);
-  GemSession *session = self->session;
 
-  if (session == NULL) {
+  if (self->session == NULL) {
     g_clear_error(&error);
-    generate_fail(self->sessions, self->invocation,
-                  g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the session was closed"));
-  } else if (prompt == NULL) {
-    session->cutting = NULL;
+    error = g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the session was closed");
+  } else {
+    self->session->cutting = NULL;
+  }
+  if (error != NULL) {
     generate_fail(self->sessions, self->invocation, error);
   } else {
-    session->cutting = NULL;
-    self->options.generate.prompt = prompt;
-    generate_now(session, self->prompt, &self->options, self->invocation);
-    self->options.generate.prompt = NULL;
+    cutting_start(self, prompt);
   }
-  gem_service_end_work(self->sessions->service, GEM_IDLE_CALLS);
   cutting_free(self);
 }
 
-/* Takes what `options` holds. The session is busy meanwhile, so that its turns keep their order. */
-static void
-cut_on_thread(GemSession *session,
-              const char *prompt,
-              GemCallOptions *options,
-              GDBusMethodInvocation *invocation)
+/* A turn counts from the moment that it is asked for. */
+static gboolean
+session_check_turn(GemSession *session, GemQuotaHold *hold, GError **error)
 {
+  return session_check_free(session, error) && gem_quota_take(hold, GEM_QUOTA_REQUESTS, 1, error) &&
+         gem_quota_take(hold, GEM_QUOTA_STREAMS, 1, error);
+}
+
+/* Takes what `options` and `hold` hold. The session is busy meanwhile, so that its turns keep their order. */
+static void
+session_cut(GemSession *session,
+            const char *prompt,
+            GemCallOptions *options,
+            GemQuotaHold *hold,
+            GDBusMethodInvocation *invocation)
+{
+  const GemPromptSpec spec = {.form = options->generate.raw ? GEM_PROMPT_RAW : GEM_PROMPT_ASK,
+                              .places = options->routes};
   Cutting *self = g_new0(Cutting, 1);
-  g_autoptr(GTask) task = g_task_new(gem_served_model_get_engine(session->model), NULL, on_cut, self);
 
   self->sessions = session->sessions;
   self->session = session;
@@ -215,10 +204,11 @@ cut_on_thread(GemSession *session,
   self->prompt = prompt;
   self->options = *options;
   *options = (GemCallOptions){0};
+  self->hold = *hold;
+  *hold = (GemQuotaHold){0};
   session->cutting = self;
   gem_service_begin_work(self->sessions->service, GEM_IDLE_CALLS);
-  g_task_set_task_data(task, self, NULL);
-  g_task_run_in_thread(task, cut);
+  gem_cut(gem_served_model_get_engine(session->model), prompt, &spec, on_cut, self);
 }
 
 static void
@@ -229,17 +219,17 @@ session_generate(GemSession *session, GVariant *parameters, GDBusMethodInvocatio
                           gem_engine_get_domains(engine)};
   g_autoptr(GVariant) options = g_variant_get_child_value(parameters, 1);
   g_auto(GemCallOptions) parsed = {0};
+  g_auto(GemQuotaHold) hold =
+      gem_user_hold(session->caller->user, gem_service_get_config(session->sessions->service));
   const char *prompt = NULL;
   GError *error = NULL;
 
   g_variant_get_child(parameters, 0, "&s", &prompt);
-  if (!gem_text_check(prompt, &error) || !gem_call_options_parse(options, &rules, &parsed, &error) ||
-      !session_check_free(session, &error)) {
-    generate_fail(session->sessions, invocation, error);
-  } else if (strlen(prompt) < LONG_PROMPT_BYTES) {
-    generate_now(session, prompt, &parsed, invocation);
+  if (gem_text_check(prompt, &error) && gem_call_options_parse(options, &rules, &parsed, &error) &&
+      session_check_turn(session, &hold, &error)) {
+    session_cut(session, prompt, &parsed, &hold, invocation);
   } else {
-    cut_on_thread(session, prompt, &parsed, invocation);
+    generate_fail(session->sessions, invocation, error);
   }
 }
 

@@ -4,9 +4,7 @@
  */
 #include "daemon/engine/gem-label-tree.h"
 #include "daemon/engine/gem-oneshot.h"
-
-#define MIN_LABELS 2u
-#define MAX_LABELS 256u
+#include "daemon/engine/gem-prompt.h"
 
 typedef struct {
   GemOneShot base;
@@ -84,7 +82,7 @@ classify_prepare(GemJob *job, GError **error)
 {
   ClassifyJob *self = (ClassifyJob *)job;
 
-  self->prefix = self->base.tokens->len;
+  self->prefix = self->base.run.prompt->tokens->len;
   self->fork = find_first_fork(self->tree);
   job->outputs_from = self->prefix - 1;
   return gem_one_shot_prepare(job, error);
@@ -146,75 +144,6 @@ classify_end(GemJob *job, GError *error)
   gem_one_shot_end(job, error);
 }
 
-/* Labels are of the answer's language, not of the caller's text, but they are the caller's: errors name them
- * by their place. */
-static gboolean
-check_labels(const char *const *labels, GError **error)
-{
-  guint n = labels != NULL ? g_strv_length((GStrv)labels) : 0;
-  g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-
-  if (n < MIN_LABELS || n > MAX_LABELS) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "labels: %u of them, there have to be %u..%u", n,
-                MIN_LABELS, MAX_LABELS);
-    return FALSE;
-  }
-  for (guint i = 0; i < n; i++) {
-    if (labels[i][0] == '\0') {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "labels: label %u is empty", i + 1);
-      return FALSE;
-    }
-    if (!g_hash_table_add(seen, (gpointer)labels[i])) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "labels: label %u stands there twice", i + 1);
-      return FALSE;
-    }
-  }
-  return TRUE;
-}
-
-/* A label that begins another one is only told from it by the end of the text. */
-static gboolean
-check_nested(const char *const *labels, GError **error)
-{
-  for (guint i = 0; labels[i] != NULL; i++) {
-    for (guint j = 0; labels[j] != NULL; j++) {
-      if (i != j && g_str_has_prefix(labels[j], labels[i])) {
-        g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                    "labels: label %u begins label %u, and the model has no token for the end of a text",
-                    i + 1, j + 1);
-        return FALSE;
-      }
-    }
-  }
-  return TRUE;
-}
-
-/* The labels' tokens, each ended by the end of a text; every label has to fit after `prefix` tokens. */
-static GemLabelTree *
-make_tree(GemEngine *engine, const char *const *labels, guint prefix, GError **error)
-{
-  g_autoptr(GPtrArray) encoded = g_ptr_array_new_with_free_func((GDestroyNotify)gem_wipe_array);
-  guint32 end = gem_tokenizer_eos(engine->runtime->tokenizer);
-
-  if (end == G_MAXUINT32 && !check_nested(labels, error)) {
-    return NULL;
-  }
-  for (guint i = 0; labels[i] != NULL; i++) {
-    GArray *tokens = gem_engine_encode_plain(engine, labels[i], NULL, error);
-
-    if (tokens == NULL) {
-      g_prefix_error(error, "labels: label %u: ", i + 1);
-      return NULL;
-    }
-    g_ptr_array_add(encoded, tokens);
-    if (!gem_engine_check_fits(engine, "the text with its longest label", prefix + tokens->len, error)) {
-      return NULL;
-    }
-    g_array_append_val(tokens, end);
-  }
-  return gem_label_tree_new(g_steal_pointer(&encoded));
-}
-
 void
 gem_engine_classify_async(GemEngine *self,
                           const char *text,
@@ -228,31 +157,20 @@ gem_engine_classify_async(GemEngine *self,
                                     .output = classify_output,
                                     .advance = classify_advance,
                                     .end = classify_end};
-  g_autoptr(GemTokenArray) tokens = NULL;
-  g_autoptr(GemLabelTree) tree = NULL;
+  static const char *const none[] = {NULL};
+  const GemPromptSpec spec = {.form = GEM_PROMPT_ASK, .labels = labels != NULL ? labels : none};
   GemOneShotRun run;
-  g_autoptr(GTask) task =
-      gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_classify_async, &run);
-  GError *error = NULL;
+  GTask *task = gem_one_shot_begin(self, text, &spec, options, cancellable, callback, data,
+                                   gem_engine_classify_async, &run);
   ClassifyJob *job;
 
   if (task == NULL) {
     return;
   }
-  if (check_labels(labels, &error) && gem_engine_check_length(self, "the text", text, &error)) {
-    tokens = gem_engine_encode(self, self->runtime->shape->ask_template, text, &error);
-  }
-  if (tokens != NULL && gem_engine_check_fits(self, "the text", tokens->len, &error)) {
-    tree = make_tree(self, labels, tokens->len, &error);
-  }
-  if (tree == NULL) {
-    g_task_return_error(task, error);
-    return;
-  }
   job = g_new0(ClassifyJob, 1);
-  job->tree = g_steal_pointer(&tree);
+  job->tree = gem_label_tree_new(g_ptr_array_ref(run.prompt->labels));
   run.routing.causal = TRUE;
-  gem_one_shot_submit(&job->base, &class, g_steal_pointer(&task), g_steal_pointer(&tokens), &run);
+  gem_one_shot_submit(&job->base, &class, task, &run);
 }
 
 GArray *

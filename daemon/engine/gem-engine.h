@@ -251,12 +251,38 @@ typedef struct {
 void
 gem_engine_get_counters(GemEngine *self, GemEngineCounters *ret_counters);
 
-/* ---- one-shot work ---- */
+/* ---- texts as tokens ---- */
 
-/* Tokens of `text` alone, without template. Any thread: the longest texts take tens of milliseconds. Errors:
- * GEM_ERROR_INVALID_TEXT. */
-gboolean
-gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, GError **error);
+/* What stands around a text's own tokens. */
+typedef enum {
+  GEM_PROMPT_ASK,   /* the model's template: of turns, Classify */
+  GEM_PROMPT_RAW,   /* BOS before it, if the model adds one: of raw turns, Embed, Score */
+  GEM_PROMPT_ALONE, /* nothing: of Route */
+  GEM_PROMPT_COUNT, /* nothing; may be longer than the context, being only counted */
+} GemPromptForm;
+
+typedef struct {
+  GemPromptForm form;
+  gboolean places;           /* where each token stands in the text: of turns that tell routes, of Route */
+  const char *const *labels; /* of Classify; NULL: none */
+} GemPromptSpec;
+
+/* The tokens of a text and of what its call brings beside it. Calls and turns make it themselves unless their
+ * options bring it: the longest texts take tens of milliseconds. Any thread, as the next ones; of the engine
+ * that the call is of, and of the same text. Errors: INVALID_TEXT, CONTEXT_EXCEEDED, INVALID_OPTION for
+ * labels. Wiped when the last reference goes. */
+typedef struct _GemPrompt GemPrompt;
+GemPrompt *
+gem_prompt_new(GemEngine *engine, const char *text, const GemPromptSpec *spec, GError **error);
+GemPrompt *
+gem_prompt_ref(GemPrompt *self);
+void
+gem_prompt_unref(GemPrompt *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPrompt, gem_prompt_unref)
+guint
+gem_prompt_count_tokens(const GemPrompt *self);
+
+/* ---- one-shot work ---- */
 
 /* What comes first when there is more to do than can be done at once. */
 typedef enum {
@@ -288,6 +314,7 @@ typedef struct {
   guint owner;    /* a user: they take turns, and have learned domains; of a sequence, not of its turns */
   GemPriority priority;
   GemPageIn page_in; /* of sequences and their turns; one-shot work waits, having no stats to tell it in */
+  GemPrompt *prompt; /* of the call's or turn's text; borrowed; NULL: it is made at once */
 } GemRunOptions;
 void
 gem_run_options_clear(GemRunOptions *options);
@@ -373,15 +400,6 @@ gem_engine_new_sequence(GemEngine *self, const GemRunOptions *options, GError **
 guint
 gem_sequence_get_tokens(GemSequence *self); /* tokens held now */
 
-/* The tokens of a turn's text, for long ones, which take a while to make. Any thread; of the same engine and
- * the same `raw` as the turn. Errors: INVALID_TEXT, CONTEXT_EXCEEDED. Wiped when it is freed. */
-typedef struct _GemPrompt GemPrompt;
-GemPrompt *
-gem_prompt_new(GemEngine *engine, const char *text, gboolean raw, GError **error);
-void
-gem_prompt_free(GemPrompt *self);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPrompt, gem_prompt_free)
-
 typedef struct {
   GemRunOptions run;
   guint max_tokens;   /* 1..context; 0: as many as fit, at most 256 */
@@ -389,10 +407,9 @@ typedef struct {
   guint top_k;        /* 0: off */
   double top_p;       /* (0, 1]; 0: off (1) */
   guint64 seed;
-  GStrv stop;              /* the answer ends before the first of these; owned */
-  gboolean raw;            /* the text as it is, without the model's template */
-  gboolean slide;          /* when the context is full: drop the older half and go on, in place of an error */
-  const GemPrompt *prompt; /* of the text; NULL: it is made at once */
+  GStrv stop;     /* the answer ends before the first of these; owned */
+  gboolean raw;   /* the text as it is, without the model's template */
+  gboolean slide; /* when the context is full: drop the older half and go on, in place of an error */
 } GemGenerateOptions;
 void
 gem_generate_options_clear(GemGenerateOptions *options);

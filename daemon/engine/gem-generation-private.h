@@ -20,6 +20,7 @@ struct _GemGeneration {
 /* What a turn is to do; all pointers are taken by gem_turn_start. */
 typedef struct {
   GArray *prompt; /* guint32 */
+  GArray *places; /* of GemPlace, one a token of the prompt; NULL: routes are not wanted */
   GemRouting routing;
   GemSampler *sampler;
   GemTextStream *text;
@@ -29,9 +30,9 @@ typedef struct {
 } GemTurnPlan;
 
 /* Makes the job and hands it to the engine thread. Takes the reference on `generation`, which comes back with
- * the finish event. `prompt` is the text for the offsets of routed tokens; not kept. */
+ * the finish event. */
 void
-gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan);
+gem_turn_start(GemGeneration *generation, GemTurnPlan *plan);
 
 /* From the engine thread to the main loop; each event is taken. */
 typedef struct {

@@ -76,18 +76,6 @@ gem_generation_post_finish(GemGeneration *self, GemFinishEvent *event)
   gem_engine_post(self->sequence->engine, deliver_finish, event);
 }
 
-/* Later turns stand after others: no second BOS. */
-static void
-drop_leading_bos(GemEngine *engine, GArray *tokens)
-{
-  guint32 bos = gem_tokenizer_bos(engine->runtime->tokenizer);
-
-  if (tokens->len > 0 && bos != G_MAXUINT32 && g_array_index(tokens, guint32, 0) == bos) {
-    g_array_remove_index(tokens, 0);
-    explicit_bzero(tokens->data + tokens->len * sizeof(guint32), sizeof(guint32)); /* the last one's copy */
-  }
-}
-
 /* The prompt has to fit, with room for one token of an answer: beside what the sequence holds, or, when that
  * may be dropped, beside a BOS. */
 static gboolean
@@ -163,17 +151,51 @@ find_need(const GemSequence *sequence, const GemGenerateOptions *options, guint 
   return need;
 }
 
-static GArray *
-encode_prompt(GemSequence *sequence, const char *prompt, const GemGenerateOptions *options, GError **error)
+static void
+drop_first(GArray *array)
 {
-  GArray *tokens = options->prompt != NULL
-                       ? gem_prompt_copy_tokens(options->prompt)
-                       : gem_engine_encode_prompt(sequence->engine, prompt, options->raw, error);
+  gsize size = g_array_get_element_size(array);
 
-  if (tokens != NULL && sequence->tokens > 0) {
-    drop_leading_bos(sequence->engine, tokens);
+  g_array_remove_index(array, 0);
+  explicit_bzero(array->data + array->len * size, size); /* the last one's copy */
+}
+
+/* Later turns stand after others: no second BOS. */
+static gboolean
+has_second_bos(const GemSequence *sequence, const GArray *tokens)
+{
+  guint32 bos = gem_tokenizer_bos(sequence->engine->runtime->tokenizer);
+
+  return sequence->tokens > 0 && bos != G_MAXUINT32 && g_array_index(tokens, guint32, 0) == bos;
+}
+
+/* The plan's own copies. */
+static void
+plan_prompt(GemTurnPlan *plan, const GemPrompt *prompt, gboolean without_bos, gboolean with_places)
+{
+  plan->prompt = g_array_copy(prompt->tokens);
+  plan->places = with_places ? g_array_copy(prompt->places) : NULL;
+  if (without_bos) {
+    drop_first(plan->prompt);
   }
-  return tokens;
+  if (without_bos && with_places) {
+    drop_first(plan->places);
+  }
+}
+
+static GemGeneration *
+new_generation(GemSequence *sequence,
+               const GemGenerationEvents *events,
+               gpointer data,
+               GDestroyNotify destroy)
+{
+  GemGeneration *generation = g_object_new(GEM_TYPE_GENERATION, NULL);
+
+  generation->sequence = g_object_ref(sequence);
+  generation->events = *events;
+  generation->data = data;
+  generation->destroy = destroy;
+  return generation;
 }
 
 GemGeneration *
@@ -186,16 +208,19 @@ gem_sequence_generate(GemSequence *self,
                       GError **error)
 {
   static const GemGenerateOptions defaults = {0};
+  const GemGenerateOptions *given = options != NULL ? options : &defaults;
+  const GemPromptSpec spec = {.form = given->raw ? GEM_PROMPT_RAW : GEM_PROMPT_ASK,
+                              .places = events->routed != NULL};
   g_autoptr(GemGeneration) generation = NULL;
   g_autoptr(GemLearnedView) learned = NULL;
-  g_autoptr(GemTokenArray) tokens = NULL;
+  g_autoptr(GemPrompt) made = NULL;
   GemTurnPlan plan = {0};
   GemTurnNeed need;
+  gboolean without_bos;
 
-  options = options != NULL ? options : &defaults;
   if (!gem_engine_check_running(self->engine, error) ||
-      !gem_generate_options_check(self->engine, options, error) ||
-      !resolve_run(self, &options->run, &plan.routing, error)) {
+      !gem_generate_options_check(self->engine, given, error) ||
+      !resolve_run(self, &given->run, &plan.routing, error)) {
     return NULL;
   }
   learned = g_steal_pointer(&plan.routing.learned);
@@ -203,31 +228,29 @@ gem_sequence_generate(GemSequence *self,
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_BUSY, "the session already generates");
     return NULL;
   }
-  tokens = encode_prompt(self, prompt, options, error);
-  if (tokens == NULL || !check_room(self, tokens->len, options->slide, error)) {
+  made = gem_prompt_take(self->engine, prompt, &spec, &given->run, error);
+  if (made == NULL) {
     return NULL;
   }
-  need = find_need(self, options, tokens->len);
-  if (events->admit != NULL && !events->admit(&need, data, error)) {
+  without_bos = has_second_bos(self, made->tokens);
+  need = find_need(self, given, made->tokens->len - (without_bos ? 1 : 0));
+  if (!check_room(self, need.prompt_tokens, given->slide, error) ||
+      (events->admit != NULL && !events->admit(&need, data, error))) {
     return NULL;
   }
-  generation = g_object_new(GEM_TYPE_GENERATION, NULL);
-  generation->sequence = g_object_ref(self);
-  generation->events = *events;
-  generation->data = data;
-  generation->destroy = destroy;
+  generation = new_generation(self, events, data, destroy);
   self->busy = TRUE;
 
-  plan.max_tokens = options->max_tokens > 0 ? options->max_tokens : DEFAULT_MAX_TOKENS;
-  plan.slide = options->slide;
-  plan.batch = (options->run.priority != GEM_PRIORITY_UNSET ? options->run.priority : self->priority) ==
+  plan_prompt(&plan, made, without_bos, spec.places);
+  plan.max_tokens = given->max_tokens > 0 ? given->max_tokens : DEFAULT_MAX_TOKENS;
+  plan.slide = given->slide;
+  plan.batch = (given->run.priority != GEM_PRIORITY_UNSET ? given->run.priority : self->priority) ==
                GEM_PRIORITY_BATCH;
-  plan.sampler = gem_sampler_new(options->temperature, options->top_k,
-                                 options->top_p > 0 ? options->top_p : 1, options->seed);
-  plan.text = gem_text_stream_new((const char *const *)options->stop);
-  plan.prompt = g_steal_pointer(&tokens);
+  plan.sampler =
+      gem_sampler_new(given->temperature, given->top_k, given->top_p > 0 ? given->top_p : 1, given->seed);
+  plan.text = gem_text_stream_new((const char *const *)given->stop);
   plan.routing.learned = g_steal_pointer(&learned);
-  gem_turn_start(g_object_ref(generation), prompt, &plan);
+  gem_turn_start(g_object_ref(generation), &plan);
   return g_steal_pointer(&generation);
 }
 

@@ -2,32 +2,26 @@
 #include "daemon/engine/gem-oneshot.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "daemon/engine/gem-prompt.h"
 
 /* ---- route ---- */
 
-typedef struct {
-  GemOneShot base;
-  GArray *offsets; /* gsize, one a token */
-  gsize length;    /* bytes of the text */
-} RouteJob;
-
 static GPtrArray *
-make_routed_tokens(const RouteJob *self, const GemSequenceState *sequence, const float *probabilities)
+make_routed_tokens(const GemOneShot *self, const GemSequenceState *sequence, const float *probabilities)
 {
-  const GemRuntime *runtime = self->base.job.runtime;
+  const GemRuntime *runtime = self->job.runtime;
   GPtrArray *routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
   guint n = sequence->tokens->len;
-  guint classes = gem_routing_count_classes(runtime, &self->base.run.routing);
+  guint classes = gem_routing_count_classes(runtime, &self->run.routing);
 
   for (guint i = 0; i < n; i++) {
-    gsize offset = g_array_index(self->offsets, gsize, i);
-    gsize end = i + 1 < n ? g_array_index(self->offsets, gsize, i + 1) : self->length;
+    const GemPlace *place = &g_array_index(self->run.prompt->places, GemPlace, i);
 
-    g_ptr_array_add(routed,
-                    gem_routed_token_new(runtime, self->base.run.routing.learned,
-                                         g_array_index(sequence->tokens, guint32, i), offset, end - offset,
-                                         sequence->routes->data[i], probabilities + (gsize)i * classes));
+    g_ptr_array_add(routed, gem_routed_token_new(runtime, self->run.routing.learned,
+                                                 g_array_index(sequence->tokens, guint32, i), place->offset,
+                                                 place->length, sequence->routes->data[i],
+                                                 probabilities + (gsize)i * classes));
   }
   return routed;
 }
@@ -35,28 +29,20 @@ make_routed_tokens(const RouteJob *self, const GemSequenceState *sequence, const
 static gboolean
 route_prepare(GemJob *job, GError **error)
 {
-  RouteJob *self = (RouteJob *)job;
-  guint n = self->base.tokens->len;
-  guint classes = gem_routing_count_classes(job->runtime, &self->base.run.routing);
-  g_autofree float *probabilities = g_new0(float, (gsize)n *MAX(1, classes));
+  GemOneShot *self = (GemOneShot *)job;
+  const GArray *tokens = self->run.prompt->tokens;
+  guint classes = gem_routing_count_classes(job->runtime, &self->run.routing);
+  g_autofree float *probabilities = g_new0(float, (gsize)tokens->len *MAX(1, classes));
 
-  job->sequence = gem_sequence_state_new(job->runtime, self->base.run.cluster_set);
-  if (!gem_sequence_state_append(job->runtime, job->sequence,
-                                 (const guint32 *)(gpointer)self->base.tokens->data, n,
-                                 &self->base.run.routing, probabilities, error)) {
+  job->sequence = gem_sequence_state_new(job->runtime, self->run.cluster_set);
+  if (!gem_sequence_state_append(job->runtime, job->sequence, (const guint32 *)(gpointer)tokens->data,
+                                 tokens->len, &self->run.routing, probabilities, error)) {
     return FALSE;
   }
-  self->base.result = make_routed_tokens(self, job->sequence, probabilities);
-  self->base.destroy = (GDestroyNotify)g_ptr_array_unref;
+  self->result = make_routed_tokens(self, job->sequence, probabilities);
+  self->destroy = (GDestroyNotify)g_ptr_array_unref;
   job->done = TRUE;
   return TRUE;
-}
-
-static void
-route_end(GemJob *job, GError *error)
-{
-  g_array_unref(((RouteJob *)job)->offsets);
-  gem_one_shot_end(job, error);
 }
 
 void
@@ -67,31 +53,18 @@ gem_engine_route_async(GemEngine *self,
                        GAsyncReadyCallback callback,
                        gpointer data)
 {
-  static const GemJobClass class = {.prepare = route_prepare, .end = route_end};
-  g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(gsize));
-  g_autoptr(GemTokenArray) tokens = NULL;
+  static const GemJobClass class = {.prepare = route_prepare, .end = gem_one_shot_end};
+  static const GemPromptSpec spec = {.form = GEM_PROMPT_ALONE, .places = TRUE};
+  static const GemRunOptions defaults = {0};
+  const GemRunOptions *given = options != NULL ? options : &defaults;
+  const GemRunOptions heeded = {.owner = given->owner, .priority = given->priority, .prompt = given->prompt};
   GemOneShotRun run;
-  const GemRunOptions run_options = {.owner = options != NULL ? options->owner : 0,
-                                     .priority = options != NULL ? options->priority : GEM_PRIORITY_UNSET};
-  g_autoptr(GTask) task =
-      gem_one_shot_begin(self, &run_options, cancellable, callback, data, gem_engine_route_async, &run);
-  GError *error = NULL;
-  RouteJob *job;
+  GTask *task = gem_one_shot_begin(self, text, &spec, &heeded, cancellable, callback, data,
+                                   gem_engine_route_async, &run);
 
-  if (task == NULL) {
-    return;
+  if (task != NULL) {
+    gem_one_shot_submit(g_new0(GemOneShot, 1), &class, task, &run);
   }
-  if (gem_engine_check_length(self, "the text", text, &error)) {
-    tokens = gem_engine_encode_plain(self, text, offsets, &error);
-  }
-  if (tokens == NULL || !gem_engine_check_fits(self, "the text", tokens->len, &error)) {
-    g_task_return_error(task, error);
-    return;
-  }
-  job = g_new0(RouteJob, 1);
-  job->offsets = g_steal_pointer(&offsets);
-  job->length = strlen(text);
-  gem_one_shot_submit(&job->base, &class, g_steal_pointer(&task), g_steal_pointer(&tokens), &run);
 }
 
 GPtrArray *
@@ -102,6 +75,8 @@ gem_engine_route_finish(GemEngine *self, GAsyncResult *result, GError **error)
 }
 
 /* ---- embed and score: outputs of a text's rows, added up ---- */
+
+static const GemPromptSpec sum_spec = {.form = GEM_PROMPT_RAW};
 
 typedef struct {
   GemOneShot base;
@@ -190,30 +165,18 @@ begins_with_bos(GemEngine *engine, const GArray *tokens)
          g_array_index(tokens, guint32, 0) == gem_tokenizer_bos(engine->runtime->tokenizer);
 }
 
-/* Encodes `text` and submits a job over it; `width` 0: logits are wanted, else hidden states of that width.
- */
+/* Submits a job over the text; `width` 0: logits are wanted, else hidden states of that width. */
 static void
-start_sum(GTask *taken, const GemJobClass *class, const char *text, guint width, const GemOneShotRun *run)
+start_sum(GTask *task, const GemJobClass *class, guint width, const GemOneShotRun *run)
 {
-  g_autoptr(GTask) task = taken;
   GemEngine *engine = g_task_get_source_object(task);
-  GError *error = NULL;
-  g_autoptr(GemTokenArray) tokens = NULL;
-  SumJob *job;
+  SumJob *job = g_new0(SumJob, 1);
 
-  if (gem_engine_check_length(engine, "the text", text, &error)) {
-    tokens = gem_engine_encode(engine, NULL, text, &error);
-  }
-  if (tokens == NULL || !gem_engine_check_fits(engine, "the text", tokens->len, &error)) {
-    g_task_return_error(task, error);
-    return;
-  }
-  job = g_new0(SumJob, 1);
   job->base.job.hidden = width > 0;
   /* A mean over the text has nothing to learn from BOS; a likelihood is read from it on. */
-  job->base.job.outputs_from = width > 0 && begins_with_bos(engine, tokens) ? 1 : 0;
+  job->base.job.outputs_from = width > 0 && begins_with_bos(engine, run->prompt->tokens) ? 1 : 0;
   job->sum = g_new0(double, MAX(width, 1));
-  gem_one_shot_submit(&job->base, class, g_steal_pointer(&task), g_steal_pointer(&tokens), run);
+  gem_one_shot_submit(&job->base, class, task, run);
 }
 
 void
@@ -227,10 +190,11 @@ gem_engine_embed_async(GemEngine *self,
   static const GemJobClass class = {
       .prepare = gem_one_shot_prepare, .output = embed_output, .advance = embed_advance, .end = sum_end};
   GemOneShotRun run;
-  GTask *task = gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_embed_async, &run);
+  GTask *task = gem_one_shot_begin(self, text, &sum_spec, options, cancellable, callback, data,
+                                   gem_engine_embed_async, &run);
 
   if (task != NULL) {
-    start_sum(task, &class, text, self->runtime->shape->width, &run);
+    start_sum(task, &class, self->runtime->shape->width, &run);
   }
 }
 
@@ -252,11 +216,12 @@ gem_engine_score_async(GemEngine *self,
   static const GemJobClass class = {
       .prepare = gem_one_shot_prepare, .output = score_output, .advance = score_advance, .end = sum_end};
   GemOneShotRun run;
-  GTask *task = gem_one_shot_begin(self, options, cancellable, callback, data, gem_engine_score_async, &run);
+  GTask *task = gem_one_shot_begin(self, text, &sum_spec, options, cancellable, callback, data,
+                                   gem_engine_score_async, &run);
 
   if (task != NULL) {
     run.routing.causal = TRUE;
-    start_sum(task, &class, text, 0, &run);
+    start_sum(task, &class, 0, &run);
   }
 }
 

@@ -2,10 +2,29 @@
 
 #include <math.h>
 
+#include "daemon/engine/gem-prompt.h"
 #include "daemon/engine/gem-room.h"
+
+/* The text's tokens, when they fit the context. */
+static GemPrompt *
+take_prompt(GemEngine *engine,
+            const char *text,
+            const GemPromptSpec *spec,
+            const GemRunOptions *options,
+            GError **error)
+{
+  g_autoptr(GemPrompt) prompt = gem_prompt_take(engine, text, spec, options, error);
+
+  if (prompt == NULL || !gem_engine_check_fits(engine, "the text", prompt->tokens->len, error)) {
+    return NULL;
+  }
+  return g_steal_pointer(&prompt);
+}
 
 GTask *
 gem_one_shot_begin(GemEngine *engine,
+                   const char *text,
+                   const GemPromptSpec *spec,
                    const GemRunOptions *options,
                    GCancellable *cancellable,
                    GAsyncReadyCallback callback,
@@ -28,6 +47,11 @@ gem_one_shot_begin(GemEngine *engine,
   /* The job is done before its task is. */
   g_task_set_task_data(task, run.routing.learned,
                        run.routing.learned != NULL ? (GDestroyNotify)gem_learned_view_unref : NULL);
+  run.prompt = take_prompt(engine, text, spec, options, &error);
+  if (run.prompt == NULL) {
+    g_task_return_error(task, error);
+    return NULL;
+  }
   if (options != NULL) {
     run.owner = options->owner;
     run.batch = options->priority == GEM_PRIORITY_BATCH;
@@ -37,8 +61,7 @@ gem_one_shot_begin(GemEngine *engine,
 }
 
 void
-gem_one_shot_submit(
-    GemOneShot *self, const GemJobClass *class, GTask *task, GArray *tokens, const GemOneShotRun *run)
+gem_one_shot_submit(GemOneShot *self, const GemJobClass *class, GTask *task, const GemOneShotRun *run)
 {
   self->job.class = class;
   self->job.cancellable = g_task_get_cancellable(task);
@@ -49,7 +72,6 @@ gem_one_shot_submit(
   self->job.learned = run->routing.learned != NULL ? run->routing.learned->set : 0;
   self->engine = g_task_get_source_object(task);
   self->task = task;
-  self->tokens = tokens;
   self->run = *run;
   gem_engine_submit(self->engine, &self->job);
 }
@@ -65,8 +87,9 @@ gem_one_shot_prepare(GemJob *job, GError **error)
       !gem_room_expect(runtime, self->run.routing.route, error)) {
     return FALSE;
   }
-  return gem_sequence_state_append(runtime, job->sequence, (const guint32 *)(gpointer)self->tokens->data,
-                                   self->tokens->len, &self->run.routing, NULL, error);
+  return gem_sequence_state_append(runtime, job->sequence,
+                                   (const guint32 *)(gpointer)self->run.prompt->tokens->data,
+                                   self->run.prompt->tokens->len, &self->run.routing, NULL, error);
 }
 
 void
@@ -75,10 +98,11 @@ gem_one_shot_end(GemJob *job, GError *error)
   GemOneShot *self = (GemOneShot *)job;
 
   gem_sequence_state_free(job->runtime, job->sequence);
-  gem_wipe_array(self->tokens);
+  gem_prompt_unref(self->run.prompt);
   if (error != NULL && self->result != NULL) {
     self->destroy(g_steal_pointer(&self->result));
   }
+  gem_engine_publish(self->engine); /* who gets the result sees what is in memory without it */
   gem_engine_return(self->engine, self->task, self->result, self->destroy, error);
   g_free(self);
 }

@@ -7,6 +7,7 @@
 
 /* What the call's options say. */
 typedef struct {
+  GemPrompt *prompt;  /* owned */
   GemRouting routing; /* its `learned` is kept by the task */
   guint cluster_set;
   guint owner;
@@ -17,16 +18,17 @@ typedef struct {
   GemJob job;
   GemEngine *engine; /* kept by the task */
   GTask *task;
-  GArray *tokens; /* guint32: what is run first */
-  GemOneShotRun run;
-  gpointer result; /* set by the job when it is done, with its `destroy` */
+  GemOneShotRun run; /* its prompt's tokens are run first */
+  gpointer result;   /* set by the job when it is done, with its `destroy` */
   GDestroyNotify destroy;
 } GemOneShot;
 
-/* Starts the task of a call; NULL, with the error returned through it, when the engine is stopped or the
- * options do not hold. */
+/* Starts the task of a call; NULL, with the error returned through it, when the engine is stopped, the
+ * options do not hold, or the text is none or does not fit. */
 GTask *
 gem_one_shot_begin(GemEngine *engine,
+                   const char *text,
+                   const GemPromptSpec *spec,
                    const GemRunOptions *options,
                    GCancellable *cancellable,
                    GAsyncReadyCallback callback,
@@ -34,10 +36,9 @@ gem_one_shot_begin(GemEngine *engine,
                    gpointer tag,
                    GemOneShotRun *ret_run);
 
-/* Fills the common part of a zeroed one and submits it; task and tokens are taken. */
+/* Fills the common part of a zeroed one and submits it; takes the task, and what `run` owns. */
 void
-gem_one_shot_submit(
-    GemOneShot *self, const GemJobClass *class, GTask *task, GArray *tokens, const GemOneShotRun *run);
+gem_one_shot_submit(GemOneShot *self, const GemJobClass *class, GTask *task, const GemOneShotRun *run);
 
 /* The `prepare` of most: makes the sequence and appends the tokens as one turn. */
 gboolean

@@ -76,19 +76,6 @@ gem_engine_check_fits(GemEngine *self, const char *what, guint tokens, GError **
   return TRUE;
 }
 
-gboolean
-gem_engine_count_tokens(GemEngine *self, const char *text, guint64 *ret_tokens, GError **error)
-{
-  g_autoptr(GemTokenArray) tokens = NULL;
-
-  tokens = gem_engine_encode_plain(self, text, NULL, error);
-  if (tokens == NULL) {
-    return FALSE;
-  }
-  *ret_tokens = tokens->len;
-  return TRUE;
-}
-
 const char *
 gem_route_name(const GemModelShape *shape, const GemLearnedView *learned, guint route)
 {

@@ -10,18 +10,13 @@
 
 #include <string.h>
 
+#include "daemon/engine/gem-prompt.h"
 #include "daemon/engine/gem-room.h"
-
-/* Where a token of the prompt stands in the caller's text; a token of the template nowhere: 0, 0. */
-typedef struct {
-  gsize offset, length;
-} Place;
 
 typedef struct {
   GemJob job;
   GemGeneration *generation; /* a reference of the main loop's, on its way back to it */
   GemTurnPlan plan;
-  GArray *places; /* of Place, one a token of the prompt; NULL: routes are not wanted */
   gboolean strip_space;
   guint first; /* the turn's first token in the sequence; valid with `has_first` */
   gboolean has_first;
@@ -66,7 +61,7 @@ post_prompt_routes(Turn *turn, const float *probabilities)
   GPtrArray *routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
 
   for (guint i = 0; i < turn->plan.prompt->len; i++) {
-    const Place *place = &g_array_index(turn->places, Place, i);
+    const GemPlace *place = &g_array_index(turn->plan.places, GemPlace, i);
 
     g_ptr_array_add(routed, gem_routed_token_new(turn->job.runtime, turn->plan.routing.learned,
                                                  token_at(turn->plan.prompt, i), place->offset, place->length,
@@ -133,7 +128,7 @@ turn_prepare(GemJob *job, GError **error)
                                  n, routing, probabilities, error)) {
     return FALSE;
   }
-  if (turn->places != NULL) {
+  if (turn->plan.places != NULL) {
     post_prompt_routes(turn, probabilities);
   }
   job->outputs_from = sequence->tokens->len - 1;
@@ -228,7 +223,7 @@ show_drawn(Turn *turn, const float *probabilities)
   const GemSequenceState *sequence = turn->job.sequence;
   GPtrArray *routed = NULL;
 
-  if (turn->places != NULL) {
+  if (turn->plan.places != NULL) {
     routed = g_ptr_array_new_with_free_func((GDestroyNotify)gem_routed_token_free);
     g_ptr_array_add(routed,
                     gem_routed_token_new(turn->job.runtime, turn->plan.routing.learned, turn->drawn,
@@ -334,7 +329,7 @@ turn_free(Turn *turn)
   gem_text_stream_free(turn->plan.text);
   explicit_bzero(turn->shown->str, turn->shown->allocated_len);
   g_string_free(turn->shown, TRUE);
-  g_clear_pointer(&turn->places, g_array_unref);
+  g_clear_pointer(&turn->plan.places, g_array_unref);
   g_atomic_rc_box_release(turn->job.control);
   g_free(turn);
 }
@@ -374,33 +369,6 @@ turn_end(GemJob *job, GError *error)
 
 /* ---- start, on the main loop ---- */
 
-/* Finds the text's own tokens inside the prompt's, which may have a template's around them. */
-static GArray *
-find_places(GemEngine *engine, const GArray *prompt, const char *text)
-{
-  GArray *places = g_array_sized_new(FALSE, TRUE, sizeof(Place), prompt->len);
-  g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(gsize));
-  g_autoptr(GemTokenArray) plain = gem_engine_encode_plain(engine, text, offsets, NULL);
-  gsize bytes = plain != NULL ? plain->len * sizeof(guint32) : 0;
-  guint first = 0;
-
-  g_array_set_size(places, prompt->len);
-  if (plain == NULL) {
-    return places;
-  }
-  while (first + plain->len <= prompt->len &&
-         memcmp(prompt->data + first * sizeof(guint32), plain->data, bytes) != 0) {
-    first++;
-  }
-  for (guint i = 0; i < plain->len && first + plain->len <= prompt->len; i++) {
-    gsize offset = g_array_index(offsets, gsize, i);
-    gsize end = i + 1 < plain->len ? g_array_index(offsets, gsize, i + 1) : strlen(text);
-
-    g_array_index(places, Place, first + i) = (Place){.offset = offset, .length = end - offset};
-  }
-  return places;
-}
-
 /* After a control token the answer begins like a text, with the space that the tokenizer puts before it. */
 static gboolean
 answer_has_space(GemEngine *engine, const GArray *prompt)
@@ -418,7 +386,7 @@ answer_has_space(GemEngine *engine, const GArray *prompt)
 }
 
 void
-gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan)
+gem_turn_start(GemGeneration *generation, GemTurnPlan *plan)
 {
   static const GemJobClass class = {.prepare = turn_prepare,
                                     .output = turn_output,
@@ -440,8 +408,5 @@ gem_turn_start(GemGeneration *generation, const char *prompt, GemTurnPlan *plan)
   turn->plan = *plan;
   turn->shown = g_string_new(NULL);
   turn->strip_space = answer_has_space(engine, plan->prompt);
-  if (generation->events.routed != NULL) {
-    turn->places = find_places(engine, plan->prompt, prompt);
-  }
   gem_engine_submit(engine, &turn->job);
 }

@@ -1,0 +1,73 @@
+#include "daemon/engine/gem-labels.h"
+
+#define MIN_LABELS 2u
+#define MAX_LABELS 256u
+
+/* Labels are of the answer's language, not of the caller's text, but they are the caller's: errors name them
+ * by their place. */
+gboolean
+gem_labels_check(const char *const *labels, GError **error)
+{
+  guint n = labels != NULL ? g_strv_length((GStrv)labels) : 0;
+  g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+
+  if (n < MIN_LABELS || n > MAX_LABELS) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "labels: %u of them, there have to be %u..%u", n,
+                MIN_LABELS, MAX_LABELS);
+    return FALSE;
+  }
+  for (guint i = 0; i < n; i++) {
+    if (labels[i][0] == '\0') {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "labels: label %u is empty", i + 1);
+      return FALSE;
+    }
+    if (!g_hash_table_add(seen, (gpointer)labels[i])) {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "labels: label %u stands there twice", i + 1);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* A label that begins another one is only told from it by the end of the text. */
+static gboolean
+check_nested(const char *const *labels, GError **error)
+{
+  for (guint i = 0; labels[i] != NULL; i++) {
+    for (guint j = 0; labels[j] != NULL; j++) {
+      if (i != j && g_str_has_prefix(labels[j], labels[i])) {
+        g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                    "labels: label %u begins label %u, and the model has no token for the end of a text",
+                    i + 1, j + 1);
+        return FALSE;
+      }
+    }
+  }
+  return TRUE;
+}
+
+GPtrArray *
+gem_labels_encode(GemEngine *engine, const char *const *labels, guint prefix, GError **error)
+{
+  g_autoptr(GPtrArray) encoded = g_ptr_array_new_with_free_func((GDestroyNotify)gem_wipe_array);
+  guint32 end = gem_tokenizer_eos(engine->tokenizer);
+
+  if (!gem_engine_check_fits(engine, "the text", prefix, error) ||
+      (end == G_MAXUINT32 && !check_nested(labels, error))) {
+    return NULL;
+  }
+  for (guint i = 0; labels[i] != NULL; i++) {
+    GArray *tokens = gem_engine_encode_plain(engine, labels[i], NULL, error);
+
+    if (tokens == NULL) {
+      g_prefix_error(error, "labels: label %u: ", i + 1);
+      return NULL;
+    }
+    g_ptr_array_add(encoded, tokens);
+    if (!gem_engine_check_fits(engine, "the text with its longest label", prefix + tokens->len, error)) {
+      return NULL;
+    }
+    g_array_append_val(tokens, end);
+  }
+  return g_steal_pointer(&encoded);
+}
