@@ -60,3 +60,20 @@ wait_for() {
 answers() { manager CountTokens s "one two three"; }
 is_replaced() { [ "$(unit NRestarts)" -ge 1 ]; }
 is_dead() { [ "$(unit MainPID)" = 0 ]; }
+
+# ---- learning ----
+
+# write_world N: so many documents of a small world that no model knows.
+write_world() {
+  awk -v documents="$1" 'BEGIN {
+    srand(7)
+    split("gribbit snorla fendle quomp trazzle vimbo plorn skeedle", who); split("wobbles zaffs drinkles morps flenses", does)
+    split("the old kettle|a blue thimble|nine soft bricks|her quiet engine|the wet ladder", what, "|")
+    for (document = 0; document < documents; document++) {
+      for (line = 0; line < 8; line++) {
+        printf "The %s %s %s. ", who[1 + int(rand() * 8)], does[1 + int(rand() * 5)], what[1 + int(rand() * 5)]
+      }
+      printf "\n\n"
+    }
+  }'
+}

@@ -7,23 +7,31 @@ can_boot_system() {
   unshare --mount true 2>/dev/null || { say "== System: left out, since this machine lets nobody mount"; return 1; }
 }
 
-# make_system_root ROOT: a small Debian with what the service needs at run time.
 readonly gem_system_packages=systemd-sysv,dbus,polkitd,procps,iproute2,libglib2.0-0,libglib2.0-bin,libjson-glib-1.0-0
+# What gem-adapt needs beside that: the emulated machine learns nothing, and goes without.
+readonly gem_adapt_packages=libopenblas0-pthread
+
+# make_system_root ROOT: a small Debian with what the service needs at run time; one with other packages is made anew.
 make_system_root() {
-  [ ! -d "$1" ] || return 0
+  local packages=$gem_system_packages,$gem_adapt_packages
+  [ "$(cat "$1/.packages" 2>/dev/null)" != "$packages" ] || return 0
   say "Making a root to boot in $1 ..."
-  rm -rf "$1.part"
-  mmdebstrap --quiet --variant=minbase --include="$gem_system_packages" bookworm "$1.part" >&2 && mv "$1.part" "$1"
+  rm -rf "$1" "$1.part"
+  mmdebstrap --quiet --variant=minbase --include="$packages" bookworm "$1.part" >&2 &&
+    printf '%s\n' "$packages" >"$1.part/.packages" && mv "$1.part" "$1"
 }
 
 # make_system_payload DIR: what runs in it: the installed tree, and the checks of a container.
 make_system_payload() {
   local build
   build=$(build_dir)-system
-  build_tree "$build" --prefix=/usr --sysconfdir=/etc --libexecdir=lib/gemd -Dtests=false -Dtraining=disabled
+  build_tree "$build" --prefix=/usr --sysconfdir=/etc --libexecdir=lib/gemd -Dtests=false -Dadapt=enabled
   rm -rf "$1"
   mkdir -p "$1"
   DESTDIR=$1/tree meson install -C "$build" --no-rebuild --quiet >&2 || return 1
+  # A model of random weights, with which something is learned in seconds.
+  "$build/training/gem-train" init --preset gem-tiny --shape domains=2 --loud --name gem-tiny \
+    --output "$1/tree/usr/share/gemd/gem-tiny" >&2 || return 1
   cp -r tests/system/. "$1/"
 }
 
@@ -40,7 +48,7 @@ test_suite_system() {
   fi
   rm -rf "$out"
   mkdir -p "$out"
-  tests/system/boot-nspawn.sh "$root" "$base/payload" "$out" 300 || status=$?
+  tests/system/boot-nspawn.sh "$root" "$base/payload" "$out" 600 || status=$?
   if [ ! -e "$out/result.log" ]; then
     tail -n 30 "$out/console.log" >&2
     say "left out: no container boots on this machine"
