@@ -6,9 +6,10 @@
 #include "daemon/gem-version.h"
 
 static const GemBenchCommand *const commands[] = {
-    &gem_bench_baseline, &gem_bench_cancel,   &gem_bench_classify,   &gem_bench_clients, &gem_bench_edge,
-    &gem_bench_limits,   &gem_bench_paging,   &gem_bench_perplexity, &gem_bench_report,  &gem_bench_router,
-    &gem_bench_routing,  &gem_bench_sampling, &gem_bench_scar,       &gem_bench_speed,   &gem_bench_storm,
+    &gem_bench_adapt,      &gem_bench_baseline, &gem_bench_cancel, &gem_bench_classify,
+    &gem_bench_clients,    &gem_bench_edge,     &gem_bench_limits, &gem_bench_paging,
+    &gem_bench_perplexity, &gem_bench_report,   &gem_bench_router, &gem_bench_routing,
+    &gem_bench_sampling,   &gem_bench_scar,     &gem_bench_speed,  &gem_bench_storm,
 };
 
 void

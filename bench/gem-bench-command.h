@@ -25,9 +25,10 @@ struct _GemBenchCommand {
 
 /* One line each in gem-bench-command.c; one file each, command-NAME.c: bus/ for what measures the service,
  * direct/ for what runs the engine, or the machine, in this process. */
-extern const GemBenchCommand gem_bench_baseline, gem_bench_cancel, gem_bench_classify, gem_bench_clients,
-    gem_bench_edge, gem_bench_limits, gem_bench_paging, gem_bench_perplexity, gem_bench_report,
-    gem_bench_router, gem_bench_routing, gem_bench_sampling, gem_bench_scar, gem_bench_speed, gem_bench_storm;
+extern const GemBenchCommand gem_bench_adapt, gem_bench_baseline, gem_bench_cancel, gem_bench_classify,
+    gem_bench_clients, gem_bench_edge, gem_bench_limits, gem_bench_paging, gem_bench_perplexity,
+    gem_bench_report, gem_bench_router, gem_bench_routing, gem_bench_sampling, gem_bench_scar,
+    gem_bench_speed, gem_bench_storm;
 
 /* Runs the command that argv[1] names. `argv` is NULL-terminated. */
 GemExit
