@@ -200,6 +200,31 @@ test_resume(Scene *self, gconstpointer direct)
   g_assert_nonnull(strstr(other.err, "its seed is '1', and this one's '2'"));
 }
 
+/* The page is the one that gem-bench report draws of the JSON. */
+static void
+test_report(Scene *self, gconstpointer direct)
+{
+  g_autofree char *path = g_build_filename(self->data, "page.html", NULL);
+  g_autofree char *nowhere = g_build_filename(self->data, "nowhere", "page.html", NULL);
+  g_autofree char *page = NULL;
+  g_autoptr(GSubprocess) report = NULL;
+  g_auto(GemTestRun) run = {0};
+  g_auto(GemTestRun) drawn = {0};
+  g_auto(GemTestRun) refused = {0};
+
+  edge(self, MORE("--transfer", "--transfer-limit", "1", "--report", path), &run);
+  g_assert_cmpstr(run.err, ==, "");
+  g_assert_true(g_file_get_contents(path, &page, NULL, NULL));
+  g_assert_nonnull(strstr(page, "legal/pick"));
+  report = gem_test_program_start(NULL, "bench", "gem-bench", MORE("report", self->json), FALSE);
+  gem_test_client_finish(report, NULL, &drawn);
+  g_assert_cmpint(drawn.status, ==, GEM_EXIT_OK);
+  g_assert_cmpstr(drawn.out, ==, page);
+  edge(self, MORE("--transfer", "--transfer-limit", "1", "--report", nowhere), &refused);
+  g_assert_cmpint(refused.status, ==, GEM_EXIT_FAILED);
+  g_assert_nonnull(strstr(refused.err, nowhere));
+}
+
 static void
 test_wrong_usage(Scene *self, gconstpointer direct)
 {
@@ -237,6 +262,7 @@ main(int argc, char **argv)
   ADD("bus/resume", NULL, test_resume);
   ADD("direct/run", "", test_run);
   ADD("direct/resume", "", test_resume);
+  ADD("direct/report", "", test_report);
   ADD("wrong-usage", "", test_wrong_usage);
 #undef ADD
   return g_test_run();

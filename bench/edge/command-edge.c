@@ -4,6 +4,7 @@
 #include "bench/edge/gem-edge-run.h"
 #include "bench/edge/gem-edge-table.h"
 #include "bench/gem-bench-command.h"
+#include "bench/report/gem-report-page.h"
 
 #define POWERCAP       "/sys/class/powercap"
 #define MOST_FLIGHT    16
@@ -16,7 +17,7 @@
 typedef struct {
   GemBenchOptions common;
   GemBenchModelOptions engine;
-  char *data, *tasks, *split, *model, *state, *specialist, *baseline;
+  char *data, *tasks, *split, *model, *state, *specialist, *baseline, *report;
   gint limit, seed, transfer_limit, in_flight, tokens;
   gboolean direct, transfer;
 } EdgeOptions;
@@ -33,6 +34,7 @@ edge_options_clear(EdgeOptions *options)
   g_free(options->state);
   g_free(options->specialist);
   g_free(options->baseline);
+  g_free(options->report);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(EdgeOptions, edge_options_clear)
 
@@ -87,6 +89,8 @@ parse(const GemBenchCommand *self, char **argv, EdgeOptions *options, GError **e
        "Give scores on the scale of this earlier result, too", "FILE"},
       {"baseline", 0, 0, G_OPTION_ARG_FILENAME, &options->baseline,
        "Put the linear model of this file of gem-bench baseline beside the scores", "FILE"},
+      {"report", 0, 0, G_OPTION_ARG_FILENAME, &options->report,
+       "Draw the results into FILE too, as an HTML page (gem-bench report)", "FILE"},
       {"in-flight", 0, 0, G_OPTION_ARG_INT, &options->in_flight, "Questions at a time (4)", "N"},
       {"state", 0, 0, G_OPTION_ARG_FILENAME, &options->state,
        "Keep answers here and go on from them (FILE.state of --json FILE)", "FILE"},
@@ -188,6 +192,14 @@ write_json(const char *path, JsonNode *root, GError **error)
   return g_file_set_contents(path, text, -1, error);
 }
 
+static gboolean
+write_page(const char *path, JsonNode *root, GError **error)
+{
+  g_autofree char *page = gem_report_page_new(json_node_get_object(root));
+
+  return g_file_set_contents(path, page, -1, error);
+}
+
 /* Prints and writes what came out. */
 static gboolean
 report(const EdgeOptions *options, const GemEdgeResult *result, const GemEdgeRunInfo *info, GError **error)
@@ -195,7 +207,8 @@ report(const EdgeOptions *options, const GemEdgeResult *result, const GemEdgeRun
   g_autoptr(JsonNode) root = gem_edge_json_build(result, info);
 
   gem_edge_table_print(result, info);
-  return options->common.json == NULL || write_json(options->common.json, root, error);
+  return (options->common.json == NULL || write_json(options->common.json, root, error)) &&
+         (options->report == NULL || write_page(options->report, root, error));
 }
 
 static gboolean
@@ -294,7 +307,7 @@ const GemBenchCommand gem_bench_edge = {
                "file a run that was ended goes on with the same command. docs/edgebench.md says what is "
                "measured.\n\n"
                "Examples:\n"
-               "  gem-bench edge --data ~/gem-data --limit 100 --json edge.json\n"
+               "  gem-bench edge --data ~/gem-data --limit 100 --json edge.json --report edge.html\n"
                "  gem-bench edge --data ~/gem-data --limit 100 --transfer --tasks 'legal/*,finance/*'\n"
                "  gem-bench edge --data ~/gem-data --direct --model models/gem-mini --threads 2 --split test",
     .takes = GEM_BENCH_TAKES_BUS,
