@@ -70,6 +70,13 @@ add_key(GArray *keys, guint64 field, guint64 first, guint64 second)
   g_array_append_val(keys, key);
 }
 
+/* Keys are small numbers side by side, which g_int64_hash makes the same of by the thousands. */
+static guint
+hash_key(gconstpointer key)
+{
+  return (guint)((*(const guint64 *)key * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) >> 32);
+}
+
 /* The keys of a text, sorted, each as often as it stands there. */
 static GArray *
 read_keys(const GemBaselineFeatures *self, const char *text, gboolean learn)
@@ -119,7 +126,7 @@ count_same(const GArray *keys, guint from)
 static GHashTable *
 count_texts(const GemBaselineFeatures *self, const char *const *texts, guint n)
 {
-  GHashTable *counts = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  GHashTable *counts = g_hash_table_new_full(hash_key, g_int64_equal, g_free, NULL);
   guint i, j;
 
   for (i = 0; i < n; i++) {
@@ -168,7 +175,7 @@ gem_baseline_features_new(const char *const *texts, guint n, gboolean fields)
   g_autoptr(GHashTable) counts = NULL;
 
   self->words = gem_baseline_words_new();
-  self->numbers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  self->numbers = g_hash_table_new_full(hash_key, g_int64_equal, g_free, NULL);
   self->weights = g_array_new(FALSE, FALSE, sizeof(float));
   self->fields = fields && gem_baseline_words_learn_fields(self->words, texts, n) >= 2;
   counts = count_texts(self, texts, n);
