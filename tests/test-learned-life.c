@@ -12,6 +12,7 @@
 #include "tests/gem-test-modules.h"
 
 #define ALICE 1000u
+#define BOB   1001u
 #define TEXT  "what the user has said about it in all of the letters"
 
 static void
@@ -108,6 +109,25 @@ test_another_version(GemTestEngine **fixture, gconstpointer data)
   g_assert_cmpuint(list->len, ==, 1);
 }
 
+static GemPathwayState
+state_of_only(GemEngine *engine)
+{
+  g_autoptr(GPtrArray) list = gem_engine_list_learned(engine);
+
+  g_assert_cmpuint(list->len, ==, 1);
+  return ((const GemLearnedInfo *)list->pdata[0])->state;
+}
+
+static void
+drop_all_memory(GemEngine *engine)
+{
+  GAsyncResult *slot = NULL;
+
+  gem_engine_relieve_async(engine, GEM_RELIEF_ALL_BUT_GENERAL, NULL, gem_test_keep_result, &slot);
+  g_autoptr(GAsyncResult) result = gem_test_wait_result(&slot);
+  g_assert_true(gem_engine_relieve_finish(engine, result, NULL, NULL));
+}
+
 /* A conversation whose tokens went to a domain that is gone: the one that waits to be run goes through
  * general alone, and is counted; those that are run again later do, too, and are not counted twice. */
 static void
@@ -118,7 +138,6 @@ test_removed_between_turns(GemTestEngine **fixture, gconstpointer data)
   g_auto(GemGenerateOptions) options = {.max_tokens = 4};
   g_autoptr(GError) error = NULL;
   g_autoptr(GemSequence) sequence = gem_engine_new_sequence(engine, &run, &error);
-  GAsyncResult *slot = NULL;
 
   gem_test_learned_add(*fixture, ALICE, "letters", "finance", FALSE);
   g_autoptr(GemTestAnswer) first = gem_test_generate(sequence, TEXT, &options);
@@ -132,13 +151,79 @@ test_removed_between_turns(GemTestEngine **fixture, gconstpointer data)
   g_assert_cmpuint(second->degraded_tokens, ==, 1);
   g_assert_cmpuint(gem_test_rows_of(second->tokens_by_pathway, "learned"), ==, 0);
 
-  gem_engine_relieve_async(engine, GEM_RELIEF_ALL_BUT_GENERAL, NULL, gem_test_keep_result, &slot);
-  g_autoptr(GAsyncResult) result = gem_test_wait_result(&slot);
-  g_assert_true(gem_engine_relieve_finish(engine, result, NULL, NULL));
+  drop_all_memory(engine);
   g_autoptr(GemTestAnswer) third = gem_test_generate(sequence, TEXT, &options);
   gem_test_answer_wait(third);
   g_assert_no_error(third->error);
   g_assert_cmpuint(third->degraded_tokens, ==, 0);
+}
+
+/* Another user's conversation: the turn that runs ends as it began, the next one has nothing to do with the
+ * domain, nor have the tokens of those before it, which are all run again there. */
+static void
+test_unshared_between_turns(GemTestEngine **fixture, gconstpointer data)
+{
+  GemEngine *engine = (*fixture)->engine;
+  const GemRunOptions run = {.owner = BOB};
+  g_auto(GemGenerateOptions) options = {.max_tokens = 4};
+  g_autoptr(GemSequence) sequence = gem_engine_new_sequence(engine, &run, NULL);
+  GemTestHold *hold;
+
+  gem_test_learned_add(*fixture, ALICE, "letters", "finance", TRUE);
+  hold = gem_test_engine_hold(engine);
+  g_autoptr(GemTestAnswer) first = gem_test_generate(sequence, TEXT, &options);
+  g_assert_true(gem_engine_share_learned(engine, ALICE, "letters", FALSE, NULL));
+  gem_test_engine_let_go(hold);
+  gem_test_answer_wait(first);
+  g_assert_cmpuint(gem_test_rows_of(first->tokens_by_pathway, "letters"), ==,
+                   first->prompt_tokens + first->generated_tokens - 1);
+  drop_all_memory(engine);
+  g_assert_cmpint(state_of_only(engine), ==, GEM_PATHWAY_ABSENT);
+
+  g_autoptr(GemTestAnswer) second = gem_test_generate(sequence, TEXT, &options);
+  gem_test_answer_wait(second);
+  g_assert_no_error(second->error);
+  g_assert_cmpuint(gem_test_rows_of(second->public_tokens_by_pathway, "learned"), ==, 0);
+  g_assert_cmpint(state_of_only(engine), ==, GEM_PATHWAY_ABSENT);
+
+  /* Shared once more: for what comes from then on. */
+  g_assert_true(gem_engine_share_learned(engine, ALICE, "letters", TRUE, NULL));
+  g_autoptr(GemTestAnswer) third = gem_test_generate(sequence, TEXT, &options);
+  gem_test_answer_wait(third);
+  g_assert_cmpuint(gem_test_rows_of(third->tokens_by_pathway, "letters"), ==,
+                   third->prompt_tokens + third->generated_tokens - 1);
+}
+
+/* His own of that name, which hides hers: what his conversation has of hers stays, since it is still shared.
+ */
+static void
+test_hidden_between_turns(GemTestEngine **fixture, gconstpointer data)
+{
+  GemEngine *engine = (*fixture)->engine;
+  const GemRunOptions run = {.owner = BOB};
+  g_auto(GemGenerateOptions) options = {.max_tokens = 4};
+  g_autofree char *expected = NULL;
+
+  gem_test_learned_add(*fixture, ALICE, "letters", "finance", TRUE);
+  for (guint round = 0; round < 2; round++) {
+    g_autoptr(GemSequence) sequence = gem_engine_new_sequence(engine, &run, NULL);
+    g_autoptr(GemTestAnswer) first = gem_test_generate(sequence, TEXT, &options);
+
+    gem_test_answer_wait(first);
+    gem_test_learned_add(*fixture, BOB, "letters", "legal", FALSE);
+    if (round == 1) {
+      drop_all_memory(engine); /* hers is needed again */
+    }
+    g_autoptr(GemTestAnswer) second = gem_test_generate(sequence, TEXT, &options);
+    gem_test_answer_wait(second);
+    g_assert_cmpuint(second->degraded_tokens, ==, 0);
+    if (round == 0) {
+      expected = g_strdup(second->text->str);
+    }
+    g_assert_cmpstr(second->text->str, ==, expected);
+    g_autoptr(GError) error = gem_test_learned_remove(engine, BOB, "letters");
+    g_assert_no_error(error);
+  }
 }
 
 /* ---- memory ---- */
@@ -366,6 +451,8 @@ main(int argc, char **argv)
   ADD("/learned-life/removed", test_removed);
   ADD("/learned-life/another-version", test_another_version);
   ADD("/learned-life/removed-between-turns", test_removed_between_turns);
+  ADD("/learned-life/unshared-between-turns", test_unshared_between_turns);
+  ADD("/learned-life/hidden-between-turns", test_hidden_between_turns);
   ADD("/learned-life/many", test_many);
   ADD("/learned-life/refused", test_refused);
   ADD("/learned-life/descriptor", test_descriptor);

@@ -24,7 +24,7 @@ forget_pathway(GemEngine *self, guint index)
   GemRuntime *runtime = self->runtime;
 
   for (guint i = 0; i < runtime->conversations->len; i++) {
-    gem_sequence_state_forget_pathway(runtime->conversations->pdata[i], index);
+    gem_sequence_state_forget_pathways(runtime->conversations->pdata[i], gem_pathway_set_of(index));
   }
   runtime->wanted &= ~gem_pathway_set_of(index);
   gem_pager_remove_learned(runtime->pager, index);

@@ -177,7 +177,9 @@ gem_engine_remove_learned_async(GemEngine *self,
                                 gpointer data);
 gboolean
 gem_engine_remove_learned_finish(GemEngine *self, GAsyncResult *result, GError **error);
-/* At once. A user's own domain hides a shared one of its name. UNKNOWN_DOMAIN, INVALID_OPTION as above. */
+/* At once. A user's own domain hides a shared one of its name. When it is no longer shared, the next turns of
+ * others' conversations have nothing to do with it: tokens of earlier turns that were routed to it run
+ * through general alone when they are run again. UNKNOWN_DOMAIN, INVALID_OPTION as above. */
 gboolean
 gem_engine_share_learned(GemEngine *self, guint owner, const char *name, gboolean shared, GError **error);
 

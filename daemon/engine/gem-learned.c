@@ -193,14 +193,17 @@ gem_learned_list_view(const GemLearnedList *self, const GemModelShape *shape, gu
   for (guint i = 0; i < self->domains->len && owner != GEM_OWNER_SERVICE; i++) {
     const GemLearned *learned = self->domains->pdata[i];
 
-    if (!is_seen_by(self, learned, owner)) {
+    if (learned->owner != owner && !learned->shared) {
       continue;
     }
     if (view == NULL) {
       view = g_new0(GemLearnedView, 1);
       g_atomic_ref_count_init(&view->references);
     }
-    add_to_view(view, learned);
+    view->allowed |= gem_pathway_set_of(learned->index);
+    if (is_seen_by(self, learned, owner)) {
+      add_to_view(view, learned);
+    }
   }
   if (view != NULL) {
     view->classes.rows = view->rows;

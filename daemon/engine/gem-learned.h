@@ -18,6 +18,7 @@ struct GemLearnedView {
   char *learned[GEM_MAX_LEARNED];     /* their names; owned */
   GemRouterClasses classes;           /* for the router; its columns: the model's domains, then `rows` */
   GemPathwaySet set;                  /* of `routes` */
+  GemPathwaySet allowed;              /* the same, and of what only its own domains hide from it */
   /* As its user sees them: the model's domains, a learned one in the place of what it replaces, then the
    * others. */
   guint n_names;

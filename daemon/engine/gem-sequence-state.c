@@ -112,10 +112,10 @@ gem_sequence_state_set_router(GemRuntime *runtime, GemSequenceState *self, GemRo
 }
 
 void
-gem_sequence_state_forget_pathway(GemSequenceState *self, guint index)
+gem_sequence_state_forget_pathways(GemSequenceState *self, GemPathwaySet pathways)
 {
   for (guint i = 0; i < self->routes->len; i++) {
-    if (self->routes->data[i] == index) {
+    if ((gem_pathway_set_of(self->routes->data[i]) & pathways) != 0) {
       self->routes->data[i] = GEM_ROUTE_GONE;
     }
   }

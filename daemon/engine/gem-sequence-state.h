@@ -69,9 +69,9 @@ gem_sequence_state_copy_router(GemRuntime *runtime, const GemSequenceState *self
 void
 gem_sequence_state_set_router(GemRuntime *runtime, GemSequenceState *self, GemRouterState *state);
 
-/* Tokens that are routed to the learned pathway at `index` have lost it for good. */
+/* Tokens that are routed to one of these learned pathways have lost it for good. */
 void
-gem_sequence_state_forget_pathway(GemSequenceState *self, guint index);
+gem_sequence_state_forget_pathways(GemSequenceState *self, GemPathwaySet pathways);
 
 /* Drops the older half of the tokens, keeping a leading `bos` and every token's route; what is left waits to
  * be run again from position 0, and is what the router remembers from then on. Returns how many went. */

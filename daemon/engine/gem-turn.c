@@ -102,6 +102,17 @@ note_counts(Turn *turn)
   turn->degraded_before = turn->job.sequence->degraded_rows;
 }
 
+/* What its owner's texts may not be routed to any more, since it is no longer shared, is not for the tokens
+ * of earlier turns either. */
+static void
+forget_unshared(Turn *turn)
+{
+  const GemLearnedView *learned = turn->plan.routing.learned;
+
+  gem_sequence_state_forget_pathways(turn->job.sequence,
+                                     GEM_LEARNED_PATHWAYS & ~(learned != NULL ? learned->allowed : 0));
+}
+
 static gboolean
 turn_prepare(GemJob *job, GError **error)
 {
@@ -114,6 +125,7 @@ turn_prepare(GemJob *job, GError **error)
   turn->started = g_get_monotonic_time();
   turn->first = sequence->tokens->len;
   note_counts(turn);
+  forget_unshared(turn);
   if (job->required && routing->route != GEM_ROUTE_GENERAL &&
       !gem_room_expect(job->runtime, routing->route, error)) {
     return FALSE;

@@ -38,6 +38,8 @@ gem_pathway_set_of(guint index)
 {
   return index < GEM_MAX_PATHWAYS ? (GemPathwaySet)1 << index : 0;
 }
+/* All that a learned domain can have. */
+#define GEM_LEARNED_PATHWAYS (~(((GemPathwaySet)1 << GEM_FIRST_LEARNED) - 1))
 
 /* The lowest index of a set that is not empty, taken out of it: for loops over its members. */
 static inline guint
