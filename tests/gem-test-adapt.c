@@ -56,6 +56,15 @@ gem_test_adapt_tear_down(GemTestAdapt *self, gconstpointer data)
 }
 
 /* A memfd with these orders for the trainer, filled up with a text. */
+void
+gem_test_adapt_add(const GemTestAdaptTest *tests)
+{
+  for (; tests->path != NULL; tests++) {
+    g_test_add(tests->path, GemTestAdapt, &tests->one, gem_test_adapt_set_up, tests->run,
+               gem_test_adapt_tear_down);
+  }
+}
+
 int
 gem_test_adapt_text(const char *orders, gsize bytes, guint seals)
 {
@@ -106,6 +115,17 @@ gem_test_adapt_call(GDBusConnection *client, const char *name, int text, const c
   }
   g_variant_get(reply, "(o)", &path);
   return path;
+}
+
+void
+gem_test_adapt_fails(
+    GemTestAdapt *self, const char *name, int text, const char *options, GemError code, const char *pattern)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *job = gem_test_adapt_call(self->gemd->client, name, text, options, &error);
+
+  g_assert_null(job);
+  gem_test_error_is(error, code, pattern);
 }
 
 char *

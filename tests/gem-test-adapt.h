@@ -29,6 +29,14 @@ void
 gem_test_adapt_set_up(GemTestAdapt *self, gconstpointer data);
 void
 gem_test_adapt_tear_down(GemTestAdapt *self, gconstpointer data);
+typedef struct {
+  const char *path;
+  void (*run)(GemTestAdapt *self, gconstpointer data);
+  GemTestAdaptCase one;
+} GemTestAdaptTest;
+/* Adds the tests, each with the fixture; ended by one without a path. They must live as long as the tests. */
+void
+gem_test_adapt_add(const GemTestAdaptTest *tests);
 /* Of the next daemon: whether there is a program that learns. */
 void
 gem_test_adapt_set_environment(GemTestAdapt *self, gboolean has_trainer);
@@ -44,6 +52,10 @@ gem_test_adapt_hold(GemTestAdapt *self);
 /* Takes `text`. The job's path; NULL with `error`. */
 char *
 gem_test_adapt_call(GDBusConnection *client, const char *name, int text, const char *options, GError **error);
+/* Must fail; takes `text`. */
+void
+gem_test_adapt_fails(
+    GemTestAdapt *self, const char *name, int text, const char *options, GemError code, const char *pattern);
 /* The job that learns `name`; transfer full. */
 char *
 gem_test_adapt_start(GemTestAdapt *self, const char *name, const char *order, gboolean held);

@@ -150,6 +150,14 @@ gem_test_loads_set_up(GemTestLoads *self, gconstpointer data)
 }
 
 void
+gem_test_loads_add(const GemTestLoadsCase *cases)
+{
+  for (; cases->path != NULL; cases++) {
+    g_test_add(cases->path, GemTestLoads, NULL, gem_test_loads_set_up, cases->run, gem_test_loads_tear_down);
+  }
+}
+
+void
 gem_test_loads_start(GemTestLoads *self, const char *model, const char *expected)
 {
   g_autofree char *state = NULL;

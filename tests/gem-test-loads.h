@@ -47,6 +47,13 @@ void
 gem_test_loads_set_up(GemTestLoads *self, gconstpointer data);
 void
 gem_test_loads_tear_down(GemTestLoads *self, gconstpointer data);
+typedef struct {
+  const char *path;
+  void (*run)(GemTestLoads *self, gconstpointer data);
+} GemTestLoadsCase;
+/* Adds the tests, each with the fixture; ended by one without a path. */
+void
+gem_test_loads_add(const GemTestLoadsCase *cases);
 /* The daemon on `model`, until ModelState is `expected`. */
 void
 gem_test_loads_start(GemTestLoads *self, const char *model, const char *expected);

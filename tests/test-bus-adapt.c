@@ -18,17 +18,6 @@
 #define NONE             gem_test_options("{}")
 #define NOBODY           "65534"
 
-static void
-adapt_fails(
-    GemTestAdapt *self, const char *name, int text, const char *options, GemError code, const char *pattern)
-{
-  g_autoptr(GError) error = NULL;
-  g_autofree char *job = gem_test_adapt_call(self->gemd->client, name, text, options, &error);
-
-  g_assert_null(job);
-  gem_test_error_is(error, code, pattern);
-}
-
 static int
 compare_names(gconstpointer a, gconstpointer b)
 {
@@ -244,6 +233,24 @@ test_cancel(GemTestAdapt *self, gconstpointer data)
   check_files(self, "mywork", NULL);
 }
 
+/* One that says nothing can be given up. */
+static void
+test_cancel_copying(GemTestAdapt *self, gconstpointer data)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *job = NULL;
+  int ends[2];
+
+  g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+  job = gem_test_adapt_call(self->gemd->client, "mywork", ends[0], "{}", &error);
+  g_assert_no_error(error);
+  gem_test_adapt_wait_state(self, "mywork", "learning", "copying");
+  call_manager(self, "ForgetDomain", "mywork");
+  gem_test_job_ear_wait(self->ear, 1, "cancelled");
+  close(ends[1]);
+  check_files(self, "mywork", NULL);
+}
+
 /* ---- one at a time ---- */
 
 static void
@@ -258,8 +265,8 @@ test_queue(GemTestAdapt *self, gconstpointer data)
   gem_test_adapt_wait_state(self, "second", "learning", "waiting");
   third = gem_test_adapt_start(self, "third", "learn", FALSE);
   gem_test_adapt_wait_state(self, "third", "learning", "waiting");
-  adapt_fails(self, "second", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}", GEM_ERROR_BUSY,
-              "*second*being learned*");
+  gem_test_adapt_fails(self, "second", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
+                       GEM_ERROR_BUSY, "*second*being learned*");
   call_manager(self, "ForgetDomain", "second");
   gem_test_job_ear_wait(self->ear, 1, "cancelled");
   g_unlink(self->held);
@@ -277,8 +284,8 @@ test_quota(GemTestAdapt *self, gconstpointer data)
   g_autofree char *again = NULL;
 
   gem_test_job_ear_wait(self->ear, 1, "done");
-  adapt_fails(self, "second", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
-              GEM_ERROR_LIMIT_EXCEEDED, "MaxLearnedPerUser: 1 are in use, 1 are allowed");
+  gem_test_adapt_fails(self, "second", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
+                       GEM_ERROR_LIMIT_EXCEEDED, "MaxLearnedPerUser: 1 are in use, 1 are allowed");
   /* The same once more is none more. */
   again = gem_test_adapt_start(self, "first", "learn", FALSE);
   gem_test_job_ear_wait(self->ear, 2, "done");
@@ -314,143 +321,6 @@ test_restart(GemTestAdapt *self, gconstpointer data)
   gem_test_adapt_wait_state(self, "mywork", "ready", NULL);
 }
 
-/* ---- what is not taken ---- */
-
-static void
-test_names(GemTestAdapt *self, gconstpointer data)
-{
-  static const char *const names[] = {"",
-                                      "A",
-                                      "../x",
-                                      "a/b",
-                                      "-a",
-                                      "1a",
-                                      "a b",
-                                      "general",
-                                      "learned",
-                                      "legal",
-                                      "abcdefghijklmnopqrstuvwxyz0123456"};
-
-  for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-    adapt_fails(self, names[i], gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
-                GEM_ERROR_INVALID_OPTION, "name: *");
-  }
-  gem_test_manager_fails(self->gemd->client, "ForgetDomain", g_variant_new("(s@a{sv})", "../../x", NONE),
-                         GEM_ERROR_INVALID_OPTION, "name: *");
-}
-
-static void
-test_options(GemTestAdapt *self, gconstpointer data)
-{
-  static const struct {
-    const char *options, *pattern;
-  } cases[] = {
-      {"{'mode': <'plain'>}", "option \"mode\"*"},
-      {"{'seconds': <uint32 9>}", "option \"seconds\"*10 to*"},
-      {"{'seconds': <uint32 901>}", "option \"seconds\": 901*10 to 900*"},
-      {"{'worst_other_percent': <-0.1>}", "option \"worst_other_percent\"*"},
-      {"{'least_gain_percent': <91.0>}", "option \"least_gain_percent\"*"},
-      {"{'seed': <1>}", "option \"seed\": type i*"},
-      {"{'path': <'/etc/passwd'>}", "unknown option \"path\"*"},
-  };
-
-  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-    adapt_fails(self, "mywork", gem_test_adapt_orders(self, "mywork", "learn", FALSE), cases[i].options,
-                GEM_ERROR_INVALID_OPTION, cases[i].pattern);
-  }
-}
-
-static void
-test_descriptors(GemTestAdapt *self, gconstpointer data)
-{
-  int ends[2];
-
-  adapt_fails(self, "mywork", open("/", O_RDONLY | O_DIRECTORY), "{}", GEM_ERROR_INVALID_OPTION, "text: *");
-  adapt_fails(self, "mywork", open("/etc/hostname", O_PATH), "{}", GEM_ERROR_INVALID_OPTION, "text: *");
-  adapt_fails(self, "mywork", open("/dev/zero", O_RDONLY), "{}", GEM_ERROR_INVALID_OPTION, "text: *");
-  g_assert_cmpint(pipe(ends), ==, 0);
-  adapt_fails(self, "mywork", ends[1], "{}", GEM_ERROR_INVALID_OPTION, "text: *");
-  close(ends[0]);
-  g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
-}
-
-static void
-test_bad_text(
-    GemTestAdapt *self, const char *text, gsize length, const char *error, const char *pattern, guint number)
-{
-  g_autoptr(GError) failure = NULL;
-  g_autofree char *job = NULL;
-  int fd = memfd_create("text", MFD_CLOEXEC);
-
-  g_assert_cmpint(write(fd, text, length), ==, (gssize)length);
-  job = gem_test_adapt_call(self->gemd->client, "mywork", fd, "{}", &failure);
-  g_assert_no_error(failure);
-  gem_test_job_ear_wait(self->ear, number, "failed");
-  gem_test_job_ear_check_error(self->ear, error, pattern);
-}
-
-static void
-test_texts(GemTestAdapt *self, gconstpointer data)
-{
-  const gsize most = 1 << 20;
-  g_autofree char *text = g_malloc(most + 1);
-  g_autoptr(GError) error = NULL;
-  g_autofree char *job = NULL;
-  int sealed = gem_test_adapt_text("learn", most + 1, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
-
-  memset(text, 'a', most + 1);
-  test_bad_text(self, text, 4095, "org.gemd.Gem1.Error.InvalidText", "*4095 bytes, 4096*", 1);
-  test_bad_text(self, text, most + 1, "org.gemd.Gem1.Error.LimitExceeded", "AdaptText: *", 2);
-  text[4000] = '\0';
-  test_bad_text(self, text, 5000, "org.gemd.Gem1.Error.InvalidText", "*byte 4001 *", 3);
-  text[4000] = '\xff';
-  test_bad_text(self, text, 5000, "org.gemd.Gem1.Error.InvalidText", "*byte 4001 *", 4);
-  text[4000] = 'a';
-  text[4999] = '\xc3'; /* a character that is cut off */
-  test_bad_text(self, text, 5000, "org.gemd.Gem1.Error.InvalidText", "*cut off*", 5);
-  adapt_fails(self, "mywork", sealed, "{}", GEM_ERROR_LIMIT_EXCEEDED, "AdaptText: *");
-}
-
-/* A pipe is read to its end. */
-static void
-test_pipe(GemTestAdapt *self, gconstpointer data)
-{
-  g_autoptr(GError) error = NULL;
-  g_autofree char *job = NULL;
-  g_autofree char *learned = gem_test_learned_file_write(self->gemd->folder, "mywork", 0);
-  g_autofree char *head = g_strdup_printf("learn %s\n", learned);
-  char block[GEM_TEST_ADAPT_BYTES];
-  int ends[2];
-
-  memset(block, 'a', sizeof block);
-  g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
-  job = gem_test_adapt_call(self->gemd->client, "mywork", ends[0], "{}", &error);
-  g_assert_no_error(error);
-  gem_test_adapt_wait_state(self, "mywork", "learning", "copying");
-  g_assert_cmpint(write(ends[1], head, strlen(head)), ==, (gssize)strlen(head));
-  g_assert_cmpint(write(ends[1], block, sizeof block), ==, (gssize)sizeof block);
-  close(ends[1]);
-  gem_test_job_ear_wait(self->ear, 1, "done");
-}
-
-/* One that says nothing can be given up. */
-static void
-test_cancel_copying(GemTestAdapt *self, gconstpointer data)
-{
-  g_autoptr(GError) error = NULL;
-  g_autofree char *job = NULL;
-  int ends[2];
-
-  g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
-  job = gem_test_adapt_call(self->gemd->client, "mywork", ends[0], "{}", &error);
-  g_assert_no_error(error);
-  gem_test_adapt_wait_state(self, "mywork", "learning", "copying");
-  call_manager(self, "ForgetDomain", "mywork");
-  gem_test_job_ear_wait(self->ear, 1, "cancelled");
-  close(ends[1]);
-  check_files(self, "mywork", NULL);
-}
-
 /* ---- where nothing can be learned ---- */
 
 static void
@@ -459,13 +329,13 @@ test_not_supported(GemTestAdapt *self, gconstpointer data)
   restart(self, SIGTERM);
   gem_test_adapt_set_environment(self, FALSE);
   gem_test_gemd_start(self->gemd, "ready");
-  adapt_fails(self, "mywork", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
-              GEM_ERROR_NOT_SUPPORTED, "*not installed*");
+  gem_test_adapt_fails(self, "mywork", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
+                       GEM_ERROR_NOT_SUPPORTED, "*not installed*");
   restart(self, SIGTERM);
   g_strfreev(g_steal_pointer(&self->gemd->bus->daemon_environment));
   gem_test_gemd_start(self->gemd, "ready");
-  adapt_fails(self, "mywork", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
-              GEM_ERROR_NOT_SUPPORTED, "*no folder*");
+  gem_test_adapt_fails(self, "mywork", gem_test_adapt_orders(self, "mywork", "learn", FALSE), "{}",
+                       GEM_ERROR_NOT_SUPPORTED, "*no folder*");
   g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
 }
 
@@ -587,56 +457,39 @@ test_other_user(GemTestAdapt *self, gconstpointer data)
   gem_test_adapt_check_state(self, "mywork", "ready");
 }
 
-typedef void (*Function)(GemTestAdapt *self, gconstpointer data);
-
-typedef struct {
-  const char *name;
-  Function function;
-  GemTestAdaptCase one;
-} Test;
-
-static const Test tests[] = {
-    {"learn", test_learn},
-    {"progress", test_progress},
-    {"again-and-undo", test_again_and_undo},
-    {"forget", test_forget},
-    {"refuses", test_refused, {.word = "refuse"}},
-    {"breaks-bounds", test_refused, {.word = "boast"}},
-    {"refused-beside-a-version", test_refused_beside_a_version},
-    {"fails", test_fails, {.word = "fail"}},
-    {"dies", test_fails, {.word = "die"}},
-    {"babbles", test_fails, {.word = "babble"}},
-    {"sees-nothing-else", test_fails, {.word = "peek"}},
-    {"dies-once", test_dies_once},
-    {"cancel", test_cancel, {.word = "Cancel"}},
-    {"cancel-by-forgetting", test_cancel, {.word = "ForgetDomain"}},
-    {"cancel-by-undoing", test_cancel, {.word = "UndoAdaptation"}},
-    {"cancel-copying", test_cancel_copying},
-    {"queue", test_queue},
-    {"quota", test_quota, {.config = "MaxLearnedPerUser=1\n"}},
-    {"restart", test_restart, {.number = SIGTERM}},
-    {"killed", test_restart, {.number = SIGKILL}},
-    {"names", test_names},
-    {"options", test_options},
-    {"descriptors", test_descriptors},
-    {"texts", test_texts, {.config = "AdaptText=1M\n"}},
-    {"pipe", test_pipe},
-    {"not-supported", test_not_supported},
-    {"broken-store", test_broken_store},
-    {"no-room", test_no_room},
-    {"outlives-caller", test_outlives_caller},
-    {"other-user", test_other_user},
-};
-
 int
 main(int argc, char **argv)
 {
-  g_test_init(&argc, &argv, NULL);
-  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
-    g_autofree char *path = g_strconcat("/bus/adapt/", tests[i].name, NULL);
+  static const GemTestAdaptTest tests[] = {
+      {"/bus/adapt/learn", test_learn},
+      {"/bus/adapt/progress", test_progress},
+      {"/bus/adapt/again-and-undo", test_again_and_undo},
+      {"/bus/adapt/forget", test_forget},
+      {"/bus/adapt/refuses", test_refused, {.word = "refuse"}},
+      {"/bus/adapt/breaks-bounds", test_refused, {.word = "boast"}},
+      {"/bus/adapt/refused-beside-a-version", test_refused_beside_a_version},
+      {"/bus/adapt/fails", test_fails, {.word = "fail"}},
+      {"/bus/adapt/dies", test_fails, {.word = "die"}},
+      {"/bus/adapt/babbles", test_fails, {.word = "babble"}},
+      {"/bus/adapt/sees-nothing-else", test_fails, {.word = "peek"}},
+      {"/bus/adapt/dies-once", test_dies_once},
+      {"/bus/adapt/cancel", test_cancel, {.word = "Cancel"}},
+      {"/bus/adapt/cancel-by-forgetting", test_cancel, {.word = "ForgetDomain"}},
+      {"/bus/adapt/cancel-by-undoing", test_cancel, {.word = "UndoAdaptation"}},
+      {"/bus/adapt/cancel-copying", test_cancel_copying},
+      {"/bus/adapt/queue", test_queue},
+      {"/bus/adapt/quota", test_quota, {.config = "MaxLearnedPerUser=1\n"}},
+      {"/bus/adapt/restart", test_restart, {.number = SIGTERM}},
+      {"/bus/adapt/killed", test_restart, {.number = SIGKILL}},
+      {"/bus/adapt/not-supported", test_not_supported},
+      {"/bus/adapt/broken-store", test_broken_store},
+      {"/bus/adapt/no-room", test_no_room},
+      {"/bus/adapt/outlives-caller", test_outlives_caller},
+      {"/bus/adapt/other-user", test_other_user},
+      {NULL},
+  };
 
-    g_test_add(path, GemTestAdapt, &tests[i].one, gem_test_adapt_set_up, tests[i].function,
-               gem_test_adapt_tear_down);
-  }
+  g_test_init(&argc, &argv, NULL);
+  gem_test_adapt_add(tests);
   return g_test_run();
 }

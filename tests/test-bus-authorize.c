@@ -322,13 +322,19 @@ test_vanished(Polkit *self, gconstpointer data)
 int
 main(int argc, char **argv)
 {
+  static const struct {
+    const char *path;
+    void (*run)(Polkit *self, gconstpointer data);
+  } tests[] = {
+      {"/bus/authorize/answers", test_answers},         {"/bus/authorize/pin", test_pin},
+      {"/bus/authorize/load-model", test_load_model},   {"/bus/authorize/stats", test_stats},
+      {"/bus/authorize/interaction", test_interaction}, {"/bus/authorize/no-polkit", test_no_polkit},
+      {"/bus/authorize/vanished", test_vanished},
+  };
+
   g_test_init(&argc, &argv, NULL);
-  g_test_add("/bus/authorize/answers", Polkit, NULL, set_up, test_answers, tear_down);
-  g_test_add("/bus/authorize/pin", Polkit, NULL, set_up, test_pin, tear_down);
-  g_test_add("/bus/authorize/load-model", Polkit, NULL, set_up, test_load_model, tear_down);
-  g_test_add("/bus/authorize/stats", Polkit, NULL, set_up, test_stats, tear_down);
-  g_test_add("/bus/authorize/interaction", Polkit, NULL, set_up, test_interaction, tear_down);
-  g_test_add("/bus/authorize/no-polkit", Polkit, NULL, set_up, test_no_polkit, tear_down);
-  g_test_add("/bus/authorize/vanished", Polkit, NULL, set_up, test_vanished, tear_down);
+  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].path, Polkit, NULL, set_up, tests[i].run, tear_down);
+  }
   return g_test_run();
 }

@@ -323,10 +323,7 @@ test_real(void)
 int
 main(int argc, char **argv)
 {
-  static const struct {
-    const char *path;
-    void (*run)(GemTestLoads *self, gconstpointer data);
-  } tests[] = {
+  static const GemTestLoadsCase cases[] = {
       {"/bus/load-model/arguments", test_arguments},
       {"/bus/load-model/models", test_models},
       {"/bus/load-model/switch", test_switch},
@@ -335,13 +332,11 @@ main(int argc, char **argv)
       {"/bus/load-model/failure", test_failure},
       {"/bus/load-model/after-failure", test_after_failure},
       {"/bus/load-model/while-loading", test_while_loading},
+      {NULL},
   };
 
   g_test_init(&argc, &argv, NULL);
-  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
-    g_test_add(tests[i].path, GemTestLoads, NULL, gem_test_loads_set_up, tests[i].run,
-               gem_test_loads_tear_down);
-  }
+  gem_test_loads_add(cases);
   g_test_add_func("/bus/load-model/real", test_real);
   return g_test_run();
 }

@@ -4,16 +4,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gunixfdlist.h>
-#include <glib-unix.h>
 #include <glib/gstdio.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/gem-test-bus.h"
+#include "tests/gem-test-logind.h"
 #include "tests/gem-test-patience.h"
 
 #define PATIENCE 20
@@ -153,197 +151,75 @@ test_off_by_manager(World *self, gconstpointer data)
 
 /* ---- logind ---- */
 
-#define LOGIND "org.freedesktop.login1"
-
-typedef struct {
-  GDBusConnection *connection;
-  gboolean refuses;
-  guint asked;
-  int lock; /* our end: it hangs up when the other is closed; -1: not asked for yet */
-} Logind;
-
-static const char introspection[] =
-    "<node><interface name='org.freedesktop.login1.Manager'><method name='Inhibit'>"
-    "<arg type='s' direction='in'/><arg type='s' direction='in'/><arg type='s' direction='in'/>"
-    "<arg type='s' direction='in'/><arg type='h' direction='out'/></method></interface></node>";
-
-static void
-on_inhibit(GDBusConnection *connection,
-           const char *sender,
-           const char *path,
-           const char *interface,
-           const char *method,
-           GVariant *parameters,
-           GDBusMethodInvocation *invocation,
-           gpointer data)
-{
-  Logind *self = data;
-  g_autoptr(GUnixFDList) fds = NULL;
-  const char *what, *who, *why, *mode;
-  int ends[2];
-
-  g_variant_get(parameters, "(&s&s&s&s)", &what, &who, &why, &mode);
-  g_assert_cmpstr(what, ==, "sleep");
-  g_assert_cmpstr(who, ==, "gemd");
-  g_assert_cmpstr(mode, ==, "delay");
-  self->asked++;
-  if (self->refuses) {
-    g_dbus_method_invocation_return_dbus_error(invocation, "org.freedesktop.DBus.Error.AccessDenied",
-                                               "Permission denied");
-    return;
-  }
-  g_assert_true(g_unix_open_pipe(ends, FD_CLOEXEC, NULL));
-  g_assert_cmpint(self->lock, ==, -1);
-  self->lock = ends[0];
-  fds = g_unix_fd_list_new_from_array(&ends[1], 1);
-  g_dbus_method_invocation_return_value_with_unix_fd_list(invocation, g_variant_new("(h)", 0), fds);
-}
-
-static void
-logind_start(Logind *self, GemTestBus *bus)
-{
-  static const GDBusInterfaceVTable table = {.method_call = on_inhibit};
-  g_autoptr(GDBusNodeInfo) node = g_dbus_node_info_new_for_xml(introspection, NULL);
-  g_autoptr(GVariant) owned = NULL;
-  g_autoptr(GError) error = NULL;
-
-  self->lock = -1;
-  self->connection = gem_test_bus_connect(bus);
-  g_dbus_connection_register_object(self->connection, "/org/freedesktop/login1", node->interfaces[0], &table,
-                                    self, NULL, &error);
-  g_assert_no_error(error);
-  owned = g_dbus_connection_call_sync(self->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                                      "org.freedesktop.DBus", "RequestName", g_variant_new("(su)", LOGIND, 0),
-                                      NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
-  g_assert_no_error(error);
-  g_assert_nonnull(owned);
-}
-
-static void
-logind_stop(Logind *self)
-{
-  g_dbus_connection_close_sync(self->connection, NULL, NULL);
-  g_clear_object(&self->connection);
-  if (self->lock >= 0) {
-    close(self->lock);
-  }
-  self->lock = -1;
-}
-
-static void
-logind_say(Logind *self, gboolean begins)
-{
-  g_autoptr(GError) error = NULL;
-
-  g_dbus_connection_emit_signal(self->connection, NULL, "/org/freedesktop/login1", LOGIND ".Manager",
-                                "PrepareForSleep", g_variant_new("(b)", begins), &error);
-  g_assert_no_error(error);
-}
-
-static void
-logind_wait_asked(Logind *self, guint asked)
-{
-  gint64 end = gem_test_deadline(PATIENCE);
-
-  while (self->asked < asked && g_get_monotonic_time() < end) {
-    g_main_context_iteration(NULL, FALSE);
-    g_usleep(1000);
-  }
-  g_assert_cmpuint(self->asked, ==, asked);
-}
-
-static gboolean
-logind_has_lock(Logind *self)
-{
-  struct pollfd entry = {.fd = self->lock, .events = POLLIN};
-
-  return self->lock >= 0 && poll(&entry, 1, 0) == 0;
-}
-
-/* The daemon lets the machine sleep. */
-static void
-logind_wait_released(Logind *self)
-{
-  gint64 end = gem_test_deadline(PATIENCE);
-
-  while (logind_has_lock(self) && g_get_monotonic_time() < end) {
-    g_main_context_iteration(NULL, FALSE);
-    g_usleep(1000);
-  }
-  g_assert_false(logind_has_lock(self));
-  close(self->lock);
-  self->lock = -1;
-}
-
 /* The lock is held until the caches are gone, and taken again for the next time. */
 static void
 test_sleep(World *self, gconstpointer data)
 {
-  Logind logind = {0};
+  GemTestLogind logind = {0};
 
-  logind_start(&logind, self->bus);
+  gem_test_logind_start(&logind, self->bus);
   start(self);
-  logind_wait_asked(&logind, 1);
+  gem_test_logind_wait_asked(&logind, 1);
   for (guint night = 1; night <= 2; night++) {
     g_string_truncate(self->log, 0);
-    g_assert_true(logind_has_lock(&logind));
-    logind_say(&logind, TRUE);
-    logind_wait_released(&logind);
+    g_assert_true(gem_test_logind_has_lock(&logind));
+    gem_test_logind_say(&logind, TRUE);
+    gem_test_logind_wait_released(&logind);
     wait_log(self, "the machine goes to sleep: 300 bytes given back in ");
     g_assert_cmpuint(logind.asked, ==, night);
-    logind_say(&logind, FALSE);
-    logind_wait_asked(&logind, night + 1);
+    gem_test_logind_say(&logind, FALSE);
+    gem_test_logind_wait_asked(&logind, night + 1);
   }
   g_assert_null(strstr(self->log->str, "memory is"));
-  logind_stop(&logind);
+  gem_test_logind_stop(&logind);
 }
 
 /* It comes after the daemon, goes, and comes again. */
 static void
 test_logind_comes_and_goes(World *self, gconstpointer data)
 {
-  Logind logind = {0};
+  GemTestLogind logind = {0};
 
   start(self);
   wait_log(self, "there is no logind: nothing is known of the machine's sleep");
-  logind_start(&logind, self->bus);
-  logind_wait_asked(&logind, 1);
-  logind_stop(&logind);
-  logind_start(&logind, self->bus);
-  logind_wait_asked(&logind, 2);
-  g_assert_true(logind_has_lock(&logind));
-  logind_say(&logind, TRUE);
-  logind_wait_released(&logind);
-  logind_stop(&logind);
+  gem_test_logind_start(&logind, self->bus);
+  gem_test_logind_wait_asked(&logind, 1);
+  gem_test_logind_stop(&logind);
+  gem_test_logind_start(&logind, self->bus);
+  gem_test_logind_wait_asked(&logind, 2);
+  g_assert_true(gem_test_logind_has_lock(&logind));
+  gem_test_logind_say(&logind, TRUE);
+  gem_test_logind_wait_released(&logind);
+  gem_test_logind_stop(&logind);
 }
 
 /* Without a lock there may be too little time; it is tried. */
 static void
 test_logind_refuses(World *self, gconstpointer data)
 {
-  Logind logind = {.refuses = TRUE};
+  GemTestLogind logind = {.refuses = TRUE};
 
-  logind_start(&logind, self->bus);
+  gem_test_logind_start(&logind, self->bus);
   start(self);
-  logind_wait_asked(&logind, 1);
+  gem_test_logind_wait_asked(&logind, 1);
   wait_log(self, "sleep is not delayed: *Permission denied");
-  logind_say(&logind, TRUE);
+  gem_test_logind_say(&logind, TRUE);
   wait_log(self, "the machine goes to sleep: 300 bytes given back in ");
-  logind_stop(&logind);
+  gem_test_logind_stop(&logind);
 }
 
 /* Who only says that he is logind. */
 static void
 test_somebody_else(World *self, gconstpointer data)
 {
-  Logind logind = {0}, other = {0};
+  GemTestLogind logind = {0}, other = {0};
 
-  logind_start(&logind, self->bus);
+  gem_test_logind_start(&logind, self->bus);
   start(self);
-  logind_wait_asked(&logind, 1);
+  gem_test_logind_wait_asked(&logind, 1);
   other.connection = gem_test_bus_connect(self->bus);
   g_assert_true(g_dbus_connection_emit_signal(other.connection, GEM_BUS_NAME, "/org/freedesktop/login1",
-                                              LOGIND ".Manager", "PrepareForSleep",
+                                              GEM_TEST_LOGIND ".Manager", "PrepareForSleep",
                                               g_variant_new("(b)", TRUE), NULL));
   g_assert_true(g_dbus_connection_flush_sync(other.connection, NULL, NULL));
   /* Calls are answered after what was sent before them. */
@@ -352,10 +228,10 @@ test_somebody_else(World *self, gconstpointer data)
   for (guint i = 0; i < 5; i++) {
     g_assert_cmpuint(memory_step(self), ==, 0);
   }
-  g_assert_true(logind_has_lock(&logind));
-  logind_say(&logind, TRUE);
-  logind_wait_released(&logind);
-  logind_stop(&logind);
+  g_assert_true(gem_test_logind_has_lock(&logind));
+  gem_test_logind_say(&logind, TRUE);
+  gem_test_logind_wait_released(&logind);
+  gem_test_logind_stop(&logind);
 }
 
 /* Until the engine has written all of the answer, of which the reader has taken nothing. */

@@ -186,22 +186,17 @@ test_after_failure(GemTestLoads *self, gconstpointer data)
 int
 main(int argc, char **argv)
 {
-  static const struct {
-    const char *path;
-    void (*run)(GemTestLoads *self, gconstpointer data);
-  } tests[] = {
+  static const GemTestLoadsCase cases[] = {
       {"/bus/reload/switch", test_switch},
       {"/bus/reload/failure", test_failure},
       {"/bus/reload/unchanged", test_unchanged},
       {"/bus/reload/after-job", test_after_job},
       {"/bus/reload/while-loading", test_while_loading},
       {"/bus/reload/after-failure", test_after_failure},
+      {NULL},
   };
 
   g_test_init(&argc, &argv, NULL);
-  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
-    g_test_add(tests[i].path, GemTestLoads, NULL, gem_test_loads_set_up, tests[i].run,
-               gem_test_loads_tear_down);
-  }
+  gem_test_loads_add(cases);
   return g_test_run();
 }

@@ -10,6 +10,7 @@
 
 #include "tests/gem-test-calls.h"
 #include "tests/gem-test-loads.h"
+#include "tests/gem-test-logind.h"
 #include "tests/gem-test-patience.h"
 
 #define PATIENCE 20
@@ -175,12 +176,43 @@ test_page_in(World *self, gconstpointer data)
   page_in(self, "music", TRUE);
 }
 
+/* The machine goes to sleep: both give back what idle caches take, the lock is held until both have, and it
+ * is one line in the journal. The turn on the first one runs on. */
+static void
+test_sleep(World *self, gconstpointer data)
+{
+  GemTestLogind logind = {0};
+
+  gem_test_logind_start(&logind, self->loads.bus);
+  switch_models(self);
+  gem_test_logind_wait_asked(&logind, 1);
+  g_assert_true(gem_test_logind_has_lock(&logind));
+  gem_test_logind_say(&logind, TRUE);
+  gem_test_logind_wait_released(&logind);
+  wait_log(self, "the machine goes to sleep: 600 bytes given back in ");
+  gem_test_logind_say(&logind, FALSE);
+  gem_test_logind_wait_asked(&logind, 2);
+  gem_test_manager_answers(self->loads.client);
+  end_turn(self);
+  gem_test_logind_stop(&logind);
+}
+
 int
 main(int argc, char **argv)
 {
+  static const struct {
+    const char *path;
+    void (*run)(World *self, gconstpointer data);
+  } tests[] = {
+      {"/bus/retired/pressure", test_pressure},
+      {"/bus/retired/sleep", test_sleep},
+      {"/bus/retired/limit", test_limit},
+      {"/bus/retired/page-in", test_page_in},
+  };
+
   g_test_init(&argc, &argv, NULL);
-  g_test_add("/bus/retired/pressure", World, NULL, set_up, test_pressure, tear_down);
-  g_test_add("/bus/retired/limit", World, NULL, set_up, test_limit, tear_down);
-  g_test_add("/bus/retired/page-in", World, NULL, set_up, test_page_in, tear_down);
+  for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+    g_test_add(tests[i].path, World, NULL, set_up, tests[i].run, tear_down);
+  }
   return g_test_run();
 }
