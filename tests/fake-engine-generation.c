@@ -20,6 +20,7 @@ struct _GemGeneration {
   guint max_tokens;
   guint prompt_tokens, generated;
   gboolean paused, cancelled, ended, degrade;
+  gint64 deadline;
   guint step; /* source */
 };
 
@@ -145,12 +146,19 @@ on_step(gpointer data)
   GemGeneration *self = data;
   g_autoptr(GError) error = NULL;
 
+  if (g_str_equal(self->prompt, "starve") && self->deadline > 0 && g_get_monotonic_time() >= self->deadline) {
+    error = gem_fake_starved_new();
+    self->step = 0;
+    generation_end(self, GEM_FINISH_FAILED, error);
+    return G_SOURCE_REMOVE;
+  }
   if (self->cancelled || self->generated >= self->max_tokens) {
     self->step = 0;
     generation_end(self, self->cancelled ? GEM_FINISH_CANCELLED : GEM_FINISH_LIMIT, NULL);
     return G_SOURCE_REMOVE;
   }
-  if (self->paused || g_str_equal(self->prompt, "silent") || g_str_equal(self->prompt, "stubborn")) {
+  if (self->paused || g_str_equal(self->prompt, "starve") || g_str_equal(self->prompt, "silent") ||
+      g_str_equal(self->prompt, "stubborn")) {
     return G_SOURCE_CONTINUE;
   }
   generation_write_token(self);
@@ -229,6 +237,7 @@ gem_sequence_generate(GemSequence *self,
       (options->run.page_in != GEM_PAGE_IN_DEFAULT ? options->run.page_in : self->engine->page_in) ==
       GEM_PAGE_IN_DEGRADE;
   generation->max_tokens = need.max_tokens;
+  generation->deadline = options->run.deadline;
   generation->step = g_timeout_add(1, on_first_step, generation);
   self->tokens += needed;
   self->busy = TRUE;

@@ -94,10 +94,29 @@ return_later(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* Texts longer than the context fail; "slow" takes 200 ms. */
+static gboolean
+return_starved(gpointer data)
+{
+  g_autoptr(GTask) task = data;
+
+  g_task_return_error(task, gem_fake_starved_new());
+  return G_SOURCE_REMOVE;
+}
+
+GError *
+gem_fake_starved_new(void)
+{
+  return g_error_new_literal(GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED, "MemoryLimit: others have it all");
+}
+
+/* Texts longer than the context fail; "slow" takes 200 ms; "starve" waits for memory until its deadline. */
 static void
-one_shot(
-    GemEngine *self, const char *text, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer data)
+one_shot(GemEngine *self,
+         const char *text,
+         const GemRunOptions *options,
+         GCancellable *cancellable,
+         GAsyncReadyCallback callback,
+         gpointer data)
 {
   GTask *task = g_task_new(self, cancellable, callback, data);
 
@@ -110,6 +129,10 @@ one_shot(
                             "%" G_GSIZE_FORMAT " tokens are needed, %u are there", strlen(text),
                             GEM_FAKE_CONTEXT);
     g_object_unref(task);
+  } else if (g_str_equal(text, "starve")) {
+    gint64 left = (options->deadline - g_get_monotonic_time()) / 1000;
+
+    g_timeout_add(options->deadline > 0 ? (guint)MAX(left, 1) : G_MAXINT, return_starved, task);
   } else {
     g_timeout_add(g_str_has_prefix(text, "slow") ? 200 : 0, return_later, task);
   }
@@ -131,7 +154,7 @@ gem_engine_route_async(GemEngine *self,
     g_task_return_boolean(task, TRUE);
     return;
   }
-  one_shot(self, text, cancellable, callback, data);
+  one_shot(self, text, options, cancellable, callback, data);
 }
 
 GPtrArray *
@@ -161,7 +184,7 @@ gem_engine_classify_async(GemEngine *self,
 {
   g_autofree char *joined = g_strjoinv("\n", (char **)labels);
 
-  one_shot(self, joined, cancellable, callback, data);
+  one_shot(self, g_str_equal(text, "starve") ? text : joined, options, cancellable, callback, data);
 }
 
 /* The longer a label, the likelier. */
@@ -195,7 +218,7 @@ gem_engine_embed_async(GemEngine *self,
                        GAsyncReadyCallback callback,
                        gpointer data)
 {
-  one_shot(self, text, cancellable, callback, data);
+  one_shot(self, text, options, cancellable, callback, data);
 }
 
 GArray *
@@ -217,7 +240,7 @@ gem_engine_score_async(GemEngine *self,
                        GAsyncReadyCallback callback,
                        gpointer data)
 {
-  one_shot(self, text, cancellable, callback, data);
+  one_shot(self, text, options, cancellable, callback, data);
 }
 
 gboolean

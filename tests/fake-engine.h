@@ -7,8 +7,9 @@
  * fails at its first turn; any other name fails. Each loads for as long as there is a file "hold" in its
  * folder. Prompts of a generation: "flood" writes 4 KiB a token; "fail" fails after one token; "silent"
  * writes nothing until it is cancelled; "stubborn" neither, and takes 300 ms to notice; "slow" takes 20 ms a
- * token; anything else is echoed, token by token, again and again. A long one "hold PATH TEXT" is cut into
- * tokens for as long as there is a file of that path.
+ * token; "starve" waits for memory, as it does in other calls, until its deadline; anything else is echoed,
+ * token by token, again and again. A long one "hold PATH TEXT" is cut into tokens for as long as there is a
+ * file of that path.
  */
 #pragma once
 
@@ -34,6 +35,10 @@ struct _GemEngine {
 /* The route of the byte at `offset`: `legal` for an l, else general. */
 GemRoutedToken *
 gem_fake_route_new(const char *text, gsize offset);
+
+/* What a text gets that waited for memory until its deadline. */
+GError *
+gem_fake_starved_new(void);
 
 /* Ends a generation, if it still runs, from the main loop. */
 void

@@ -224,6 +224,23 @@ test_late_calls(void)
   g_assert_cmpuint(answers.succeeded + answers.codes[GEM_ERROR_BUSY], ==, 60);
 }
 
+/* Calls that wait for memory until their time is over hear that, before the bus gives up on them. */
+static void
+test_starved(void)
+{
+  static const char *const methods[] = {"Ask", "Route", "Embed", "Score"};
+  static const char *const labels[] = {"yes", "no", NULL};
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("AskSeconds=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+
+  for (gsize i = 0; i < G_N_ELEMENTS(methods); i++) {
+    gem_test_manager_fails(client, methods[i], g_variant_new("(s@a{sv})", "starve", NONE),
+                           GEM_ERROR_LIMIT_EXCEEDED, "MemoryLimit: *");
+  }
+  gem_test_manager_fails(client, "Classify", g_variant_new("(s^as@a{sv})", "starve", labels, NONE),
+                         GEM_ERROR_LIMIT_EXCEEDED, "MemoryLimit: *");
+}
+
 /* The bus goes away while calls of all kinds wait: the service ends, and says why. */
 static void
 test_bus_lost(void)
@@ -308,6 +325,7 @@ main(int argc, char **argv)
   g_test_add_func("/bus/limits/call-limits", test_call_limits);
   g_test_add_func("/bus/limits/ask-deadline", test_ask_deadline);
   g_test_add_func("/bus/limits/late-calls", test_late_calls);
+  g_test_add_func("/bus/limits/starved", test_starved);
   g_test_add_func("/bus/limits/bus-lost", test_bus_lost);
   g_test_add_func("/bus/limits/ask-caller-leaves", test_ask_caller_leaves);
   g_test_add_func("/bus/limits/flood", test_flood);

@@ -249,6 +249,27 @@ test_while_loading(GemTestLoads *self, gconstpointer data)
   gem_test_manager_is(self->client, "ModelName", "fake");
 }
 
+/* Calls wait for the model, but not until the bus gives up on them. */
+static void
+test_loads_too_long(GemTestLoads *self, gconstpointer data)
+{
+  static const char *const methods[] = {"Ask", "Score", "Route"};
+  g_autofree char *state = NULL;
+
+  gem_test_loads_hold(self, "ok");
+  self->bus->config_text = g_strdup("[gemd]\nAskSeconds=1\n");
+  gem_test_bus_spawn(self->bus, "ok");
+  gem_test_bus_wait_name(self->bus);
+  for (gsize i = 0; i < G_N_ELEMENTS(methods); i++) {
+    gem_test_manager_fails(self->client, methods[i], g_variant_new("(s@a{sv})", "x", gem_test_options("{}")),
+                           GEM_ERROR_NOT_READY, "the model is still being loaded: *1 s (AskSeconds)");
+  }
+  gem_test_loads_let_go(self, "ok");
+  state = gem_test_bus_wait_settled(self->bus);
+  g_assert_cmpstr(state, ==, "ready");
+  gem_test_manager_answers(self->client);
+}
+
 /* ---- a real engine ---- */
 
 static guint
@@ -332,6 +353,7 @@ main(int argc, char **argv)
       {"/bus/load-model/failure", test_failure},
       {"/bus/load-model/after-failure", test_after_failure},
       {"/bus/load-model/while-loading", test_while_loading},
+      {"/bus/load-model/loads-too-long", test_loads_too_long},
       {NULL},
   };
 

@@ -214,6 +214,43 @@ test_late(Fixture *self, gconstpointer data)
   leave(self, 'b');
 }
 
+static void
+on_very_late(gpointer data, guint seconds)
+{
+  g_assert_cmpuint(seconds, ==, 1000);
+  g_string_append_c(ran, ((Call *)data)->letter);
+}
+
+/* What has waited elsewhere counts: of two that find no place the second is late at once, the first in a
+ * quarter of an hour. */
+static void
+test_waited_before(Fixture *self, gconstpointer data)
+{
+  g_autoptr(GemCallQueue) queue = gem_call_queue_new(1, 1000);
+  Call calls[3];
+
+  for (guint i = 0; i < G_N_ELEMENTS(calls); i++) {
+    calls[i] = (Call){{.caller = &self->callers[0],
+                       .heavy = TRUE,
+                       .run = on_run,
+                       .late = on_very_late,
+                       .data = &calls[i],
+                       .since = i == 2 ? 1 : 0},
+                      (char)('x' + i)};
+    gem_call_queue_join(queue, &calls[i].ticket);
+  }
+  while (ran->len < 2) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_cmpstr(ran->str, ==, "xz");
+  gem_call_queue_leave(&calls[0].ticket);
+  while (ran->len < 3) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_cmpstr(ran->str, ==, "xzy");
+  gem_call_queue_leave(&calls[1].ticket);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -227,6 +264,7 @@ main(int argc, char **argv)
       {"/call-queue/batch", test_batch},
       {"/call-queue/batch-is-not-forgotten", test_batch_is_not_forgotten},
       {"/call-queue/late", test_late},
+      {"/call-queue/waited-before", test_waited_before},
   };
 
   g_test_init(&argc, &argv, NULL);

@@ -32,8 +32,9 @@ typedef struct {
   guint tokens;
   guint *ret_turn; /* the turn in which it was done; NULL: not asked for */
   guint8 route;
-  guint more;      /* tokens that follow one by one, as those of an answer do */
-  gboolean cancel; /* it is cancelled while the router is at it */
+  guint more;         /* tokens that follow one by one, as those of an answer do */
+  gboolean cancel;    /* it is cancelled while the router is at it */
+  GError **ret_error; /* NULL: it ends without one */
 } TestJob;
 
 static gboolean
@@ -84,6 +85,9 @@ job_end(GemJob *job, GError *error)
     g_assert_cmpuint(job->sequence->tokens->len, ==, 0);
     g_clear_error(&error);
     g_atomic_rc_box_release(job->control);
+  }
+  if (self->ret_error != NULL && error != NULL) {
+    g_propagate_error(self->ret_error, g_steal_pointer(&error));
   }
   g_assert_no_error(error);
   if (self->ret_turn != NULL) {
@@ -326,6 +330,73 @@ test_left_out(Scene *self, gconstpointer data)
   }
 }
 
+/* The next job has a deadline that has passed. */
+static TestJob *
+add_late(Scene *self, guint owner, GError **ret_error)
+{
+  TestJob *job;
+
+  add(self, owner, FALSE, LONG, NULL);
+  job = self->last;
+  job->ret_error = ret_error;
+  job->job.deadline = 1;
+  return job;
+}
+
+/* Who waits for a turn or for memory when the deadline has passed ends, and the error says for what; who runs
+ * runs on, and who has none waits. */
+static void
+test_deadline(Scene *self, gconstpointer data)
+{
+  g_autoptr(GError) busy = NULL, none = NULL, gave_way = NULL, left_out = NULL, no_room = NULL;
+  guint done = 0;
+  TestJob *job;
+
+  add_late(self, 1, &busy);
+  add(self, 2, FALSE, LONG, &done);
+  run_all(self);
+  g_assert_error(busy, GEM_ERROR, GEM_ERROR_BUSY);
+  g_assert_cmpuint(self->rows[1], ==, 0);
+  g_assert_cmpuint(done, >=, BLOCKS_OF_LONG);
+
+  job = add_late(self, 1, &none);
+  job->job.deadline = G_MAXINT64;
+  turn(self);
+  job->job.deadline = 1;
+  job->job.left_out = 4 * GEM_ROOM_STEPS;
+  run_all(self);
+  g_assert_no_error(none);
+  g_assert_cmpuint(self->rows[1], ==, LONG);
+
+  job = add_late(self, 1, &gave_way);
+  job->job.deadline = G_MAXINT64;
+  turn(self);
+  job->job.deadline = 1;
+  job->job.gave_way = TRUE;
+  gem_scheduler_turn(self->scheduler);
+  g_assert_error(gave_way, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED);
+
+  job = add_late(self, 1, &left_out);
+  job->job.deadline = G_MAXINT64;
+  turn(self);
+  job->job.deadline = 1;
+  job->job.left_out = 4 * GEM_ROOM_STEPS + 1;
+  gem_scheduler_turn(self->scheduler);
+  g_assert_error(left_out, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED);
+
+  /* All there is is another's. */
+  add(self, 2, FALSE, LONG, NULL);
+  turn(self);
+  turn(self);
+  gem_room_set_limit(self->runtime, gem_runtime_bytes(self->runtime));
+  add_late(self, 1, &no_room);
+  gem_scheduler_turn(self->scheduler);
+  g_assert_error(no_room, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED);
+  g_assert_true(g_str_has_prefix(no_room->message, "MemoryLimit: of "));
+  gem_room_set_limit(self->runtime, 0);
+  run_all(self);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -342,6 +413,7 @@ main(int argc, char **argv)
       {"/scheduler/short-prompts-together", test_short_prompts_together},
       {"/scheduler/cancelled-in-router", test_cancelled_in_router},
       {"/scheduler/left-out", test_left_out},
+      {"/scheduler/deadline", test_deadline},
   };
 
   g_test_init(&argc, &argv, NULL);

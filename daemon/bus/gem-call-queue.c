@@ -133,12 +133,20 @@ on_deadline(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+static guint
+milliseconds_left(const GemCallQueue *self, const GemCallTicket *ticket)
+{
+  gint64 waited = ticket->since > 0 ? (g_get_monotonic_time() - ticket->since) / 1000 : 0;
+
+  return (guint)MAX((gint64)self->seconds * 1000 - waited, 1);
+}
+
 void
 gem_call_queue_join(GemCallQueue *self, GemCallTicket *ticket)
 {
   ticket->queue = self;
   if (ticket->heavy) {
-    ticket->deadline = g_timeout_add_seconds(self->seconds, on_deadline, ticket);
+    ticket->deadline = g_timeout_add(milliseconds_left(self, ticket), on_deadline, ticket);
   }
   g_queue_push_tail(&self->waiting, ticket);
   arm(self);

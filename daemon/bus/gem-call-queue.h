@@ -21,6 +21,7 @@ typedef struct {
   void (*run)(gpointer data);
   void (*late)(gpointer data, guint seconds); /* a heavy one did not come to run for so long */
   gpointer data;
+  gint64 since; /* monotonic, us: it waits since then; 0: since it joined */
 
   /*< private >*/
   GemCallQueue *queue; /* NULL: not in it */

@@ -16,6 +16,7 @@ struct _GemCall {
   gboolean needs_model;
   GemCallRun run;
   gint64 arrival;
+  guint loading; /* timeout source: it waits for the model; 0: it does not */
   GemCallTicket ticket;
   gboolean counted; /* among the caller's calls */
   GemQuotaHold hold;
@@ -138,6 +139,19 @@ gem_call_check(GemCall *self)
   return TRUE;
 }
 
+/* Before the bus gives up on it: a caller that says nothing waits for 25 s. */
+static gint64
+call_deadline(const GemCall *self)
+{
+  return self->arrival + (gint64)gem_service_get_config(self->service)->ask_seconds * G_USEC_PER_SEC;
+}
+
+static guint
+milliseconds_left(const GemCall *self)
+{
+  return (guint)MAX((call_deadline(self) - g_get_monotonic_time()) / 1000, 1);
+}
+
 static void
 on_turn(gpointer data)
 {
@@ -154,8 +168,23 @@ on_turn(gpointer data)
 static void
 on_late(gpointer data, guint seconds)
 {
-  gem_call_fail(data, g_error_new(GEM_ERROR, GEM_ERROR_BUSY,
-                                  "others call too: this call's turn did not come in %u s", seconds));
+  gem_call_fail(data,
+                g_error_new(GEM_ERROR, GEM_ERROR_BUSY,
+                            "others call too: this call's turn did not come in %u s (AskSeconds)", seconds));
+}
+
+static gboolean
+on_not_loaded(gpointer data)
+{
+  GemCall *self = data;
+
+  self->loading = 0;
+  gem_model_host_forget(gem_service_get_model(self->service), self);
+  gem_call_fail(self,
+                g_error_new(GEM_ERROR, GEM_ERROR_NOT_READY,
+                            "the model is still being loaded: the call has waited for %u s (AskSeconds)",
+                            gem_service_get_config(self->service)->ask_seconds));
+  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -164,6 +193,7 @@ on_settled(gpointer data)
   GemCall *self = data;
   const GError *error = gem_model_host_get_error(gem_service_get_model(self->service));
 
+  g_clear_handle_id(&self->loading, g_source_remove);
   if (!gem_call_check(self)) {
     return;
   }
@@ -194,6 +224,7 @@ on_identified(GemCaller *caller, gpointer data)
     gem_call_queue_join(gem_service_get_queue(self->service), &self->ticket);
     return;
   }
+  self->loading = g_timeout_add(milliseconds_left(self), on_not_loaded, self);
   gem_model_host_when_settled(gem_service_get_model(self->service), on_settled, self);
 }
 
@@ -239,7 +270,8 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
                       .batch = kind == HEAVY && is_batch(g_dbus_method_invocation_get_parameters(invocation)),
                       .run = on_turn,
                       .late = on_late,
-                      .data = self};
+                      .data = self,
+                      .since = self->arrival};
   gem_service_begin_work(service, GEM_IDLE_CALLS);
   if (gem_service_is_stopping(service)) {
     gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
@@ -339,6 +371,7 @@ gem_call_read_options(
     return FALSE;
   }
   ret_options->generate.run.owner = uid;
+  ret_options->generate.run.deadline = call_deadline(self);
   return TRUE;
 }
 

@@ -219,6 +219,16 @@ gem_model_host_when_settled(GemModelHost *self, GemModelSettled done, gpointer d
   g_ptr_array_add(self->waiting, waiting);
 }
 
+void
+gem_model_host_forget(GemModelHost *self, gpointer data)
+{
+  for (guint i = self->waiting->len; i-- > 0;) {
+    if (((const Waiting *)self->waiting->pdata[i])->data == data) {
+      g_ptr_array_remove_index(self->waiting, i);
+    }
+  }
+}
+
 /* ---- another model ---- */
 
 void

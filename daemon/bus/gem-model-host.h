@@ -49,6 +49,10 @@ typedef void (*GemModelSettled)(gpointer data);
 void
 gem_model_host_when_settled(GemModelHost *self, GemModelSettled done, gpointer data);
 
+/* Takes that back. */
+void
+gem_model_host_forget(GemModelHost *self, gpointer data);
+
 /* Loads the model of a folder or file as the configuration has it otherwise, beside the one that is served.
  * Cancelling does not end the loading, it only marks it for who gets the result. */
 void

@@ -55,6 +55,7 @@ add_job(GemEngine *self, gpointer job)
 void
 gem_engine_submit(GemEngine *self, GemJob *job)
 {
+  job->came = g_get_monotonic_time();
   gem_engine_push(self, add_job, job);
 }
 

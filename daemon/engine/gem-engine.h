@@ -317,6 +317,8 @@ typedef struct {
   GemPriority priority;
   GemPageIn page_in; /* of sequences and their turns; one-shot work waits, having no stats to tell it in */
   GemPrompt *prompt; /* of the call's or turn's text; borrowed; NULL: it is made at once */
+  gint64 deadline;   /* monotonic, us: a call, or a turn that has not begun to write, waits no longer: for
+                        memory that others have (LIMIT_EXCEEDED), for its turn (BUSY). 0: as long as it takes */
 } GemRunOptions;
 void
 gem_run_options_clear(GemRunOptions *options);

@@ -27,6 +27,7 @@ typedef struct {
   guint max_tokens;
   gboolean slide;
   gboolean batch;
+  gint64 deadline; /* see GemRunOptions */
 } GemTurnPlan;
 
 /* Makes the job and hands it to the engine thread. Takes the reference on `generation`, which comes back with

@@ -244,6 +244,7 @@ gem_sequence_generate(GemSequence *self,
   plan_prompt(&plan, made, without_bos, spec.places);
   plan.max_tokens = given->max_tokens > 0 ? given->max_tokens : DEFAULT_MAX_TOKENS;
   plan.slide = given->slide;
+  plan.deadline = given->run.deadline;
   plan.batch = (given->run.priority != GEM_PRIORITY_UNSET ? given->run.priority : self->priority) ==
                GEM_PRIORITY_BATCH;
   plan.sampler =

@@ -57,7 +57,10 @@ gem_engine_route_async(GemEngine *self,
   static const GemPromptSpec spec = {.form = GEM_PROMPT_ALONE, .places = TRUE};
   static const GemRunOptions defaults = {0};
   const GemRunOptions *given = options != NULL ? options : &defaults;
-  const GemRunOptions heeded = {.owner = given->owner, .priority = given->priority, .prompt = given->prompt};
+  const GemRunOptions heeded = {.owner = given->owner,
+                                .priority = given->priority,
+                                .prompt = given->prompt,
+                                .deadline = given->deadline};
   GemOneShotRun run;
   GTask *task = gem_one_shot_begin(self, text, &spec, &heeded, cancellable, callback, data,
                                    gem_engine_route_async, &run);

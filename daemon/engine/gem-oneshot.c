@@ -55,6 +55,7 @@ gem_one_shot_begin(GemEngine *engine,
   if (options != NULL) {
     run.owner = options->owner;
     run.batch = options->priority == GEM_PRIORITY_BATCH;
+    run.deadline = options->deadline;
   }
   *ret_run = run;
   return g_steal_pointer(&task);
@@ -68,6 +69,7 @@ gem_one_shot_submit(GemOneShot *self, const GemJobClass *class, GTask *task, con
   self->job.one_shot = TRUE;
   self->job.owner = run->owner;
   self->job.batch = run->batch;
+  self->job.deadline = run->deadline;
   self->job.required = run->routing.forced;
   self->job.learned = run->routing.learned != NULL ? run->routing.learned->set : 0;
   self->engine = g_task_get_source_object(task);

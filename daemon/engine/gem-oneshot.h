@@ -12,6 +12,7 @@ typedef struct {
   guint cluster_set;
   guint owner;
   gboolean batch;
+  gint64 deadline;
 } GemOneShotRun;
 
 typedef struct {

@@ -1,6 +1,7 @@
 #include "daemon/engine/gem-scheduler.h"
 
 #include "daemon/engine/gem-admission.h"
+#include "daemon/engine/gem-deadline.h"
 #include "daemon/engine/gem-fair.h"
 #include "daemon/engine/gem-give-way.h"
 #include "daemon/engine/gem-room.h"
@@ -22,19 +23,6 @@ struct GemScheduler {
   guint64 tokens;          /* run so far */
   float *probabilities;    /* [GEM_APPEND_MOST][GEM_MAX_PATHWAYS] of the tokens that are appended together */
 };
-
-gboolean
-gem_job_is_cancelled(const GemJob *self)
-{
-  return (self->control != NULL && g_atomic_int_get(&self->control->cancelled)) ||
-         (self->cancellable != NULL && g_cancellable_is_cancelled(self->cancellable));
-}
-
-gboolean
-gem_job_is_paused(const GemJob *self)
-{
-  return self->control != NULL && g_atomic_int_get(&self->control->paused);
-}
 
 GemScheduler *
 gem_scheduler_new(GemRuntime *runtime, guint prefill_block, GemBeat *beat)
@@ -136,14 +124,21 @@ gem_scheduler_find_learned(const GemScheduler *self)
   return set;
 }
 
+/* Those that are cancelled, and those whose time to wait is over. */
 static void
-end_cancelled(GemScheduler *self)
+end_unwanted(GemScheduler *self)
 {
+  gint64 now = g_get_monotonic_time();
+
   for (guint i = self->jobs->len; i-- > 0;) {
     GemJob *job = self->jobs->pdata[i];
+    GError *error = gem_deadline_find_error(self->runtime, job, now);
 
-    if (gem_job_is_cancelled(job)) {
-      end_job(self, job, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "cancelled"));
+    if (error == NULL && gem_job_is_cancelled(job)) {
+      error = g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "cancelled");
+    }
+    if (error != NULL) {
+      end_job(self, job, error);
     }
   }
 }
@@ -542,7 +537,7 @@ gem_scheduler_turn(GemScheduler *self)
   gboolean prepared;
   gboolean ran;
 
-  end_cancelled(self);
+  end_unwanted(self);
   if (self->jobs->len == 0) {
     gem_fair_forget(self->fair);
   }

@@ -260,6 +260,7 @@ turn_appended(GemJob *job, const float *probabilities)
   show_drawn(turn, probabilities);
   turn->answer_bytes += turn->drawn_bytes;
   turn->generated++;
+  job->deadline = 0; /* there is something of an answer */
   if (turn->drawn == gem_tokenizer_eos(job->runtime->tokenizer)) {
     finish(turn, GEM_FINISH_END);
     return;
@@ -412,6 +413,7 @@ gem_turn_start(GemGeneration *generation, GemTurnPlan *plan)
   turn->job.sequence = generation->sequence->state;
   turn->job.owner = generation->sequence->owner;
   turn->job.batch = plan->batch;
+  turn->job.deadline = plan->deadline;
   turn->job.learned = plan->routing.learned != NULL ? plan->routing.learned->set : 0;
   turn->job.degrade = plan->routing.degrade;
   turn->job.required = plan->routing.forced && !plan->routing.degrade;
