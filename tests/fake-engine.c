@@ -167,6 +167,7 @@ gem_engine_relieve_async(
 {
   g_autoptr(GTask) task = g_task_new(self, cancellable, callback, data);
 
+  g_debug("model %s: relief %u", self->name, (guint)step);
   self->counters.relief_steps[step]++;
   self->counters.relief_bytes += 100 * (guint64)step;
   g_task_return_int(task, 100 * (gssize)step);

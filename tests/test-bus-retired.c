@@ -176,6 +176,36 @@ test_page_in(World *self, gconstpointer data)
   page_in(self, "music", TRUE);
 }
 
+/* Before the other one is loaded, the first gives up what it can, and what memory asks for otherwise stands
+ * again afterwards. */
+static void
+test_room(World *self, gconstpointer data)
+{
+  g_autofree char *job = NULL;
+
+  gem_test_loads_start(&self->loads, "/fake/ok", "ready");
+  gem_test_loads_hold(&self->loads, "other");
+  job = gem_test_load_model(self->loads.client, "other", "{}");
+  wait_log(self, "another model is loaded beside this one: 300 bytes given back");
+  wait_log(self, "model fake: relief 0");
+  gem_test_job_is(self->loads.client, job, "running", 0);
+  gem_test_loads_let_go(&self->loads, "other");
+  gem_test_job_ear_wait(self->loads.ear, 1, "done");
+}
+
+/* Without a limit it stays as it is. */
+static void
+test_no_limit(World *self, gconstpointer data)
+{
+  g_free(self->loads.bus->config_text);
+  self->loads.bus->config_text = g_strdup("[gemd]\n");
+  switch_models(self);
+  /* When its place is taken: what comes before that is written by now. */
+  wait_log(self, "model fake: relief 3");
+  g_assert_null(strstr(self->log->str, "loaded beside"));
+  end_turn(self);
+}
+
 /* The machine goes to sleep: both give back what idle caches take, the lock is held until both have, and it
  * is one line in the journal. The turn on the first one runs on. */
 static void
@@ -204,10 +234,9 @@ main(int argc, char **argv)
     const char *path;
     void (*run)(World *self, gconstpointer data);
   } tests[] = {
-      {"/bus/retired/pressure", test_pressure},
-      {"/bus/retired/sleep", test_sleep},
-      {"/bus/retired/limit", test_limit},
-      {"/bus/retired/page-in", test_page_in},
+      {"/bus/retired/pressure", test_pressure}, {"/bus/retired/room", test_room},
+      {"/bus/retired/no-limit", test_no_limit}, {"/bus/retired/sleep", test_sleep},
+      {"/bus/retired/limit", test_limit},       {"/bus/retired/page-in", test_page_in},
   };
 
   g_test_init(&argc, &argv, NULL);

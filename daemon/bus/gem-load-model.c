@@ -236,6 +236,8 @@ loads_start(GemModelLoads *self, const char *name, const char *path, guint grace
   load->grace_seconds = grace_seconds > 0 ? grace_seconds : GRACE_SECONDS;
   load->began = g_get_monotonic_time();
   self->running = load;
+  /* It is done in moments, long before the other model's weights are read. */
+  gem_memory_make_room(gem_service_get_memory(self->service));
   gem_model_host_load_async(gem_service_get_model(self->service), path, load->given_up, on_loaded, load);
   return load;
 }

@@ -18,7 +18,8 @@ typedef struct {
   GemRelief step;
   GemPressureCause cause;
   GemPressureReadings readings;
-  gboolean asleep; /* the machine goes to sleep: no shortage */
+  gboolean asleep;  /* the machine goes to sleep: no shortage, as the next */
+  gboolean loading; /* another model is about to be loaded beside this one */
 } Ask;
 
 struct _GemMemory {
@@ -123,6 +124,10 @@ account(GemMemory *self, const Ask *ask, guint64 freed)
     log_sleep(freed, microseconds);
     return;
   }
+  if (ask->loading) {
+    g_debug("another model is loaded beside this one: %" G_GUINT64_FORMAT " bytes given back", freed);
+    return;
+  }
   if (ask->step != GEM_RELIEF_OVER) {
     self->asked++;
     self->bytes += freed;
@@ -143,7 +148,9 @@ settle(GemMemory *self)
 
   if (self->ask.asleep) {
     gem_sleep_ready(self->sleep);
-    /* The step before sleep stands until there is another: read-ahead would end for good. */
+  }
+  if (self->ask.asleep || (self->ask.loading && !self->has_next)) {
+    /* Such a step stands until there is another: read-ahead would end for good. */
     next = self->wanted;
     self->has_next = TRUE;
   }
@@ -221,15 +228,31 @@ least_bytes(GemEngine *engine)
   return gem_engine_get_fixed_bytes(engine) + largest + LEAST_CACHE_BYTES;
 }
 
+/* 0: none. */
+static guint64
+find_limit(const GemMemory *self)
+{
+  guint64 limit = gem_service_get_config(self->service)->memory_limit;
+
+  return self->room.limit > 0 && (limit == 0 || self->room.limit < limit) ? self->room.limit : limit;
+}
+
+void
+gem_memory_make_room(GemMemory *self)
+{
+  Ask ask = {.step = GEM_RELIEF_IDLE_CACHES, .loading = TRUE};
+
+  if (find_limit(self) > 0) {
+    memory_ask(self, &ask);
+  }
+}
+
 void
 gem_memory_apply_limit(GemMemory *self)
 {
   g_autoptr(GPtrArray) engines = gem_model_host_list_engines(gem_service_get_model(self->service));
-  guint64 limit = gem_service_get_config(self->service)->memory_limit;
+  guint64 limit = find_limit(self);
 
-  if (self->room.limit > 0 && (limit == 0 || self->room.limit < limit)) {
-    limit = self->room.limit;
-  }
   for (guint i = 0; i < engines->len; i++) {
     gem_engine_set_memory_limit(engines->pdata[i], limit);
   }

@@ -25,6 +25,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemMemory, gem_memory_free)
 void
 gem_memory_apply_limit(GemMemory *self);
 
+/* Another model is about to be loaded beside those that are there: under a limit these give up what no
+ * running text needs and nobody keeps. */
+void
+gem_memory_make_room(GemMemory *self);
+
 /* Keeps the code in memory that gives memory back, modules included: once they are loaded. */
 void
 gem_memory_lock_code(GemMemory *self);
