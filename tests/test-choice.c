@@ -47,12 +47,13 @@ enum { TEXTS = 3, CHOICES = 4 };
 /* Texts of 20, 1 and 9 tokens, each with the same choices: two begin alike, the third begins as the second
  * and ends before it, the fourth has nothing in common with them; routes differ from text to text. */
 static void
-check_continuations(const char *shape, int set, const gint8 *routes)
+check_continuations(const char *shape, int set, const gint8 *routes, gboolean exclusive)
 {
   const guint32 start[] = {0, 6, 12, 15, 16}, prompt_start[] = {0, 20, 21, 30};
   guint32 prompt[30], tokens[16];
   double logs[TEXTS * CHOICES];
   g_autoptr(GemBackbone) backbone = gem_test_backbone_new(shape, 40);
+  backbone->exclusive = exclusive;
   g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, 5);
   g_autoptr(GemBackbonePass) pass = gem_backbone_pass_new(backbone);
   g_autoptr(GemBatch) batch = gem_batch_new(64);
@@ -93,10 +94,11 @@ test_continuations(void)
   const char *sparse = "vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4";
   const gint8 one[] = {1, 1, 1}, none[] = {GEM_ROUTE_GENERAL, GEM_ROUTE_GENERAL, GEM_ROUTE_GENERAL},
               mixed[] = {2, GEM_ROUTE_GENERAL, 0};
-  check_continuations(sparse, 0, one);
-  check_continuations(sparse, 1, none);
-  check_continuations(sparse, -1, mixed);
-  check_continuations("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", -1, none);
+  check_continuations(sparse, 0, one, FALSE);
+  check_continuations(sparse, 1, none, FALSE);
+  check_continuations(sparse, -1, mixed, FALSE);
+  check_continuations(sparse, 0, mixed, TRUE);
+  check_continuations("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", -1, none, FALSE);
 }
 
 /* ---- tasks ---- */

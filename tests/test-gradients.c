@@ -43,7 +43,7 @@ router_loss(gpointer data, const float *values, float *gradients)
 }
 
 static void
-check_backbone(const char *shape_text, gboolean tied, int cluster_set)
+check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean exclusive)
 {
   g_auto(GemPreset) preset = {0};
   g_autoptr(GError) error = NULL;
@@ -54,6 +54,7 @@ check_backbone(const char *shape_text, gboolean tied, int cluster_set)
   preset.general.tied = tied;
   BackboneCase test = {.cluster_set = cluster_set};
   test.backbone = gem_backbone_new(&preset.general, 32);
+  test.backbone->exclusive = exclusive;
   test.centroids = gem_centroids_new(test.backbone, 5);
   test.pass = gem_backbone_pass_new(test.backbone);
   test.batch = gem_test_mixed_batch_new(test.backbone->shape.vocab, test.backbone->shape.n_domains);
@@ -75,13 +76,19 @@ check_backbone(const char *shape_text, gboolean tied, int cluster_set)
 static void
 test_backbone_sparse(void)
 {
-  check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4", TRUE, 0);
+  check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4", TRUE, 0, FALSE);
+}
+
+static void
+test_backbone_exclusive(void)
+{
+  check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4", TRUE, 0, TRUE);
 }
 
 static void
 test_backbone_grouped_untied(void)
 {
-  check_backbone("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", FALSE, -1);
+  check_backbone("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", FALSE, -1, FALSE);
 }
 
 static void
@@ -134,6 +141,7 @@ main(int argc, char **argv)
   gem_matmul_select("fp32", &error);
   g_assert_no_error(error);
   g_test_add_func("/gradients/backbone/sparse-with-domains", test_backbone_sparse);
+  g_test_add_func("/gradients/backbone/exclusive-with-domains", test_backbone_exclusive);
   g_test_add_func("/gradients/backbone/grouped-untied-dense", test_backbone_grouped_untied);
   g_test_add_func("/gradients/router", test_router);
   g_test_add_func("/gradients/router/projected-embedding", test_router_projected);

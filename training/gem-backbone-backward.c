@@ -14,9 +14,11 @@ place_of(float *gradients, gsize offset)
   return offset != GEM_FROZEN ? gradients + offset : NULL;
 }
 
-/* One SwiGLU: adds the gradients of its matrices, and writes that of its input; what is NULL is left out. */
+/* One SwiGLU: adds the gradients of its matrices, and writes that of its input; what is NULL is left out.
+ * `muted`: the backbone of a general one, whose rows of routed tokens may be silent. */
 static void
-swiglu_backward(GemBackbonePass *pass,
+swiglu_backward(const GemBackbone *muted,
+                GemBackbonePass *pass,
                 const float *gate,
                 const float *down,
                 gsize n,
@@ -37,6 +39,9 @@ swiglu_backward(GemBackbonePass *pass,
     return;
   }
   gem_matmul(FALSE, FALSE, n, ffn, width, d_out, width, down, ffn, FALSE, pass->d_hidden, ffn);
+  if (muted != NULL) {
+    gem_backbone_mute_routed(muted, pass, pass->d_hidden, ffn);
+  }
   gem_swiglu_backward(gate_up, pass->d_hidden, n, ffn, pass->d_gate_up);
   if (d_gate != NULL) {
     gem_matmul(TRUE, FALSE, 2 * ffn, width, n, pass->d_gate_up, 2 * ffn, input, width, TRUE, d_gate, width);
@@ -68,8 +73,8 @@ domains_backward(const GemBackbone *self,
       memcpy(pass->d_domain + i * width, pass->d_stream + pass->order[first + i] * width,
              width * sizeof(float));
     }
-    swiglu_backward(pass, values + layer->domain_gate[d], values + layer->domain_down[d], count, width, ffn,
-                    record->domain_input + first * width, record->domain_gate_up + first * 2 * ffn,
+    swiglu_backward(NULL, pass, values + layer->domain_gate[d], values + layer->domain_down[d], count, width,
+                    ffn, record->domain_input + first * width, record->domain_gate_up + first * 2 * ffn,
                     record->domain_hidden + first * ffn, pass->d_domain, flows ? pass->domain_out : NULL,
                     place_of(gradients, to->domain_gate[d]), place_of(gradients, to->domain_down[d]));
     for (gsize i = 0; flows && i < count; i++) {
@@ -93,7 +98,7 @@ feed_forward_backward(const GemBackbone *self,
   const GemBackboneLayer *layer = &self->layers[l], *to = &map->layers[l];
   const GemLayerRecord *record = gem_backbone_record(pass, l);
   gsize width = self->shape.width;
-  swiglu_backward(pass, values + layer->gate, values + layer->down, n, width, self->shape.ffn,
+  swiglu_backward(self, pass, values + layer->gate, values + layer->down, n, width, self->shape.ffn,
                   record->ffn_input, record->gate_up, record->hidden, pass->d_stream,
                   flows ? pass->d_norm : NULL, place_of(gradients, to->gate), place_of(gradients, to->down));
   domains_backward(self, values, l, pass, map, flows, gradients);

@@ -260,7 +260,9 @@ feed_forward(Going *self, guint l)
   const GemBackboneLayer *layer = &self->backbone->layers[l];
   gem_rms_norm_forward(self->stream, self->values + layer->ffn_norm, self->rows, shape->width,
                        shape->rms_epsilon, self->inverse, self->normed);
-  add_feed_forward(self, 0, self->rows, layer->gate, layer->down, shape->ffn);
+  if (!self->backbone->exclusive) {
+    add_feed_forward(self, 0, self->rows, layer->gate, layer->down, shape->ffn);
+  }
   for (gsize t = 0; t < self->n_texts;) {
     gint8 route = self->routes[t];
     gsize first = G_MAXSIZE, end = 0;
@@ -273,6 +275,8 @@ feed_forward(Going *self, guint l)
     if (route >= 0 && first < end) {
       add_feed_forward(self, first, end - first, layer->domain_gate[route], layer->domain_down[route],
                        shape->domain_ffn);
+    } else if (self->backbone->exclusive && first < end) {
+      add_feed_forward(self, first, end - first, layer->gate, layer->down, shape->ffn);
     }
   }
 }

@@ -47,6 +47,10 @@ struct _GemBackbonePass {
 gsize
 gem_backbone_qkv_width(const GemModelShape *shape);
 
+/* Of an exclusive backbone: the rows [n][d] of routed tokens become 0; of any other nothing does. */
+void
+gem_backbone_mute_routed(const GemBackbone *self, const GemBackbonePass *pass, float *rows, gsize d);
+
 static inline GemLayerRecord *
 gem_backbone_record(const GemBackbonePass *pass, guint layer)
 {

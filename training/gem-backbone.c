@@ -294,6 +294,14 @@ attention_forward(const GemBackbone *self,
              TRUE, record->middle, width);
 }
 
+void
+gem_backbone_mute_routed(const GemBackbone *self, const GemBackbonePass *pass, float *rows, gsize d)
+{
+  for (gsize i = 0; self->exclusive && i < pass->domain_start[self->shape.n_domains]; i++) {
+    memset(rows + pass->order[i] * d, 0, d * sizeof(float));
+  }
+}
+
 /* The residuals of the routed tokens, added to `out` [n][D]. */
 static void
 domains_forward(const GemBackbone *self,
@@ -338,6 +346,7 @@ feed_forward(
   gem_matmul(FALSE, TRUE, n, 2 * ffn, width, record->ffn_input, width, values + layer->gate, width, FALSE,
              record->gate_up, 2 * ffn);
   gem_swiglu_forward(record->gate_up, n, ffn, record->hidden);
+  gem_backbone_mute_routed(self, pass, record->hidden, ffn);
   memcpy(out, record->middle, n * width * sizeof(float));
   gem_matmul(FALSE, TRUE, n, width, ffn, record->hidden, ffn, values + layer->down, ffn, TRUE, out, width);
   domains_forward(self, values, layer, pass, record, out);

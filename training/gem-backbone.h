@@ -33,6 +33,8 @@ typedef struct {
   GemGradientMap everything; /* the gradients of all tensors, laid out as the values; borrows `layers` */
   float *rope_table;         /* [positions][rope_dim] */
   gsize positions;           /* longest sequence */
+  gboolean exclusive;        /* a routed token runs its domain's feed-forward in place of the general one, not
+                                beside it: to compare with; no file says so, and no engine runs it */
 } GemBackbone;
 
 /* Takes over `shape` (cleared in the caller's place). `positions`: tokens of the longest sequence that it
