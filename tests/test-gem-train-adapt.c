@@ -181,6 +181,7 @@ test_experiment(void)
     g_assert_true(g_file_test(path, G_FILE_TEST_EXISTS));
     g_assert_false(g_file_test(state, G_FILE_TEST_EXISTS));
   }
+  g_assert_nonnull(strstr(out, "GG at the end"));
   /* from a stage in the middle on: the same, without the learned state there is nothing to go on with */
   g_autofree char *last = g_build_filename(folder, "work/akp-2-2.json", NULL), *before = NULL, *after = NULL;
   g_assert_true(g_file_get_contents(last, &before, NULL, NULL));

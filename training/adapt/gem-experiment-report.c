@@ -1,9 +1,11 @@
 /* The table of an experiment, from its stages' files. */
 #include <json-glib/json-glib.h>
+#include <math.h>
 #include <string.h>
 
 #include "training/adapt/gem-experiment.h"
 #include "training/adapt/gem-forgetting.h"
+#include "training/adapt/gem-variant-score.h"
 
 #define RESAMPLES 1000
 
@@ -11,7 +13,8 @@
 typedef struct {
   guint n_seeds, n_tasks, stages;
   GemForgettingTask *tasks;
-  GPtrArray *kept; /* what `right` borrows */
+  GPtrArray *kept;   /* what `right` borrows */
+  GPtrArray *scores; /* of GemVariantScore, of the last stage of each seed */
 } Runs;
 
 static void
@@ -22,6 +25,7 @@ runs_clear(Runs *self)
   }
   g_clear_pointer(&self->tasks, g_free);
   g_clear_pointer(&self->kept, g_ptr_array_unref);
+  g_clear_pointer(&self->scores, g_ptr_array_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Runs, runs_clear)
 
@@ -35,12 +39,26 @@ open_stage(const GemExperiment *experiment, JsonParser *parser, const char *path
   JsonObject *object = root != NULL && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
   const char *signature =
       object != NULL ? json_object_get_string_member_with_default(object, "signature", NULL) : NULL;
-  if (g_strcmp0(signature, experiment->signature) != 0 || !json_object_has_member(object, "right")) {
+  if (g_strcmp0(signature, experiment->signature) != 0 || !json_object_has_member(object, "right") ||
+      !json_object_has_member(object, "f1")) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
                 "%s is of other options or of another model; take another --work", path);
     return NULL;
   }
-  return json_object_get_object_member(object, "right");
+  return object;
+}
+
+/* After the last stage all tasks have been scored. */
+static void
+keep_score(const GemExperiment *experiment, Runs *runs, JsonObject *stage)
+{
+  JsonObject *f1 = json_object_get_object_member(stage, "f1");
+  GemVariantScore *score = gem_variant_score_new(experiment->tasks, 0);
+  for (guint t = 0; t < runs->n_tasks; t++) {
+    const char *name = ((const GemChoiceTask *)experiment->tasks->pdata[t])->name;
+    score->f1[t] = json_object_get_double_member_with_default(f1, name, NAN);
+  }
+  g_ptr_array_add(runs->scores, score);
 }
 
 static gboolean
@@ -53,7 +71,8 @@ read_stage(const GemExperiment *experiment,
 {
   g_autofree char *path = gem_experiment_stage_path(experiment, variation, seed, stage);
   g_autoptr(JsonParser) parser = json_parser_new_immutable();
-  JsonObject *right = open_stage(experiment, parser, path, error);
+  JsonObject *object = open_stage(experiment, parser, path, error);
+  JsonObject *right = object != NULL ? json_object_get_object_member(object, "right") : NULL;
   for (guint t = 0; right != NULL && t < runs->n_tasks; t++) {
     const GemChoiceTask *task = experiment->tasks->pdata[t];
     const char *text = json_object_get_string_member_with_default(right, task->name, NULL);
@@ -66,7 +85,10 @@ read_stage(const GemExperiment *experiment,
       runs->tasks[(seed - 1) * runs->n_tasks + t].right[stage] = answers;
     }
   }
-  return right != NULL;
+  if (object != NULL && stage == runs->stages) {
+    keep_score(experiment, runs, object);
+  }
+  return object != NULL;
 }
 
 static gboolean
@@ -77,6 +99,7 @@ read_runs(const GemExperiment *experiment, const char *variation, Runs *runs, GE
   *runs = (Runs){.n_seeds = experiment->options->seeds, .n_tasks = experiment->tasks->len, .stages = stages};
   runs->tasks = g_new0(GemForgettingTask, runs->n_seeds * runs->n_tasks);
   runs->kept = g_ptr_array_new_with_free_func(g_free);
+  runs->scores = g_ptr_array_new_with_free_func((GDestroyNotify)gem_variant_score_free);
   for (guint seed = 1; seed <= runs->n_seeds; seed++) {
     gem_experiment_order(experiment, seed, order);
     for (guint t = 0; t < runs->n_tasks; t++) {
@@ -143,6 +166,33 @@ add_seeds(JsonBuilder *builder, const Runs *runs, GString *line)
   json_builder_end_array(builder);
 }
 
+/* F1 and GG of the last stage, as text, and by seed. */
+static void
+report_last(JsonBuilder *builder, const Runs *runs)
+{
+  const char *const names[] = {"f1_end", "gg_end"};
+  for (guint figure = 0; figure < G_N_ELEMENTS(names); figure++) {
+    double sum = 0.0, squares = 0.0, n = runs->scores->len;
+    json_builder_set_member_name(builder, names[figure]);
+    json_builder_begin_array(builder);
+    for (guint i = 0; i < runs->scores->len; i++) {
+      const GemVariantScore *score = runs->scores->pdata[i];
+      double value =
+          figure == 0 ? gem_variant_score_mean_f1(score, NULL) : gem_variant_score_gg(score, FALSE, NULL);
+      sum += value;
+      squares += value * value;
+      if (isfinite(value)) {
+        json_builder_add_double_value(builder, value);
+      } else {
+        json_builder_add_null_value(builder);
+      }
+    }
+    json_builder_end_array(builder);
+    double spread = n > 1.0 ? sqrt(MAX(squares - sum * sum / n, 0.0) / (n - 1.0)) : 0.0;
+    g_print("  %+.3f ± %.3f", sum / n, spread);
+  }
+}
+
 static void
 report_variation(JsonBuilder *builder, const char *name, const Runs *runs, const Runs *first)
 {
@@ -176,6 +226,7 @@ report_variation(JsonBuilder *builder, const char *name, const Runs *runs, const
   } else {
     g_print(" %30s", "");
   }
+  report_last(builder, runs);
   g_print("  %s\n", seeds->str);
   json_builder_end_object(builder);
 }
@@ -193,8 +244,9 @@ gem_experiment_report(const GemExperiment *self, GError **error)
   json_builder_add_string_value(builder, self->signature);
   json_builder_set_member_name(builder, "variations");
   json_builder_begin_object(builder);
-  g_print("%-22s %8s %8s %8s  %-24s %5s  %-27s %5s  %s\n", "variation", "start", "learned", "end",
-          "forgetting [95 %]", "tasks", "reduction [95 %]", "tasks", "by seed");
+  g_print("%-22s %8s %8s %8s  %-24s %5s  %-25s %5s  %-14s  %-14s  %s\n", "variation", "start", "learned",
+          "end", "forgetting [95 %]", "tasks", "reduction [95 %]", "tasks", "F1 at the end", "GG at the end",
+          "forgetting by seed");
   for (guint i = 0; names[i] != NULL; i++) {
     g_auto(Runs) runs = {0};
     if (!read_runs(self, names[i], i == 0 ? &first : &runs, error)) {

@@ -5,6 +5,7 @@
 
 #include "training/adapt/gem-adapt-router.h"
 #include "training/adapt/gem-experiment.h"
+#include "training/adapt/gem-variant-score.h"
 #include "training/gem-progress.h"
 
 /* One variation with one seed, as it stands. */
@@ -89,7 +90,7 @@ options_of(const Sequence *self, guint stage, gint8 domain)
   gboolean residual = self->variation->learns == GEM_LEARNS_RESIDUAL;
   GemAdaptOptions options;
   gem_adapt_options_init(&options, self->variation->learns);
-  options.rate = residual ? common->rate : common->dense_rate;
+  options.rate = residual ? common->rate : (self->variation->plain ? common->plain_rate : common->dense_rate);
   options.domain = domain;
   options.lanes = common->lanes;
   options.sequence = common->sequence;
@@ -183,9 +184,9 @@ choice_model(const Sequence *self)
                           .router_values = self->router_values};
 }
 
-/* Right answers as a text of 0 and 1. */
+/* Right answers as a text of 0 and 1, and macro-F1. */
 static char *
-score_task(const Sequence *self, const GemChoiceTask *task)
+score_task(const Sequence *self, const GemChoiceTask *task, double *ret_f1)
 {
   const GemChoiceModel model = choice_model(self);
   g_autofree guint8 *chosen = g_new0(guint8, task->items->len);
@@ -194,6 +195,7 @@ score_task(const Sequence *self, const GemChoiceTask *task)
   for (guint i = 0; i < task->items->len; i++) {
     text[i] = chosen[i] == ((const GemChoiceItem *)task->items->pdata[i])->right ? '1' : '0';
   }
+  *ret_f1 = gem_variant_macro_f1(task, chosen);
   return text;
 }
 
@@ -207,18 +209,13 @@ write_json(JsonBuilder *builder, const char *path, GError **error)
   return json_generator_to_file(generator, path, error);
 }
 
-/* Scores the tasks of the domains so far (of all, before the first) and writes the stage's file. */
-static gboolean
-measure_stage(Sequence *self, guint stage, GError **error)
+static void
+add_head(const Sequence *self, guint stage, JsonBuilder *builder)
 {
-  const GemExperiment *experiment = self->experiment;
-  g_autofree char *path = gem_experiment_stage_path(experiment, self->variation->name, self->seed, stage);
-  g_autoptr(JsonBuilder) builder = json_builder_new();
   const char *domain =
-      stage > 0 ? experiment->model->backbone->shape.domains[domain_of_stage(self, stage)] : "";
-  json_builder_begin_object(builder);
+      stage > 0 ? self->experiment->model->backbone->shape.domains[domain_of_stage(self, stage)] : "";
   json_builder_set_member_name(builder, "signature");
-  json_builder_add_string_value(builder, experiment->signature);
+  json_builder_add_string_value(builder, self->experiment->signature);
   json_builder_set_member_name(builder, "domain");
   json_builder_add_string_value(builder, domain);
   json_builder_set_member_name(builder, "loss");
@@ -227,12 +224,24 @@ measure_stage(Sequence *self, guint stage, GError **error)
   json_builder_add_int_value(builder, (gint64)self->last.tokens);
   json_builder_set_member_name(builder, "seconds");
   json_builder_add_double_value(builder, self->last.seconds);
+}
+
+/* Scores the tasks of the domains so far (of all, before the first) and writes the stage's file. */
+static gboolean
+measure_stage(Sequence *self, guint stage, GError **error)
+{
+  const GemExperiment *experiment = self->experiment;
+  g_autofree char *path = gem_experiment_stage_path(experiment, self->variation->name, self->seed, stage);
+  g_autofree double *f1 = g_new0(double, experiment->tasks->len);
+  g_autoptr(JsonBuilder) builder = json_builder_new();
+  json_builder_begin_object(builder);
+  add_head(self, stage, builder);
   json_builder_set_member_name(builder, "right");
   json_builder_begin_object(builder);
   for (guint t = 0; t < experiment->tasks->len; t++) {
     const GemChoiceTask *task = experiment->tasks->pdata[t];
     if (stage == 0 || stage_of_domain(self, task->domain) <= stage) {
-      g_autofree char *right = score_task(self, task);
+      g_autofree char *right = score_task(self, task, &f1[t]);
       json_builder_set_member_name(builder, task->name);
       json_builder_add_string_value(builder, right);
     }
@@ -240,6 +249,16 @@ measure_stage(Sequence *self, guint stage, GError **error)
       g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
                   "stopped; the same command goes on from the last stage");
       return FALSE;
+    }
+  }
+  json_builder_end_object(builder);
+  json_builder_set_member_name(builder, "f1");
+  json_builder_begin_object(builder);
+  for (guint t = 0; t < experiment->tasks->len; t++) {
+    const GemChoiceTask *task = experiment->tasks->pdata[t];
+    if (stage == 0 || stage_of_domain(self, task->domain) <= stage) {
+      json_builder_set_member_name(builder, task->name);
+      json_builder_add_double_value(builder, f1[t]);
     }
   }
   json_builder_end_object(builder);

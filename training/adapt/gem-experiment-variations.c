@@ -65,6 +65,8 @@ const GemExperimentPlan gem_experiment_plans[] = {
      "frozen-plain,akp,no-preservation,no-distillation,no-contrast"},
     {"quantization", "the quantization term: none, decoupled, inside the gradient",
      "no-quantization,quantization-forward,akp,quantization-gradient"},
+    {"ablations", "the paper's Table 5: without SCAR, without quantization, without knowledge preservation",
+     "akp,no-scar,no-quantization,no-preservation"},
     {"attention", "SCAR's choices under adaptation: dense, window 0, k = 8", "akp,no-scar,window-0,k-8"},
 };
 const gsize gem_experiment_n_plans = G_N_ELEMENTS(gem_experiment_plans);

@@ -8,8 +8,7 @@
 #include "training/gem-presets.h"
 #include "training/gem-random.h"
 
-#define POSITIONS        512
-#define REPLAY_DOCUMENTS 500
+#define POSITIONS 512
 
 /* ---- reading ---- */
 
@@ -62,14 +61,12 @@ load_text(GemExperiment *self, GError **error)
   const GemModelShape *shape = &self->model->backbone->shape;
   const char *const *domains = (const char *const *)shape->domains;
   const char *ask = shape->ask_template != NULL ? shape->ask_template : GEM_PRESET_ASK_TEMPLATE;
-  gboolean learns_corpus = (self->options->kinds & GEM_ADAPT_DAPT) != 0;
   const GemCorpusOptions corpus = {.folder = self->options->data,
                                    .split = GEM_SPLIT_TRAIN,
                                    .corpus = TRUE,
                                    .tasks = (self->options->kinds & (GEM_ADAPT_TAPT | GEM_ADAPT_TASK)) != 0,
                                    .all_licences = TRUE,
-                                   .most_documents =
-                                       learns_corpus ? self->options->documents : REPLAY_DOCUMENTS,
+                                   .most_documents = self->options->documents,
                                    .ask_template = ask};
   const GemChoiceTasksOptions tasks = {.folder = self->options->data,
                                        .domains = domains,
@@ -102,11 +99,12 @@ make_signature(const GemExperiment *self)
   g_autoptr(GChecksum) model = g_checksum_new(G_CHECKSUM_SHA256);
   g_checksum_update(model, (const guchar *)(gconstpointer)self->model->values,
                     (gssize)(self->model->backbone->parameters->size * sizeof(float)));
-  g_autofree char *text =
-      g_strdup_printf("%.16s %s kinds=%d items=%" G_GSIZE_FORMAT " documents=%" G_GSIZE_FORMAT
-                      " steps=%u batch=%u replay=%u sequence=%u lanes=%u rate=%g dense-rate=%g",
-                      g_checksum_get_string(model), domains, (int)o->kinds, o->items, o->documents, o->steps,
-                      o->batch_tokens, o->replay_tokens, o->sequence, o->lanes, o->rate, o->dense_rate);
+  g_autofree char *text = g_strdup_printf(
+      "%.16s %s kinds=%d items=%" G_GSIZE_FORMAT " transfer=%" G_GSIZE_FORMAT " documents=%" G_GSIZE_FORMAT
+      " steps=%u batch=%u replay=%u sequence=%u lanes=%u rate=%g dense-rate=%g plain-rate=%g",
+      g_checksum_get_string(model), domains, (int)o->kinds, o->items, o->transfer_items, o->documents,
+      o->steps, o->batch_tokens, o->replay_tokens, o->sequence, o->lanes, o->rate, o->dense_rate,
+      o->plain_rate);
   return g_steal_pointer(&text);
 }
 

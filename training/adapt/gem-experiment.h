@@ -18,10 +18,11 @@ typedef struct {
   const char *const *domains;    /* names; NULL: all of the model */
   guint seeds;                   /* 1 .. seeds */
   GemAdaptKinds kinds;
-  gsize items;     /* of each task on dev, at most */
-  gsize documents; /* of each source, at most; 0: all */
+  gsize items;          /* of each task on dev, at most */
+  gsize transfer_items; /* of each task through each pathway, at most; 0: none. Of variants alone */
+  gsize documents;      /* of each source, at most; 0: all */
   guint steps, batch_tokens, replay_tokens, sequence, lanes;
-  double rate, dense_rate; /* of a residual, of a network */
+  double rate, dense_rate, plain_rate; /* of a residual; of a network; of one that is fine-tuned plainly */
 } GemExperimentOptions;
 
 typedef struct {

@@ -1,0 +1,191 @@
+#include "training/adapt/gem-variant-network.h"
+
+#include <string.h>
+
+#include "training/adapt/gem-compression.h"
+
+static GemModelShape
+copy_shape(const GemModelShape *shape)
+{
+  GemModelShape copy = *shape;
+  for (guint d = 0; d < shape->n_domains; d++) {
+    copy.domains[d] = g_strdup(shape->domains[d]);
+  }
+  copy.ask_template = g_strdup(shape->ask_template);
+  return copy;
+}
+
+/* One pathway's SwiGLU in a wider one: the general part's rows first, its own after them. */
+static void
+widen_pathway(
+    const GemBackbone *from, const float *values, const GemBackbone *to, guint l, guint d, float *out)
+{
+  const GemBackboneLayer *old = &from->layers[l], *new = &to->layers[l];
+  gsize width = from->shape.width, general = from->shape.ffn, own = from->shape.domain_ffn,
+        both = general + own;
+  for (guint half = 0; half < 2; half++) { /* gate, up */
+    float *rows = out + new->domain_gate[d] + half *both *width;
+    memcpy(rows, values + old->gate + half * general * width, general * width * sizeof(float));
+    memcpy(rows + general * width, values + old->domain_gate[d] + half * own * width,
+           own * width * sizeof(float));
+  }
+  for (gsize r = 0; r < width; r++) {
+    float *row = out + new->domain_down[d] + r *both;
+    memcpy(row, values + old->down + r * general, general * sizeof(float));
+    memcpy(row + general, values + old->domain_down[d] + r * own, own * sizeof(float));
+  }
+}
+
+/* Tensors that are the same in both; those of pathways are not when these became wider. */
+static void
+copy_values(const GemBackbone *from, const float *values, const GemBackbone *to, float *out)
+{
+  for (guint i = 0; i < from->parameters->items->len; i++) {
+    const GemParameter *old = from->parameters->items->pdata[i], *new = to->parameters->items->pdata[i];
+    if (old->rows == new->rows && old->cols == new->cols) {
+      memcpy(out + new->offset, values + old->offset, old->rows * old->cols * sizeof(float));
+    }
+  }
+}
+
+GemBackboneCheckpoint *
+gem_variant_network_new(const GemVariant *variant, const GemBackboneCheckpoint *model, guint64 seed)
+{
+  const GemBackbone *from = model->backbone;
+  GemBackboneCheckpoint *self = g_new0(GemBackboneCheckpoint, 1);
+  GemModelShape shape = copy_shape(&from->shape);
+  gboolean wide = variant->pathway == GEM_PATHWAY_EXCLUSIVE;
+  shape.domain_ffn += wide ? shape.ffn : 0;
+  shape.window = variant->paper_mask ? 0 : shape.window;
+  self->backbone = gem_backbone_new(&shape, from->positions);
+  self->backbone->exclusive = variant->pathway != GEM_PATHWAY_RESIDUAL;
+  self->values = gem_parameters_alloc(self->backbone->parameters);
+  copy_values(from, model->values, self->backbone, self->values);
+  for (guint l = 0; wide && l < from->shape.layers; l++) {
+    for (guint d = 0; d < from->shape.n_domains; d++) {
+      widen_pathway(from, model->values, self->backbone, l, d, self->values);
+    }
+  }
+  self->centroids = gem_centroids_new(self->backbone, seed);
+  if (!variant->fixed_centroids) {
+    gem_centroids_start_from(self->centroids, model->centroids);
+  }
+  return self;
+}
+
+gboolean
+gem_variant_network_write(const GemBackboneCheckpoint *network, const char *path, GError **error)
+{
+  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  gem_model_shape_write(&network->backbone->shape, writer);
+  gem_gguf_writer_set_string(writer, "general.architecture", "gem");
+  gem_gguf_writer_set_uint(writer, "train.step", 0); /* what tells a checkpoint from a part of a model */
+  return gem_parameters_write(network->backbone->parameters, "value:", network->values, writer, error) &&
+         gem_centroids_write(network->centroids, "scar:", writer, error) &&
+         gem_gguf_writer_write(writer, path, error);
+}
+
+gboolean
+gem_variant_network_read(GemBackboneCheckpoint *network, const char *path, GError **error)
+{
+  g_autoptr(GemGguf) file = gem_gguf_open(path, error);
+  return file != NULL &&
+         gem_parameters_read(network->backbone->parameters, "value:", file, network->values, error) &&
+         gem_centroids_read(network->centroids, "scar:", file, error);
+}
+
+static void
+compress(const GemVariant *variant,
+         const GemExportTypes *types,
+         const GemParameters *parameters,
+         float *values)
+{
+  gem_compression_prune(parameters, variant->pruned, values);
+  if (variant->bits > 0) {
+    gem_compression_apply_bits(parameters, variant->bits, values);
+  } else if (!variant->unquantized) {
+    gem_compression_apply_types(parameters, types, values);
+  }
+}
+
+static GemExportTypes
+types_of(const GemVariant *variant, const GemExportTypes *types)
+{
+  if (variant->unquantized || variant->plain) {
+    return (GemExportTypes){GEM_TYPE_F32, GEM_TYPE_F32, GEM_TYPE_F32, GEM_TYPE_F32};
+  }
+  GemExportTypes own = *types;
+  own.router = variant->four_bits ? GEM_TYPE_Q4_0 : own.router;
+  return own;
+}
+
+void
+gem_variant_network_compress(const GemVariant *variant,
+                             const GemExportTypes *types,
+                             GemBackboneCheckpoint *network)
+{
+  compress(variant, types, network->backbone->parameters, network->values);
+}
+
+void
+gem_variant_router_compress(const GemVariant *variant,
+                            const GemExportTypes *types,
+                            const GemRouterNetwork *router,
+                            float *values)
+{
+  const GemExportTypes own = types_of(variant, types);
+  compress(variant, &own, router->parameters, values);
+}
+
+/* Multiplications of a token with the weights of one part; an embedding is looked up, not multiplied. */
+static double
+weights_of_token(const GemVariant *variant,
+                 const GemBackbone *backbone,
+                 const GemRouterShape *router,
+                 double routed)
+{
+  const GemModelShape *shape = &backbone->shape;
+  double width = shape->width, heads = (double)shape->heads * shape->head_dim,
+         kv = (double)shape->kv_heads * shape->head_dim, layers = shape->layers;
+  double clusters =
+      variant->dense || shape->n_cluster_sets == 0 ? 0.0 : (double)shape->clusters[variant->cluster_set];
+  double general = backbone->exclusive ? 1.0 - routed : 1.0;
+  double decoder = layers * (2.0 * width * heads + 2.0 * width * kv + clusters * width +
+                             3.0 * width * (general * shape->ffn + routed * shape->domain_ffn)) +
+                   (double)shape->vocab * width;
+  if (gem_variant_is_dense_network(variant)) {
+    return decoder;
+  }
+  double w = router->width;
+  double encoder = (router->embedding != router->width ? (double)router->embedding * w : 0.0) +
+                   router->layers * (4.0 * w * w + 2.0 * w * router->ffn) + router->n_domains * w;
+  return (decoder + encoder) * (1.0 - variant->pruned);
+}
+
+GemVariantCosts
+gem_variant_costs(const GemVariant *variant,
+                  const GemExportTypes *types,
+                  const GemBackboneCheckpoint *network,
+                  const GemRouterNetwork *router,
+                  double routed)
+{
+  const GemExportTypes own = types_of(variant, types);
+  GemVariantCosts costs = {.flop =
+                               2.0 * weights_of_token(variant, network->backbone, &router->shape, routed)};
+  const GPtrArray *parts[] = {network->backbone->parameters->items, router->parameters->items};
+  double pathways = 0.0;
+  gboolean general_alone = gem_variant_is_dense_network(variant);
+  for (gsize p = 0; p < G_N_ELEMENTS(parts); p++) {
+    for (guint i = 0; i < parts[p]->len; i++) {
+      const GemParameter *parameter = parts[p]->pdata[i];
+      if (general_alone && strcmp(parameter->part, "general") != 0) {
+        continue;
+      }
+      double bytes = gem_compression_bytes(parameter, &own, variant->bits, variant->pruned);
+      costs.bytes += bytes;
+      pathways += g_str_has_prefix(parameter->part, "pathway-") ? bytes : 0.0;
+    }
+  }
+  costs.active_bytes = costs.bytes - pathways + pathways / MAX(network->backbone->shape.n_domains, 1);
+  return costs;
+}

@@ -1,0 +1,45 @@
+/* The network of a variant, from the model that all of them start from. */
+#pragma once
+
+#include "training/adapt/gem-variants.h"
+#include "training/gem-checkpoint.h"
+#include "training/gem-model-export.h"
+
+/* Backbone, values and centroids of their own, without a tokenizer, as they are before anything is learned.
+ * `seed` is that of centroids by chance. */
+GemBackboneCheckpoint *
+gem_variant_network_new(const GemVariant *variant, const GemBackboneCheckpoint *model, guint64 seed);
+
+/* To and from a file that other commands take for a checkpoint of pretraining. Reading needs the shape of
+ * `network`, whose values it replaces. */
+gboolean
+gem_variant_network_write(const GemBackboneCheckpoint *network, const char *path, GError **error);
+gboolean
+gem_variant_network_read(GemBackboneCheckpoint *network, const char *path, GError **error);
+
+/* The values as they run: pruned, and quantized or not. */
+void
+gem_variant_network_compress(const GemVariant *variant,
+                             const GemExportTypes *types,
+                             GemBackboneCheckpoint *network);
+/* The same of a router's. */
+void
+gem_variant_router_compress(const GemVariant *variant,
+                            const GemExportTypes *types,
+                            const GemRouterNetwork *router,
+                            float *values);
+
+/* What a variant needs when it runs. */
+typedef struct {
+  double bytes;        /* of all weights */
+  double active_bytes; /* of those that a token with a pathway reads: general part, router, one pathway */
+  double flop;         /* of a token, 2 a weight that it is multiplied with (docs/edgebench.md) */
+} GemVariantCosts;
+
+/* `routed`: the share of tokens that have a pathway. */
+GemVariantCosts
+gem_variant_costs(const GemVariant *variant,
+                  const GemExportTypes *types,
+                  const GemBackboneCheckpoint *network,
+                  const GemRouterNetwork *router,
+                  double routed);
