@@ -252,6 +252,9 @@ gem_pathway_info_free(GemPathwayInfo *info)
   g_free(info->domain);
   g_free(info->reason);
   g_free(info->backend);
+  for (guint i = 0; i < info->n_places; i++) {
+    g_free(info->places[i].backend);
+  }
   g_free(info);
 }
 
@@ -270,6 +273,13 @@ gem_engine_get_pathway(GemEngine *self, const char *domain)
   info->reason = index == 3 ? g_strdup("pathway-broken.gguf is missing") : NULL;
   info->bits = index == 0 ? 8 : 4;
   info->backend = self->paged_in[index] ? g_strdup("fake") : NULL;
+  if (self->paged_in[index] && index == 1) { /* as where a device is better at blocks alone */
+    info->n_places = 2;
+    info->places[0] =
+        (GemPathwayPlace){.rows = 1, .backend = g_strdup("fake"), .us = 10.5, .device_us = 21.0};
+    info->places[1] =
+        (GemPathwayPlace){.rows = 64, .backend = g_strdup("npu"), .us = 640.0, .device_us = 64.25};
+  }
   info->file_bytes = 4096;
   info->resident_bytes = self->paged_in[index] ? 5000 + self->holds[index] : 0;
   info->pinned = self->pinned[index];

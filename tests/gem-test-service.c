@@ -280,6 +280,11 @@ make_pathway(GemTestService *self, const char *domain)
   gem_dbus_pathway_set_reason(pathway, "");
   gem_dbus_pathway_set_bits(pathway, 4);
   gem_dbus_pathway_set_backend(pathway, "cpu");
+  if (g_str_equal(domain, "legal")) { /* as where a device is better at blocks alone */
+    gem_dbus_pathway_set_backend(pathway, "npu");
+    gem_dbus_pathway_set_placement(
+        pathway, g_variant_new_parsed("[(uint32 1, 'cpu', 10.0, 20.0), (64, 'npu', 640.0, 64.0)]"));
+  }
   gem_dbus_pathway_set_file_bytes(pathway, 1234567);
   gem_dbus_pathway_set_resident_bytes(pathway, 1300000);
   g_signal_connect(pathway, "handle-page-in", G_CALLBACK(on_page_in), self);

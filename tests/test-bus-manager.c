@@ -326,6 +326,10 @@ test_paging(void)
   check_property(GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "State", "'resident'");
   check_property(GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "ResidentBytes", "5000");
   check_property(GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "Backend", "'fake'");
+  check_property(GEM_PATHWAY_PATH "/stem", GEM_PATHWAY_INTERFACE, "Placement", "[]");
+  page("legal", "PageIn", "{}", -1, NULL);
+  check_property(GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "Placement",
+                 "[(1, 'fake', 10.5, 21.0), (64, 'npu', 640.0, 64.25)]");
   page("general", "PageOut", "{}", GEM_ERROR_PATHWAY, "*general*");
   page("broken", "PageIn", "{}", GEM_ERROR_PATHWAY, "pathway-broken.gguf is missing");
   page("stem", "PageOut", "{'force': <true>}", GEM_ERROR_INVALID_OPTION, "*\"force\"*takes: none*");

@@ -87,9 +87,9 @@ test_pathways(void)
 
   gem_test_client_run(service, ARGUMENTS("pathways"), NULL, &list);
   g_assert_cmpstr(list.out, ==,
-                  "pathway  state     bits    file  resident  backend  reason\n"
+                  "pathway  state     bits    file  resident  backend          reason\n"
                   "general  resident     4  1.2 MB    1.3 MB  cpu\n"
-                  "legal    resident     4  1.2 MB    1.3 MB  cpu\n");
+                  "legal    resident     4  1.2 MB    1.3 MB  cpu, blocks npu\n");
   gem_test_client_run(service, ARGUMENTS("pathways", "page-out", "legal"), NULL, &out);
   g_assert_nonnull(strstr(out.out, "legal    absent"));
   gem_test_client_run(service, ARGUMENTS("pathways", "--json", "page-in", "legal"), NULL, &json);

@@ -2,6 +2,7 @@
  * Pathways on a device: who goes there, who stays, and that nothing is lost when it fails. The device is the
  * tests' own; with GEM_ORT_LIBRARY, backends/npu-ort on ONNX Runtime's CPU provider, too.
  */
+#include <math.h>
 #include <string.h>
 
 #include <glib/gstdio.h>
@@ -204,9 +205,10 @@ placement_file(const Scene *self)
   return g_build_filename(self->cache_dir, "placement", NULL);
 }
 
-/* Writes the decision for every pathway that stands in the file. */
+/* Writes the decisions for every pathway that stands in the file: for single rows, and for blocks, which take
+ * the device an eighth of the time then. */
 static void
-rewrite_decisions(const Scene *self, gboolean device)
+divide_decisions(const Scene *self, gboolean row, gboolean block)
 {
   g_autofree char *path = placement_file(self);
   g_autoptr(GKeyFile) file = g_key_file_new();
@@ -216,10 +218,20 @@ rewrite_decisions(const Scene *self, gboolean device)
   g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
   g_assert_nonnull(groups[0]);
   for (char **group = groups; *group != NULL; group++) {
-    g_key_file_set_boolean(file, *group, "device", device);
+    gboolean is_row = strstr(*group, ", rows 1, ") != NULL;
+    g_assert_true(is_row || strstr(*group, ", rows 64, ") != NULL);
+    g_key_file_set_boolean(file, *group, "device", is_row ? row : block);
+    g_key_file_set_double(file, *group, "us", 800.0);
+    g_key_file_set_double(file, *group, "device-us", 100.0);
   }
   g_key_file_save_to_file(file, path, &error);
   g_assert_no_error(error);
+}
+
+static void
+rewrite_decisions(const Scene *self, gboolean device)
+{
+  divide_decisions(self, device, device);
 }
 
 static void
@@ -258,6 +270,148 @@ test_remembered(void)
   g_assert_true(is_on_device(scene, "general"));
   scene_close(scene);
   rewrite_decisions(scene, TRUE);
+}
+
+/* ---- single rows on one side, blocks on the other ---- */
+
+static GemPathwayInfo *
+general_info(const Scene *self)
+{
+  return gem_pager_get_info(self->runtime->pager, self->runtime->shape->n_domains);
+}
+
+/* Runs a call of the general pathway's first layer; y is [n][width], zeros before. */
+static void
+run_general(Scene *self, guint n, float *y)
+{
+  gsize values = (gsize)n * self->runtime->shape->width;
+  g_autofree float *x = g_new(float, values);
+  for (gsize i = 0; i < values; i++) {
+    x[i] = sinf((float)i);
+  }
+  memset(y, 0, values * sizeof *y);
+  gem_pager_apply(self->runtime->pager, self->runtime->shape->n_domains, 0, x, n, y);
+}
+
+/* A call of so many rows goes to a device that fails, or it does not; the result is that of backend cpu
+ * either way. */
+static void
+check_call(Scene *self, guint n, gboolean goes, const Scene *plain)
+{
+  gsize values = (gsize)n * self->runtime->shape->width;
+  g_autofree float *y = g_new(float, values), *expected = g_new(float, values);
+  g_assert_true(is_on_device(self, "general"));
+  run_general(self, n, y);
+  run_general((Scene *)plain, n, expected);
+  g_assert_cmpmem(y, values * sizeof *y, expected, values * sizeof *expected);
+  g_assert_cmpint(is_on_device(self, "general"), ==, !goes);
+}
+
+/* One side for single rows and the other for blocks. */
+static void
+test_divided(gconstpointer data)
+{
+  gboolean rows_go = GPOINTER_TO_INT(data);
+  g_autoptr(Scene) plain = scene_new("absent", NULL);
+  scene_open(plain);
+  g_autoptr(Scene) scene = scene_new("work", "device");
+  scene_open(scene); /* measures */
+  g_autoptr(GemPathwayInfo) measured = general_info(scene);
+  g_assert_cmpuint(measured->n_places, ==, 2);
+  for (guint i = 0; i < 2; i++) {
+    g_assert_cmpuint(measured->places[i].rows, ==, i == 0 ? 1 : 64);
+    g_assert_cmpstr(measured->places[i].backend, ==, "device"); /* it was named */
+    g_assert_cmpfloat(measured->places[i].us, >=, 0.0);
+    g_assert_cmpfloat(measured->places[i].device_us, >, 0.0);
+  }
+  scene_close(scene);
+
+  divide_decisions(scene, rows_go, !rows_go);
+  scene->test->config.backend = NULL;
+  scene_open(scene);
+  wait_for_device(scene, "general");
+  g_autoptr(GemPathwayInfo) divided = general_info(scene), other = general_info(plain);
+  g_assert_cmpuint(other->n_places, ==, 0);
+  g_assert_cmpuint(divided->n_places, ==, 2);
+  g_assert_cmpstr(divided->backend, ==, "device");
+  g_assert_cmpstr(divided->places[0].backend, ==, rows_go ? "device" : "cpu");
+  g_assert_cmpstr(divided->places[1].backend, ==, rows_go ? "cpu" : "device");
+  g_assert_cmpfloat(divided->places[1].us, ==, 800.0);
+  g_assert_cmpfloat(divided->places[1].device_us, ==, 100.0);
+  g_assert_cmpuint(divided->resident_bytes, >, other->resident_bytes); /* it is there twice */
+
+  g_setenv("GEM_TEST_DEVICE", "fail", TRUE);
+  check_call(scene, rows_go ? 64 : 1, FALSE, plain);
+  check_call(scene, rows_go ? 2 : 8, FALSE, plain); /* 9 rows and more, where a block costs as much as 8 */
+  check_call(scene, rows_go ? 1 : 9, TRUE, plain);
+  g_autoptr(GemPathwayInfo) after = general_info(scene);
+  g_assert_cmpuint(after->resident_bytes, ==, other->resident_bytes);
+  g_assert_cmpstr(after->places[rows_go ? 0 : 1].backend, ==, "cpu");
+  scene_close(scene);
+  scene_close(plain);
+}
+
+/* It goes from both. */
+static void
+test_divided_goes(void)
+{
+  g_autoptr(Scene) scene = scene_new("work", "device");
+  scene_open(scene);
+  g_array_unref(run_some(scene, 20, NULL));
+  scene_close(scene);
+  divide_decisions(scene, FALSE, TRUE);
+  scene->test->config.backend = NULL;
+  scene_open(scene);
+  g_array_unref(run_some(scene, 40, NULL));
+  wait_for_device(scene, "legal");
+  guint legal;
+  g_assert_true(gem_pager_find(scene->runtime->pager, "legal", &legal));
+  g_assert_true(gem_pager_page_out(scene->runtime->pager, legal, GEM_PAGE_OUT_ASKED, NULL));
+  g_autoptr(GemPathwayInfo) info = gem_pager_get_info(scene->runtime->pager, legal);
+  g_assert_cmpuint(info->resident_bytes, ==, 0);
+  g_assert_cmpuint(info->n_places, ==, 0);
+  scene_close(scene);
+}
+
+static void
+test_least_rows(void)
+{
+  static const struct {
+    double us, device_us;
+    guint rows;
+  } cases[] = {{6400.0, 1.0, 2},     {6400.0, 100.0, 2},   {6400.0, 800.0, 9},
+               {6400.0, 6399.0, 64}, {6400.0, 6400.0, 65}, {1.0, 1e9, 65}};
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    const GemPlacementDecision block = {.us = cases[i].us, .device_us = cases[i].device_us};
+    g_assert_cmpuint(gem_placement_least_rows(&block), ==, cases[i].rows);
+  }
+}
+
+/* Only of the same weights, device and versions, and only whole. */
+static void
+test_decisions(void)
+{
+  static const GemPlacementDecision kept[] = {{TRUE, 12.5, 3.0}, {FALSE, 100.0, 200.25}};
+  g_autofree char *folder = gem_test_folder_new(), *path = g_build_filename(folder, "placement", NULL);
+  GemPlacementDecision found[GEM_PLACEMENT_COUNTS] = {0};
+  g_assert_false(gem_placement_decisions_load(path, "legal", "a", found));
+  gem_placement_decisions_save(path, "legal", "a", kept);
+  gem_placement_decisions_save(path, "stem", "a", kept);
+  g_assert_true(gem_placement_decisions_load(path, "legal", "a", found));
+  for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
+    g_assert_cmpint(found[i].device, ==, kept[i].device);
+    g_assert_cmpfloat(found[i].us, ==, kept[i].us);
+    g_assert_cmpfloat(found[i].device_us, ==, kept[i].device_us);
+  }
+  g_assert_false(gem_placement_decisions_load(path, "legal", "b", found));
+  g_assert_false(gem_placement_decisions_load(path, "finance", "a", found));
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  g_assert_true(g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL));
+  g_key_file_remove_key(file, "legal, rows 64, a", "device-us", NULL);
+  g_assert_true(g_key_file_save_to_file(file, path, NULL));
+  g_assert_false(gem_placement_decisions_load(path, "legal", "a", found));
+  g_assert_true(gem_placement_decisions_load(path, "stem", "a", found));
+  gem_test_folder_remove(folder);
 }
 
 /* ---- in the middle of a text ---- */
@@ -433,6 +587,11 @@ main(int argc, char **argv)
   g_test_add_data_func("/placement/stays/fail", "fail", test_stays);
   g_test_add_func("/placement/absent", test_absent);
   g_test_add_func("/placement/remembered", test_remembered);
+  g_test_add_data_func("/placement/divided/rows", GINT_TO_POINTER(TRUE), test_divided);
+  g_test_add_data_func("/placement/divided/blocks", GINT_TO_POINTER(FALSE), test_divided);
+  g_test_add_func("/placement/divided/goes", test_divided_goes);
+  g_test_add_func("/placement/least-rows", test_least_rows);
+  g_test_add_func("/placement/decisions", test_decisions);
   g_test_add_func("/placement/fails-meanwhile", test_fails_meanwhile);
   g_test_add_func("/placement/moves-meanwhile", test_moves_meanwhile);
   g_test_add_func("/placement/moves-to-npu-ort", test_moves_to_npu_ort);

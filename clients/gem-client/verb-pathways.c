@@ -9,19 +9,35 @@
 #include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 
+/* The backend that runs it; both, where blocks go elsewhere than single rows. */
+static char *
+describe_backend(GVariant *pathway)
+{
+  g_autoptr(GVariant) properties = gem_object_properties(pathway);
+  g_autoptr(GVariant) places = g_variant_lookup_value(properties, "Placement", G_VARIANT_TYPE("a(usdd)"));
+  const char *backend = gem_object_string(pathway, "Backend"), *row = NULL, *block = NULL;
+
+  if (places != NULL && g_variant_n_children(places) == 2) {
+    g_variant_get_child(places, 0, "(u&sdd)", NULL, &row, NULL, NULL);
+    g_variant_get_child(places, 1, "(u&sdd)", NULL, &block, NULL, NULL);
+  }
+  return g_strcmp0(row, block) != 0 ? g_strdup_printf("%s, blocks %s", row, block)
+                                    : g_strdup(backend != NULL ? backend : "");
+}
+
 static void
 add_row(GemTable *table, GVariant *pathway)
 {
   const char *domain = gem_object_string(pathway, "Domain"), *state = gem_object_string(pathway, "State");
-  const char *reason = gem_object_string(pathway, "Reason"), *backend = gem_object_string(pathway, "Backend");
+  const char *reason = gem_object_string(pathway, "Reason");
+  g_autofree char *backend = describe_backend(pathway);
   g_autofree char *bits = g_strdup_printf("%u", gem_object_uint(pathway, "Bits"));
   g_autofree char *file = gem_output_size(gem_object_bytes(pathway, "FileBytes"));
   g_autofree char *resident = gem_output_size(gem_object_bytes(pathway, "ResidentBytes"));
 
   gem_table_add(table, g_strcmp0(state, "resident") == 0 ? 2 : -1,
                 (const char *const[]){domain != NULL ? domain : "", state != NULL ? state : "", bits, file,
-                                      resident, backend != NULL ? backend : "",
-                                      reason != NULL ? reason : ""});
+                                      resident, backend, reason != NULL ? reason : ""});
 }
 
 static void

@@ -10,7 +10,7 @@ struct _GemPathwayObject {
 };
 
 /* Those that change are asked of the engine each time; the others stand in the skeleton. */
-enum { PROP_STATE = 1, PROP_REASON, PROP_BACKEND, PROP_RESIDENT_BYTES, PROP_PINNED };
+enum { PROP_STATE = 1, PROP_REASON, PROP_BACKEND, PROP_PLACEMENT, PROP_RESIDENT_BYTES, PROP_PINNED };
 
 static void
 pathway_interface_init(GemDBusPathwayIface *iface);
@@ -37,6 +37,19 @@ state_name(GemPathwayState state)
   return names[state];
 }
 
+static GVariant *
+list_places(const GemPathwayInfo *info)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("a(usdd)"));
+  for (guint i = 0; i < info->n_places; i++) {
+    const GemPathwayPlace *place = &info->places[i];
+    g_variant_builder_add(&builder, "(usdd)", place->rows, place->backend, place->us, place->device_us);
+  }
+  return g_variant_builder_end(&builder);
+}
+
 static void
 get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
 {
@@ -53,6 +66,9 @@ get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
     break;
   case PROP_BACKEND:
     g_value_set_string(value, info->backend != NULL ? info->backend : "");
+    break;
+  case PROP_PLACEMENT:
+    g_value_set_variant(value, list_places(info));
     break;
   case PROP_RESIDENT_BYTES:
     g_value_set_uint64(value, info->resident_bytes);
@@ -281,6 +297,7 @@ gem_pathway_object_class_init(GemPathwayObjectClass *klass)
   g_object_class_override_property(object_class, PROP_STATE, "state");
   g_object_class_override_property(object_class, PROP_REASON, "reason");
   g_object_class_override_property(object_class, PROP_BACKEND, "backend");
+  g_object_class_override_property(object_class, PROP_PLACEMENT, "placement");
   g_object_class_override_property(object_class, PROP_RESIDENT_BYTES, "resident-bytes");
   g_object_class_override_property(object_class, PROP_PINNED, "pinned");
   G_DBUS_INTERFACE_SKELETON_CLASS(klass)->get_vtable = get_vtable;

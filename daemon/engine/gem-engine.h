@@ -87,6 +87,14 @@ gem_engine_list_backends(GemEngine *self); /* of GemBackendInfo; transfer full *
 #define GEM_MAX_LEARNED 47u
 
 typedef enum { GEM_PATHWAY_ABSENT, GEM_PATHWAY_LOADING, GEM_PATHWAY_RESIDENT } GemPathwayState;
+/* Where calls of so many rows of a pathway go, as measured; all its layers together. */
+typedef struct {
+  guint rows;
+  char *backend;
+  double us, device_us; /* on the backend that does everything, and on the device */
+} GemPathwayPlace;
+#define GEM_PATHWAY_PLACES 2
+
 typedef struct {
   char *domain; /* "general" or a domain */
   GemPathwayState state;
@@ -94,7 +102,9 @@ typedef struct {
   guint bits;   /* of its largest tensor: 4, 6, 8, 16, 32; 0 unknown */
   guint64 file_bytes;
   guint64 resident_bytes; /* 0 unless resident */
-  char *backend;          /* that it runs on; NULL unless resident */
+  char *backend; /* that it runs on: the device, if any call of it goes there; NULL unless resident */
+  GemPathwayPlace places[GEM_PATHWAY_PLACES];
+  guint n_places; /* 0: there is no device, or it was not measured yet */
   gboolean pinned;
 } GemPathwayInfo;
 void

@@ -214,18 +214,16 @@ make_placement(GemRuntime *self, const GemEngineConfig *config)
 {
   const GemBackendInfo *info = NULL;
   const GemBackend *device = gem_backend_set_get_device(self->backends, &info);
-  GemManifest *manifest = self->files->manifest;
   GemPlacementOptions options = {
       .backend = gem_backend_set_get_name(self->backends), .device = device, .cache_dir = config->cache_dir};
 
   if (device != NULL) {
     self->device_identity =
         g_strdup_printf("%s %s, %s, %s", info->name, info->version, info->device, info->kernels);
-    self->model_identity =
-        g_strdup(manifest != NULL ? gem_manifest_get_sha256(manifest, "general.gguf") : NULL);
     options.device_name = info->name;
     options.device_identity = self->device_identity;
-    options.model_identity = self->model_identity != NULL ? self->model_identity : self->files->name;
+    options.manifest = self->files->manifest;
+    options.model = self->files->name;
     options.forced = config->backend != NULL && g_str_equal(config->backend, info->name);
   }
   self->placement = gem_placement_new(&options, self->loader, &self->plugin_shape);
@@ -294,7 +292,6 @@ gem_runtime_close(GemRuntime *self)
   g_clear_pointer(&self->pager, gem_pager_free);
   g_clear_pointer(&self->placement, gem_placement_free);
   g_free(self->device_identity);
-  g_free(self->model_identity);
   if (self->router != NULL) {
     self->router_functions->close(self->router);
   }

@@ -40,7 +40,7 @@ typedef struct {
   gboolean (*go_on)(gpointer data);
   gpointer go_on_data;
 
-  char *device_identity, *model_identity; /* by which decisions of the next are kept */
+  char *device_identity; /* by which decisions of the next are kept */
   GemPlacement *placement;
   GemPager *pager;
   guint context; /* tokens a sequence may hold */

@@ -14,8 +14,11 @@ typedef struct {
   guint64 resident_bytes;
   GemPluginModule *module;
   const GemPathwayFunctions *functions;
-  GemPathway *pathway;   /* NULL unless resident */
-  gboolean on_device;    /* it runs there */
+  GemPathway *pathway;      /* NULL unless resident */
+  gboolean on_device;       /* all of it runs there */
+  GemPlacedPathway *beside; /* the same on the device, for some calls (gem_placed_pathway_takes); else NULL */
+  gboolean is_measured;     /* the next is valid */
+  GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS];
   GemPlacing *placing;   /* it is being compiled for the device; else NULL */
   gsize last_bytes;      /* that it took when it was resident last; 0: it never was */
   guint64 touched;       /* see gem_pager_touch */
@@ -62,6 +65,10 @@ gem_pager_clear_learned(GemPagerEntry *entry);
  * everything runs. */
 void
 gem_pager_begin_placing(GemPager *self, guint index, GemGguf *file);
-/* The device failed: the pathway goes on where everything else runs, or is absent (but for general). */
+/* Runs a layer there, if a call of so many rows goes there. FALSE: it does not, or the device has failed and
+ * is left. */
+gboolean
+gem_pager_apply_on_device(GemPager *self, guint index, guint layer, const float *u, guint n, float *y);
+/* Where calls go, into `info`. */
 void
-gem_pager_leave_device(GemPager *self, guint index, const GemPluginError *reason);
+gem_pager_describe_places(const GemPager *self, const GemPagerEntry *entry, GemPathwayInfo *info);

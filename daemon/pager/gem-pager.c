@@ -176,8 +176,10 @@ gem_pager_close_entry(GemPager *self, GemPagerEntry *entry)
   g_mutex_lock(&self->mutex);
   entry->state = GEM_PATHWAY_ABSENT;
   entry->on_device = FALSE;
+  GemPlacedPathway *beside = g_steal_pointer(&entry->beside);
   entry->resident_bytes = 0;
   g_mutex_unlock(&self->mutex);
+  g_clear_pointer(&beside, gem_placed_pathway_free);
   if (pathway != NULL) {
     entry->functions->close(pathway);
   }
@@ -218,6 +220,9 @@ gem_pathway_info_free(GemPathwayInfo *info)
   g_free(info->domain);
   g_free(info->reason);
   g_free(info->backend);
+  for (guint i = 0; i < info->n_places; i++) {
+    g_free(info->places[i].backend);
+  }
   g_free(info);
 }
 
@@ -234,9 +239,7 @@ gem_pager_get_info(GemPager *self, guint index)
   info->bits = entry->bits;
   info->file_bytes = entry->file_bytes;
   info->resident_bytes = entry->resident_bytes;
-  info->backend = entry->state == GEM_PATHWAY_RESIDENT
-                      ? g_strdup(gem_placement_get_backend(self->placement, entry->on_device))
-                      : NULL;
+  gem_pager_describe_places(self, entry, info);
   info->pinned = g_atomic_int_get(&entry->pinned);
   g_mutex_unlock(&self->mutex);
   return info;
@@ -458,13 +461,9 @@ void
 gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint n, float *y)
 {
   const GemPagerEntry *entry = &self->entries[index];
-  GemPluginError reason = {0};
 
-  if (entry->on_device) {
-    if (entry->functions->try_apply(entry->pathway, layer, u, n, y, &reason)) {
-      return;
-    }
-    gem_pager_leave_device(self, index, &reason);
+  if (gem_pager_apply_on_device(self, index, layer, u, n, y)) {
+    return;
   }
   if (entry->pathway != NULL) {
     entry->functions->apply(entry->pathway, layer, u, n, y);

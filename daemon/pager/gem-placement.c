@@ -15,10 +15,15 @@
 
 #define CACHE_FILE "placement"
 
+typedef struct {
+  GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS];
+} Known;
+
 struct GemPlacement {
   GemPlacementOptions options;
   const GemPluginLoader *loader;
   const GemShape *shape;
+  GHashTable *known;    /* name -> Known* */
   GHashTable *given_up; /* names */
   GMutex mutex;
   GCond ended; /* one of the threads did */
@@ -28,8 +33,8 @@ struct GemPlacement {
 struct GemPlacing {
   gatomicrefcount references; /* the thread's and the pager's */
   GemPlacement *placement;
-  gboolean known; /* it was measured before, and is better off there */
-  char *name;
+  gboolean known; /* it was measured before */
+  char *name, *identity;
   GemGguf *file;
   gint done; /* atomic: what follows is complete */
   GemPlacedPathway *placed;
@@ -39,55 +44,52 @@ struct GemPlacing {
 /* ---- the decisions that are kept ---- */
 
 static char *
-group_of(const GemPlacement *self, const char *name)
-{
-  return g_strdup_printf("%s %s %s", name, self->options.device_identity, self->options.model_identity);
-}
-
-static char *
 cache_path(const GemPlacement *self)
 {
   return self->options.cache_dir != NULL ? g_build_filename(self->options.cache_dir, CACHE_FILE, NULL) : NULL;
 }
 
-typedef enum { DECISION_NONE, DECISION_STAYS, DECISION_DEVICE } Decision;
-
-static Decision
-look_up(const GemPlacement *self, const char *name)
+/* Of a pathway's weights and the device. */
+static char *
+identity_of(const GemPlacement *self, GemGguf *file)
 {
-  g_autoptr(GKeyFile) file = g_key_file_new();
-  g_autofree char *path = cache_path(self), *group = group_of(self, name);
-  g_autoptr(GError) error = NULL;
-  if (path == NULL || !g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL)) {
-    return DECISION_NONE;
-  }
-  gboolean device = g_key_file_get_boolean(file, group, "device", &error);
-  return error != NULL ? DECISION_NONE : device ? DECISION_DEVICE : DECISION_STAYS;
+  g_autofree char *name = g_path_get_basename(gem_gguf_get_name(file));
+  const char *hash =
+      self->options.manifest != NULL ? gem_manifest_get_sha256(self->options.manifest, name) : NULL;
+  return g_strdup_printf("%s, %s", hash != NULL ? hash : self->options.model, self->options.device_identity);
 }
 
-/* Microseconds for a row and for a block, on either. */
-typedef struct {
-  double single, block;
-} Times;
-
-static void
-keep(const GemPlacement *self, const char *name, gboolean device, const Times *own, const Times *other)
+/* What is known of a pathway since the service began, or was kept before; NULL: nothing. */
+static const Known *
+look_up(GemPlacement *self, const char *name, const char *identity)
 {
-  g_autoptr(GKeyFile) file = g_key_file_new();
-  g_autofree char *path = cache_path(self), *group = group_of(self, name);
-  g_autoptr(GError) error = NULL;
-  if (path == NULL) {
-    return;
+  Known *known = g_hash_table_lookup(self->known, name);
+  g_autofree char *path = cache_path(self);
+  Known kept;
+  if (known == NULL && path != NULL && gem_placement_decisions_load(path, name, identity, kept.decisions)) {
+    known = g_memdup2(&kept, sizeof kept);
+    g_hash_table_insert(self->known, g_strdup(name), known);
   }
-  (void)g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL);
-  g_key_file_set_boolean(file, group, "device", device);
-  g_key_file_set_double(file, group, "device-row-us", own->single);
-  g_key_file_set_double(file, group, "device-block-us", own->block);
-  g_key_file_set_double(file, group, "other-row-us", other->single);
-  g_key_file_set_double(file, group, "other-block-us", other->block);
-  if (!g_key_file_save_to_file(file, path, &error)) {
-    g_debug("%s", error->message);
+  return known;
+}
+
+static const Known *
+keep(GemPlacement *self, const char *name, const char *identity, const Known *found)
+{
+  g_autofree char *path = cache_path(self);
+  Known *known = g_memdup2(found, sizeof *found);
+  g_hash_table_insert(self->known, g_strdup(name), known);
+  if (path != NULL) {
+    gem_placement_decisions_save(path, name, identity, known->decisions);
   }
+  return known;
+}
+
+const GemPlacementDecision *
+gem_placement_get_decisions(const GemPlacement *self, const char *name)
+{
+  const Known *known = g_hash_table_lookup(self->known, name);
+  return known != NULL ? known->decisions : NULL;
 }
 
 /* ---- compiling ---- */
@@ -111,6 +113,7 @@ placing_unref(GemPlacing *self)
   g_clear_pointer(&self->placed, gem_placed_pathway_free);
   g_free(self->reason);
   g_free(self->name);
+  g_free(self->identity);
   gem_gguf_unref(self->file);
   g_free(self);
 }
@@ -180,6 +183,7 @@ gem_placement_new(const GemPlacementOptions *options, const GemPluginLoader *loa
   self->options = *options;
   self->loader = loader;
   self->shape = shape;
+  self->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   self->given_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_mutex_init(&self->mutex);
   g_cond_init(&self->ended);
@@ -196,6 +200,7 @@ gem_placement_free(GemPlacement *self)
   g_mutex_unlock(&self->mutex);
   g_mutex_clear(&self->mutex);
   g_cond_clear(&self->ended);
+  g_hash_table_unref(self->known);
   g_hash_table_unref(self->given_up);
   g_free(self);
 }
@@ -206,19 +211,30 @@ gem_placement_get_backend(const GemPlacement *self, gboolean on_device)
   return on_device ? self->options.device_name : self->options.backend;
 }
 
+static gboolean
+stays(const Known *known)
+{
+  return known != NULL && !known->decisions[GEM_PLACEMENT_OF_ROW].device &&
+         !known->decisions[GEM_PLACEMENT_OF_BLOCK].device;
+}
+
 GemPlacing *
 gem_placement_begin(GemPlacement *self, const char *name, GemGguf *file)
 {
-  Decision decision = self->options.device != NULL ? look_up(self, name) : DECISION_STAYS;
-  if (self->options.device == NULL || g_hash_table_contains(self->given_up, name) ||
-      (decision == DECISION_STAYS && !self->options.forced)) {
+  if (self->options.device == NULL || g_hash_table_contains(self->given_up, name)) {
+    return NULL;
+  }
+  g_autofree char *identity = identity_of(self, file);
+  const Known *known = look_up(self, name, identity);
+  if (stays(known) && !self->options.forced) {
     return NULL;
   }
   GemPlacing *placing = g_new0(GemPlacing, 1);
   g_atomic_ref_count_init(&placing->references);
   placing->placement = self;
-  placing->known = decision == DECISION_DEVICE;
+  placing->known = known != NULL && !stays(known); /* what stays may have been wrong */
   placing->name = g_strdup(name);
+  placing->identity = g_steal_pointer(&identity);
   placing->file = gem_gguf_ref(file);
   if (!start_thread(placing)) {
     placing_unref(placing);
@@ -275,7 +291,7 @@ run_layers(const GemPlacement *self,
   return ran;
 }
 
-/* The fastest of some runs, in microseconds; negative: the device failed. */
+/* The fastest of some runs, in microseconds, at least 1; negative: the device failed. */
 static double
 measure(const GemPlacement *self,
         const GemPathwayFunctions *functions,
@@ -293,7 +309,7 @@ measure(const GemPlacement *self,
     }
     best = MIN(best, g_get_monotonic_time() - start);
   }
-  return (double)best;
+  return (double)MAX(best, 1); /* less than the clock can tell */
 }
 
 static double
@@ -309,7 +325,7 @@ relative_difference(const float *a, const float *b, gsize n)
 }
 
 typedef struct {
-  Times device, other;
+  Known known;
   double difference; /* relative */
 } Comparison;
 
@@ -332,23 +348,18 @@ compare(const GemPlacement *self,
   }
   g_rand_free(random);
   Comparison comparison = {0};
-  comparison.device.single = measure(self, placed->functions, placed->pathway, x, 1, device, reason);
-  comparison.other.single = measure(self, functions, pathway, x, 1, other, NULL);
-  comparison.device.block = measure(self, placed->functions, placed->pathway, x, n, device, reason);
-  comparison.other.block = measure(self, functions, pathway, x, n, other, NULL);
-  if (comparison.device.single < 0.0 || comparison.device.block < 0.0) {
-    return FALSE;
+  for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
+    GemPlacementDecision *decision = &comparison.known.decisions[i];
+    gsize rows = gem_placement_rows((GemPlacementCount)i);
+    decision->device_us = measure(self, placed->functions, placed->pathway, x, rows, device, reason);
+    decision->us = measure(self, functions, pathway, x, rows, other, NULL);
+    if (decision->device_us < 0.0) {
+      return FALSE;
+    }
   }
   comparison.difference = relative_difference(device, other, values * self->shape->layers);
   *ret_comparison = comparison;
   return TRUE;
-}
-
-/* A turn that reads a block and writes as much. */
-static double
-cost(const Times *times)
-{
-  return times->block + GEM_PLACEMENT_BLOCK * times->single;
 }
 
 static void
@@ -358,32 +369,48 @@ log_stays(const char *name, const char *reason)
           "pathway %s does not run on the device: %s", name, reason);
 }
 
-/* Whether the compiled pathway is right and, unless it was chosen, faster. */
-static gboolean
-is_better(GemPlacement *self,
-          const char *name,
-          const GemPlacedPathway *placed,
-          const GemPathwayFunctions *functions,
-          GemPathway *pathway)
+/* Measures a pathway that never was, and keeps what it finds. NULL: the device failed, or what it gives is
+ * wrong. */
+static const Known *
+measure_pathway(GemPlacement *self,
+                const GemPlacing *placing,
+                const GemPlacedPathway *placed,
+                const GemPathwayFunctions *functions,
+                GemPathway *pathway)
 {
   Comparison comparison;
   GemPluginError failure = {0};
   if (!compare(self, placed, functions, pathway, &comparison, &failure)) {
-    log_stays(name, failure.message);
-    return FALSE;
+    log_stays(placing->name, failure.message);
+    return NULL;
   }
   gboolean right = comparison.difference <= LARGEST_DIFFERENCE;
-  gboolean faster = cost(&comparison.device) < cost(&comparison.other);
   if (!right) {
     g_autofree char *reason = g_strdup_printf("what it gives is %.3f off, and %.2f is allowed",
                                               comparison.difference, LARGEST_DIFFERENCE);
-    log_stays(name, reason);
+    log_stays(placing->name, reason);
   }
-  g_debug("pathway %s: device %.0f us a row and %.0f a block, else %.0f and %.0f; difference %.4f", name,
-          comparison.device.single, comparison.device.block, comparison.other.single, comparison.other.block,
-          comparison.difference);
-  keep(self, name, right && faster, &comparison.device, &comparison.other);
-  return right && (faster || self->options.forced);
+  for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
+    GemPlacementDecision *decision = &comparison.known.decisions[i];
+    decision->device = right && decision->device_us < decision->us;
+    g_debug("pathway %s, %u rows: %.0f us, on the device %.0f; difference %.4f", placing->name,
+            gem_placement_rows((GemPlacementCount)i), decision->us, decision->device_us,
+            comparison.difference);
+  }
+  const Known *known = keep(self, placing->name, placing->identity, &comparison.known);
+  return right ? known : NULL;
+}
+
+/* Which calls go there. FALSE: none. */
+static gboolean
+divide(const GemPlacement *self, const Known *known, GemPlacedPathway *placed)
+{
+  const GemPlacementDecision *row = &known->decisions[GEM_PLACEMENT_OF_ROW];
+  const GemPlacementDecision *block = &known->decisions[GEM_PLACEMENT_OF_BLOCK];
+  gboolean all = self->options.forced || (row->device && block->device);
+  placed->takes_rows = all || row->device;
+  placed->least_rows = all ? 2 : block->device ? gem_placement_least_rows(block) : G_MAXUINT;
+  return all || row->device || block->device;
 }
 
 GemPlacedPathway *
@@ -394,16 +421,31 @@ gem_placement_finish(GemPlacement *self,
 {
   wait_until_done(placing);
   g_autoptr(GemPlacedPathway) placed = g_steal_pointer(&placing->placed);
+  const Known *known = NULL;
   if (placed == NULL) {
     log_stays(placing->name, placing->reason);
+  } else {
+    known = placing->known ? g_hash_table_lookup(self->known, placing->name)
+                           : measure_pathway(self, placing, placed, functions, pathway);
   }
-  gboolean better =
-      placed != NULL && (placing->known || is_better(self, placing->name, placed, functions, pathway));
-  if (!better) {
+  gboolean goes = known != NULL && divide(self, known, placed);
+  if (!goes) {
     gem_placement_give_up(self, placing->name);
   }
   placing_unref(placing);
-  return better ? g_steal_pointer(&placed) : NULL;
+  return goes ? g_steal_pointer(&placed) : NULL;
+}
+
+gboolean
+gem_placed_pathway_takes(const GemPlacedPathway *self, guint n)
+{
+  return n == 1 ? self->takes_rows : n >= self->least_rows;
+}
+
+gboolean
+gem_placed_pathway_takes_all(const GemPlacedPathway *self)
+{
+  return self->takes_rows && self->least_rows <= 2;
 }
 
 void

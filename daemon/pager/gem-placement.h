@@ -1,21 +1,21 @@
 /*
  * Where a pathway runs: on the backend that does everything, or on a device that takes pathways whole
- * (GemBackendFunctions.compile), whichever is faster, as measured once for each pathway.
+ * (GemBackendFunctions.compile), whichever is faster, as measured once for each pathway: for single rows, as
+ * tokens that are written are, and for blocks, as texts are read. Where both are faster on one side, it is
+ * all there; else the pathway is in memory on both, and each call goes where it is faster.
  *
  * A pathway always comes in on the backend that does everything, and serves there. Meanwhile a thread of its
  * own compiles it for the device, which may take long; between two steps of the model both are then compared,
- * in what they give and in the time they take for single rows and for blocks, and the better one stays. What
- * came out is kept in the cache folder by the hash of the model, the provider and its version.
+ * in what they give and in the time they take. What came out is kept (gem-placement-decisions.h).
  *
  * All functions are for the engine thread.
  */
 #pragma once
 
 #include "daemon/engine/gem-backend-set.h"
+#include "daemon/pager/gem-placement-decisions.h"
 #include "format/gem-gguf.h"
-
-/* Rows of the block that is measured beside single rows. */
-#define GEM_PLACEMENT_BLOCK 64u
+#include "format/gem-manifest.h"
 
 typedef struct GemPlacement GemPlacement;
 
@@ -23,8 +23,9 @@ typedef struct {
   const char *backend;         /* name of that which does everything */
   const char *device_name;     /* of the next */
   const GemBackend *device;    /* NULL: there is none, and nothing here does anything */
-  const char *device_identity; /* backend, provider and versions */
-  const char *model_identity;  /* of the weights */
+  const char *device_identity; /* backend, provider, driver and their versions */
+  GemManifest *manifest;       /* has the hash of each file of weights; NULL: there is none */
+  const char *model;           /* its name, for files without a hash */
   const char *cache_dir;       /* where decisions are kept; NULL: nowhere */
   gboolean forced; /* the administrator chose the device: whatever holds there runs there, at once */
 } GemPlacementOptions;
@@ -37,6 +38,11 @@ void
 gem_placement_free(GemPlacement *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPlacement, gem_placement_free)
 
+/* What is known of a pathway, [GEM_PLACEMENT_COUNTS]; NULL: it was never measured. Valid until it is
+ * measured, or free. */
+const GemPlacementDecision *
+gem_placement_get_decisions(const GemPlacement *self, const char *name);
+
 /* The name of the backend that a pathway runs on. */
 const char *
 gem_placement_get_backend(const GemPlacement *self, gboolean on_device);
@@ -46,8 +52,15 @@ typedef struct {
   GemPluginModule *module;
   const GemPathwayFunctions *functions;
   GemPathway *pathway;
+  gboolean takes_rows; /* single rows go there */
+  guint least_rows;    /* and calls of so many rows, at least 2; G_MAXUINT: none */
 } GemPlacedPathway;
 
+/* Whether a call of `n` rows goes there; whether all do. */
+gboolean
+gem_placed_pathway_takes(const GemPlacedPathway *self, guint n);
+gboolean
+gem_placed_pathway_takes_all(const GemPlacedPathway *self);
 void
 gem_placed_pathway_free(GemPlacedPathway *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPlacedPathway, gem_placed_pathway_free)
@@ -66,8 +79,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPlacing, gem_placing_abandon)
 /* Whether gem_placing_finish would not wait. */
 gboolean
 gem_placing_is_done(GemPlacing *self);
-/* Takes over `placing` and compares with the pathway as it runs now. NULL: it stays, and the log says why if
- * the device failed. */
+/* Takes over `placing` and compares with the pathway as it runs now. NULL: all of it stays, and the log says
+ * why if the device failed. */
 GemPlacedPathway *
 gem_placement_finish(GemPlacement *self,
                      GemPlacing *placing,
