@@ -195,6 +195,9 @@ typedef struct GemCompiled GemCompiled; /* of the backend */
 typedef struct {
   uint32_t struct_size;
   uint32_t threads; /* that may work at a time, the caller's among them; 0: the backend's choice */
+  /* Since ABI 1.2, where struct_size has room for it: a folder for what may be made again; NULL: there is
+   * none. A backend writes below a folder of its own name there. Valid during `open`. */
+  const char *cache_dir;
 } GemBackendOptions;
 
 typedef struct GemBackendFunctions {

@@ -206,11 +206,13 @@ typedef struct {
   GemFeedForwardTensors layers[LAYERS];
 } Scene;
 
+static const char *cache_dir; /* that scenes are opened with */
+
 static void
 scene_open(Scene *self, const GemTestNpu *npu)
 {
   static const char *const parts[] = {"gate", "up", "down"};
-  const GemBackendOptions options = {.struct_size = sizeof options};
+  const GemBackendOptions options = {.struct_size = sizeof options, .cache_dir = cache_dir};
   GemPluginError error = {""};
   *self = (Scene){.npu = npu, .source = gem_test_source_new("pathway-test.gguf", 11)};
   for (guint l = 0; l < LAYERS; l++) {
@@ -350,6 +352,120 @@ test_fails(void)
   scene_close(&scene);
 }
 
+/* ---- what was compiled is kept ---- */
+
+#define GRAPHS (2 * LAYERS) /* for single rows and for blocks */
+
+/* Opens the backend and compiles; `letters`: what the provider did for each graph, in the order of the
+ * alphabet. y is [WIDTH], what a row gives. */
+static void
+compile_again(const GemTestNpu *npu, const char *folder, const char *letters, float *y)
+{
+  g_autofree char *path = g_build_filename(folder, "log", NULL), *found = NULL;
+  GemPluginError error = {""};
+  Scene scene;
+  float x[WIDTH];
+  for (gsize i = 0; i < WIDTH; i++) {
+    x[i] = sinf((float)i);
+    y[i] = 0.0f;
+  }
+  g_assert_true(g_file_set_contents(path, "", 0, NULL));
+  g_setenv("GEM_TEST_PROVIDER_LOG", path, TRUE);
+  cache_dir = folder;
+  scene_open(&scene, npu);
+  GemCompiled *compiled = scene_compile(&scene, &error);
+  g_assert_cmpstr(error.message, ==, "");
+  g_assert_true(npu->functions->run(scene.state, compiled, 1, x, 1, y, &error));
+  npu->functions->compiled_free(scene.state, compiled);
+  scene_close(&scene);
+  cache_dir = NULL;
+  g_unsetenv("GEM_TEST_PROVIDER_LOG");
+  g_assert_true(g_file_get_contents(path, &found, NULL, NULL));
+  g_test_message("graphs: %s", found);
+  guint compilations = 0;
+  for (const char *letter = letters; *letter != '\0'; letter++) {
+    compilations += *letter == 'c' ? 1 : 0;
+  }
+  for (const char *letter = found; *letter != '\0'; letter++) {
+    compilations -= *letter == 'c' ? 1 : 0;
+  }
+  g_assert_cmpuint(compilations, ==, 0);
+  g_assert_cmpuint(strlen(found), ==, strlen(letters));
+}
+
+/* The kept files; transfer full. */
+static GPtrArray *
+list_kept(const char *folder)
+{
+  g_autofree char *dir = g_build_filename(folder, "npu-ort", NULL);
+  g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
+  GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+  for (const char *name; (name = g_dir_read_name(entries)) != NULL;) {
+    g_ptr_array_add(paths, g_build_filename(dir, name, NULL));
+  }
+  return paths;
+}
+
+static void
+turn_last_bit(const char *path)
+{
+  g_autofree char *contents = NULL;
+  gsize size;
+  g_assert_true(g_file_get_contents(path, &contents, &size, NULL));
+  contents[size - 1] ^= 1;
+  g_assert_true(g_file_set_contents(path, contents, (gssize)size, NULL));
+}
+
+static void
+test_kept(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, NULL);
+  if (path == NULL) {
+    return;
+  }
+  g_autofree char *folder = gem_test_folder_new();
+  float first[WIDTH], again[WIDTH];
+  add_npu(TRUE);
+  compile_again(npu, folder, "cccc", first);
+  g_autoptr(GPtrArray) kept = list_kept(folder);
+  g_assert_cmpuint(kept->len, ==, GRAPHS);
+  compile_again(npu, folder, "llll", again);
+  g_assert_cmpmem(again, sizeof again, first, sizeof first);
+  turn_last_bit(kept->pdata[0]);
+  compile_again(npu, folder, "clll", again);
+  g_assert_cmpmem(again, sizeof again, first, sizeof first);
+  compile_again(npu, folder, "llll", again);
+  g_setenv("GEM_TEST_PROVIDER_LOADS", "no", TRUE); /* whole, and yet it does not load */
+  compile_again(npu, folder, "cccc", again);
+  g_assert_cmpmem(again, sizeof again, first, sizeof first);
+  g_unsetenv("GEM_TEST_PROVIDER_LOADS");
+  gem_test_sys_set_version("accel0", "another"); /* of the driver */
+  compile_again(npu, folder, "cccc", again);
+  g_autoptr(GPtrArray) both = list_kept(folder);
+  g_assert_cmpuint(both->len, ==, 2 * GRAPHS);
+  gem_test_folder_remove(folder);
+}
+
+/* A provider that keeps nothing works as without a cache. */
+static void
+test_kept_by_none(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, "Option=behaviour:plain\n");
+  if (path == NULL) {
+    return;
+  }
+  g_autofree char *folder = gem_test_folder_new();
+  float y[WIDTH];
+  add_npu(TRUE);
+  compile_again(npu, folder, "ccccc", y); /* the first one is asked for what it has none of */
+  g_autoptr(GPtrArray) kept = list_kept(folder);
+  g_assert_cmpuint(kept->len, ==, 1); /* a note of that */
+  compile_again(npu, folder, "cccc", y);
+  gem_test_folder_remove(folder);
+}
+
 /* ---- the service on it ---- */
 
 static GPtrArray *refusals; /* char*: what the log has under GEM_LOG_DEVICE_REFUSED */
@@ -449,6 +565,8 @@ main(int argc, char **argv)
   g_test_add_data_func("/npu-discovery/refused/some", some, test_refused);
   g_test_add_data_func("/npu-discovery/refused/refuse", refuse, test_refused);
   g_test_add_func("/npu-discovery/fails", test_fails);
+  g_test_add_func("/npu-discovery/kept", test_kept);
+  g_test_add_func("/npu-discovery/kept-by-none", test_kept_by_none);
   g_test_add_func("/npu-discovery/service-whole", test_service_whole);
   g_test_add_func("/npu-discovery/service-refused", test_service_refused);
   int status = g_test_run();

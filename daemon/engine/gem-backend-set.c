@@ -147,11 +147,10 @@ set_none_usable(GPtrArray *candidates, const char *name, GError **error)
 }
 
 static gboolean
-open_backend(Candidate *candidate, guint threads, GemBackend *ret_backend, GError **error)
+open_backend(Candidate *candidate, const GemBackendOptions *options, GemBackend *ret_backend, GError **error)
 {
-  const GemBackendOptions options = {.struct_size = sizeof options, .threads = threads};
   GemPluginError reason = {0};
-  GemBackendState *state = candidate->functions.open(&options, &reason);
+  GemBackendState *state = candidate->functions.open(options, &reason);
 
   if (state == NULL) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "backend %s: %s", candidate->info.name, reason.message);
@@ -164,11 +163,11 @@ open_backend(Candidate *candidate, guint threads, GemBackend *ret_backend, GErro
 
 /* One that fails to open is as good as none: the reason is told, and the other backend does everything. */
 static void
-open_device(GemBackendSet *self, Candidate *device, guint threads)
+open_device(GemBackendSet *self, Candidate *device, const GemBackendOptions *options)
 {
   g_autoptr(GError) error = NULL;
 
-  if (open_backend(device, threads, &self->device, &error)) {
+  if (open_backend(device, options, &self->device, &error)) {
     self->device_candidate = device;
   } else {
     g_free(device->info.reason);
@@ -189,8 +188,11 @@ close_others(GPtrArray *candidates)
 }
 
 GemBackendSet *
-gem_backend_set_open(const GemPluginLoader *loader, const char *name, guint threads, GError **error)
+gem_backend_set_open(
+    const GemPluginLoader *loader, const char *name, guint threads, const char *cache_dir, GError **error)
 {
+  const GemBackendOptions options = {
+      .struct_size = sizeof options, .threads = threads, .cache_dir = cache_dir};
   g_autoptr(GemBackendSet) self = g_new0(GemBackendSet, 1);
   g_auto(GStrv) names = gem_plugin_loader_list(loader, GEM_PLUGIN_BACKEND);
 
@@ -205,12 +207,12 @@ gem_backend_set_open(const GemPluginLoader *loader, const char *name, guint thre
     set_none_usable(self->candidates, name, error);
     return NULL;
   }
-  if (!open_backend(best, threads, &self->backend, error)) {
+  if (!open_backend(best, &options, &self->backend, error)) {
     return NULL;
   }
   self->backend_candidate = best;
   if (device != NULL) {
-    open_device(self, device, threads);
+    open_device(self, device, &options);
   }
   close_others(self->candidates);
   return g_steal_pointer(&self);

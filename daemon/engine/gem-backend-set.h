@@ -11,9 +11,11 @@ typedef struct GemBackendSet GemBackendSet;
 
 /* Probes all backend modules and opens `name`, or, when that is NULL, the supported one with the highest
  * score of those that do everything, and of devices that run pathways beside it. A device that is named comes
- * with the best of the others. GEM_ERROR_FAILED, with the reason of each, when none can be used. */
+ * with the best of the others. `cache_dir`: for what backends make that can be made again; NULL: there is
+ * none. GEM_ERROR_FAILED, with the reason of each, when none can be used. */
 GemBackendSet *
-gem_backend_set_open(const GemPluginLoader *loader, const char *name, guint threads, GError **error);
+gem_backend_set_open(
+    const GemPluginLoader *loader, const char *name, guint threads, const char *cache_dir, GError **error);
 /* Closes backend and module: every matrix must be gone. */
 void
 gem_backend_set_free(GemBackendSet *self);

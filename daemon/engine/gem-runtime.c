@@ -270,7 +270,8 @@ gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **e
   self->context = config->context > 0 ? config->context : DEFAULT_CONTEXT;
   self->kv_half = config->kv_half;
   self->loader = gem_plugin_loader_new(config->plugin_dirs);
-  self->backends = gem_backend_set_open(self->loader, config->backend, config->threads, error);
+  self->backends =
+      gem_backend_set_open(self->loader, config->backend, config->threads, config->cache_dir, error);
   if (self->backends == NULL) {
     return NULL;
   }

@@ -57,6 +57,7 @@ typedef struct GemProviderComputeInfo GemProviderComputeInfo;
     (const OrtGraph *, const OrtValueInfo **, size_t))                                                       \
   F(344, Graph_GetNumNodes, count_nodes, OrtStatus *, (const OrtGraph *, size_t *))                          \
   F(345, Graph_GetNodes, nodes, OrtStatus *, (const OrtGraph *, const OrtNode **, size_t))                   \
+  F(349, Node_GetName, node_name, OrtStatus *, (const OrtNode *, const char **))                             \
   F(350, Node_GetOperatorType, node_operator, OrtStatus *, (const OrtNode *, const char **))                 \
   F(361, Node_GetAttributeByName, node_attribute, OrtStatus *,                                               \
     (const OrtNode *, const char *name, const OrtOpAttr **))

@@ -6,6 +6,7 @@
  *   plain     works, but keeps nothing of what it has compiled
  * Anything else, or nothing: it works. The environment variable GEM_TEST_PROVIDER_LOG names a file that gets
  * a letter for each graph: c when it was compiled, l when it was loaded as compiled before.
+ * GEM_TEST_PROVIDER_LOADS=no: nothing that was compiled before loads. GEM_TEST_PROVIDER_VERSION: its version.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ typedef struct {
   GemProviderEp provider; /* first */
   const GemProviderApi *api;
   char behaviour[16];
+  bool keeps; /* what it compiles is wanted */
 } Provider;
 
 typedef struct {
@@ -158,9 +160,13 @@ compute(GemProviderComputeInfo *info, void *state, OrtKernelContext *context)
 
 /* ---- compiling ---- */
 
-/* The node that stands for what was compiled, in a model that is kept. */
+/* The node that stands for what was compiled, in a model that is kept: known by the name of the `fused` one.
+ */
 static OrtStatus *
-make_context(const Provider *self, const GemProviderNetwork *network, OrtNode **ret_node)
+make_context(const Provider *self,
+             const GemProviderNetwork *network,
+             const OrtNode *fused,
+             OrtNode **ret_node)
 {
   static const int64_t one = 1;
   const GemProviderApi *api = self->api;
@@ -179,14 +185,15 @@ make_context(const Provider *self, const GemProviderNetwork *network, OrtNode **
                 {"embed_mode", &one, 1, GEM_PROVIDER_ATTRIBUTE_INT},
                 {"ep_cache_context", bytes, size, GEM_PROVIDER_ATTRIBUTE_STRING},
                 {"source", NAME, strlen(NAME), GEM_PROVIDER_ATTRIBUTE_STRING}};
-  OrtStatus *status = NULL;
+  const char *name = "";
+  OrtStatus *status = api->node_name(fused, &name);
   for (; made < 4 && status == NULL; made++) {
     status = api->create_attribute(wanted[made].name, wanted[made].data, (int)wanted[made].n,
                                    wanted[made].type, &attributes[made]);
   }
   if (status == NULL) {
     status =
-        api->create_node("EPContext", "com.microsoft", "compiled", (const char *const[]){"x"}, 1,
+        api->create_node("EPContext", "com.microsoft", name, (const char *const[]){"x"}, 1,
                          (const char *const[]){"y"}, 1, attributes, 4, ret_node); /* takes the attributes */
   }
   free(bytes);
@@ -208,7 +215,7 @@ load_context(const GemProviderApi *api, const OrtNode *node, GemProviderNetwork 
   }
   char *bytes = malloc(size + 1);
   bool loaded =
-      bytes != NULL &&
+      getenv("GEM_TEST_PROVIDER_LOADS") == NULL && bytes != NULL &&
       api->read_attribute(attribute, GEM_PROVIDER_ATTRIBUTE_STRING, bytes, size + 1, &size) == NULL &&
       gem_provider_network_load(network, bytes, size);
   free(bytes);
@@ -230,6 +237,7 @@ context_of(const GemProviderApi *api, const OrtGraph *graph)
 static OrtStatus *
 compile_graph(const Provider *self,
               const OrtGraph *graph,
+              const OrtNode *fused,
               GemProviderComputeInfo **ret_info,
               OrtNode **ret_context)
 {
@@ -253,8 +261,8 @@ compile_graph(const Provider *self,
   }
   note(context != NULL ? 'l' : 'c');
   *ret_info = &compiled->info;
-  bool keeps = ret_context != NULL && context == NULL && !is_told(self, "plain");
-  return keeps ? make_context(self, &compiled->network, ret_context) : NULL;
+  bool keeps = ret_context != NULL && self->keeps && context == NULL && !is_told(self, "plain");
+  return keeps ? make_context(self, &compiled->network, fused, ret_context) : NULL;
 }
 
 static OrtStatus *
@@ -267,9 +275,9 @@ compile(GemProviderEp *provider,
 {
   const Provider *self = (const Provider *)provider;
   OrtStatus *status = NULL;
-  (void)fused;
   for (size_t i = 0; i < n && status == NULL; i++) {
-    status = compile_graph(self, graphs[i], &ret_infos[i], ret_contexts != NULL ? &ret_contexts[i] : NULL);
+    status = compile_graph(self, graphs[i], fused[i], &ret_infos[i],
+                           ret_contexts != NULL ? &ret_contexts[i] : NULL);
   }
   return status;
 }
@@ -346,6 +354,22 @@ get_devices(GemProviderFactory *factory,
   return status;
 }
 
+/* Whether the session asks for what is compiled. */
+static OrtStatus *
+take_keeps(Provider *self, const OrtSessionOptions *options)
+{
+  static const char key[] = "ep.context_enable";
+  char value[8] = "";
+  size_t size = sizeof value;
+  int has = 0;
+  OrtStatus *status = self->api->has_config(options, key, &has);
+  if (status == NULL && has != 0) {
+    status = self->api->get_config(options, key, value, &size);
+  }
+  self->keeps = strcmp(value, "1") == 0;
+  return status;
+}
+
 static OrtStatus *
 create(GemProviderFactory *factory,
        const OrtHardwareDevice *const *devices,
@@ -376,6 +400,9 @@ create(GemProviderFactory *factory,
   OrtStatus *status = api->has_config(options, key, &has_behaviour);
   if (status == NULL && has_behaviour != 0) {
     status = api->get_config(options, key, self->behaviour, &size);
+  }
+  if (status == NULL) {
+    status = take_keeps(self, options);
   }
   if (status != NULL) {
     free(self);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugins/backends/npu-ort/gem-npu-blobs.h"
 #include "plugins/backends/npu-ort/gem-npu-trust.h"
 #include "plugins/support/gem-plugin-support.h"
 
@@ -170,5 +171,27 @@ gem_npu_device_close(GemNpuDevice *self)
     }
     gem_ort_library_close(self->library);
     self->library = NULL;
+  }
+}
+
+void
+gem_npu_device_keep_in(GemNpuDevice *self, const char *cache_dir)
+{
+  int length = snprintf(self->blobs, sizeof self->blobs, "%s/npu-ort", cache_dir);
+  if ((size_t)length >= sizeof self->blobs || !gem_npu_blobs_open(self->blobs)) {
+    self->blobs[0] = '\0';
+  }
+}
+
+void
+gem_npu_device_describe(const GemNpuDevice *self, char *ret_text, size_t size)
+{
+  int length =
+      snprintf(ret_text, size, "ONNX Runtime %s; %s %s; %s %s %s", self->library->version, self->name,
+               self->version, self->hardware.vendor, self->hardware.driver, self->hardware.version);
+  const GemNpuProvider *provider = self->provider;
+  for (size_t i = 0; provider != NULL && i < provider->n_options && (size_t)length < size; i++) {
+    length +=
+        snprintf(ret_text + length, size - (size_t)length, "; %s=%s", provider->keys[i], provider->values[i]);
   }
 }

@@ -19,6 +19,7 @@ typedef struct {
   char name[64];    /* the provider's */
   char version[32]; /* of it; empty: not known */
   GemNpuForm form;
+  char blobs[256]; /* the folder of what it has compiled; empty: nothing is kept */
 } GemNpuDevice;
 
 /* GEM_PROBE_SUPPORTED: *ret_device is filled, to be closed. Else `error` says why in one line. DEFERRED:
@@ -27,3 +28,10 @@ GemProbeResult
 gem_npu_device_open(GemNpuDevice *ret_device, GemPluginError *error);
 void
 gem_npu_device_close(GemNpuDevice *self);
+
+/* Keeps what the provider compiles, in a folder of this one. */
+void
+gem_npu_device_keep_in(GemNpuDevice *self, const char *cache_dir);
+/* All that what it compiles depends on, but for the model: names, versions, options. */
+void
+gem_npu_device_describe(const GemNpuDevice *self, char *ret_text, size_t size);

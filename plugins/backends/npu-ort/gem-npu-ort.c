@@ -69,6 +69,10 @@ npu_open(const GemBackendOptions *options, GemPluginError *error)
     free(self);
     return NULL;
   }
+  bool has_cache = options->struct_size >= offsetof(GemBackendOptions, cache_dir) + sizeof options->cache_dir;
+  if (has_cache && options->cache_dir != NULL) {
+    gem_npu_device_keep_in(&self->device, options->cache_dir);
+  }
   return self;
 }
 

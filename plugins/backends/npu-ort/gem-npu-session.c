@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/backends/npu-ort/gem-npu-blobs.h"
 #include "plugins/support/gem-plugin-support.h"
 
 #define ALIGNMENT 64
@@ -99,6 +100,75 @@ bind_rows(GemNpuSession *self, const GemNpuDevice *device, uint32_t rows, GemPlu
 
 /* ---- the session ---- */
 
+/* A session of a model; `draft`: where what the provider compiles is to be written, or NULL. */
+static bool
+create_session(GemNpuSession *self,
+               const GemNpuDevice *device,
+               const void *model,
+               size_t bytes,
+               const char *draft,
+               GemPluginError *error)
+{
+  const GemOrtLibrary *library = device->library;
+  OrtSessionOptions *options = NULL;
+  bool made = gem_ort_library_check(library, library->api.create_options(&options), "options", error) &&
+              set_options(device, options, error) &&
+              (draft == NULL || (set(device, options, "ep.context_enable", "1", error) &&
+                                 set(device, options, "ep.context_embed_mode", "1", error) &&
+                                 set(device, options, "ep.context_file_path", draft, error))) &&
+              gem_ort_library_check(
+                  library, library->api.create_session(library->env, model, bytes, options, &self->session),
+                  device->name, error);
+  if (options != NULL) {
+    library->api.release_options(options);
+  }
+  return made;
+}
+
+/* From what was compiled before, or by compiling and keeping it. False: neither, and it is to be made as if
+ * nothing were kept. */
+static bool
+create_kept(GemNpuSession *self, const GemNpuDevice *device, const void *model, size_t bytes, const char *key)
+{
+  char draft[512];
+  uint8_t *kept;
+  size_t kept_bytes;
+  GemPluginError unused = {""};
+  if (gem_npu_blob_load(device->blobs, key, &kept, &kept_bytes)) {
+    bool made = create_session(self, device, kept, kept_bytes, NULL, &unused);
+    free(kept);
+    if (made) {
+      return true;
+    }
+    gem_npu_blob_remove(device->blobs, key);
+  }
+  gem_npu_blob_draft(device->blobs, key, draft, sizeof draft);
+  bool made = create_session(self, device, model, bytes, draft, &unused);
+  gem_npu_blob_keep(device->blobs, key, GEM_NPU_BLOBS_MOST);
+  return made;
+}
+
+/* With a cache. A provider that has nothing to keep fails when it is asked for it: that is noted under
+ * `none`, so that it is asked once. */
+static bool
+create_with_cache(
+    GemNpuSession *self, const GemNpuDevice *device, const void *model, size_t bytes, GemPluginError *error)
+{
+  char key[GEM_NPU_BLOB_KEY], none[GEM_NPU_BLOB_KEY], identity[2048];
+  gem_npu_device_describe(device, identity, sizeof identity);
+  gem_npu_blob_key(model, bytes, identity, key);
+  gem_npu_blob_key("", 0, identity, none);
+  bool keeps = !gem_npu_blob_has(device->blobs, none);
+  if (keeps && create_kept(self, device, model, bytes, key)) {
+    return true;
+  }
+  bool made = create_session(self, device, model, bytes, NULL, error);
+  if (keeps && made) {
+    gem_npu_blob_note(device->blobs, none);
+  }
+  return made;
+}
+
 static bool
 make_session(GemNpuSession *self,
              const GemNpuDevice *device,
@@ -110,18 +180,11 @@ make_session(GemNpuSession *self,
   if (!gem_npu_graph_make(tensors, device->form, self->rows, &model, &self->model_bytes, error)) {
     return false;
   }
-  OrtSessionOptions *options = NULL;
-  bool made = gem_ort_library_check(library, library->api.create_options(&options), "options", error) &&
-              set_options(device, options, error) &&
-              gem_ort_library_check(library,
-                                    library->api.create_session(library->env, model, self->model_bytes,
-                                                                options, &self->session),
-                                    device->name, error) &&
+  bool keeps = device->device != NULL && device->blobs[0] != '\0';
+  bool made = (keeps ? create_with_cache(self, device, model, self->model_bytes, error)
+                     : create_session(self, device, model, self->model_bytes, NULL, error)) &&
               gem_ort_library_check(library, library->api.create_binding(self->session, &self->binding),
                                     "binding", error);
-  if (options != NULL) {
-    library->api.release_options(options);
-  }
   free(model);
   return made;
 }

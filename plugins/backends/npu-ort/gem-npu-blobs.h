@@ -1,0 +1,43 @@
+/*
+ * What providers have compiled, kept in a folder of the daemon's cache: a file for each model, named by a
+ * hash of the model and of everything that the result depends on. A file begins with a hash of its name and
+ * of what follows; one that does not hold is removed when it is read.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of all files together, at most; those that were not used for longest go first. */
+#define GEM_NPU_BLOBS_MOST ((size_t)512 << 20)
+
+#define GEM_NPU_BLOB_KEY 65 /* hexadecimal, and its end */
+
+/* The folder, made where it is missing, without what was being written when a service ended. False: there
+ * cannot be one. */
+bool
+gem_npu_blobs_open(const char *dir);
+
+/* `identity`: of provider, driver, options and their versions. */
+void
+gem_npu_blob_key(const void *model, size_t size, const char *identity, char ret_key[GEM_NPU_BLOB_KEY]);
+
+/* Where a model is to be written before gem_npu_blob_keep takes it; nothing is there. */
+void
+gem_npu_blob_draft(const char *dir, const char *key, char *ret_path, size_t size);
+/* Takes what lies there, all at once or not at all; what goes wrong costs another compilation. Then removes
+ * files until `most` bytes are left. */
+void
+gem_npu_blob_keep(const char *dir, const char *key, size_t most);
+
+/* False: there is none that holds. The bytes are released by free(). */
+bool
+gem_npu_blob_load(const char *dir, const char *key, uint8_t **ret_bytes, size_t *ret_size);
+bool
+gem_npu_blob_has(const char *dir, const char *key);
+/* One that says no more than that it is there. */
+void
+gem_npu_blob_note(const char *dir, const char *key);
+void
+gem_npu_blob_remove(const char *dir, const char *key);
