@@ -73,6 +73,7 @@ on_timer(gpointer data)
 static void
 on_told(gpointer data)
 {
+  g_debug("memory pressure: the service manager says that memory is short");
   look(data, TRUE);
 }
 

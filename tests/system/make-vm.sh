@@ -1,8 +1,8 @@
 #!/bin/bash
-# make-vm.sh MACHINE PACKAGES: a small Debian with these packages (separated by commas) and a kernel, for boot-vm.sh: the folder
-# MACHINE with disk.img, vmlinuz and initrd.img. Needs root, mmdebstrap and mke2fs.
+# make-vm.sh MACHINE RELEASE PACKAGES: that release of Debian, small, with these packages (separated by commas) and a kernel, for
+# boot-vm.sh: the folder MACHINE with disk.img, vmlinuz and initrd.img. Needs root, mmdebstrap and mke2fs.
 set -eu
-machine=$1 packages=$2,udev,kmod,initramfs-tools,linux-image-cloud-amd64
+machine=$1 release=$2 packages=$3,udev,kmod,initramfs-tools,linux-image-cloud-amd64
 
 write_unit() {
   cat >"$machine/bed.service" <<'UNIT'
@@ -42,7 +42,7 @@ write_hook
 mmdebstrap --quiet --variant=minbase --include="$packages" --customize-hook="$machine/hook.sh" \
   --customize-hook="copy-in $machine/bed.service /usr/lib/systemd/system" \
   --customize-hook="cp \"\$1\"/boot/vmlinuz-* $machine/vmlinuz; cp \"\$1\"/boot/initrd.img-* $machine/initrd.img" \
-  bookworm "$machine/root.tar"
+  "$release" "$machine/root.tar"
 mkdir "$machine/root"
 tar -C "$machine/root" -xpf "$machine/root.tar"
 truncate -s 2G "$machine/disk.img"
