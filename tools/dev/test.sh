@@ -3,6 +3,7 @@
 # Without options: the quick tests. NAMEs (as meson test takes them) run only those.
 #   --system  runs only the system test: the installed service on a booted systemd, in a container (as root)
 #   --vm      runs only that of the emulated machine: what it does when memory is short (as root, x86-64; minutes)
+#   --debian=NAME  the release of Debian that those two boot: bookworm (systemd 252, as always), trixie (257)
 #   --all     adds the sanitizers' runs, 60 s of each fuzzer, valgrind, two storms of 500 clients (./dev storm), coverage,
 #             and (as root) the system test, aarch64 under qemu-user, and the emulated machine: takes long
 #   --ci      adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
@@ -28,6 +29,7 @@ for argument in "$@"; do
     --ci) ci=yes ;;
     --system) system=yes ;;
     --vm) vm=yes ;;
+    --debian=bookworm | --debian=trixie) gem_system_release=${argument#*=} ;;
     --npu) npu=yes ;;
     --peers) peers=yes ;;
     -*) die_usage "test: no option '$argument'" ;;

@@ -7,9 +7,12 @@ can_boot_system() {
   unshare --mount true 2>/dev/null || { say "== System: left out, since this machine lets nobody mount"; return 1; }
 }
 
-readonly gem_system_packages=systemd-sysv,dbus,polkitd,procps,iproute2,libglib2.0-0,libglib2.0-bin,libjson-glib-1.0-0
+readonly gem_system_packages=systemd-sysv,dbus,polkitd,procps,iproute2,libglib2.0-0,libglib2.0-bin,libjson-glib-1.0-0,libgcrypt20
 # What gem-adapt needs beside that: the emulated machine learns nothing, and goes without.
 readonly gem_adapt_packages=libopenblas0-pthread
+
+# The release of Debian that is booted (./dev test --debian=NAME): bookworm has systemd 252, trixie 257. What runs there is built here.
+gem_system_release=bookworm
 
 # make_system_root ROOT: a small Debian with what the service needs at run time; one with other packages is made anew.
 make_system_root() {
@@ -17,7 +20,7 @@ make_system_root() {
   [ "$(cat "$1/.packages" 2>/dev/null)" != "$packages" ] || return 0
   say "Making a root to boot in $1 ..."
   rm -rf "$1" "$1.part"
-  mmdebstrap --quiet --variant=minbase --include="$packages" bookworm "$1.part" >&2 &&
+  mmdebstrap --quiet --variant=minbase --include="$packages" "$gem_system_release" "$1.part" >&2 &&
     printf '%s\n' "$packages" >"$1.part/.packages" && mv "$1.part" "$1"
 }
 
@@ -39,9 +42,9 @@ make_system_payload() {
 test_suite_system() {
   local base root out status=0
   base=$(build_dir)-system
-  root=$(build_dir)-system-root
+  root=$base-root-$gem_system_release
   out=$base/out
-  say "== System: an installed tree on a booted systemd"
+  say "== System: an installed tree on a booted systemd ($gem_system_release)"
   if ! make_system_root "$root" || ! (make_system_payload "$base/payload"); then
     gem_failed=$((gem_failed + 1))
     return
@@ -78,9 +81,9 @@ make_vm_payload() {
 test_suite_vm() {
   local base machine out status=0
   base=$(build_dir)-system
-  machine=$base-vm-machine
+  machine=$base-vm-$gem_system_release
   out=$base/vm-out
-  say "== Machine: an installed tree on an emulated machine, whose kernel keeps limits of memory"
+  say "== Machine: an installed tree on an emulated machine ($gem_system_release), whose kernel keeps limits of memory"
   if [ "$(uname -m)" != x86_64 ]; then
     say "left out: the machine is x86-64, the tree is not"
     gem_skipped=$((gem_skipped + 1))
@@ -89,7 +92,7 @@ test_suite_vm() {
   if [ ! -d "$machine" ]; then
     say "Making a machine to boot in $machine ..."
     rm -rf "$machine.part"
-    tests/system/make-vm.sh "$machine.part" "$gem_system_packages" >&2 && mv "$machine.part" "$machine"
+    tests/system/make-vm.sh "$machine.part" "$gem_system_release" "$gem_system_packages" >&2 && mv "$machine.part" "$machine"
   fi
   if [ ! -d "$machine" ] || ! (make_vm_payload "$base/vm-payload"); then
     gem_failed=$((gem_failed + 1))
