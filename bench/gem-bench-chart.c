@@ -15,6 +15,7 @@
 #define BAR         14.0
 #define GROUP_GAP   12.0
 #define LETTER      7.5 /* about as wide as one is */
+#define MOST_STEPS  6   /* of an axis, so that figures of four digits stand apart on a telephone */
 
 /* Of bars: with a title on them, or narrow and in a page that has it. */
 typedef struct {
@@ -44,6 +45,7 @@ struct _GemBenchChart {
 typedef struct {
   double low, high, from, to;
   gboolean logarithmic;
+  double step; /* between ticks, where it is not */
 } Axis;
 
 static void
@@ -157,6 +159,7 @@ format_tick(double value)
 static Axis
 value_axis(const GemBenchChart *self, double from, double to)
 {
+  Axis axis = {.from = from, .to = to};
   double least = INFINITY, most = 0;
   guint i;
 
@@ -171,9 +174,11 @@ value_axis(const GemBenchChart *self, double from, double to)
   if (self->logarithmic && most > 0) {
     double low = pow(10, floor(log10(least))), high = pow(10, ceil(log10(most)));
 
-    return (Axis){low, high > low ? high : 10 * low, from, to, TRUE};
+    return (Axis){low, high > low ? high : 10 * low, from, to, TRUE, 0};
   }
-  return (Axis){0, most > 0 ? 5 * round_up(most / 5) : 1, from, to, FALSE};
+  axis.step = most > 0 ? round_up(most / MOST_STEPS) : 0.2;
+  axis.high = most > 0 ? axis.step * ceil(most / axis.step - 1e-9) : 1;
+  return axis;
 }
 
 static guint
@@ -192,7 +197,8 @@ count_steps(const Axis *axis)
 static guint
 count_ticks(const Axis *axis)
 {
-  return axis->logarithmic ? count_decades(axis) * count_steps(axis) + 1 : 6;
+  return axis->logarithmic ? count_decades(axis) * count_steps(axis) + 1
+                           : (guint)lround(axis->high / axis->step) + 1;
 }
 
 static double
@@ -201,14 +207,14 @@ tick_at(const Axis *axis, guint i)
   static const double digits[] = {1, 2, 5};
   guint steps = count_steps(axis), decade = i / steps;
 
-  return axis->logarithmic ? axis->low * pow(10, decade) * digits[i % steps] : axis->high * i / 5;
+  return axis->logarithmic ? axis->low * pow(10, decade) * digits[i % steps] : axis->step * i;
 }
 
 /* The axis of the numbers that lines go over. */
 static Axis
 number_axis(const GemBenchChart *self, double from, double to)
 {
-  Axis axis = {INFINITY, 0, from, to, TRUE};
+  Axis axis = {INFINITY, 0, from, to, TRUE, 0};
   guint i;
 
   for (i = 0; i < self->items->len; i++) {

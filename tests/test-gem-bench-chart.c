@@ -75,6 +75,30 @@ test_bars(void)
   g_assert_nonnull(strstr(text, "prefers-color-scheme:dark"));
 }
 
+/* An axis ends with the first round step that no bar goes over. */
+static void
+test_axis(void)
+{
+  static const struct {
+    double value;
+    const char *last, *next;
+  } cases[] = {
+      {1228, ">1500<", ">2000<"}, {53, ">60<", ">70<"}, {0.3, ">0.3<", ">0.35<"}, {500, ">500<", ">600<"}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autoptr(GemBenchChart) chart = gem_bench_chart_new_bars("bars", "ms");
+    g_autofree char *text = NULL;
+
+    gem_bench_chart_add_series(chart, "one");
+    gem_bench_chart_add_bar(chart, "a", cases[i].value, NAN, NAN);
+    text = draw(chart);
+    g_assert_nonnull(strstr(text, cases[i].last));
+    g_assert_null(strstr(text, cases[i].next));
+    g_assert_cmpuint(count(text, "<line class=\"grid\""), >=, 4);
+    g_assert_cmpuint(count(text, "<line class=\"grid\""), <=, 7);
+  }
+}
+
 static void
 test_lines(void)
 {
@@ -164,6 +188,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/gem-bench/chart/bars", test_bars);
+  g_test_add_func("/gem-bench/chart/axis", test_axis);
   g_test_add_func("/gem-bench/chart/lines", test_lines);
   g_test_add_func("/gem-bench/chart/line-numbers", test_line_numbers);
   g_test_add_func("/gem-bench/chart/empty", test_empty);

@@ -9,12 +9,13 @@
 
 static const char page_style[] =
     ":root{color-scheme:light "
-    "dark;--ground:#fff;--card:#f6f8fa;--ink:#24292f;--soft:#57606a;--line:#d0d7de;--hot:#0969da}\n"
+    "dark;--ground:#fff;--card:#f6f8fa;--ink:#24292f;--soft:#57606a;--line:#d0d7de;--hot:#0969da;--shade:#"
+    "1f232840}\n"
     "@media (prefers-color-scheme:dark){:root{--ground:#0d1117;--card:#161b22;--ink:#e6edf3;--soft:#9aa4ae;"
-    "--line:#30363d;--hot:#58a6ff}}\n"
+    "--line:#30363d;--hot:#58a6ff;--shade:#8b949e66}}\n"
     "*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);"
     "font:16px/1.5 system-ui,sans-serif}\n"
-    "main{max-width:1120px;margin:0 auto;padding:24px 16px 64px}\n"
+    "main{max-width:1280px;margin:0 auto;padding:24px 16px 64px}\n"
     "h1{font-size:1.75rem;line-height:1.2;margin:0 0 4px}h2{font-size:1.25rem;margin:44px 0 4px}\n"
     "p{margin:0 0 "
     "14px;max-width:72ch}.soft,figcaption{color:var(--soft)}figcaption{font-size:.9rem;line-height:1.4}\n"
@@ -31,7 +32,10 @@ static const char page_style[] =
     "28px;margin:12px 0}\n"
     ".facts div{display:flex;gap:12px;border-bottom:1px solid var(--line);padding:4px 0}\n"
     ".facts dt{color:var(--soft);flex:0 0 7.2em}.facts dd{margin:0;overflow-wrap:anywhere}\n"
-    ".scroll{overflow-x:auto;border:1px solid var(--line);border-radius:8px;margin-top:12px}\n"
+    ".scroll{overflow-x:auto;border:1px solid var(--line);border-radius:8px;margin-top:12px;"
+    /* A shade at an edge behind which there is more. */
+    "background:linear-gradient(to left,var(--ground) 30%,transparent) right/44px 100% local,"
+    "linear-gradient(to left,var(--shade),transparent) right/20px 100%;background-repeat:no-repeat}\n"
     "table{border-collapse:separate;border-spacing:0;width:100%;font-size:.875rem;line-height:1.35}\n"
     "th,td{padding:6px 9px;text-align:left;white-space:nowrap;border-bottom:1px solid var(--line)}\n"
     "tbody tr:last-child>*{border-bottom:0}thead "
