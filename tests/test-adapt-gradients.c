@@ -231,6 +231,9 @@ check_step(GemLearns learns)
                                  learns == GEM_LEARNS_RESIDUAL ? NULL : fixture.teacher_values);
   self.text = gem_test_mixed_batch_new(fixture.backbone->shape.vocab, 0);
   memset(self.text->route, learns == GEM_LEARNS_GENERAL ? GEM_ROUTE_GENERAL : LEARNED, self.text->n);
+  if (learns == GEM_LEARNS_RESIDUAL) { /* a teacher that does not learn */
+    memset(fixture.batch->route, GEM_ROUTE_GENERAL, fixture.batch->n);
+  }
   float *masters = gem_parameters_alloc(self.tensors->parameters);
   gem_learned_tensors_take(self.tensors, fixture.values, masters);
   gem_test_check_gradients(step_loss, &self, self.tensors->parameters, masters);
@@ -239,6 +242,33 @@ check_step(GemLearns learns)
   gem_adapt_step_free(self.step);
   gem_learned_tensors_free(self.tensors);
   gem_lanes_free(self.lanes);
+}
+
+/* The teacher runs replayed text on the routes that it comes with, which are still its routes afterwards. */
+static double
+distillation_of(gint8 teacher)
+{
+  g_auto(Fixture) fixture = {0};
+  fixture_init(&fixture);
+  g_autoptr(GemBatch) text = gem_test_mixed_batch_new(fixture.backbone->shape.vocab, 0);
+  g_autoptr(GemAdaptStep) step = gem_adapt_step_new(fixture.backbone, fixture.centroids->values, DENSE,
+                                                    GEM_LEARNS_RESIDUAL, LEARNED, 0.1, NULL);
+  const GemAdaptScales scales = {.task = 1.0f, .distill = 1.0f};
+  GemAdaptFigures figures = {0};
+  memset(fixture.batch->route, teacher, fixture.batch->n);
+  gem_adapt_step_run(step, fixture.values, text, fixture.batch, &scales, NULL, NULL, &figures);
+  for (gsize i = 0; i < fixture.batch->n; i++) {
+    g_assert_cmpint(fixture.batch->route[i], ==, teacher);
+  }
+  return figures.distillation;
+}
+
+static void
+test_teacher(void)
+{
+  g_assert_cmpfloat(fabs(distillation_of(LEARNED)), <, 1e-4);
+  g_assert_cmpfloat(distillation_of(GEM_ROUTE_GENERAL), >, 0.01);
+  g_assert_cmpfloat(distillation_of(2), >, 0.01);
 }
 
 static void
@@ -274,13 +304,13 @@ test_step_contrast(void)
   g_autofree float *positives = g_new(float, 3 * width), *negatives = g_new(float, 3 * width);
   g_autofree float *found = g_new0(float, size), *expected = g_new0(float, size);
   memset(text->route, LEARNED, text->n);
+  memset(self.batch->route, GEM_ROUTE_GENERAL, self.batch->n);
   gem_adapt_step_run(step, self.values, text, self.batch, &scales, &self.backbone->everything, found,
                      &figures);
 
   const float *centroids = self.centroids->values;
   gem_backbone_forward(self.backbone, self.values, centroids, DENSE, text, self.student);
   gem_backbone_features(self.backbone, text, self.student, negatives);
-  memset(self.batch->route, GEM_ROUTE_GENERAL, self.batch->n);
   gem_backbone_forward(self.backbone, self.values, centroids, DENSE, self.batch, self.student);
   gem_backbone_features(self.backbone, self.batch, self.student, positives);
   memset(self.batch->route, LEARNED, self.batch->n);
@@ -355,6 +385,7 @@ main(int argc, char **argv)
   g_test_add_func("/adapt-gradients/step/general", test_step_general);
   g_test_add_func("/adapt-gradients/step/all", test_step_all);
   g_test_add_func("/adapt-gradients/step/contrast", test_step_contrast);
+  g_test_add_func("/adapt-gradients/step/teacher", test_teacher);
   g_test_add_func("/adapt-gradients/quantization", test_quantization);
   return g_test_run();
 }

@@ -134,6 +134,14 @@ test_new_domain(void)
   g_assert_cmpfloat(own, >, other + log(0.7 / 0.3));
   logits_of(&self, &self.replay[0], row, 0, &own, &other);
   g_assert_cmpfloat(other, >, own + log(0.7 / 0.3));
+
+  /* However many threads do it. */
+  GemAdaptRowOptions side_by_side = options;
+  float same[33];
+  side_by_side.lanes = 3;
+  g_assert_true(
+      gem_adapt_router_row(self.network, self.values, &data, &side_by_side, 0.7f, same, NULL, &error));
+  g_assert_cmpmem(row, sizeof row, same, sizeof same);
   g_assert_cmpmem(before, self.network->parameters->size * sizeof(float), self.values,
                   self.network->parameters->size * sizeof(float));
 }

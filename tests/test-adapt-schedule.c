@@ -109,6 +109,32 @@ test_same_again(void)
   texts_free(texts, 2);
 }
 
+/* A route for all, or each text's own. */
+static void
+test_routes(void)
+{
+  GemAdaptText texts[] = {text_new(1, 40, 0, 0), text_new(2, 40, 0, 0)};
+  const GemAdaptScheduleOptions options = options_for(LANES_MANY);
+  texts[0].domain = 3;
+  texts[1].domain = GEM_ROUTE_GENERAL;
+  g_autoptr(GemAdaptSchedule) schedule = gem_adapt_schedule_new(texts, 2, BOS, &options);
+  g_autoptr(GemBatch) batch = gem_batch_new(32);
+  guint seen[2] = {0};
+  for (guint64 i = 0; i < LANES_MANY; i++) {
+    gem_batch_clear(batch);
+    gem_adapt_schedule_fill(schedule, i, GEM_ADAPT_ROUTE_OF_TEXT, batch);
+    for (gsize t = 0; t < batch->n; t++) {
+      guint text = batch->token[t] >= 2000 ? 1 : 0;
+      if (batch->token[t] != BOS) {
+        g_assert_cmpint(batch->route[t], ==, texts[text].domain);
+        seen[text]++;
+      }
+    }
+  }
+  g_assert_cmpuint(MIN(seen[0], seen[1]), >, 0);
+  texts_free(texts, 2);
+}
+
 /* A long line keeps its end, and the tokens that predict its answer weigh more. */
 static void
 test_answer(void)
@@ -156,5 +182,6 @@ main(int argc, char **argv)
   g_test_add_func("/adapt-schedule/same-again", test_same_again);
   g_test_add_func("/adapt-schedule/answer", test_answer);
   g_test_add_func("/adapt-schedule/groups", test_groups);
+  g_test_add_func("/adapt-schedule/routes", test_routes);
   return g_test_run();
 }

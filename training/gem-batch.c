@@ -21,6 +21,9 @@ gem_batch_new(gsize capacity)
 void
 gem_batch_free(GemBatch *self)
 {
+  /* It may be a user's text. */
+  explicit_bzero(self->token, self->capacity * sizeof(guint32));
+  explicit_bzero(self->target, self->capacity * sizeof(gint32));
   g_free(self->token);
   g_free(self->target);
   g_free(self->weight);

@@ -22,6 +22,7 @@ typedef struct {
 
 GemBatch *
 gem_batch_new(gsize capacity);
+/* Wipes the tokens. */
 void
 gem_batch_free(GemBatch *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBatch, gem_batch_free)

@@ -3,12 +3,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "training/gem-lanes.h"
 #include "training/gem-random.h"
 
 #define CROP_TOKENS 128
+/* Of the samples; their sums are added in order, whoever made them. */
+#define PARTS 16u
 
 const GemAdaptRowOptions gem_adapt_row_options_default = {
-    .replaced = -1, .bias = TRUE, .tokens = 16384, .iterations = 300, .rate = 0.02, .seed = 1};
+    .replaced = -1, .bias = TRUE, .tokens = 16384, .iterations = 300, .rate = 0.02, .seed = 1, .lanes = 1};
 
 /* One token as the row sees it. */
 typedef struct {
@@ -153,12 +156,21 @@ softplus(double x)
   return x > 0.0 ? x + log1p(exp(-x)) : log1p(exp(x));
 }
 
-/* The mean loss; adds its gradient to gradient[width + 1]. */
+typedef struct {
+  const Samples *samples;
+  const float *row;
+  GemLanes *lanes;
+  double *gradients; /* [PARTS][width + 1] */
+  double losses[PARTS];
+} Slope;
+
+/* Of a part of the samples; adds its gradient to gradient[width + 1]. */
 static double
-loss_of(const Samples *samples, const float *row, double *gradient)
+loss_of_part(const Samples *samples, guint part, const float *row, double *gradient)
 {
+  guint64 n = samples->samples->len;
   double loss = 0.0;
-  for (guint i = 0; i < samples->samples->len; i++) {
+  for (guint i = (guint)(part * n / PARTS); i < (part + 1) * n / PARTS; i++) {
     const Sample *sample = &g_array_index(samples->samples, Sample, i);
     const float *feature = &g_array_index(samples->features, float, i * samples->width);
     double margin = margin_of(samples, i, row);
@@ -173,16 +185,46 @@ loss_of(const Samples *samples, const float *row, double *gradient)
   return loss;
 }
 
+static void
+slope_lane(guint lane, gpointer data)
+{
+  Slope *self = data;
+  gsize n = self->samples->width + 1;
+  for (guint part = lane; part < PARTS; part += gem_lanes_count(self->lanes)) {
+    memset(self->gradients + part * n, 0, n * sizeof(double));
+    self->losses[part] = loss_of_part(self->samples, part, self->row, self->gradients + part * n);
+  }
+}
+
+/* The mean loss, and its gradient[width + 1]. */
+static double
+loss_of(Slope *self, double *gradient)
+{
+  gsize n = self->samples->width + 1;
+  double loss = 0.0;
+  gem_lanes_run(self->lanes, slope_lane, self);
+  memset(gradient, 0, n * sizeof(double));
+  for (guint part = 0; part < PARTS; part++) {
+    loss += self->losses[part];
+    for (gsize i = 0; i < n; i++) {
+      gradient[i] += self->gradients[part * n + i];
+    }
+  }
+  return loss;
+}
+
 static double
 descend(const Samples *samples, const GemAdaptRowOptions *options, float *row)
 {
   gsize n = samples->width + 1;
+  g_autoptr(GemLanes) lanes = gem_lanes_new(MAX(options->lanes, 1));
+  g_autofree double *gradients = g_new(double, PARTS *n);
+  Slope slope = {.samples = samples, .row = row, .lanes = lanes, .gradients = gradients};
   g_autofree double *gradient = g_new(double, n), *first = g_new0(double, n), *second = g_new0(double, n);
   const double beta1 = 0.9, beta2 = 0.99;
   double loss = 0.0;
   for (guint step = 1; step <= options->iterations; step++) {
-    memset(gradient, 0, n * sizeof(double));
-    loss = loss_of(samples, row, gradient);
+    loss = loss_of(&slope, gradient);
     double falling = 1.0 - (double)(step - 1) / (double)options->iterations;
     for (gsize i = 0; i < (options->bias ? n : n - 1); i++) {
       first[i] = beta1 * first[i] + (1.0 - beta1) * gradient[i];

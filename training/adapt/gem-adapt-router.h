@@ -17,6 +17,7 @@ typedef struct {
   guint iterations; /* of Adam, over all of them */
   double rate;
   guint64 seed;
+  guint lanes; /* threads; the row does not depend on their number */
 } GemAdaptRowOptions;
 extern const GemAdaptRowOptions gem_adapt_row_options_default;
 

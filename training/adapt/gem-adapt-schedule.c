@@ -1,6 +1,7 @@
 #include "training/adapt/gem-adapt-schedule.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "training/gem-random.h"
 
@@ -10,6 +11,7 @@ typedef struct {
   guint answer;      /* index in the window; n: none */
   gboolean with_bos; /* <s> is put before it */
   guint group;
+  gint8 domain;
 } Window;
 
 /* One group's windows in the order in which they are read. */
@@ -39,7 +41,7 @@ static void
 add_window(GemAdaptSchedule *self, const GemAdaptText *text, guint first, guint n, guint answer)
 {
   gboolean inside = first > 0 && self->bos != G_MAXUINT32;
-  Window window = {text->tokens + first, n, answer, inside, text->group};
+  Window window = {text->tokens + first, n, answer, inside, text->group, text->domain};
   if (n + (inside ? 1u : 0u) >= 2) {
     g_array_append_val(self->windows, window);
     self->tokens += n;
@@ -185,6 +187,7 @@ append_window(const GemAdaptSchedule *self, const Window *window, gint8 route, G
 {
   g_autofree guint32 *tokens = g_new(guint32, window->n + 1);
   guint n = 0, first = (guint)batch->n;
+  gint8 own = route == GEM_ADAPT_ROUTE_OF_TEXT ? window->domain : route;
   if (window->with_bos) {
     tokens[n++] = self->bos;
   }
@@ -192,7 +195,8 @@ append_window(const GemAdaptSchedule *self, const Window *window, gint8 route, G
   for (guint i = 0; i < window->n; i++) {
     tokens[n++] = window->tokens[i];
   }
-  gem_batch_append(batch, tokens, n, route, 1.0f);
+  gem_batch_append(batch, tokens, n, own, 1.0f);
+  explicit_bzero(tokens, n * sizeof(guint32));
   double least = self->options.answer_least / (double)MAX(n - MIN(answer, n), 1);
   for (guint i = MAX(answer, 1); i < n; i++) {
     /* token i - 1 predicts token i */

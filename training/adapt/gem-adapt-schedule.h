@@ -29,6 +29,9 @@ void
 gem_adapt_schedule_free(GemAdaptSchedule *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemAdaptSchedule, gem_adapt_schedule_free)
 
+/* Instead of a route: each text on that of its own domain. */
+#define GEM_ADAPT_ROUTE_OF_TEXT ((gint8)G_MININT8)
+
 /* The batch of that index, in an empty one of `batch_tokens`, all of it of one route. */
 void
 gem_adapt_schedule_fill(const GemAdaptSchedule *self, guint64 index, gint8 route, GemBatch *batch);

@@ -33,6 +33,7 @@ gem_adapt_step_free(GemAdaptStep *self)
   gem_backbone_pass_free(self->teacher);
   g_free(self->positives);
   g_free(self->negatives);
+  g_free(self->routes);
   g_free(self);
 }
 
@@ -75,6 +76,20 @@ run_text(GemAdaptStep *self,
   figures->tokens += loss.tokens;
 }
 
+/* The student's routes; the teacher's are kept. */
+static void
+misroute(GemAdaptStep *self, GemBatch *replayed)
+{
+  if (replayed->n > self->routes_size) {
+    self->routes_size = replayed->n;
+    self->routes = g_realloc(self->routes, self->routes_size);
+  }
+  memcpy(self->routes, replayed->route, replayed->n);
+  if (self->learns == GEM_LEARNS_RESIDUAL) {
+    memset(replayed->route, self->domain, replayed->n);
+  }
+}
+
 /* What is to stay: the teacher says what that is. */
 static void
 run_replayed(GemAdaptStep *self,
@@ -87,13 +102,10 @@ run_replayed(GemAdaptStep *self,
              GemAdaptFigures *figures)
 {
   const float *teacher_values = self->teacher_values != NULL ? self->teacher_values : values;
-  memset(replayed->route, GEM_ROUTE_GENERAL, replayed->n);
   gem_backbone_forward(self->backbone, teacher_values, self->centroids, self->cluster_set, replayed,
                        self->teacher);
   keep_features(self, replayed, self->teacher, &self->positives, &self->positives_size);
-  if (self->learns == GEM_LEARNS_RESIDUAL) {
-    memset(replayed->route, self->domain, replayed->n);
-  }
+  misroute(self, replayed);
   gem_backbone_forward(self->backbone, values, self->centroids, self->cluster_set, replayed, self->student);
   figures->distillation +=
       gem_backbone_loss_distill(self->backbone, values, replayed, scales->distill, self->student,
@@ -104,6 +116,7 @@ run_replayed(GemAdaptStep *self,
   if (map != NULL) {
     gem_backbone_backward(self->backbone, values, replayed, self->cluster_set, self->student, map, gradients);
   }
+  memcpy(replayed->route, self->routes, replayed->n);
   figures->replay_tokens += replayed->n;
   figures->replay_sequences += gem_batch_n_sequences(replayed);
 }

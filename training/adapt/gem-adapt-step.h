@@ -14,6 +14,8 @@ typedef struct {
   GemBackbonePass *student, *teacher;
   float *positives, *negatives; /* unit features, [sequences][width], grown as needed */
   gsize positives_size, negatives_size;
+  gint8 *routes; /* the teacher's, while the student runs; [tokens], grown as needed */
+  gsize routes_size;
 } GemAdaptStep;
 
 /* `teacher_values` is borrowed: the network at the start, for one that is not frozen. */
@@ -47,8 +49,8 @@ typedef struct {
 } GemAdaptFigures;
 
 /* Adds to the gradients, as `map` lays them out (NULL: losses alone), and to the figures. `replayed` may hold
- * no sequence; its routes are set here. The negatives of the contrast are the features of `batch` in the same
- * pass, held. */
+ * no sequence; its routes are the teacher's, and are as they were afterwards. The negatives of the contrast
+ * are the features of `batch` in the same pass, held. */
 void
 gem_adapt_step_run(GemAdaptStep *self,
                    const float *values,

@@ -73,7 +73,9 @@ prepare(gpointer data, guint lane, guint index, guint64 step)
   gem_adapt_schedule_fill(self->texts, batch, route, self->batches[lane]);
   gem_batch_clear(self->replayed[lane]);
   if (self->replay != NULL) {
-    gem_adapt_schedule_fill(self->replay, batch, GEM_ROUTE_GENERAL, self->replayed[lane]);
+    gem_adapt_schedule_fill(self->replay, batch,
+                            options->teacher_routed ? GEM_ADAPT_ROUTE_OF_TEXT : GEM_ROUTE_GENERAL,
+                            self->replayed[lane]);
   }
   self->figures[lane] = (GemAdaptFigures){0};
   return gem_batch_total_weight(self->batches[lane]);

@@ -6,8 +6,9 @@
  *
  * L_task is the mean over the tokens of the text that is learned; the last two are means over the tokens and
  * the sequences of replayed text. With a frozen backbone the student is the network with the residual forced
- * on, as after a misrouting, and the teacher the same network with the residual off, so that neither needs a
- * copy of the network; unfrozen, the teacher is the network as it was at the start (the paper's setting). The
+ * on, as after a misrouting, and the teacher the same network with the residual off (or with that of the
+ * replayed text's own domain, which is what a misrouted token would have had), so that neither needs a copy
+ * of the network; unfrozen, the teacher is the network as it was at the start (the paper's setting). The
  * contrast's anchor is the student's feature of a replayed text, its positive the teacher's of the same text,
  * its negatives the features of the text that is being learned. Of a frozen backbone no weight's gradient is
  * computed, and gradients, moments and checkpoint are as large as the residual.
@@ -35,6 +36,7 @@ typedef struct {
   double rate, decay_share, weight_decay;
   double answer_weight, answer_least;
   double distill, contrast, temperature;
+  gboolean teacher_routed; /* the teacher of a frozen backbone runs replayed text on its domain's residual */
   double quantization;
   GemQuantizationTerm quantization_term;
   gboolean quantized; /* learned tensors run as their block types will have them */
