@@ -117,8 +117,8 @@ check_start(const GemAdaptStart *start)
   g_assert_cmpint(pread(start->files[GEM_ADAPT_REPLAY], replay, size, 0), ==, size);
   texts =
       g_variant_ref_sink(g_variant_new_from_data(G_VARIANT_TYPE("a(ss)"), replay, size, FALSE, NULL, NULL));
-  /* Sixteen of each domain and of general. */
-  g_assert_cmpuint(g_variant_n_children(texts), ==, 16 * (start->pathways->len + 1));
+  /* Of each domain and of general. */
+  g_assert_cmpuint(g_variant_n_children(texts), ==, 64 * (start->pathways->len + 1));
 }
 
 static void

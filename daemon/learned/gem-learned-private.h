@@ -7,9 +7,6 @@
 #include "daemon/learned/gem-learned.h"
 #include "daemon/learned/gem-learning.h"
 
-/* The one domain of a model that users may teach: it has no subject of its own. */
-#define GEM_LEARNED_REPLACEABLE "adaptive"
-
 /* What a learning is at before its process has begun; the others are the trainer's words. */
 #define GEM_PHASE_COPYING "copying"
 #define GEM_PHASE_WAITING "waiting"

@@ -323,7 +323,8 @@ gem_learned_record_from_text(guint uid, const char *name, const char *text, gsiz
     fail(GROUP, "Format", error);
     return NULL;
   }
-  if (replaces == NULL || (replaces[0] != '\0' && !g_str_equal(replaces, name))) {
+  if (replaces == NULL || (replaces[0] != '\0' && (!g_str_equal(replaces, GEM_LEARNED_REPLACEABLE) ||
+                                                   !g_str_equal(replaces, name)))) {
     fail(GROUP, "Replaces", error);
     return NULL;
   }

@@ -7,6 +7,9 @@
 
 #include <glib.h>
 
+/* The one domain of a model that users may teach: it has no subject of its own. */
+#define GEM_LEARNED_REPLACEABLE "adaptive"
+
 /* One learned file that is kept. */
 typedef struct {
   guint number;      /* of its file; 0: there is no such version */

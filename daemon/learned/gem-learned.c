@@ -146,7 +146,7 @@ gem_learned_serve(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
     error = g_error_new(GEM_ERROR, GEM_ERROR_FAILED, "its file cannot be read: %s", g_strerror(errno));
   } else {
     /* No message is to name a folder that has a user's number in it. */
-    const GemLearnedDomain domain = {record->name, record->uid, record->shared, fd, "the learned file"};
+    const GemLearnedDomain domain = {record->name, record->uid, record->shared, fd, "learned.gguf"};
 
     gem_engine_add_learned_async(self->engine, &domain, NULL, on_served, wait_new(entry, done, data));
     close(fd);
