@@ -180,7 +180,7 @@ test_refused(Fixture *fixture, gconstpointer data)
 
   /* Others' tokens that the random router gave to the replaced domain go elsewhere now: what changes at all
    * is too much for some of them. */
-  g_autoptr(GemAdaptPacket) worse = new_start(fixture, "stem");
+  g_autoptr(GemAdaptPacket) worse = new_start(fixture, "finance");
   worse->start.worst_other_percent = 0.0;
   assert_refused(worse, "would grow by");
 }

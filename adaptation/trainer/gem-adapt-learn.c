@@ -1,18 +1,23 @@
 #include "adaptation/trainer/gem-adapt-learn.h"
 
 #include "adaptation/gem-adapt-fields.h"
+#include "adaptation/trainer/gem-adapt-plan.h"
 #include "adaptation/trainer/gem-adapt-slots.h"
 #include "training/adapt/gem-adaptation.h"
 
 #define KEY_IDENTITY "gem.adapt.identity"
 
-#define PASSES         3u /* over the text, when there is time */
-#define LEAST_STEPS    24u
-#define MOST_STEPS     2000u
-#define TRIAL_STEPS    3u
-#define STEADY_SHARE   0.5  /* of the steps, before the rate falls: until then their number may change */
-#define PATIENCE       1.08 /* times the planned duration before the rest is planned anew */
-#define LEAST_OBSERVED 10u  /* steps, before a pace is believed */
+#define PASSES       3u /* over the text, when there is time */
+#define FEWEST_STEPS 24u
+#define MOST_STEPS   2000u
+#define TRIAL_STEPS  3u
+#define STEADY_SHARE 0.5 /* of the steps, before the rate falls */
+#define RATE         1e-3
+/* A residual that knows the text's domain is not to be thrown far away by the first steps. */
+#define NEAR_RATE 2e-4
+/* What is replayed is near to what is learned (gem-adapt-near.h), and little of it is enough. */
+#define DISTILL       1.0
+#define REPLAY_TOKENS 384u
 
 typedef struct {
   const GemAdaptLearning *learning;
@@ -39,11 +44,15 @@ set_options(Learner *self)
   options->lanes = learning->start->threads;
   options->seed = (guint32)learning->start->seed; /* a checkpoint keeps so much of it */
   options->decay_share = 1.0 - STEADY_SHARE;
+  options->teacher_routed = TRUE;
+  options->rate = learning->is_near ? NEAR_RATE : RATE;
+  options->distill = DISTILL;
+  options->replay_tokens = REPLAY_TOKENS;
   self->data = (GemAdaptData){
       .texts = (const GemAdaptText *)(gpointer)learning->documents->learned->data,
       .n_texts = learning->documents->learned->len,
-      .replay = (const GemAdaptText *)(gpointer)learning->replay->learned->data,
-      .n_replay = learning->replay->learned->len,
+      .replay = (const GemAdaptText *)(gpointer)learning->replayed->data,
+      .n_replay = learning->replayed->len,
       .bos = gem_tokenizer_bos(learning->model->tokenizer),
   };
 }
@@ -56,7 +65,7 @@ wished_steps(const Learner *self)
   for (gsize i = 0; i < self->data.n_texts; i++) {
     tokens += self->data.texts[i].n;
   }
-  return CLAMP((PASSES * tokens + each - 1) / each, LEAST_STEPS, MOST_STEPS);
+  return CLAMP((PASSES * tokens + each - 1) / each, FEWEST_STEPS, MOST_STEPS);
 }
 
 typedef struct {
@@ -100,36 +109,27 @@ plan_steps(Learner *self, GError **error)
     return FALSE;
   }
   double passed = (double)(g_get_monotonic_time() - self->started) / G_USEC_PER_SEC;
-  double fit = (self->learning->seconds - passed) / MAX(step, 1e-6);
-  self->options.steps = (guint64)CLAMP(fit, (double)LEAST_STEPS, (double)wished);
+  self->options.steps = gem_adapt_plan_first(wished, self->learning->seconds - passed, step);
   return TRUE;
 }
 
 /* ---- hooks ---- */
 
-static gboolean
-rate_stands(const Learner *self, guint64 step)
-{
-  return (double)step < STEADY_SHARE * (double)self->options.steps - 1.0;
-}
-
 /* Fewer steps, when the pace of this round says that the planned ones take too long. */
 static void
 consider_plan(Learner *self, const GemAdaptationProgress *progress)
 {
-  guint64 here = progress->step - self->first_step;
-  double now = (double)(g_get_monotonic_time() - self->started) / G_USEC_PER_SEC;
-  if (here < LEAST_OBSERVED || self->wanted_steps > 0 || !rate_stands(self, progress->step)) {
-    return;
-  }
-  double pace = (double)(g_get_monotonic_time() - self->round_started) / G_USEC_PER_SEC / (double)here;
-  double left = (double)(self->options.steps - progress->step);
-  if (now + pace * left > self->learning->seconds * PATIENCE) {
-    double fit = (double)progress->step + (self->learning->seconds - now) / pace;
-    /* no fewer than leave the rate as it is up to here */
-    double least = ((double)progress->step + 2.0) / STEADY_SHARE;
-    self->wanted_steps = (guint64)CLAMP(fit, least, (double)self->options.steps);
-    if (self->wanted_steps < self->options.steps) {
+  gint64 now = g_get_monotonic_time();
+  const GemAdaptPace pace = {
+      .steps = self->options.steps,
+      .step = progress->step,
+      .observed = progress->step - self->first_step,
+      .round_seconds = (double)(now - self->round_started) / G_USEC_PER_SEC,
+      .left_seconds = self->learning->seconds - (double)(now - self->started) / G_USEC_PER_SEC,
+  };
+  if (self->wanted_steps == 0) {
+    self->wanted_steps = gem_adapt_plan_revise(&pace);
+    if (self->wanted_steps > 0) {
       g_cancellable_cancel(self->stop);
     }
   }

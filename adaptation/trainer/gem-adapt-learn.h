@@ -1,20 +1,22 @@
 /*
  * Learning the residual within a time: a few steps tell how long one takes, which gives their number, so that
  * the rate has fallen when the time is over; when others take the processor meanwhile, the rest is planned
- * anew. The plan is in the checkpoint: a run that was killed ends with the same bytes as one that was not.
+ * anew (gem-adapt-plan.h), and when the time is over it ends. The plan is in the checkpoint: a run that was
+ * killed ends with the same bytes as one that was not.
  */
 #pragma once
 
 #include "adaptation/trainer/gem-adapt-documents.h"
-#include "adaptation/trainer/gem-adapt-replay.h"
+#include "adaptation/trainer/gem-adapt-model.h"
 
 typedef struct {
   GemAdaptModel *model; /* its residual learns */
   const GemAdaptStart *start;
   const GemAdaptDocuments *documents;
-  const GemAdaptReplay *replay;
-  const char *identity; /* of text, model and options: a checkpoint of another one is none */
-  double seconds;       /* that learning may take */
+  const GArray *replayed; /* GemAdaptText of other domains, for distillation */
+  const char *identity;   /* of text, model and options: a checkpoint of another one is none */
+  gboolean is_near;       /* to the domain that the residual starts from: small steps */
+  double seconds;         /* that learning may take */
   GCancellable *cancellable;
   void (*progress)(double share, double loss, gpointer data); /* after each step */
   gpointer data;

@@ -197,17 +197,23 @@ gem_adapt_model_free(GemAdaptModel *self)
 
 /* ---- the residual ---- */
 
+static char *
+part_of(const GemAdaptModel *self, gint8 domain)
+{
+  return g_strconcat(GEM_ADAPT_PATHWAY_PREFIX, self->backbone->shape.domains[domain], NULL);
+}
+
 char *
 gem_adapt_model_part(const GemAdaptModel *self)
 {
-  return g_strconcat(GEM_ADAPT_PATHWAY_PREFIX, self->backbone->shape.domains[self->learned], NULL);
+  return part_of(self, self->learned);
 }
 
-/* Copies between the part's place in `values` and an array of its own. */
+/* Copies between that domain's place in `values` and an array of its own. */
 static gsize
-walk_residual(const GemAdaptModel *self, float *copy, gboolean out)
+walk_residual(const GemAdaptModel *self, gint8 domain, float *copy, gboolean out)
 {
-  g_autofree char *part = gem_adapt_model_part(self);
+  g_autofree char *part = part_of(self, domain);
   const GPtrArray *items = self->backbone->parameters->items;
   gsize done = 0;
   for (guint i = 0; i < items->len; i++) {
@@ -229,13 +235,21 @@ walk_residual(const GemAdaptModel *self, float *copy, gboolean out)
 float *
 gem_adapt_model_copy_residual(const GemAdaptModel *self)
 {
-  float *copy = g_new(float, walk_residual(self, NULL, TRUE));
-  walk_residual(self, copy, TRUE);
+  float *copy = g_new(float, walk_residual(self, self->learned, NULL, TRUE));
+  walk_residual(self, self->learned, copy, TRUE);
   return copy;
 }
 
 void
 gem_adapt_model_put_residual(GemAdaptModel *self, const float *copy)
 {
-  walk_residual(self, (float *)copy, FALSE);
+  walk_residual(self, self->learned, (float *)copy, FALSE);
+}
+
+void
+gem_adapt_model_start_from(GemAdaptModel *self, gint8 domain)
+{
+  g_autofree float *copy = g_new(float, walk_residual(self, domain, NULL, TRUE));
+  walk_residual(self, domain, copy, TRUE);
+  walk_residual(self, self->learned, copy, FALSE);
 }

@@ -35,6 +35,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemAdaptModel, gem_adapt_model_free)
 char *
 gem_adapt_model_part(const GemAdaptModel *self);
 
+/* The residual that learns becomes that of another domain. */
+void
+gem_adapt_model_start_from(GemAdaptModel *self, gint8 domain);
+
 /* A copy of the floats of that part, one tensor after another, and back again. Transfer full. */
 float *
 gem_adapt_model_copy_residual(const GemAdaptModel *self);

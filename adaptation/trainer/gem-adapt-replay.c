@@ -7,7 +7,7 @@
 
 #define NAME_GENERAL "general"
 #define MOST_BYTES   (16u << 20)
-#define KEPT_EVERY   4u
+#define KEPT_EVERY   2u
 #define LEAST_TOKENS 8u /* of a text that is of any use */
 
 const char *
@@ -112,7 +112,7 @@ read_texts(Reading *self, const GemAdaptModel *model, GVariant *variant, GError 
   return TRUE;
 }
 
-/* Every fourth text of each group, the second first, is kept; a group of one has it on both sides. */
+/* Every second text of each group is kept; a group of one has it on both sides. */
 static void
 divide(GemAdaptReplay *self, const GArray *texts)
 {

@@ -1,6 +1,6 @@
-/* Text that the model wrote of its own domains, by which what is learned is kept from the others: most of it
- * is replayed while learning, every fourth text of a domain is kept to judge by. That of a domain that is
- * replaced is left out. */
+/* Text that the model wrote of its own domains, by which what is learned is kept from the others: half
+ * of it is replayed while learning, every second text of a domain is kept to judge by. That of a domain that
+ * is replaced is left out. */
 #pragma once
 
 #include "adaptation/trainer/gem-adapt-model.h"

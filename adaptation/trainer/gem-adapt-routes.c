@@ -1,14 +1,6 @@
 #include "adaptation/trainer/gem-adapt-routes.h"
 
 #include <math.h>
-#include <string.h>
-
-/* Of its own tokens, those that are to be taken; more would only widen what is taken of others. */
-#define OWN_SHARE 0.97
-/* What is looked at of either side. */
-#define MOST_TOKENS 16384u
-/* The bias moves no further than this: a row that needs more has not learned its domain. */
-#define MOST_SHIFT 12.0
 
 static double
 logit_of(const float *weights, const float *feature, gsize width)
@@ -55,95 +47,52 @@ gem_adapt_routes_set(const GemAdaptModel *model, const GemRouterPass *pass, cons
   }
 }
 
-/* ---- the bias ---- */
+/* The likeliest class of those without `skipped`, log sum exp of their logits, and its share of them. */
+typedef struct {
+  guint best;
+  double top, sum, share;
+} Others;
 
-/* How much the bias has to grow for the token to be routed to the row. */
-static double
-shift_needed(const GemAdaptModel *model, const float *feature, const float *row)
+static Others
+others_of(const double *logits, guint n, int skipped)
 {
-  double logits[GEM_MAX_DOMAINS + 1], top = -INFINITY, sum = 0.0;
-  double threshold = CLAMP((double)model->shape.router_threshold, 1e-6, 1.0 - 1e-6);
-  guint n = logits_of(model, feature, row, logits), own = (guint)model->learned;
+  Others others = {.top = -INFINITY};
+  double sum = 0.0;
   for (guint c = 0; c < n; c++) {
-    top = c != own ? MAX(top, logits[c]) : top;
-  }
-  for (guint c = 0; c < n; c++) {
-    sum += c != own ? exp(logits[c] - top) : 0.0;
-  }
-  double for_threshold = log(threshold / (1.0 - threshold)) + top + log(sum) - logits[own];
-  return MAX(for_threshold, top - logits[own]);
-}
-
-/* Of texts of all domains. */
-#define ALL_DOMAINS G_MAXINT
-
-/* Those of the tokens of that domain's texts. */
-static GArray *
-collect_shifts(const GemAdaptModel *model, const GArray *texts, int domain, const float *row)
-{
-  g_autoptr(GemRouterPass) pass = gem_router_pass_new(model->router);
-  g_autoptr(GemBatch) batch = gem_batch_new(model->router->positions);
-  gsize width = model->router->shape.width;
-  GArray *shifts = g_array_new(FALSE, FALSE, sizeof(double));
-  for (guint i = 0; i < texts->len && shifts->len < MOST_TOKENS; i++) {
-    const GemAdaptText *text = &g_array_index(texts, GemAdaptText, i);
-    guint n = (guint)MIN(text->n, model->router->positions);
-    if (domain != ALL_DOMAINS && text->domain != domain) {
-      continue;
-    }
-    gem_batch_clear(batch);
-    gem_batch_append(batch, text->tokens, n, GEM_ROUTE_GENERAL, 0.0f);
-    memset(batch->target, 0xff, n * sizeof(gint32));
-    for (guint way = 0; way < 2; way++) { /* causally, as answers are routed, and both ways, as turns are */
-      batch->prefix[0] = way == 0 ? 0 : n;
-      gem_router_network_run(model->router, model->router_values, batch, 0.0f, pass, NULL);
-      for (guint t = 0; t < n; t++) {
-        double shift = shift_needed(model, gem_router_pass_features(pass) + t * width, row);
-        g_array_append_val(shifts, shift);
-      }
+    if ((int)c != skipped && logits[c] > others.top) {
+      others.top = logits[c];
+      others.best = c;
     }
   }
-  return shifts;
-}
-
-static int
-compare_doubles(gconstpointer a, gconstpointer b)
-{
-  double left = *(const double *)a, right = *(const double *)b;
-  return left < right ? -1 : left > right;
-}
-
-/* The value below which `share` of the sorted ones are. */
-static double
-quantile(const GArray *sorted, double share)
-{
-  guint index = (guint)MIN(floor(share * (double)sorted->len), (double)sorted->len - 1.0);
-  return g_array_index(sorted, double, index);
-}
-
-/* The quantile of the shifts of that domain's texts; `otherwise` where there are none. */
-static double
-shift_for(const GemAdaptModel *model,
-          const GArray *texts,
-          int domain,
-          const float *row,
-          double share,
-          double otherwise)
-{
-  g_autoptr(GArray) shifts = collect_shifts(model, texts, domain, row);
-  g_array_sort(shifts, compare_doubles);
-  return shifts->len > 0 ? quantile(shifts, share) : otherwise;
-}
-
-void
-gem_adapt_routes_choose_bias(const GemAdaptModel *model, const GArray *own, const GArray *others, float *row)
-{
-  double enough = shift_for(model, own, ALL_DOMAINS, row, OWN_SHARE, 0.0);
-  double most = MOST_SHIFT;
-  /* No domain shall pay for the others: the one that is nearest to what was learned says how far it goes. */
-  for (int domain = GEM_ROUTE_GENERAL; domain < (int)model->router->shape.n_domains; domain++) {
-    most = MIN(most, shift_for(model, others, domain, row, GEM_ADAPT_TAKEN_SHARE, MOST_SHIFT));
+  for (guint c = 0; c < n; c++) {
+    sum += (int)c != skipped ? exp(logits[c] - others.top) : 0.0;
   }
-  /* A token is taken when the shift is larger than what it needs, so `most` itself takes one less. */
-  row[model->router->shape.width] += (float)CLAMP(MIN(most, enough), -MOST_SHIFT, MOST_SHIFT);
+  others.sum = others.top + log(sum);
+  others.share = 1.0 / sum;
+  return others;
+}
+
+static gint8
+route_of(const GemAdaptModel *model, const Others *others, double threshold)
+{
+  return others->share > threshold && model->present[others->best] ? (gint8)others->best : GEM_ROUTE_GENERAL;
+}
+
+GemAdaptShift
+gem_adapt_routes_shift(const GemAdaptModel *model, const float *feature, const float *row)
+{
+  double logits[GEM_MAX_DOMAINS + 1],
+      threshold = CLAMP((double)model->shape.router_threshold, 1e-6, 1.0 - 1e-6);
+  guint n = logits_of(model, feature, NULL, logits), own = (guint)model->learned;
+  Others before = others_of(logits, n, -1);
+  n = logits_of(model, feature, row, logits);
+  Others others = others_of(logits, n, (int)own);
+  double for_threshold = log(threshold / (1.0 - threshold)) + others.sum - logits[own];
+  double still = others.share / threshold - 1.0; /* how much of the others together the row may come to */
+  return (GemAdaptShift){
+      .before = route_of(model, &before, (double)model->shape.router_threshold),
+      .route = route_of(model, &others, (double)model->shape.router_threshold),
+      .taken = (float)MAX(for_threshold, others.top - logits[own]),
+      .lost = still > 0.0 ? (float)(log(still) + others.sum - logits[own]) : -INFINITY,
+  };
 }

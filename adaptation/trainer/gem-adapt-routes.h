@@ -13,11 +13,13 @@ gem_adapt_routes_set(const GemAdaptModel *model,
                      const float *row,
                      GemBatch *batch);
 
-/* The share of the tokens of any other domain that a learned row may take. */
-#define GEM_ADAPT_TAKEN_SHARE 0.005
-
-/* Moves the bias of row[width + 1] so that of the tokens of each domain in `others`, and of texts of no
- * domain, read as turns are and as answers are, at most GEM_ADAPT_TAKEN_SHARE would be routed to it; and no
- * further up than `own` asks for. */
-void
-gem_adapt_routes_choose_bias(const GemAdaptModel *model, const GArray *own, const GArray *others, float *row);
+/* What a token's route becomes as the bias of a row moves. */
+typedef struct {
+  gint8 before; /* without the row, and with the class that it replaces */
+  gint8 route;  /* with the row, as long as neither of the others holds */
+  float
+      taken; /* it is routed to the row when the bias grows by more than this; below 0: it is as things are */
+  float lost; /* below that: its own class falls below the threshold, and it runs as general */
+} GemAdaptShift;
+GemAdaptShift
+gem_adapt_routes_shift(const GemAdaptModel *model, const float *feature, const float *row);

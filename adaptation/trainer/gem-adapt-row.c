@@ -2,14 +2,11 @@
 
 #include <string.h>
 
-#include "adaptation/trainer/gem-adapt-routes.h"
 #include "training/adapt/gem-adapt-router.h"
 #include "training/gem-router-crops.h"
 
 /* Tokens of the crops of either side. */
 #define CROP_TOKENS 12288u
-/* Texts of one's own by which the bias is set. */
-#define OWN_TEXTS 64u
 
 typedef struct {
   GArray *tokens; /* guint32 */
@@ -83,23 +80,12 @@ cut(const GemRouterCrops *cutter, const GArray *texts, gint8 own, GemRandom *ran
   }
 }
 
-/* Some of the texts, evenly picked. */
-static GArray *
-pick(const GArray *texts, guint most)
-{
-  GArray *picked = g_array_new(FALSE, FALSE, sizeof(GemAdaptText));
-  for (guint i = 0; i < MIN(texts->len, most); i++) {
-    guint64 at = (guint64)i * texts->len / MIN(texts->len, most);
-    g_array_append_val(picked, g_array_index(texts, GemAdaptText, at));
-  }
-  return picked;
-}
-
 gboolean
 gem_adapt_row_learn(const GemAdaptModel *model,
                     const GemAdaptDocuments *documents,
                     const GemAdaptReplay *replay,
                     guint64 seed,
+                    guint threads,
                     float *row,
                     GError **error)
 {
@@ -124,11 +110,7 @@ gem_adapt_row_learn(const GemAdaptModel *model,
   options.replaced = model->replaced;
   options.tokens = CROP_TOKENS;
   options.seed = seed;
-  if (!gem_adapt_router_row(model->router, model->router_values, &data, &options,
-                            model->shape.router_threshold, row, NULL, error)) {
-    return FALSE;
-  }
-  g_autoptr(GArray) sample = pick(documents->learned, OWN_TEXTS);
-  gem_adapt_routes_choose_bias(model, sample, replay->kept, row);
-  return TRUE;
+  options.lanes = threads;
+  return gem_adapt_router_row(model->router, model->router_values, &data, &options,
+                              model->shape.router_threshold, row, NULL, error);
 }

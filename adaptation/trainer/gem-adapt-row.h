@@ -5,12 +5,13 @@
 #include "adaptation/trainer/gem-adapt-replay.h"
 
 /* row[width + 1], the last the bias. The router and its other rows stay. Learned from crops of the text
- * against crops of the replayed text of other domains and of none, cut as callers cut theirs; then its bias
- * is set by the replayed text that is kept (gem-adapt-routes.h). */
+ * against crops of the replayed text of other domains and of none, cut as callers cut theirs; its bias is set
+ * anew once the residual is there (gem-adapt-bias.h). */
 gboolean
 gem_adapt_row_learn(const GemAdaptModel *model,
                     const GemAdaptDocuments *documents,
                     const GemAdaptReplay *replay,
                     guint64 seed,
+                    guint threads,
                     float *row,
                     GError **error);

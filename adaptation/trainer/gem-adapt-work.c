@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "adaptation/gem-adapt-fields.h"
+#include "adaptation/trainer/gem-adapt-bias.h"
 #include "adaptation/trainer/gem-adapt-learn.h"
 #include "adaptation/trainer/gem-adapt-measure.h"
 #include "adaptation/trainer/gem-adapt-memory.h"
+#include "adaptation/trainer/gem-adapt-near.h"
+#include "adaptation/trainer/gem-adapt-origin.h"
 #include "adaptation/trainer/gem-adapt-output.h"
 #include "adaptation/trainer/gem-adapt-row.h"
 #include "adaptation/trainer/gem-adapt-text-check.h"
@@ -17,11 +20,21 @@
 #define MOST_MEASURED 40000u
 /* Of the time that there is, what is kept for what nobody foresees. */
 #define RESERVE 0.05
+/* What looking at what was learned takes, in times of the first measurement: the same again, and the search
+ * for the bias. */
+#define CHECKING 2.5
+/* A text is of a domain when that one's residual predicts it nearly as well as the domain's own texts: so
+ * many nats a token worse at most. */
+#define NEAR_NATS 0.3
 
 /* Where on the way of the whole each phase ends. */
 #define READ_SHARE     0.02
+#define HELD_OUT_SHARE 0.04
+#define OTHERS_SHARE   0.06
 #define MEASURED_SHARE 0.08
 #define LEARNED_SHARE  0.92
+#define LOOKED_SHARE   0.95
+#define CHOSEN_SHARE   0.98
 
 typedef struct {
   const GemAdaptStart *start;
@@ -35,10 +48,12 @@ typedef struct {
   GemAdaptReplay *replay;
   char *identity;
   GemLanes *lanes;
-  GArray *measured; /* GemAdaptText: held-out texts as group 0, replayed ones as 1 + their own */
-  gsize n_groups;
-  float *row;                   /* [router width + 1] */
-  GemAdaptSums *before, *after; /* [n_groups] */
+  GArray *held_out;                         /* GemAdaptText, evenly picked */
+  float *row;                               /* [router width + 1] */
+  GemAdaptSums *own_before, *own_after;     /* [held_out] */
+  GemAdaptSums *other_before, *other_after; /* [replay->kept] */
+  GemAdaptWatch watch;
+  gboolean is_near; /* the text, to a domain of the model */
   guint64 steps;
 
   GemAdaptPhase phase; /* what the shares below are of */
@@ -52,11 +67,13 @@ work_clear(Work *self)
   g_clear_pointer(&self->documents, gem_adapt_documents_free);
   g_clear_pointer(&self->replay, gem_adapt_replay_free);
   g_clear_pointer(&self->lanes, gem_lanes_free);
-  g_clear_pointer(&self->measured, g_array_unref);
+  g_clear_pointer(&self->held_out, g_array_unref);
   g_free(self->identity);
   g_free(self->row);
-  g_free(self->before);
-  g_free(self->after);
+  g_free(self->own_before);
+  g_free(self->own_after);
+  g_free(self->other_before);
+  g_free(self->other_after);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Work, work_clear)
 
@@ -143,13 +160,12 @@ open_text(const Work *self, GError **error)
   return g_steal_pointer(&reader);
 }
 
-/* Held-out texts, evenly picked, and the replayed texts that are kept. */
 static void
 gather_measured(Work *self)
 {
-  const GArray *held_out = self->documents->held_out, *kept = self->replay->kept;
+  const GArray *held_out = self->documents->held_out;
   guint64 tokens = 0, every;
-  self->measured = g_array_new(FALSE, FALSE, sizeof(GemAdaptText));
+  self->held_out = g_array_new(FALSE, FALSE, sizeof(GemAdaptText));
   for (guint i = 0; i < held_out->len; i++) {
     tokens += g_array_index(held_out, GemAdaptText, i).n;
   }
@@ -157,16 +173,12 @@ gather_measured(Work *self)
   for (guint i = 0; i < held_out->len; i += (guint)MAX(every, 1)) {
     GemAdaptText text = g_array_index(held_out, GemAdaptText, i);
     text.group = 0;
-    g_array_append_val(self->measured, text);
+    g_array_append_val(self->held_out, text);
   }
-  for (guint i = 0; i < kept->len; i++) {
-    GemAdaptText text = g_array_index(kept, GemAdaptText, i);
-    text.group++;
-    g_array_append_val(self->measured, text);
-  }
-  self->n_groups = self->model->shape.n_domains + 2;
-  self->before = g_new0(GemAdaptSums, self->n_groups);
-  self->after = g_new0(GemAdaptSums, self->n_groups);
+  self->own_before = g_new0(GemAdaptSums, self->held_out->len);
+  self->own_after = g_new0(GemAdaptSums, self->held_out->len);
+  self->other_before = g_new0(GemAdaptSums, self->replay->kept->len);
+  self->other_after = g_new0(GemAdaptSums, self->replay->kept->len);
 }
 
 static gboolean
@@ -194,32 +206,65 @@ read_everything(Work *self, GError **error)
 /* ---- learning ---- */
 
 static gboolean
-measure(Work *self, const float *row, GemAdaptSums *sums, GError **error)
+measure_own(Work *self, const float *row, GemAdaptSums *sums, GError **error)
 {
-  return gem_adapt_measure(self->model, self->measured, row, self->lanes, self->cancellable, on_share, self,
-                           sums, self->n_groups, error);
+  return gem_adapt_measure(self->model, self->held_out, GEM_ADAPT_LOOK_BACK, row, self->lanes, &self->watch,
+                           sums, error);
+}
+
+static gboolean
+measure_others(Work *self, const float *row, GemAdaptSums *sums, GError **error)
+{
+  return gem_adapt_measure(self->model, self->replay->kept, GEM_ADAPT_LOOK_MIXED, row, self->lanes,
+                           &self->watch, sums, error);
+}
+
+static gboolean
+choose_origin(Work *self, GError **error)
+{
+  gint8 domain = GEM_ROUTE_GENERAL;
+  double loss = 0.0;
+  if (!gem_adapt_origin_choose(self->model, self->documents, self->lanes, &self->watch, &domain, &loss,
+                               error)) {
+    return FALSE;
+  }
+  GemAdaptSums own = gem_adapt_sums_add(self->replay->kept, self->other_before, (guint)domain);
+  self->is_near = own.tokens > 0 && (guint)domain < self->model->shape.n_domains &&
+                  loss <= own.loss / (double)own.tokens + NEAR_NATS;
+  return TRUE;
 }
 
 static gboolean
 learn(Work *self, GError **error)
 {
   gint64 moment = g_get_monotonic_time();
-  enter(self, GEM_ADAPT_MEASURING, READ_SHARE, MEASURED_SHARE);
-  if (!measure(self, NULL, self->before, error)) {
+  enter(self, GEM_ADAPT_MEASURING, READ_SHARE, HELD_OUT_SHARE);
+  if (!measure_own(self, NULL, self->own_before, error)) {
+    return FALSE;
+  }
+  enter(self, GEM_ADAPT_MEASURING, HELD_OUT_SHARE, OTHERS_SHARE);
+  if (!measure_others(self, NULL, self->other_before, error)) {
     return FALSE;
   }
   double measuring = seconds_since(moment);
-  enter(self, GEM_ADAPT_LEARNING, MEASURED_SHARE, LEARNED_SHARE);
-  if (!gem_adapt_row_learn(self->model, self->documents, self->replay, self->start->seed, self->row, error)) {
+  enter(self, GEM_ADAPT_MEASURING, OTHERS_SHARE, OTHERS_SHARE);
+  if (!choose_origin(self, error)) {
     return FALSE;
   }
+  enter(self, GEM_ADAPT_LEARNING, MEASURED_SHARE, LEARNED_SHARE);
+  if (!gem_adapt_row_learn(self->model, self->documents, self->replay, self->start->seed,
+                           self->start->threads, self->row, error)) {
+    return FALSE;
+  }
+  g_autoptr(GArray) near = gem_adapt_near_pick(self->model, self->replay->learned, self->row, self->lanes);
   const GemAdaptLearning learning = {
       .model = self->model,
       .start = self->start,
       .documents = self->documents,
-      .replay = self->replay,
+      .replayed = near,
+      .is_near = self->is_near,
       .identity = self->identity,
-      .seconds = self->start->seconds * (1.0 - RESERVE) - seconds_since(self->started) - measuring,
+      .seconds = self->start->seconds * (1.0 - RESERVE) - seconds_since(self->started) - CHECKING * measuring,
       .cancellable = self->cancellable,
       .progress = on_learned,
       .data = self,
@@ -229,45 +274,67 @@ learn(Work *self, GError **error)
 
 /* What will be served is what is judged: read again from the file that was written. */
 static gboolean
-write_and_check(Work *self, GError **error)
+write_output(Work *self, GError **error)
 {
-  enter(self, GEM_ADAPT_WRITING, LEARNED_SHARE, LEARNED_SHARE);
-  if (!gem_adapt_output_write(self->model, self->start, self->row, error) ||
-      !gem_adapt_output_read(self->model, self->start, self->row, error)) {
-    return FALSE;
-  }
-  enter(self, GEM_ADAPT_CHECKING, LEARNED_SHARE, 1.0);
-  return measure(self, self->row, self->after, error);
+  return gem_adapt_output_write(self->model, self->start, self->row, error) &&
+         gem_adapt_output_read(self->model, self->start, self->row, error);
 }
 
-/* ---- the verdict ---- */
-
-static double
-percent_worse(const GemAdaptSums *before, const GemAdaptSums *after)
-{
-  return 100.0 * (gem_adapt_sums_perplexity(after) / gem_adapt_sums_perplexity(before) - 1.0);
-}
-
-/* The domains' rows and the worst of them; its name. */
+/* "legal", or "general" for the last group. */
 static const char *
-fill_others(const Work *self, GemAdaptResult *result)
+group_name(const Work *self, guint group)
+{
+  gint8 domain = group < self->model->shape.n_domains ? (gint8)group : GEM_ROUTE_GENERAL;
+  return gem_adapt_replay_domain_name(self->model, domain);
+}
+
+/* What became of the other domains, the worst of them, and its name; NULL: there are none. */
+static const char *
+compare_others(const Work *self, GemAdaptChange *changes, double *ret_percent)
 {
   const char *worst = NULL;
-  for (guint g = 1; g < self->n_groups; g++) {
-    if (self->before[g].tokens == 0) {
-      continue;
-    }
-    gint8 domain = g - 1 < self->model->shape.n_domains ? (gint8)(g - 1) : GEM_ROUTE_GENERAL;
-    const char *name = gem_adapt_replay_domain_name(self->model, domain);
-    double percent = percent_worse(&self->before[g], &self->after[g]);
-    gem_adapt_result_add_other(result, name, percent);
-    if (worst == NULL || percent > result->worst_other_percent) {
-      worst = name;
-      result->worst_other_percent = percent;
+  for (guint group = 0; group <= self->model->shape.n_domains; group++) {
+    changes[group] = gem_adapt_sums_compare(self->replay->kept, self->other_before, self->other_after, group);
+    if (changes[group].tokens > 0 && (worst == NULL || changes[group].percent > *ret_percent)) {
+      worst = group_name(self, group);
+      *ret_percent = changes[group].percent;
     }
   }
   return worst;
 }
+
+/* The bias that what was learned allows. */
+static gboolean
+set_bias(Work *self, GError **error)
+{
+  const GemAdaptBiasSearch search = {.model = self->model,
+                                     .own = self->documents->learned,
+                                     .others = self->replay->kept,
+                                     .other_before = self->other_before,
+                                     .most_percent = self->start->worst_other_percent};
+  return gem_adapt_bias_set(&search, self->row, self->lanes, &self->watch, error);
+}
+
+static gboolean
+write_and_check(Work *self, GError **error)
+{
+  enter(self, GEM_ADAPT_WRITING, LEARNED_SHARE, LEARNED_SHARE);
+  if (!write_output(self, error)) {
+    return FALSE;
+  }
+  enter(self, GEM_ADAPT_CHECKING, LEARNED_SHARE, LOOKED_SHARE);
+  if (!set_bias(self, error) || !write_output(self, error)) {
+    return FALSE;
+  }
+  enter(self, GEM_ADAPT_CHECKING, LOOKED_SHARE, CHOSEN_SHARE);
+  if (!measure_others(self, self->row, self->other_after, error)) {
+    return FALSE;
+  }
+  enter(self, GEM_ADAPT_CHECKING, CHOSEN_SHARE, 1.0);
+  return measure_own(self, self->row, self->own_after, error);
+}
+
+/* ---- the verdict ---- */
 
 /* Why it is not to be served; NULL: it is. Transfer full. */
 static char *
@@ -292,13 +359,21 @@ judge(const Work *self, GError **error)
 {
   g_autoptr(GemAdaptPacket) packet = gem_adapt_packet_new(GEM_ADAPT_DONE);
   GemAdaptResult *result = &packet->result;
-  result->held_out_before = gem_adapt_sums_perplexity(&self->before[0]);
-  result->held_out_after = gem_adapt_sums_perplexity(&self->after[0]);
-  result->routed_share = (double)self->after[0].own / (double)MAX(self->after[0].read, 1);
+  GemAdaptSums before = gem_adapt_sums_add(self->held_out, self->own_before, 0),
+               after = gem_adapt_sums_add(self->held_out, self->own_after, 0);
+  GemAdaptChange changes[GEM_MAX_DOMAINS + 1];
+  const char *worst = compare_others(self, changes, &result->worst_other_percent);
+  result->held_out_before = gem_adapt_sums_perplexity(&before);
+  result->held_out_after = gem_adapt_sums_perplexity(&after);
+  result->routed_share = (double)after.own / (double)MAX(after.read, 1);
   result->tokens = self->documents->n_tokens;
   result->steps = self->steps;
   result->seconds = seconds_since(self->started);
-  const char *worst = fill_others(self, result);
+  for (guint group = 0; group <= self->model->shape.n_domains; group++) {
+    if (changes[group].tokens > 0) {
+      gem_adapt_result_add_other(result, group_name(self, group), changes[group].percent);
+    }
+  }
   result->reason = find_fault(self, result, worst);
   if (result->reason != NULL) {
     packet->kind = GEM_ADAPT_REFUSED;
@@ -321,6 +396,7 @@ gem_adapt_work(const GemAdaptStart *start,
                        .progress = progress,
                        .data = data,
                        .started = g_get_monotonic_time()};
+  self.watch = (GemAdaptWatch){cancellable, on_share, &self};
   if (!read_everything(&self, error) || !learn(&self, error) || !write_and_check(&self, error)) {
     return NULL;
   }
