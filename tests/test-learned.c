@@ -5,11 +5,30 @@
 #include <math.h>
 #include <string.h>
 
+#include "daemon/engine/gem-append.h"
 #include "tests/gem-test-learned.h"
 
 #define ALICE 1000u
 #define BOB   1001u
 #define TEXT  "what the user has said about it in all of the letters"
+
+/* A learned class takes a token or leaves it as it was. */
+static void
+test_choose(void)
+{
+  const float shared[] = {0.1F, 0.5F, 0.0F, 0.4F}; /* without the last: 0.17, 0.83, 0 */
+  const float taken[] = {0.1F, 0.15F, 0.0F, 0.75F};
+  const float unsure[] = {0.2F, 0.25F, 0.0F, 0.55F}; /* neither side is sure */
+  const float one[] = {0.0F, 0.0F, 0.0F, 1.0F};
+
+  g_assert_cmpuint(gem_route_choose(shared, 3, 4, 0.7F), ==, 1);
+  g_assert_cmpuint(gem_route_choose(shared, 4, 4, 0.7F), ==, GEM_ROUTE_GENERAL); /* all are the model's */
+  g_assert_cmpuint(gem_route_choose(taken, 3, 4, 0.7F), ==, 3);
+  g_assert_cmpuint(gem_route_choose(unsure, 3, 4, 0.7F), ==, GEM_ROUTE_GENERAL);
+  g_assert_cmpuint(gem_route_choose(unsure, 3, 4, 0.5F), ==, 3);
+  g_assert_cmpuint(gem_route_choose(one, 3, 4, 1.0F), ==, GEM_ROUTE_GENERAL);
+  g_assert_cmpuint(gem_route_choose(one, 0, 0, 0.7F), ==, GEM_ROUTE_GENERAL);
+}
 
 static void
 set_up(GemTestEngine **test, gconstpointer data)
@@ -258,6 +277,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
 #define ADD(name, function) g_test_add(name, GemTestEngine *, NULL, set_up, function, tear_down)
+  g_test_add_func("/learned/choose", test_choose);
   ADD("/learned/own", test_own);
   ADD("/learned/never", test_never);
   ADD("/learned/same-steps", test_same_steps);

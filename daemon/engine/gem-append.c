@@ -9,8 +9,9 @@
  */
 #define FEW_PROBABILITIES GEM_MAX_PATHWAYS
 
-guint8
-gem_route_choose(const float *probabilities, guint n, float threshold)
+/* Of the first n. */
+static guint
+find_likeliest(const float *probabilities, guint n)
 {
   guint best = 0;
 
@@ -18,6 +19,23 @@ gem_route_choose(const float *probabilities, guint n, float threshold)
     if (probabilities[i] > probabilities[best]) {
       best = i;
     }
+  }
+  return best;
+}
+
+guint8
+gem_route_choose(const float *probabilities, guint domains, guint n, float threshold)
+{
+  guint best = find_likeliest(probabilities, n);
+  float sum = 0;
+
+  if (n > domains && (best < domains || probabilities[best] <= threshold)) {
+    best = find_likeliest(probabilities, domains);
+    for (guint i = 0; i < domains; i++) {
+      sum += probabilities[i];
+    }
+    threshold *= sum;
+    n = domains;
   }
   return n > 0 && probabilities[best] > threshold ? (guint8)best : GEM_ROUTE_GENERAL;
 }
@@ -106,8 +124,8 @@ static guint8
 choose_route(const GemRuntime *runtime, const GemRouting *routing, const float *probabilities)
 {
   guint domains = runtime->shape->n_domains;
-  guint8 column =
-      gem_route_choose(probabilities, gem_routing_count_classes(runtime, routing), runtime->threshold);
+  guint8 column = gem_route_choose(probabilities, domains, gem_routing_count_classes(runtime, routing),
+                                   runtime->threshold);
 
   return column < domains || column == GEM_ROUTE_GENERAL ? column
                                                          : routing->learned->routes[column - domains];

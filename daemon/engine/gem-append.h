@@ -11,9 +11,12 @@
 #define GEM_APPEND_MOST 32
 
 /* The rule of the router (arXiv 2503.22698, Dynamic Token Router): argmax of probabilities [n] when it is
- * over the threshold, else general. */
+ * over the threshold, else general. The first `domains` classes are the model's. One of the others, which
+ * were learned here, takes a token so or leaves it as it was: then the model's classes are weighed among
+ * themselves, since a class beside them takes from each one's probability, and would send to general what is
+ * not its own. */
 guint8
-gem_route_choose(const float *probabilities, guint n, float threshold);
+gem_route_choose(const float *probabilities, guint domains, guint n, float threshold);
 
 /* How a turn is routed. */
 typedef struct {
