@@ -11,8 +11,9 @@
 #define OWN_SHARE 0.98
 /* The bias moves no further than this: a row that needs more has not learned its domain. */
 #define MOST_SHIFT 12.0
-/* Halvings of the range in which it is looked for. */
-#define HALVINGS 8u
+/* It is looked for from above in strides, and then closer. */
+#define STRIDE   0.5
+#define HALVINGS 3u
 /* Texts of one's own that are looked at. */
 #define OWN_TEXTS 64u
 
@@ -95,12 +96,7 @@ set_routes(const Bias *self, guint text, GemBatch *batch)
   const GemAdaptShift *shifts = self->shifts + self->first[text];
   gboolean changed = FALSE;
   for (gsize t = 0; t < batch->n; t++) {
-    gint8 route = shifts[t].route;
-    if (self->shift > shifts[t].taken) {
-      route = self->search->model->learned;
-    } else if (self->shift >= shifts[t].lost) {
-      route = GEM_ROUTE_GENERAL;
-    }
+    gint8 route = self->shift > shifts[t].taken ? self->search->model->learned : shifts[t].left;
     changed |= route != shifts[t].before;
     batch->route[t] = route;
   }
@@ -133,8 +129,9 @@ cost_lane(guint lane, gpointer data)
 
 /* Whether every group can pay for what that shift takes of it. */
 static gboolean
-is_affordable(Bias *self, double shift)
+is_affordable(double shift, gpointer data)
 {
+  Bias *self = data;
   gboolean affordable = TRUE;
   self->shift = shift;
   gem_lanes_run(self->lanes, cost_lane, self);
@@ -168,17 +165,21 @@ find_enough(const Bias *self)
   return n > 0 ? (double)shifts[MIN((gsize)ceil(OWN_SHARE * (double)n), n - 1)] : 0.0;
 }
 
-/* The largest that is affordable, nearly; when none is, the lowest. */
-static double
-find_shift(Bias *self, double enough)
+double
+gem_adapt_bias_search(double high, gboolean (*is_affordable_at)(double shift, gpointer data), gpointer data)
 {
-  double low = -MOST_SHIFT, high = CLAMP(enough, -MOST_SHIFT, MOST_SHIFT);
-  if (is_affordable(self, high)) {
-    return high;
+  double low = CLAMP(high, -MOST_SHIFT, MOST_SHIFT);
+  high = low;
+  while (!is_affordable_at(low, data)) {
+    if (low <= -MOST_SHIFT) {
+      return low;
+    }
+    high = low;
+    low = MAX(low - STRIDE, -MOST_SHIFT);
   }
-  for (guint i = 0; i < HALVINGS; i++) {
+  for (guint i = 0; i < HALVINGS && high > low; i++) {
     double middle = (low + high) / 2.0;
-    *(is_affordable(self, middle) ? &low : &high) = middle;
+    *(is_affordable_at(middle, data) ? &low : &high) = middle;
   }
   return low;
 }
@@ -193,7 +194,7 @@ gem_adapt_bias_set(
   if (g_cancellable_set_error_if_cancelled(watch->cancellable, error)) {
     return FALSE;
   }
-  double shift = find_shift(&self, find_enough(&self));
+  double shift = gem_adapt_bias_search(find_enough(&self), is_affordable, &self);
   if (g_cancellable_set_error_if_cancelled(watch->cancellable, error)) {
     return FALSE;
   }

@@ -16,6 +16,11 @@ typedef struct {
   double most_percent;              /* by which any group of the others may become worse */
 } GemAdaptBiasSearch;
 
+/* The largest shift from `high` down that is affordable, nearly; the lowest when none is. What a shift costs
+ * need not grow with it: what is taken may be predicted better, too. */
+double
+gem_adapt_bias_search(double high, gboolean (*is_affordable_at)(double shift, gpointer data), gpointer data);
+
 /* Moves the bias of row[width + 1]. What a bias costs is measured with just the routes that it makes; of
  * texts whose routes stay nothing has to run. A standard error is counted in. CANCELLED. */
 gboolean

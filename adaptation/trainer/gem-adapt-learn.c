@@ -12,9 +12,6 @@
 #define MOST_STEPS   2000u
 #define TRIAL_STEPS  3u
 #define STEADY_SHARE 0.5 /* of the steps, before the rate falls */
-#define RATE         1e-3
-/* A residual that knows the text's domain is not to be thrown far away by the first steps. */
-#define NEAR_RATE 2e-4
 /* What is replayed is near to what is learned (gem-adapt-near.h), and little of it is enough. */
 #define DISTILL       1.0
 #define REPLAY_TOKENS 384u
@@ -45,7 +42,6 @@ set_options(Learner *self)
   options->seed = (guint32)learning->start->seed; /* a checkpoint keeps so much of it */
   options->decay_share = 1.0 - STEADY_SHARE;
   options->teacher_routed = TRUE;
-  options->rate = learning->is_near ? NEAR_RATE : RATE;
   options->distill = DISTILL;
   options->replay_tokens = REPLAY_TOKENS;
   self->data = (GemAdaptData){

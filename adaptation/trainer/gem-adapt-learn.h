@@ -15,7 +15,6 @@ typedef struct {
   const GemAdaptDocuments *documents;
   const GArray *replayed; /* GemAdaptText of other domains, for distillation */
   const char *identity;   /* of text, model and options: a checkpoint of another one is none */
-  gboolean is_near;       /* to the domain that the residual starts from: small steps */
   double seconds;         /* that learning may take */
   GCancellable *cancellable;
   void (*progress)(double share, double loss, gpointer data); /* after each step */

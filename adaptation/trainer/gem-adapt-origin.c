@@ -26,8 +26,6 @@ gem_adapt_origin_choose(GemAdaptModel *model,
                         const GemAdaptDocuments *documents,
                         GemLanes *lanes,
                         const GemAdaptWatch *watch,
-                        gint8 *ret_domain,
-                        double *ret_loss,
                         GError **error)
 {
   g_autoptr(GArray) texts = pick(documents->learned);
@@ -41,8 +39,7 @@ gem_adapt_origin_choose(GemAdaptModel *model,
     if (!gem_adapt_measure_forced(model, texts, domain, lanes, watch, sums, error)) {
       return FALSE;
     }
-    GemAdaptSums sum = gem_adapt_sums_add(texts, sums, 0);
-    double loss = sum.loss / (double)MAX(sum.tokens, 1);
+    double loss = gem_adapt_sums_add(texts, sums, 0).loss;
     if (loss < least) {
       least = loss;
       best = domain;
@@ -51,7 +48,5 @@ gem_adapt_origin_choose(GemAdaptModel *model,
   if (best != model->learned) {
     gem_adapt_model_start_from(model, best);
   }
-  *ret_domain = best;
-  *ret_loss = least;
   return TRUE;
 }

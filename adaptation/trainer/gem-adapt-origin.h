@@ -7,12 +7,10 @@
 /* Of all residuals that there are, the one that predicts the text best, all of it on that one's route; also
  * the one that the learned residual is now. What is near a domain of the model begins with what that domain
  * knows: it was once learned from far more text, and others' tokens that are taken lose nothing by it.
- * ret_domain: which; ret_loss: nats a token. CANCELLED. */
+ * CANCELLED. */
 gboolean
 gem_adapt_origin_choose(GemAdaptModel *model,
                         const GemAdaptDocuments *documents,
                         GemLanes *lanes,
                         const GemAdaptWatch *watch,
-                        gint8 *ret_domain,
-                        double *ret_loss,
                         GError **error);

@@ -28,25 +28,6 @@ logits_of(const GemAdaptModel *model, const float *feature, const float *row, do
   return n;
 }
 
-void
-gem_adapt_routes_set(const GemAdaptModel *model, const GemRouterPass *pass, const float *row, GemBatch *batch)
-{
-  gsize width = model->router->shape.width;
-  const float *features = gem_router_pass_features(pass);
-  for (gsize i = 0; i < batch->n; i++) {
-    double logits[GEM_MAX_DOMAINS + 1], sum = 0.0;
-    guint n = logits_of(model, features + i * width, row, logits), best = 0;
-    for (guint c = 1; c < n; c++) {
-      best = logits[c] > logits[best] ? c : best;
-    }
-    for (guint c = 0; c < n; c++) {
-      sum += exp(logits[c] - logits[best]);
-    }
-    gboolean routed = 1.0 / sum > (double)model->shape.router_threshold && model->present[best];
-    batch->route[i] = routed ? (gint8)best : GEM_ROUTE_GENERAL;
-  }
-}
-
 /* The likeliest class of those without `skipped`, log sum exp of their logits, and its share of them. */
 typedef struct {
   guint best;
@@ -81,18 +62,28 @@ route_of(const GemAdaptModel *model, const Others *others, double threshold)
 GemAdaptShift
 gem_adapt_routes_shift(const GemAdaptModel *model, const float *feature, const float *row)
 {
-  double logits[GEM_MAX_DOMAINS + 1],
-      threshold = CLAMP((double)model->shape.router_threshold, 1e-6, 1.0 - 1e-6);
-  guint n = logits_of(model, feature, NULL, logits), own = (guint)model->learned;
+  double logits[GEM_MAX_DOMAINS + 1], threshold = (double)model->shape.router_threshold;
+  guint n = logits_of(model, feature, NULL, logits);
   Others before = others_of(logits, n, -1);
-  n = logits_of(model, feature, row, logits);
-  Others others = others_of(logits, n, (int)own);
-  double for_threshold = log(threshold / (1.0 - threshold)) + others.sum - logits[own];
-  double still = others.share / threshold - 1.0; /* how much of the others together the row may come to */
-  return (GemAdaptShift){
-      .before = route_of(model, &before, (double)model->shape.router_threshold),
-      .route = route_of(model, &others, (double)model->shape.router_threshold),
-      .taken = (float)MAX(for_threshold, others.top - logits[own]),
-      .lost = still > 0.0 ? (float)(log(still) + others.sum - logits[own]) : -INFINITY,
-  };
+  GemAdaptShift shift = {.before = route_of(model, &before, threshold), .taken = INFINITY};
+  shift.left = shift.before;
+  if (row != NULL) {
+    n = logits_of(model, feature, row, logits);
+    Others others = others_of(logits, n, model->learned);
+    double odds = log(CLAMP(threshold, 1e-6, 1.0 - 1e-6)) - log(1.0 - CLAMP(threshold, 1e-6, 1.0 - 1e-6));
+    shift.left = route_of(model, &others, threshold);
+    shift.taken = (float)(MAX(odds + others.sum, others.top) - logits[model->learned]);
+  }
+  return shift;
+}
+
+void
+gem_adapt_routes_set(const GemAdaptModel *model, const GemRouterPass *pass, const float *row, GemBatch *batch)
+{
+  gsize width = model->router->shape.width;
+  const float *features = gem_router_pass_features(pass);
+  for (gsize i = 0; i < batch->n; i++) {
+    GemAdaptShift shift = gem_adapt_routes_shift(model, features + i * width, row);
+    batch->route[i] = shift.taken < 0.0f ? model->learned : shift.left;
+  }
 }

@@ -16,10 +16,8 @@ gem_adapt_routes_set(const GemAdaptModel *model,
 /* What a token's route becomes as the bias of a row moves. */
 typedef struct {
   gint8 before; /* without the row, and with the class that it replaces */
-  gint8 route;  /* with the row, as long as neither of the others holds */
-  float
-      taken; /* it is routed to the row when the bias grows by more than this; below 0: it is as things are */
-  float lost; /* below that: its own class falls below the threshold, and it runs as general */
+  gint8 left;   /* when the row does not take it: among the model's other classes, as if there were no row */
+  float taken;  /* the row takes it when the bias grows by more than this; below 0: it is as things are */
 } GemAdaptShift;
 GemAdaptShift
 gem_adapt_routes_shift(const GemAdaptModel *model, const float *feature, const float *row);

@@ -22,10 +22,7 @@
 #define RESERVE 0.05
 /* What looking at what was learned takes, in times of the first measurement: the same again, and the search
  * for the bias. */
-#define CHECKING 2.5
-/* A text is of a domain when that one's residual predicts it nearly as well as the domain's own texts: so
- * many nats a token worse at most. */
-#define NEAR_NATS 0.3
+#define CHECKING 4.0
 
 /* Where on the way of the whole each phase ends. */
 #define READ_SHARE     0.02
@@ -53,7 +50,6 @@ typedef struct {
   GemAdaptSums *own_before, *own_after;     /* [held_out] */
   GemAdaptSums *other_before, *other_after; /* [replay->kept] */
   GemAdaptWatch watch;
-  gboolean is_near; /* the text, to a domain of the model */
   guint64 steps;
 
   GemAdaptPhase phase; /* what the shares below are of */
@@ -220,21 +216,6 @@ measure_others(Work *self, const float *row, GemAdaptSums *sums, GError **error)
 }
 
 static gboolean
-choose_origin(Work *self, GError **error)
-{
-  gint8 domain = GEM_ROUTE_GENERAL;
-  double loss = 0.0;
-  if (!gem_adapt_origin_choose(self->model, self->documents, self->lanes, &self->watch, &domain, &loss,
-                               error)) {
-    return FALSE;
-  }
-  GemAdaptSums own = gem_adapt_sums_add(self->replay->kept, self->other_before, (guint)domain);
-  self->is_near = own.tokens > 0 && (guint)domain < self->model->shape.n_domains &&
-                  loss <= own.loss / (double)own.tokens + NEAR_NATS;
-  return TRUE;
-}
-
-static gboolean
 learn(Work *self, GError **error)
 {
   gint64 moment = g_get_monotonic_time();
@@ -248,7 +229,7 @@ learn(Work *self, GError **error)
   }
   double measuring = seconds_since(moment);
   enter(self, GEM_ADAPT_MEASURING, OTHERS_SHARE, OTHERS_SHARE);
-  if (!choose_origin(self, error)) {
+  if (!gem_adapt_origin_choose(self->model, self->documents, self->lanes, &self->watch, error)) {
     return FALSE;
   }
   enter(self, GEM_ADAPT_LEARNING, MEASURED_SHARE, LEARNED_SHARE);
@@ -262,7 +243,6 @@ learn(Work *self, GError **error)
       .start = self->start,
       .documents = self->documents,
       .replayed = near,
-      .is_near = self->is_near,
       .identity = self->identity,
       .seconds = self->start->seconds * (1.0 - RESERVE) - seconds_since(self->started) - CHECKING * measuring,
       .cancellable = self->cancellable,
