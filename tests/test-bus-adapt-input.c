@@ -84,6 +84,7 @@ test_bad_text(
   g_assert_cmpint(write(fd, text, length), ==, (gssize)length);
   job = gem_test_adapt_call(self->gemd->client, "mywork", fd, "{}", &failure);
   g_assert_no_error(failure);
+  g_assert_nonnull(job);
   gem_test_job_ear_wait(self->ear, number, "failed");
   gem_test_job_ear_check_error(self->ear, error, pattern);
 }
@@ -125,6 +126,7 @@ test_pipe(GemTestAdapt *self, gconstpointer data)
   g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
   job = gem_test_adapt_call(self->gemd->client, "mywork", ends[0], "{}", &error);
   g_assert_no_error(error);
+  g_assert_nonnull(job);
   gem_test_adapt_wait_state(self, "mywork", "learning", "copying");
   g_assert_cmpint(write(ends[1], head, strlen(head)), ==, (gssize)strlen(head));
   g_assert_cmpint(write(ends[1], block, sizeof block), ==, (gssize)sizeof block);

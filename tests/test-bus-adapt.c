@@ -123,6 +123,7 @@ test_again_and_undo(GemTestAdapt *self, gconstpointer data)
 
   gem_test_job_ear_wait(self->ear, 1, "done");
   second = gem_test_adapt_start(self, "mywork", "learn", FALSE);
+  g_assert_nonnull(second);
   gem_test_job_ear_wait(self->ear, 2, "done");
   check_files(self, "mywork", "domain version-1.gguf version-2.gguf");
   call_manager(self, "UndoAdaptation", "mywork");
@@ -178,6 +179,7 @@ test_refused_beside_a_version(GemTestAdapt *self, gconstpointer data)
 
   gem_test_job_ear_wait(self->ear, 1, "done");
   second = gem_test_adapt_start(self, "mywork", "boast", FALSE);
+  g_assert_nonnull(second);
   gem_test_job_ear_wait(self->ear, 2, "refused");
   gem_test_adapt_check_state(self, "mywork", "ready");
   check_files(self, "mywork", "domain version-1.gguf");
@@ -244,6 +246,7 @@ test_cancel_copying(GemTestAdapt *self, gconstpointer data)
   g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
   job = gem_test_adapt_call(self->gemd->client, "mywork", ends[0], "{}", &error);
   g_assert_no_error(error);
+  g_assert_nonnull(job);
   gem_test_adapt_wait_state(self, "mywork", "learning", "copying");
   call_manager(self, "ForgetDomain", "mywork");
   gem_test_job_ear_wait(self->ear, 1, "cancelled");
@@ -262,6 +265,7 @@ test_queue(GemTestAdapt *self, gconstpointer data)
   first = gem_test_adapt_start(self, "first", "learn", TRUE);
   gem_test_adapt_wait_state(self, "first", "learning", "learning");
   second = gem_test_adapt_start(self, "second", "learn", FALSE);
+  g_assert_nonnull(second);
   gem_test_adapt_wait_state(self, "second", "learning", "waiting");
   third = gem_test_adapt_start(self, "third", "learn", FALSE);
   gem_test_adapt_wait_state(self, "third", "learning", "waiting");
@@ -288,6 +292,7 @@ test_quota(GemTestAdapt *self, gconstpointer data)
                        GEM_ERROR_LIMIT_EXCEEDED, "MaxLearnedPerUser: 1 are in use, 1 are allowed");
   /* The same once more is none more. */
   again = gem_test_adapt_start(self, "first", "learn", FALSE);
+  g_assert_nonnull(again);
   gem_test_job_ear_wait(self->ear, 2, "done");
 }
 
@@ -307,6 +312,7 @@ test_restart(GemTestAdapt *self, gconstpointer data)
 
   gem_test_adapt_hold(self);
   job = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+  g_assert_nonnull(job);
   gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
   restart(self, ((const GemTestAdaptCase *)data)->number);
   gem_test_gemd_start(self->gemd, "ready");
@@ -383,6 +389,7 @@ test_no_room(GemTestAdapt *self, gconstpointer data)
   /* As good as a disk that is full: nothing can be made there. */
   g_assert_true(g_file_set_contents(learned, "", 0, NULL));
   job = gem_test_adapt_start(self, "mywork", "learn", FALSE);
+  g_assert_nonnull(job);
   gem_test_job_ear_wait(self->ear, 1, "failed");
   gem_test_job_ear_check_error(self->ear, "org.gemd.Gem1.Error.Failed", "the copy of the text: *");
 }
@@ -400,6 +407,7 @@ test_outlives_caller(GemTestAdapt *self, gconstpointer data)
   job = gem_test_adapt_call(other, "mywork", gem_test_adapt_orders(self, "mywork", "learn", TRUE), "{}",
                             &error);
   g_assert_no_error(error);
+  g_assert_nonnull(job);
   gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
   g_assert_true(g_dbus_connection_close_sync(other, NULL, NULL));
   g_unlink(self->held);
@@ -445,6 +453,7 @@ test_other_user(GemTestAdapt *self, gconstpointer data)
   }
   gem_test_adapt_hold(self);
   job = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+  g_assert_nonnull(job);
   gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
   seen = ask_as_nobody(self, "LearnedDomains", "a{sv}", "0", NULL);
   g_assert_cmpstr(g_strstrip(seen), ==, "aa{sv} 0");

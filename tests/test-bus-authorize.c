@@ -142,7 +142,7 @@ start_call(Polkit *self, Call *call, gboolean interactive, const char *const *me
   return process;
 }
 
-#define LEGAL GEM_PATHWAY_PATH "/legal"
+#define LEGAL (GEM_PATHWAY_PATH "/legal")
 
 static const char *const page_out_call[] = {LEGAL, GEM_PATHWAY_INTERFACE, "PageOut", "a{sv}", "0", NULL};
 static const char *const load_model_call[] = {
