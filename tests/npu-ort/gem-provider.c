@@ -103,7 +103,7 @@ get_capability(GemProviderEp *provider, const OrtGraph *graph, OrtEpGraphSupport
   if (status == NULL && nodes == NULL) {
     status = fail(self->api, "out of memory");
   }
-  if (status == NULL && n > 0) {
+  if (status == NULL && nodes != NULL && n > 0) {
     status = self->api->nodes(graph, nodes, n);
     status = status == NULL ? take_nodes(self, nodes, n, info) : status;
   }
