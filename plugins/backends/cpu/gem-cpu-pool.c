@@ -16,6 +16,10 @@
 #define LATE_NANOSECONDS  1000000
 #define ALONE_NANOSECONDS 50000000
 
+/* How long a caller who waits for others that may be long spins, and then sleeps between two looks: its CPU is
+ * of more use to them, or to who keeps them from theirs. */
+#define PATIENCE_NANOSECONDS 50000
+
 /* Spins between two looks at the clock. */
 #define SPINS_A_LOOK 64
 
@@ -188,10 +192,12 @@ gem_cpu_pool_threads(const GemCpuPool *self)
   return self->workers + 1;
 }
 
-/* Spins until `counter` is `wanted`; whether that took so long that a thread cannot have been running. */
+/* Spins until `counter` is `wanted`, after a while asleep when `patient`; whether that took so long that a
+ * thread cannot have been running. */
 static bool
-spin_until(atomic_size_t *counter, size_t wanted)
+wait_until(atomic_size_t *counter, size_t wanted, bool patient)
 {
+  const struct timespec nap = {.tv_nsec = PATIENCE_NANOSECONDS};
   int64_t started = 0;
   bool late = false;
   while (true) {
@@ -204,6 +210,9 @@ spin_until(atomic_size_t *counter, size_t wanted)
     int64_t time = now();
     started = started == 0 ? time : started;
     late = time - started > LATE_NANOSECONDS;
+    if (patient && time - started > PATIENCE_NANOSECONDS) {
+      nanosleep(&nap, NULL);
+    }
   }
 }
 
@@ -221,7 +230,7 @@ is_alone(GemCpuPool *self)
 
 /* Whether another thread was so late that it cannot have been running. */
 static bool
-run_parts(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts)
+run_parts(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts, bool patient)
 {
   if (parts < 2 || is_alone(self)) {
     for (size_t part = 0; part < parts; part++) {
@@ -240,15 +249,15 @@ run_parts(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t p
     wake_sleepers(self);
   }
   take_parts(self);
-  bool late = spin_until(&self->done, parts);
+  bool late = wait_until(&self->done, parts, patient);
   atomic_fetch_add(&self->call, 1);
-  return spin_until(&self->inside, 0) || late;
+  return wait_until(&self->inside, 0, patient) || late;
 }
 
 void
 gem_cpu_pool_run(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts)
 {
-  if (run_parts(self, function, context, parts)) {
+  if (run_parts(self, function, context, parts, false)) {
     self->alone_until = now() + ALONE_NANOSECONDS;
   }
 }
@@ -256,5 +265,5 @@ gem_cpu_pool_run(GemCpuPool *self, GemCpuPoolFunction function, void *context, s
 void
 gem_cpu_pool_run_patiently(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts)
 {
-  (void)run_parts(self, function, context, parts);
+  (void)run_parts(self, function, context, parts, true);
 }
