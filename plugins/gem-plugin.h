@@ -208,7 +208,8 @@ typedef struct GemBackendFunctions {
 
   /* Matrices that are made between these two come and go together, so that their memory can be one piece.
    * `bytes`: of all their blocks, or more. Not nested; one that is freed before the others, and more than
-   * `bytes`, cost memory only. */
+   * `bytes`, cost memory only. A group that goes while another has begun and has no matrix yet may leave its
+   * memory to that one; what is not used of it goes back with group_end. */
   void (*group_begin)(GemBackendState *self, size_t bytes);
   void (*group_end)(GemBackendState *self);
   /* Copies `data` (rows of blocks of `type`) into the backend's own form. */

@@ -39,7 +39,7 @@ test_pieces(void)
   }
   for (guint i = 0; i < G_N_ELEMENTS(taken); i++) {
     g_assert_true(is_mapped(taken[i]));
-    gem_cpu_group_return(group, taken[i], MATRIX);
+    gem_cpu_group_return(group, taken[i], MATRIX, NULL);
   }
   g_assert_false(is_mapped(taken[0]));
   g_assert_false(is_mapped(taken[3] + MATRIX - 1));
@@ -75,7 +75,7 @@ check_pieces(gsize bytes)
   }
   g_assert_cmpuint(count_pages(taken, wanted), ==, wanted / page);
   g_assert_cmpuint(count_pages(taken + wanted, 32768), ==, 0); /* what is for padding */
-  gem_cpu_group_return(group, taken, wanted);
+  gem_cpu_group_return(group, taken, wanted, NULL);
   gem_cpu_group_end(group);
 }
 
@@ -86,7 +86,7 @@ test_fetch_pieces(void)
   guint8 *taken = gem_cpu_group_take(group, MATRIX);
   gem_cpu_group_fetch(taken, MATRIX);
   gboolean fetches = count_pages(taken, MATRIX) > 0;
-  gem_cpu_group_return(group, taken, MATRIX);
+  gem_cpu_group_return(group, taken, MATRIX, NULL);
   gem_cpu_group_end(group);
   if (!fetches) {
     g_test_skip("this system brings no pages in before they are used");
@@ -96,6 +96,66 @@ test_fetch_pieces(void)
   check_pieces(MATRIX);
   check_pieces((gsize)2 << 20);
   check_pieces(((gsize)5 << 20) + 12345);
+}
+
+/* A group that goes leaves its memory, as it is, to one that has begun without a matrix. What is too small
+ * grows where it stands, or goes. */
+static void
+check_heir(gsize bytes, gsize bytes_of_heir, gboolean grows)
+{
+  GemCpuGroup *group = gem_cpu_group_new(bytes), *heir = gem_cpu_group_new(bytes_of_heir);
+  guint8 *taken = gem_cpu_group_take(group, bytes), *next;
+  gem_cpu_group_end(group);
+  memset(taken, 7, bytes);
+  gem_cpu_group_return(group, taken, bytes, heir);
+  g_assert_true(is_mapped(taken));
+  g_assert_true(gem_cpu_group_is_new(heir));
+  next = gem_cpu_group_take(heir, bytes_of_heir);
+  g_assert_nonnull(next);
+  g_assert_false(gem_cpu_group_is_new(heir));
+  if (next == taken) {
+    g_assert_cmpuint(next[0], ==, 7);
+    g_assert_cmpuint(next[MIN(bytes, bytes_of_heir) - 1], ==, 7);
+  } else {
+    g_assert_true(grows);
+  }
+  memset(next, 8, bytes_of_heir);
+  gem_cpu_group_end(heir);
+  g_assert_cmpuint(next[bytes_of_heir - 1], ==, 8);
+  if (bytes > bytes_of_heir) {
+    g_assert_false(is_mapped(taken + bytes - 1));
+  }
+  gem_cpu_group_return(heir, next, bytes_of_heir, NULL);
+  g_assert_false(is_mapped(taken));
+  g_assert_false(is_mapped(next + bytes_of_heir - 1));
+}
+
+static void
+test_heir(void)
+{
+  check_heir(10 * MATRIX, 10 * MATRIX, FALSE);
+  check_heir(10 * MATRIX, 8 * MATRIX, FALSE);
+  check_heir(8 * MATRIX, 10 * MATRIX, TRUE);
+  check_heir(MATRIX, 20 * MATRIX, TRUE);
+}
+
+/* One that has begun and goes without a matrix leaves nothing behind; one that has matrices takes nothing. */
+static void
+test_no_heir(void)
+{
+  for (guint i = 0; i < 2; i++) {
+    GemCpuGroup *group = gem_cpu_group_new(MATRIX), *heir = gem_cpu_group_new(MATRIX);
+    guint8 *own = i == 0 ? NULL : gem_cpu_group_take(heir, MATRIX);
+    guint8 *taken = gem_cpu_group_take(group, MATRIX);
+    gem_cpu_group_end(group);
+    gem_cpu_group_return(group, taken, MATRIX, heir);
+    g_assert_true(is_mapped(taken) == (i == 0));
+    gem_cpu_group_end(heir);
+    g_assert_false(is_mapped(taken));
+    if (own != NULL) {
+      gem_cpu_group_return(heir, own, MATRIX, NULL);
+    }
+  }
 }
 
 /* More than was said is refused; what was said and not used goes back at the end. */
@@ -110,7 +170,7 @@ test_bounds(void)
   gem_cpu_group_end(group);
   g_assert_true(is_mapped(taken + MATRIX - 1));
   g_assert_false(is_mapped(taken + 15 * MATRIX));
-  gem_cpu_group_return(group, taken, MATRIX);
+  gem_cpu_group_return(group, taken, MATRIX, NULL);
   g_assert_null(gem_cpu_group_new(SIZE_MAX - 4096));
 }
 
@@ -124,7 +184,7 @@ test_last_goes(void)
     guint8 *taken = gem_cpu_group_take(group, MATRIX);
     g_assert_true(taken != NULL && (first == NULL || taken == first));
     first = taken;
-    gem_cpu_group_return(group, taken, MATRIX);
+    gem_cpu_group_return(group, taken, MATRIX, NULL);
   }
   gem_cpu_group_end(group);
   g_assert_false(is_mapped(first));
@@ -143,6 +203,8 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/cpu-memory/pieces", test_pieces);
   g_test_add_func("/cpu-memory/fetch-pieces", test_fetch_pieces);
+  g_test_add_func("/cpu-memory/heir", test_heir);
+  g_test_add_func("/cpu-memory/no-heir", test_no_heir);
   g_test_add_func("/cpu-memory/bounds", test_bounds);
   g_test_add_func("/cpu-memory/last-goes", test_last_goes);
   g_test_add_func("/cpu-memory/empty", test_empty);

@@ -488,6 +488,7 @@ test_paging(Scene *self, gconstpointer data)
         json_object_get_array_member(json_object_get_object_member(row, "page_in_cold_us"), "values");
     gint64 file = json_object_get_int_member(row, "file_bytes");
     double warm = check_values(row, "page_in_warm_us", 4);
+    check_values(row, "page_in_place_us", 4);
 
     g_assert_cmpstr(json_object_get_string_member(row, "pathway"), ==, domains[i]);
     g_assert_cmpint(json_object_get_int_member(row, "resident_bytes"), >, 0);

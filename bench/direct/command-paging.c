@@ -19,18 +19,17 @@ typedef struct {
 } PagingOptions;
 
 typedef enum {
-  WARM_IN, /* the file is in the system's cache */
-  COLD_IN, /* it is not */
+  WARM_IN,  /* the file is in the system's cache */
+  PLACE_IN, /* it is, and another pathway has just gone for this one */
+  COLD_IN,  /* it is not */
   OUT,
   DELAY, /* of a prompt whose pathway is absent and not in the cache, against one whose pathway is resident */
   N_KINDS,
 } Kind;
 
 static const char *const kind_names[N_KINDS] = {
-    [WARM_IN] = "page_in_warm_us",
-    [COLD_IN] = "page_in_cold_us",
-    [OUT] = "page_out_us",
-    [DELAY] = "first_token_delay_us",
+    [WARM_IN] = "page_in_warm_us", [PLACE_IN] = "page_in_place_us",  [COLD_IN] = "page_in_cold_us",
+    [OUT] = "page_out_us",         [DELAY] = "first_token_delay_us",
 };
 
 /* Of one pathway. */
@@ -117,6 +116,19 @@ page_out(const Subject *subject, Figures *figures, GError **error)
   return TRUE;
 }
 
+/* It takes its own place, as it would another's: they are of one shape. */
+static gboolean
+page_in_place(const Subject *subject, Figures *figures, GError **error)
+{
+  gboolean done;
+
+  gem_pager_begin_place(subject->pager, subject->domain);
+  done = gem_pager_page_out(subject->pager, subject->domain, GEM_PAGE_OUT_BUDGET, error) &&
+         page_in(subject, figures, PLACE_IN, error);
+  gem_pager_end_place(subject->pager);
+  return done;
+}
+
 /* From a prompt to its first token, in microseconds. */
 static gboolean
 read_prompt(const Subject *subject, gint64 *ret_us, GError **error)
@@ -143,14 +155,14 @@ measure_delay(const Subject *subject, Figures *figures, GError **error)
   return gem_pager_page_out(subject->pager, subject->domain, GEM_PAGE_OUT_ASKED, error);
 }
 
-/* In and out with the file in the cache, then without, then because of a prompt. */
+/* In, in place, and out with the file in the cache, then without, then because of a prompt. */
 static gboolean
 run_round(const Subject *subject, Figures *figures, GError **error)
 {
   guint64 left = 0;
 
-  if (!page_in(subject, figures, WARM_IN, error) || !page_out(subject, figures, error) ||
-      !gem_bench_file_cache_drop(subject->file, &left, error)) {
+  if (!page_in(subject, figures, WARM_IN, error) || !page_in_place(subject, figures, error) ||
+      !page_out(subject, figures, error) || !gem_bench_file_cache_drop(subject->file, &left, error)) {
     return FALSE;
   }
   figures->left = MAX(figures->left, left);
@@ -248,13 +260,15 @@ add_row(GemTable *table, const Figures *figures)
   g_autofree char *size = gem_output_size(figures->file_bytes);
   g_autofree char *warm = format_figure(gem_bench_spread(figures->us[WARM_IN]).median);
   g_autofree char *warm_rate = format_figure(rate_of(figures, WARM_IN));
+  g_autofree char *place = format_figure(gem_bench_spread(figures->us[PLACE_IN]).median);
   g_autofree char *cold = format_figure(gem_bench_spread(figures->us[COLD_IN]).median);
   g_autofree char *cold_rate = format_figure(rate_of(figures, COLD_IN));
   g_autofree char *out = format_figure(gem_bench_spread(figures->us[OUT]).median);
   g_autofree char *delay = format_figure(gem_bench_spread(figures->us[DELAY]).median);
 
-  gem_table_add(table, -1,
-                (const char *const[]){figures->domain, size, warm, warm_rate, cold, cold_rate, out, delay});
+  gem_table_add(
+      table, -1,
+      (const char *const[]){figures->domain, size, warm, warm_rate, place, cold, cold_rate, out, delay});
 }
 
 static void
@@ -278,9 +292,9 @@ add_json(const Figures *figures, JsonBuilder *builder)
 static void
 report(const GArray *all, JsonBuilder *builder)
 {
-  static const char *const headings[] = {"pathway", "file",    "warm in, us", "MB/s", "cold in, us",
-                                         "MB/s",    "out, us", "delay, us",   NULL};
-  g_autoptr(GemTable) table = gem_table_new("lrrrrrrr", headings);
+  static const char *const headings[] = {"pathway",     "file", "warm in, us", "MB/s",      "in place, us",
+                                         "cold in, us", "MB/s", "out, us",     "delay, us", NULL};
+  g_autoptr(GemTable) table = gem_table_new("lrrrrrrrr", headings);
   guint i;
 
   gem_bench_json_begin_list(builder, "pathways");
@@ -306,6 +320,7 @@ static gboolean
 draw_chart(const GArray *all, const char *title, const char *path, GError **error)
 {
   static const char *const names[N_KINDS] = {[WARM_IN] = "page-in, warm",
+                                             [PLACE_IN] = "page-in, in place",
                                              [COLD_IN] = "page-in, cold",
                                              [OUT] = "page-out",
                                              [DELAY] = "delay of a first token"};
@@ -377,11 +392,12 @@ const GemBenchCommand gem_bench_paging = {
     .details =
         "Pages each of a model's pathways in and out in this process: with its file in the system's cache\n"
         "(warm), and after the cache was told to drop it (cold). A file that stays in the cache, on a file\n"
-        "system in memory for instance, has no cold figure. The first check of a file's hash is not "
-        "counted:\n"
-        "the daemon makes it when it starts. MB/s are of the file. The delay is that of the first token "
-        "after\n"
-        "a prompt of 16 tokens whose pathway is absent and cold, against one whose pathway is resident.\n\n"
+        "system in memory for instance, has no cold figure. In place is warm, too, into the memory of a\n"
+        "pathway that has just gone for it, as happens under MemoryLimit. The first check of a file's hash\n"
+        "is not counted: the daemon makes it when it starts. MB/s are of the file. The delay is that of the\n"
+        "first token after a prompt of 16 tokens whose pathway is absent and cold, against one whose "
+        "pathway\n"
+        "is resident.\n\n"
         "Examples:\n"
         "  gem-bench paging ~/models/gem-mini\n"
         "  gem-bench paging ~/models/gem-mini -r 51 --json paging.json --chart paging.svg",

@@ -93,9 +93,11 @@ gem_room_fits_alone(const GemRuntime *runtime, gsize bytes, GemPathwaySet needed
   return all - others <= budget->limit && bytes <= budget->limit - (all - others);
 }
 
+/* Of those that go one may leave its memory to the one that comes; to be followed by gem_pager_end_place. */
 static gboolean
 make_room(GemRuntime *runtime, guint index)
 {
+  gem_pager_begin_place(runtime->pager, index);
   return gem_budget_make_room(&runtime->budget, gem_pager_get_expected_bytes(runtime->pager, index), 0);
 }
 
@@ -115,8 +117,8 @@ is_absent(const GemRuntime *runtime, guint index)
          (gem_pager_get_resident(runtime->pager) & gem_pathway_set_of(index)) == 0;
 }
 
-gboolean
-gem_room_expect(GemRuntime *runtime, guint index, GError **error)
+static gboolean
+expect(GemRuntime *runtime, guint index, GError **error)
 {
   if (is_absent(runtime, index) && gem_pager_may_come(runtime->pager, index) && !make_room(runtime, index)) {
     return gem_room_fits_alone(runtime, 0, gem_pathway_set_of(index)) || refuse(runtime, index, error);
@@ -125,12 +127,22 @@ gem_room_expect(GemRuntime *runtime, guint index, GError **error)
 }
 
 gboolean
+gem_room_expect(GemRuntime *runtime, guint index, GError **error)
+{
+  gboolean done = expect(runtime, index, error);
+
+  gem_pager_end_place(runtime->pager);
+  return done;
+}
+
+gboolean
 gem_room_page_in(GemRuntime *runtime, guint index, GError **error)
 {
-  if (is_absent(runtime, index) && !make_room(runtime, index)) {
-    return refuse(runtime, index, error);
-  }
-  return gem_pager_page_in(runtime->pager, index, error);
+  gboolean has_room = !is_absent(runtime, index) || make_room(runtime, index);
+  gboolean done = has_room ? gem_pager_page_in(runtime->pager, index, error) : refuse(runtime, index, error);
+
+  gem_pager_end_place(runtime->pager);
+  return done;
 }
 
 /* Whether it can be had without anything that is in use or may be soon: pathways of this step, caches. */
@@ -155,8 +167,12 @@ gem_room_page_in_wanted(GemRuntime *runtime)
   in_use = gem_pager_get_touched(runtime->pager,
                                  runtime->step > GEM_ROOM_STEPS ? runtime->step - GEM_ROOM_STEPS : 1);
   index = gem_pathway_set_take(&runtime->wanted);
-  if (is_cheap(runtime, index, in_use) &&
-      gem_budget_make_room(&runtime->budget, gem_pager_get_expected_bytes(runtime->pager, index), in_use)) {
+  if (!is_cheap(runtime, index, in_use)) {
+    return;
+  }
+  gem_pager_begin_place(runtime->pager, index);
+  if (gem_budget_make_room(&runtime->budget, gem_pager_get_expected_bytes(runtime->pager, index), in_use)) {
     gem_pager_need(runtime->pager, index, NULL);
   }
+  gem_pager_end_place(runtime->pager);
 }

@@ -43,6 +43,7 @@ struct GemPager {
   guint n_placing; /* pathways that are being compiled */
   GemEngineCounters *counters;
   gboolean read_ahead;
+  gboolean has_place; /* a group of the backend has begun for the pathway that comes next */
   GemPathwaySet resident;
   GMutex mutex;
   guint n_domains;
@@ -56,6 +57,15 @@ gem_pager_close_entry(GemPager *self, GemPagerEntry *entry);
 /* Bits of a value of the file's largest tensor; 0: unknown. */
 guint
 gem_pager_bits_of_file(GemGguf *file);
+
+/* Opens the pathway of a module that is open: its matrices as one group, in the place that has begun if there
+ * is one; those of general belong to the group of the whole model. NULL: `reason` says why. */
+GemPathway *
+gem_pager_open_in_place(GemPager *self,
+                        const GemPagerEntry *entry,
+                        GemGguf *file,
+                        const GemTensorSource *source,
+                        GemPluginError *reason);
 
 /* Frees what is of a learned domain alone. */
 void

@@ -245,26 +245,6 @@ gem_pager_get_info(GemPager *self, guint index)
   return info;
 }
 
-/* The pathway's matrices as one group; those of general belong to that of the whole model. */
-static GemPathway *
-open_together(GemPager *self,
-              const GemPagerEntry *entry,
-              GemGguf *file,
-              const GemTensorSource *source,
-              GemPluginError *reason)
-{
-  const GemBackendFunctions *backend = self->backend->functions;
-  GemPathway *pathway;
-
-  if (entry == &self->entries[self->n_domains]) {
-    return entry->functions->open(source, self->shape, self->backend, reason);
-  }
-  backend->group_begin(self->backend->state, gem_gguf_tensor_bytes(file));
-  pathway = entry->functions->open(source, self->shape, self->backend, reason);
-  backend->group_end(self->backend->state);
-  return pathway;
-}
-
 /* Why a module could not open its pathway: the error of its file, or GEM_ERROR, FAILED when it had too little
  * memory, else PATHWAY. `number` is what it left in errno. */
 static void
@@ -293,7 +273,7 @@ open_pathway(GemPager *self, GemPagerEntry *entry, GemGguf *file, GError **error
   }
   entry->functions = gem_plugin_module_get(entry->module)->functions;
   errno = 0;
-  entry->pathway = open_together(self, entry, file, source, &reason);
+  entry->pathway = gem_pager_open_in_place(self, entry, file, source, &reason);
   if (entry->pathway == NULL) {
     set_open_error(source, &reason, errno, error);
     return FALSE;

@@ -105,6 +105,12 @@ gem_pager_need(GemPager *self, guint index, GError **error);
 /* The same, trying again whatever happened before. */
 gboolean
 gem_pager_page_in(GemPager *self, guint index, GError **error);
+/* Before others are paged out for a pathway that then comes in: the backend may give it their memory, whose
+ * pages are there. Whatever came of it, gem_pager_end_place afterwards: what is left over is the system's. */
+void
+gem_pager_begin_place(GemPager *self, guint index);
+void
+gem_pager_end_place(GemPager *self);
 /* Moves pathways to the device that have been compiled for it and are better off there. Between two steps. */
 void
 gem_pager_settle(GemPager *self);

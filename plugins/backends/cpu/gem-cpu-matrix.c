@@ -78,11 +78,39 @@ pack(const GemBackendState *self, const GemTensorView *tensor, const GemMatrix *
   return !atomic_load(&packing.failed);
 }
 
+static void
+fetch_part(void *context, size_t part, size_t parts)
+{
+  gem_cpu_group_fetch_piece(context, part);
+}
+
+/* Memory of the group that has begun; NULL: there is none, or it has none left. */
+static uint8_t *
+take_of_group(GemBackendState *self, size_t bytes)
+{
+  if (self->group == NULL) {
+    return NULL;
+  }
+  bool is_new = gem_cpu_group_is_new(self->group);
+  uint8_t *data = gem_cpu_group_take(self->group, bytes);
+  if (!is_new) {
+    return data;
+  }
+  /* One thread packs into pages that it has just had cleared, and that are in its cache. Several would wait
+   * for each other, or clear the same large page, so they fetch all before they pack. */
+  size_t pieces = gem_cpu_group_pieces(self->group);
+  self->fetched = pieces == 0 || gem_cpu_pool_threads(self->pool) > 1;
+  if (self->fetched) {
+    gem_cpu_pool_run_patiently(self->pool, fetch_part, self->group, pieces);
+  }
+  return data;
+}
+
 /* Sets `data` and `group`. */
 static bool
-take_memory(const GemBackendState *self, GemMatrix *matrix, size_t bytes)
+take_memory(GemBackendState *self, GemMatrix *matrix, size_t bytes)
 {
-  matrix->data = self->group != NULL ? gem_cpu_group_take(self->group, bytes) : NULL;
+  matrix->data = take_of_group(self, bytes);
   if (matrix->data != NULL) {
     matrix->group = self->group;
     return true;
@@ -129,17 +157,11 @@ gem_cpu_matrix_free(GemBackendState *self, GemMatrix *matrix)
   const GemPacked *packed = &matrix->packed;
   if (matrix->group != NULL) {
     gem_cpu_group_return(matrix->group, matrix->data,
-                         gem_packed_bytes(packed->type, packed->rows, packed->cols));
+                         gem_packed_bytes(packed->type, packed->rows, packed->cols), self->group);
   } else {
     free(matrix->data);
   }
   free(matrix);
-}
-
-static void
-fetch_part(void *context, size_t part, size_t parts)
-{
-  gem_cpu_group_fetch_piece(context, part);
 }
 
 void
@@ -147,12 +169,6 @@ gem_cpu_group_begin(GemBackendState *self, size_t bytes)
 {
   /* Without a group matrices have memory of their own each. */
   self->group = gem_cpu_group_new(bytes);
-  /* One thread packs into pages that it has just had cleared, and that are in its cache. Several would wait
-   * for each other, or clear the same large page, so they fetch all before they pack. */
-  self->fetched = self->group != NULL && gem_cpu_pool_threads(self->pool) > 1;
-  if (self->fetched) {
-    gem_cpu_pool_run_patiently(self->pool, fetch_part, self->group, gem_cpu_group_pieces(self->group));
-  }
 }
 
 void

@@ -1,6 +1,5 @@
 #include "plugins/backends/cpu/gem-cpu-memory.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -20,13 +19,20 @@
  * dozen small matrices. */
 #define SLACK(bytes) ((bytes) / 64 + 65536)
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* since Linux 4.17 */
+#endif
+
 struct GemCpuGroup {
-  uint8_t *start; /* aligned to LARGE_PAGE */
-  size_t bytes;   /* that are mapped, whole pages */
+  uint8_t *start; /* aligned to LARGE_PAGE; NULL: nothing is mapped yet */
+  size_t there;   /* bytes that it took over, pages that are there; mapped before the rest is */
+  size_t bytes;   /* that it has or will have, whole pages */
   size_t large;   /* of them, that large pages are wanted for */
   size_t wanted;  /* that it was made for: whole pages of those that will be used, but for padding */
   size_t used;
-  size_t live; /* of what is used, not given back yet */
+  size_t live;  /* of what is used, not given back yet */
+  bool begun;   /* something was taken, or tried to */
+  bool fetched; /* next to all that is wanted was there from the beginning */
   bool ended;
 };
 
@@ -69,46 +75,106 @@ gem_cpu_group_new(size_t bytes)
     return NULL;
   }
   self->bytes = round_up(bytes + SLACK(bytes), page_bytes());
-  self->start = map_aligned(self->bytes);
-  if (self->start == NULL) {
-    free(self);
-    return NULL;
-  }
-  /* The last part is of small pages: a large one would take more than is needed. A wish, as all advice. */
   self->large = bytes / LARGE_PAGE * LARGE_PAGE;
   self->wanted = round_up(bytes, page_bytes());
-  if (self->large > 0) {
-    (void)madvise(self->start, self->large, MADV_HUGEPAGE);
-  }
   return self;
+}
+
+static void
+unmap(GemCpuGroup *self)
+{
+  if (self->start != NULL) {
+    munmap(self->start, self->there > 0 ? self->there : self->bytes);
+  }
+  self->start = NULL;
+  self->there = 0;
 }
 
 static void
 group_free(GemCpuGroup *self)
 {
-  if (self->bytes > 0) {
-    munmap(self->start, self->bytes);
-  }
+  unmap(self);
   free(self);
+}
+
+/* Whether what was taken over is enough, but for padding, of which there may be none: what does not fit then
+ * has memory of its own. */
+static bool
+is_enough(const GemCpuGroup *self)
+{
+  return self->there >= self->wanted - self->wanted / 32;
+}
+
+/* Brings what was taken over to its own size; false: it is too small, and there is something behind it. */
+static bool
+fit(GemCpuGroup *self)
+{
+  uint8_t *end = self->start + self->there;
+  if (self->there > self->bytes) {
+    munmap(self->start + self->bytes, self->there - self->bytes);
+    return true;
+  }
+  if (is_enough(self)) {
+    self->bytes = self->there;
+    return true;
+  }
+  uint8_t *more = mmap(end, self->bytes - self->there, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (more != MAP_FAILED && more != end) {
+    munmap(more, self->bytes - self->there); /* a system that takes the flag for a wish */
+  }
+  return more == end;
+}
+
+/* Addresses for all of it. */
+static bool
+map(GemCpuGroup *self)
+{
+  if (self->start != NULL && !fit(self)) {
+    unmap(self);
+  }
+  self->fetched = self->start != NULL && is_enough(self);
+  if (self->start == NULL) {
+    self->start = map_aligned(self->bytes);
+  }
+  self->there = 0; /* from here on, what is mapped is `bytes` */
+  /* The last part is of small pages: a large one would take more than is needed. A wish, as all advice. */
+  if (self->start != NULL && self->large > 0 && !self->fetched) {
+    (void)madvise(self->start, self->large, MADV_HUGEPAGE);
+  }
+  return self->start != NULL;
 }
 
 void
 gem_cpu_group_end(GemCpuGroup *self)
 {
+  self->ended = true;
+  if (self->live == 0) {
+    group_free(self);
+    return;
+  }
   size_t kept = round_up(self->used, page_bytes());
   if (kept < self->bytes) {
     munmap(self->start + kept, self->bytes - kept);
     self->bytes = kept;
   }
-  self->ended = true;
-  if (self->live == 0) {
-    group_free(self);
-  }
+}
+
+bool
+gem_cpu_group_is_new(const GemCpuGroup *self)
+{
+  return !self->begun;
 }
 
 uint8_t *
 gem_cpu_group_take(GemCpuGroup *self, size_t bytes)
 {
+  if (!self->begun) {
+    self->begun = true;
+    if (!map(self)) {
+      self->bytes = 0;
+    }
+  }
   if (bytes > self->bytes - self->used) {
     return NULL;
   }
@@ -131,6 +197,9 @@ gem_cpu_group_fetch(const uint8_t *data, size_t bytes)
 size_t
 gem_cpu_group_pieces(const GemCpuGroup *self)
 {
+  if (self->fetched || self->bytes == 0) {
+    return 0;
+  }
   return self->large / LARGE_PAGE + (self->wanted - self->large + PIECE_BYTES - 1) / PIECE_BYTES;
 }
 
@@ -144,14 +213,30 @@ gem_cpu_group_fetch_piece(const GemCpuGroup *self, size_t piece)
   gem_cpu_group_fetch(self->start + first, bytes < left ? bytes : left);
 }
 
+/* Whether `heir` took over what is mapped of a group that goes. */
+static bool
+leave_to(GemCpuGroup *heir, const GemCpuGroup *self)
+{
+  if (heir == NULL || heir->begun || heir->start != NULL || self->start == NULL) {
+    return false;
+  }
+  heir->start = self->start;
+  heir->there = self->bytes;
+  return true;
+}
+
 void
-gem_cpu_group_return(GemCpuGroup *self, uint8_t *data, size_t bytes)
+gem_cpu_group_return(GemCpuGroup *self, uint8_t *data, size_t bytes, GemCpuGroup *heir)
 {
   self->live -= bytes;
   if (!self->ended && data + bytes == self->start + self->used) {
     self->used -= bytes; /* the last one: a vector that was only unpacked */
   }
   if (self->ended && self->live == 0) {
-    group_free(self);
+    if (leave_to(heir, self)) {
+      free(self);
+    } else {
+      group_free(self);
+    }
   }
 }

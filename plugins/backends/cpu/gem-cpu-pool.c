@@ -16,8 +16,8 @@
 #define LATE_NANOSECONDS  1000000
 #define ALONE_NANOSECONDS 50000000
 
-/* How long a caller who waits for others that may be long spins, and then sleeps between two looks: its CPU is
- * of more use to them, or to who keeps them from theirs. */
+/* How long a caller who waits for others that may be long spins, and then sleeps between two looks: its CPU
+ * is of more use to them, or to who keeps them from theirs. */
 #define PATIENCE_NANOSECONDS 50000
 
 /* Spins between two looks at the clock. */

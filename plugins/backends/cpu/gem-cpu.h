@@ -19,7 +19,7 @@ struct GemBackendState {
   const GemKernels *kernels;
   GemCpuPool *pool;
   GemCpuGroup *group;         /* that new matrices go to; NULL: none */
-  bool fetched;               /* its pages are there */
+  bool fetched;               /* its pages are there before they are packed into */
   GemCpuScratch inputs;       /* of a matrix: levels, scales and sums */
   GemCpuScratch feed_forward; /* what lies between its matrices */
   GemCpuScratch attention;    /* groups of rows, as the kernels take them */
