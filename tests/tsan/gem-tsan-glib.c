@@ -133,6 +133,41 @@ g_async_queue_pop(GAsyncQueue *queue)
   return data;
 }
 
+/* ---- thread pools: what was done before a piece of work was pushed is seen by who does it ---- */
+
+typedef struct {
+  GFunc function;
+  gpointer data;
+} Pool;
+
+static void
+run_pushed(gpointer pushed, gpointer data)
+{
+  const Pool *pool = data;
+
+  acquire(pushed);
+  pool->function(pushed, pool->data);
+}
+
+/* What it allocates stays as long as the program: it has a pool or two. */
+GThreadPool *
+g_thread_pool_new(GFunc function, gpointer data, gint max_threads, gboolean exclusive, GError **error)
+{
+  REAL(g_thread_pool_new)
+  Pool *pool = g_new(Pool, 1);
+
+  *pool = (Pool){function, data};
+  return real(run_pushed, pool, max_threads, exclusive, error);
+}
+
+gboolean
+g_thread_pool_push(GThreadPool *pool, gpointer data, GError **error)
+{
+  REAL(g_thread_pool_push)
+  release(data);
+  return real(pool, data, error);
+}
+
 /* ---- main contexts: what was done before a source was attached is seen by its callback ---- */
 
 typedef struct {
@@ -221,6 +256,22 @@ g_task_return_pointer(GTask *task, gpointer result, GDestroyNotify destroy)
 }
 
 void
+g_task_return_boolean(GTask *task, gboolean result)
+{
+  REAL(g_task_return_boolean)
+  release(task);
+  real(task, result);
+}
+
+void
+g_task_return_int(GTask *task, gssize result)
+{
+  REAL(g_task_return_int)
+  release(task);
+  real(task, result);
+}
+
+void
 g_task_return_error(GTask *task, GError *error)
 {
   REAL(g_task_return_error)
@@ -232,6 +283,22 @@ gpointer
 g_task_propagate_pointer(GTask *task, GError **error)
 {
   REAL(g_task_propagate_pointer)
+  acquire(task);
+  return real(task, error);
+}
+
+gboolean
+g_task_propagate_boolean(GTask *task, GError **error)
+{
+  REAL(g_task_propagate_boolean)
+  acquire(task);
+  return real(task, error);
+}
+
+gssize
+g_task_propagate_int(GTask *task, GError **error)
+{
+  REAL(g_task_propagate_int)
   acquire(task);
   return real(task, error);
 }
