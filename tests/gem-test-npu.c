@@ -2,6 +2,7 @@
 
 #include <gio/gio.h>
 #include <glib/gstdio.h>
+#include <string.h>
 
 GemTestNpu *
 gem_test_npu_open(void)
@@ -56,4 +57,18 @@ gem_test_npu_allow_cpu(GemTestNpu *self)
   g_autofree char *lines = g_strdup_printf("Library=%s\nAllowCpu=yes\n", library);
   gem_test_npu_set(self, "cpu.conf", lines);
   return TRUE;
+}
+
+void
+gem_test_npu_assert_declines(const GemTestNpu *npu, GemProbeResult expected, const char *reason)
+{
+  GemProbeReport report = {0};
+  GemPluginError error = {""};
+  const GemBackendOptions options = {.struct_size = sizeof options};
+  g_assert_cmpint(npu->functions->probe(&report), ==, expected);
+  g_test_message("declined: %s", report.reason);
+  g_assert_nonnull(strstr(report.reason, reason));
+  g_assert_null(strchr(report.reason, '\n'));
+  g_assert_null(npu->functions->open(&options, &error));
+  g_assert_nonnull(strstr(error.message, reason));
 }

@@ -29,3 +29,7 @@ gem_test_npu_set(GemTestNpu *self, const char *name, const char *lines);
  * without GEM_ORT_LIBRARY. */
 gboolean
 gem_test_npu_allow_cpu(GemTestNpu *self);
+
+/* The probe says `expected`, and probe and open both give the reason, in one line. */
+void
+gem_test_npu_assert_declines(const GemTestNpu *npu, GemProbeResult expected, const char *reason);

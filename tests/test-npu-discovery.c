@@ -41,20 +41,6 @@ add_npu(gboolean node)
   gem_test_sys_add_accelerator("accel0", "intel_vpu", "0x8086", "0x7d1d", node);
 }
 
-static void
-assert_declines(const GemTestNpu *npu, GemProbeResult expected, const char *reason)
-{
-  GemProbeReport report = {0};
-  GemPluginError error = {""};
-  const GemBackendOptions options = {.struct_size = sizeof options};
-  g_assert_cmpint(npu->functions->probe(&report), ==, expected);
-  g_test_message("declined: %s", report.reason);
-  g_assert_nonnull(strstr(report.reason, reason));
-  g_assert_null(strchr(report.reason, '\n'));
-  g_assert_null(npu->functions->open(&options, &error));
-  g_assert_nonnull(strstr(error.message, reason));
-}
-
 /* ---- without ONNX Runtime ---- */
 
 static void
@@ -62,7 +48,7 @@ test_no_npu(void)
 {
   g_autoptr(GemTestNpu) npu = open_machine();
   if (npu != NULL) {
-    assert_declines(npu, GEM_PROBE_UNSUPPORTED, "this machine has no NPU");
+    gem_test_npu_assert_declines(npu, GEM_PROBE_UNSUPPORTED, "this machine has no NPU");
   }
 }
 
@@ -95,7 +81,7 @@ test_closed_node(void)
   }
   add_npu(FALSE);
   gem_test_npu_set(npu, "a.conf", "Provider=A\nPath=/nowhere/a.so\n");
-  assert_declines(
+  gem_test_npu_assert_declines(
       npu, GEM_PROBE_DEFERRED,
       "NPU /dev/accel/accel0 (driver intel_vpu) is closed to the service: No such file or directory; "
       "see drop-in npu.conf");
@@ -144,12 +130,12 @@ test_unsafe_provider(void)
       g_strdup_printf("NPU /dev/accel/accel0: %s must belong to root and be writable by root alone", path);
   add_npu(TRUE);
   g_assert_cmpint(g_chmod(path, 0757), ==, 0);
-  assert_declines(npu, GEM_PROBE_DEFERRED, reason);
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, reason);
   g_assert_cmpint(g_chmod(path, 0775), ==, 0);
-  assert_declines(npu, GEM_PROBE_DEFERRED, reason);
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, reason);
   g_assert_cmpint(g_chmod(path, 0755), ==, 0);
   if (geteuid() == 0 && chown(path, 4242, 0) == 0) {
-    assert_declines(npu, GEM_PROBE_DEFERRED, reason);
+    gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, reason);
     g_assert_cmpint(chown(path, 0, 0), ==, 0);
   }
   g_autofree char *outside = gem_test_folder_new(), *moved = g_build_filename(outside, "provider.so", NULL);
@@ -157,7 +143,7 @@ test_unsafe_provider(void)
   g_assert_cmpint(symlink(moved, path), ==, 0); /* a link says nothing: what it leads to is looked at */
   g_assert_cmpint(g_chmod(outside, 0777), ==, 0);
   g_autofree char *folder_reason = g_strdup_printf("NPU /dev/accel/accel0: %s must belong to root", outside);
-  assert_declines(npu, GEM_PROBE_DEFERRED, folder_reason);
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, folder_reason);
   gem_test_folder_remove(outside);
 }
 
@@ -171,12 +157,12 @@ test_broken_provider(void)
   }
   add_npu(TRUE);
   g_assert_true(g_file_set_contents(path, "not a library", -1, NULL));
-  assert_declines(npu, GEM_PROBE_DEFERRED, "provider GemTestProvider (/");
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, "provider GemTestProvider (/");
   g_autofree char *other =
       g_build_filename(g_getenv("GEM_BUILD_DIR"), "tests", "npu-ort", "libnot-onnx-runtime.so", NULL);
   g_assert_cmpint(g_unlink(path), ==, 0);
   g_assert_cmpint(symlink(other, path), ==, 0); /* a library, and no provider */
-  assert_declines(npu, GEM_PROBE_DEFERRED, "provider GemTestProvider (/");
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, "provider GemTestProvider (/");
 }
 
 /* ---- with ONNX Runtime: pathways on the provider ---- */

@@ -21,20 +21,6 @@
 
 static const GemType types[] = {GEM_TYPE_F32, GEM_TYPE_F16, GEM_TYPE_Q8_0, GEM_TYPE_Q6_K, GEM_TYPE_Q4_0};
 
-static void
-assert_declines(const GemTestNpu *npu, GemProbeResult expected, const char *reason)
-{
-  GemProbeReport report = {0};
-  GemPluginError error = {""};
-  const GemBackendOptions options = {.struct_size = sizeof options};
-  g_assert_cmpint(npu->functions->probe(&report), ==, expected);
-  g_test_message("declined: %s", report.reason);
-  g_assert_nonnull(strstr(report.reason, reason));
-  g_assert_null(strchr(report.reason, '\n'));
-  g_assert_null(npu->functions->open(&options, &error));
-  g_assert_nonnull(strstr(error.message, reason));
-}
-
 /* ---- without a library ---- */
 
 static gboolean
@@ -48,9 +34,9 @@ test_no_npu(void)
 {
   g_autoptr(GemTestNpu) npu = gem_test_npu_open();
   if (has_own_npu()) {
-    assert_declines(npu, GEM_PROBE_DEFERRED, "has no provider");
+    gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, "has no provider");
   } else {
-    assert_declines(npu, GEM_PROBE_UNSUPPORTED, "this machine has no NPU");
+    gem_test_npu_assert_declines(npu, GEM_PROBE_UNSUPPORTED, "this machine has no NPU");
   }
 }
 
@@ -63,12 +49,12 @@ test_library(void)
     return;
   }
   gem_test_npu_set(npu, "a.conf", "AllowCpu=yes\nLibrary=/nowhere/libonnxruntime.so.1\n");
-  assert_declines(npu, GEM_PROBE_UNSUPPORTED, "/nowhere/libonnxruntime.so.1");
+  gem_test_npu_assert_declines(npu, GEM_PROBE_UNSUPPORTED, "/nowhere/libonnxruntime.so.1");
   g_autofree char *broken = g_build_filename(npu->folder, "broken.so", NULL);
   g_assert_true(g_file_set_contents(broken, "not a library", -1, NULL));
   g_autofree char *lines = g_strdup_printf("AllowCpu=yes\nLibrary=%s\n", broken);
   gem_test_npu_set(npu, "a.conf", lines);
-  assert_declines(npu, GEM_PROBE_UNSUPPORTED, "broken.so");
+  gem_test_npu_assert_declines(npu, GEM_PROBE_UNSUPPORTED, "broken.so");
 }
 
 /* A provider that is named stands for an NPU, which may come later. */
@@ -77,7 +63,7 @@ test_provider_without_npu(void)
 {
   g_autoptr(GemTestNpu) npu = gem_test_npu_open();
   gem_test_npu_set(npu, "a.conf", "Library=/nowhere/libonnxruntime.so.1\nProvider=A\nPath=/nowhere/a.so\n");
-  assert_declines(npu, GEM_PROBE_DEFERRED, "/nowhere/libonnxruntime.so.1");
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, "/nowhere/libonnxruntime.so.1");
 }
 
 /* With an ONNX Runtime: a provider's library that is not there is named, and the CPU provider does not step
@@ -96,8 +82,8 @@ test_provider_absent(void)
   g_autofree char *lines =
       g_strdup_printf("Library=%s\nProvider=A\nPath=/nowhere/a.so\n", g_getenv("GEM_ORT_LIBRARY"));
   gem_test_npu_set(npu, "cpu.conf", lines);
-  assert_declines(npu, GEM_PROBE_DEFERRED,
-                  "the providers of the settings have no NPU: /nowhere/a.so: No such file");
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED,
+                               "the providers of the settings have no NPU: /nowhere/a.so: No such file");
   gem_test_npu_set(npu, "more.conf", "AllowCpu=yes\n");
   GemProbeReport report = {0};
   g_assert_cmpint(npu->functions->probe(&report), ==, GEM_PROBE_SUPPORTED);
@@ -120,7 +106,8 @@ test_library_unfit(void)
     g_autofree char *lines = g_strdup_printf("AllowCpu=yes\nLibrary=%s/tests/npu-ort/lib%s.so\n",
                                              g_getenv("GEM_BUILD_DIR"), libraries[i].name);
     gem_test_npu_set(npu, "a.conf", lines);
-    assert_declines(npu, has_own_npu() ? GEM_PROBE_DEFERRED : GEM_PROBE_UNSUPPORTED, libraries[i].reason);
+    gem_test_npu_assert_declines(npu, has_own_npu() ? GEM_PROBE_DEFERRED : GEM_PROBE_UNSUPPORTED,
+                                 libraries[i].reason);
   }
 }
 
@@ -135,8 +122,8 @@ test_telemetry_must_be_off(void)
     } else {
       g_setenv("ORT_DISABLE_TELEMETRY", "0", TRUE);
     }
-    assert_declines(npu, has_own_npu() ? GEM_PROBE_DEFERRED : GEM_PROBE_UNSUPPORTED,
-                    "ORT_DISABLE_TELEMETRY=1");
+    gem_test_npu_assert_declines(npu, has_own_npu() ? GEM_PROBE_DEFERRED : GEM_PROBE_UNSUPPORTED,
+                                 "ORT_DISABLE_TELEMETRY=1");
   }
 }
 
@@ -161,15 +148,16 @@ test_settings(void)
   g_autoptr(GemTestNpu) npu = gem_test_npu_open();
   for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
     gem_test_npu_set(npu, "a.conf", files[i].lines);
-    assert_declines(npu, GEM_PROBE_UNSUPPORTED, files[i].reason);
+    gem_test_npu_assert_declines(npu, GEM_PROBE_UNSUPPORTED, files[i].reason);
   }
   g_autofree char *path = g_build_filename(npu->folder, "a.conf", NULL);
   gem_test_npu_set(npu, "a.conf", "AllowCpu=yes\n");
   g_assert_cmpint(g_chmod(path, 0620), ==, 0);
-  assert_declines(npu, GEM_PROBE_UNSUPPORTED, "a.conf must belong to root and be writable by root alone");
+  gem_test_npu_assert_declines(npu, GEM_PROBE_UNSUPPORTED,
+                               "a.conf must belong to root and be writable by root alone");
   g_assert_cmpint(g_chmod(path, 0600), ==, 0);
   g_assert_cmpint(g_chmod(npu->folder, 0777), ==, 0);
-  assert_declines(npu, GEM_PROBE_UNSUPPORTED, "must belong to root");
+  gem_test_npu_assert_declines(npu, GEM_PROBE_UNSUPPORTED, "must belong to root");
   g_assert_cmpint(g_chmod(npu->folder, 0700), ==, 0);
 }
 
