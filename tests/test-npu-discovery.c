@@ -338,6 +338,98 @@ test_fails(void)
   scene_close(&scene);
 }
 
+/* ---- several backends at a time, as while the service opens a model's next engine ---- */
+
+/* Whether layer 1 gives what backend cpu does. */
+static void
+assert_runs(const Scene *self, GemCompiled *compiled)
+{
+  GemPluginError error = {""};
+  g_autoptr(GRand) random = g_rand_new_with_seed(6);
+  g_autofree float *x = gem_test_random_floats(random, WIDTH, 2.0);
+  float y[WIDTH] = {0.0f}, expected[WIDTH] = {0.0f};
+  g_assert_true(self->npu->functions->run(self->state, compiled, 1, x, 1, y, &error));
+  run_on_cpu(&self->layers[1], x, 1, expected);
+  g_assert_cmpfloat(relative_error(y, expected, WIDTH), <, 0.02);
+}
+
+static gboolean
+is_mapped(const char *path)
+{
+  g_autofree char *maps = NULL;
+  g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+  return strstr(maps, path) != NULL;
+}
+
+/* The provider is there for as long as one of them has it, whichever came first; and again after all. */
+static void
+test_several(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, NULL);
+  if (path == NULL) {
+    return;
+  }
+  Scene first, second, third;
+  GemPluginError error = {""};
+  GemProbeReport report = {0};
+  add_npu(TRUE);
+  scene_open(&first, npu);
+  GemCompiled *of_first = scene_compile(&first, &error);
+  g_assert_nonnull(of_first);
+  g_assert_cmpint(npu->functions->probe(&report), ==, GEM_PROBE_SUPPORTED);
+  scene_open(&second, npu);
+  assert_runs(&first, of_first);
+  GemCompiled *of_second = scene_compile(&second, &error);
+  g_assert_nonnull(of_second);
+  npu->functions->compiled_free(first.state, of_first);
+  scene_close(&first);
+  assert_runs(&second, of_second);
+  npu->functions->compiled_free(second.state, of_second);
+  scene_close(&second);
+  g_assert_true(is_mapped(path)); /* its threads outlive what is registered */
+
+  scene_open(&third, npu);
+  GemCompiled *of_third = scene_compile(&third, &error);
+  g_assert_nonnull(of_third);
+  assert_runs(&third, of_third);
+  npu->functions->compiled_free(third.state, of_third);
+  scene_close(&third);
+}
+
+/* A backend that cannot have its providers takes nothing from one that has. */
+static void
+test_several_disagree(void)
+{
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, NULL);
+  if (path == NULL) {
+    return;
+  }
+  Scene scene;
+  GemPluginError error = {""};
+  add_npu(TRUE);
+  scene_open(&scene, npu);
+  GemCompiled *compiled = scene_compile(&scene, &error);
+  g_assert_nonnull(compiled);
+  g_autofree char *moved = g_strconcat(path, ".moved", NULL);
+  g_autofree char *lines =
+      g_strdup_printf("Library=%s\nProvider=GemTestProvider\nPath=%s\n", g_getenv("GEM_ORT_LIBRARY"), moved);
+  g_assert_cmpint(g_rename(path, moved), ==, 0);
+  gem_test_npu_set(npu, "a.conf", lines);
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, "provider GemTestProvider is in use from /");
+  assert_runs(&scene, compiled);
+  g_autofree char *both =
+      g_strdup_printf("Library=%s\nProvider=GemTestProvider\nPath=%s\nProvider=B\nPath=/nowhere/b.so\n",
+                      g_getenv("GEM_ORT_LIBRARY"), path);
+  g_assert_cmpint(g_rename(moved, path), ==, 0);
+  gem_test_npu_set(npu, "a.conf", both);
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, "/nowhere/b.so");
+  assert_runs(&scene, compiled);
+  npu->functions->compiled_free(scene.state, compiled);
+  scene_close(&scene);
+}
+
 /* ---- what was compiled is kept ---- */
 
 #define GRAPHS (2 * LAYERS) /* for single rows and for blocks */
@@ -551,6 +643,8 @@ main(int argc, char **argv)
   g_test_add_data_func("/npu-discovery/refused/some", some, test_refused);
   g_test_add_data_func("/npu-discovery/refused/refuse", refuse, test_refused);
   g_test_add_func("/npu-discovery/fails", test_fails);
+  g_test_add_func("/npu-discovery/several", test_several);
+  g_test_add_func("/npu-discovery/several/disagree", test_several_disagree);
   g_test_add_func("/npu-discovery/kept", test_kept);
   g_test_add_func("/npu-discovery/kept-by-none", test_kept_by_none);
   g_test_add_func("/npu-discovery/service-whole", test_service_whole);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "plugins/backends/npu-ort/gem-npu-blobs.h"
+#include "plugins/backends/npu-ort/gem-npu-registrations.h"
 #include "plugins/backends/npu-ort/gem-npu-trust.h"
 #include "plugins/support/gem-plugin-support.h"
 
@@ -21,19 +22,18 @@ provider_of(const GemNpuSettings *settings, const char *name)
 }
 
 static bool
-register_provider(const GemOrtLibrary *library, const GemNpuProvider *provider, GemPluginError *error)
+take_provider(GemNpuDevice *self, const GemNpuProvider *provider, GemPluginError *error)
 {
-  char what[320];
-  if (!gem_npu_check_library(provider->path, error)) {
+  if (!gem_npu_check_library(provider->path, error) ||
+      !gem_npu_registration_take(self->library, provider, error)) {
     return false;
   }
-  snprintf(what, sizeof what, "provider %s (%s)", provider->name, provider->path);
-  return gem_ort_library_check(
-      library, library->api.register_library(library->env, provider->name, provider->path), what, error);
+  self->n_taken++;
+  return true;
 }
 
 static bool
-register_providers(GemNpuDevice *self, GemPluginError *error)
+take_providers(GemNpuDevice *self, GemPluginError *error)
 {
   const GemOrtLibrary *library = self->library;
   if (self->settings.n_providers > 0 && library->api_version < GEM_ORT_API_DEVICES) {
@@ -42,7 +42,7 @@ register_providers(GemNpuDevice *self, GemPluginError *error)
     return false;
   }
   for (size_t i = 0; i < self->settings.n_providers; i++) {
-    if (!register_provider(library, &self->settings.providers[i], error)) {
+    if (!take_provider(self, &self->settings.providers[i], error)) {
       return false;
     }
   }
@@ -54,26 +54,17 @@ static bool
 find_npu(GemNpuDevice *self, GemPluginError *error)
 {
   const GemOrtApi *api = &self->library->api;
-  const OrtEpDevice *const *devices = NULL;
-  size_t n = 0;
-  if (!gem_ort_library_check(self->library, api->get_devices(self->library->env, &devices, &n), "its devices",
-                             error)) {
+  const OrtEpDevice *device = gem_npu_registrations_find_npu(self->library, &self->settings, error);
+  if (device == NULL) {
     return false;
   }
-  for (size_t i = 0; i < n; i++) {
-    const char *name = api->device_provider(devices[i]);
-    const GemNpuProvider *provider = provider_of(&self->settings, name);
-    if (provider != NULL && api->hardware_type(api->device_hardware(devices[i])) == GEM_ORT_HARDWARE_NPU) {
-      self->device = devices[i];
-      self->provider = provider;
-      snprintf(self->name, sizeof self->name, "%s", name);
-      const char *version = api->get_value(api->device_metadata(devices[i]), "version");
-      snprintf(self->version, sizeof self->version, "%.31s", version != NULL ? version : "");
-      return true;
-    }
-  }
-  gem_plugin_set_error(error, "none of the providers named in the settings has an NPU");
-  return false;
+  const char *name = api->device_provider(device);
+  const char *version = api->get_value(api->device_metadata(device), "version");
+  self->device = device;
+  self->provider = provider_of(&self->settings, name);
+  snprintf(self->name, sizeof self->name, "%s", name);
+  snprintf(self->version, sizeof self->version, "%.31s", version != NULL ? version : "");
+  return true;
 }
 
 /* ONNX Runtime as the settings name it, or the linker finds it. */
@@ -109,7 +100,7 @@ open_npu(GemNpuDevice *self, GemPluginError *error)
   if (!has_provider(self, error) || (is_known && !gem_npu_hardware_check(&self->hardware, error))) {
     return false;
   }
-  if (open_library(self, &reason) && register_providers(self, &reason) && find_npu(self, &reason)) {
+  if (open_library(self, &reason) && take_providers(self, &reason) && find_npu(self, &reason)) {
     self->form = gem_npu_form_of_provider(self->name);
     return true;
   }
@@ -162,12 +153,8 @@ void
 gem_npu_device_close(GemNpuDevice *self)
 {
   if (self->library != NULL) {
-    for (size_t i = 0; i < self->settings.n_providers && self->library->api.unregister_library != NULL; i++) {
-      OrtStatus *status =
-          self->library->api.unregister_library(self->library->env, self->settings.providers[i].name);
-      if (status != NULL) { /* it was never registered */
-        self->library->api.release_status(status);
-      }
+    while (self->n_taken > 0) {
+      gem_npu_registration_release(self->library, self->settings.providers[--self->n_taken].name);
     }
     gem_ort_library_close(self->library);
     self->library = NULL;

@@ -14,6 +14,7 @@ typedef struct {
   GemOrtLibrary *library;
   GemNpuHardware hardware;
   GemNpuSettings settings;
+  size_t n_taken;            /* of the settings' providers: those that are registered for this one */
   const OrtEpDevice *device; /* NULL: ONNX Runtime's own CPU provider */
   const GemNpuProvider *provider;
   char name[64];    /* the provider's */
