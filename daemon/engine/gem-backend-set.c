@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "daemon/gem-log.h"
+
 typedef struct {
   GemBackendInfo info;
   GemPluginModule *module;       /* NULL: refused, or closed since it is not in use */
@@ -106,6 +108,19 @@ probe_candidate(const GemPluginLoader *loader, const char *name)
   return candidate;
 }
 
+static const Candidate *
+find(GPtrArray *candidates, const char *name)
+{
+  for (guint i = 0; i < candidates->len; i++) {
+    const Candidate *candidate = candidates->pdata[i];
+
+    if (g_str_equal(name, candidate->info.name)) {
+      return candidate;
+    }
+  }
+  return NULL;
+}
+
 /* The supported candidate called `name`, or the one with the highest score; the first of equals. Of devices,
  * or of those that do everything. */
 static Candidate *
@@ -136,7 +151,8 @@ set_none_usable(GPtrArray *candidates, const char *name, GError **error)
     const Candidate *candidate = candidates->pdata[i];
 
     if (name == NULL || g_str_equal(name, candidate->info.name)) {
-      g_string_append_printf(reasons, "; %s: %s", candidate->info.name, candidate->info.reason);
+      g_string_append_printf(reasons, "; %s: %s", candidate->info.name,
+                             candidate->info.reason != NULL ? candidate->info.reason : "runs pathways alone");
     }
   }
   if (reasons->len == 0) {
@@ -175,6 +191,17 @@ open_device(GemBackendSet *self, Candidate *device, const GemBackendOptions *opt
   }
 }
 
+/* The administrator wants to know of a device that was named and is not used. */
+static void
+warn_of_missing(const GemBackendSet *self, const Candidate *named)
+{
+  if (named != NULL && is_device(named) && self->device_candidate != named) {
+    gem_log(LOG_WARNING, GEM_LOG_DEVICE_MISSING, (const char *[]){"GEM_BACKEND", named->info.name, NULL},
+            "Backend=%s is not used, and backend %s does everything: %s", named->info.name,
+            self->backend_candidate->info.name, named->info.reason);
+  }
+}
+
 static void
 close_others(GPtrArray *candidates)
 {
@@ -200,11 +227,14 @@ gem_backend_set_open(
   for (char **each = names; *each != NULL; each++) {
     g_ptr_array_add(self->candidates, probe_candidate(loader, *each));
   }
+  const Candidate *named = name != NULL ? find(self->candidates, name) : NULL;
+  gboolean names_device = named != NULL && is_device(named);
   Candidate *device = choose(self->candidates, name, TRUE);
-  /* A device that is named needs another one beside it; one that is named and does everything is alone. */
-  Candidate *best = choose(self->candidates, device != NULL ? NULL : name, FALSE);
+  /* A device that is named needs another one beside it, and the more so when it cannot be used; one that is
+   * named and does everything is alone. */
+  Candidate *best = choose(self->candidates, names_device ? NULL : name, FALSE);
   if (best == NULL) {
-    set_none_usable(self->candidates, name, error);
+    set_none_usable(self->candidates, names_device ? NULL : name, error);
     return NULL;
   }
   if (!open_backend(best, &options, &self->backend, error)) {
@@ -214,6 +244,7 @@ gem_backend_set_open(
   if (device != NULL) {
     open_device(self, device, &options);
   }
+  warn_of_missing(self, named);
   close_others(self->candidates);
   return g_steal_pointer(&self);
 }

@@ -11,8 +11,9 @@ typedef struct GemBackendSet GemBackendSet;
 
 /* Probes all backend modules and opens `name`, or, when that is NULL, the supported one with the highest
  * score of those that do everything, and of devices that run pathways beside it. A device that is named comes
- * with the best of the others. `cache_dir`: for what backends make that can be made again; NULL: there is
- * none. GEM_ERROR_FAILED, with the reason of each, when none can be used. */
+ * with the best of the others; when it cannot be used, they come alone, and the log says why. `cache_dir`:
+ * for what backends make that can be made again; NULL: there is none. GEM_ERROR_FAILED, with the reason of
+ * each, when none can be used. */
 GemBackendSet *
 gem_backend_set_open(
     const GemPluginLoader *loader, const char *name, guint threads, const char *cache_dir, GError **error);

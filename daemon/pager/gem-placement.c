@@ -1,17 +1,8 @@
 #include "daemon/pager/gem-placement.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "daemon/gem-log.h"
+#include "daemon/pager/gem-placement-compare.h"
 #include "daemon/plugin/gem-tensor-source.h"
-
-/* Runs of each that is measured; the fastest counts. */
-#define ROUNDS 3u
-
-/* |device - other| / |other| of what a pathway adds: the other rounds its inputs to 8 bits, which is 1 % or
- * so; weights that a provider wanted in fewer bits are more, and wrong ones are about 1. */
-#define LARGEST_DIFFERENCE 0.05
 
 #define CACHE_FILE "placement"
 
@@ -268,105 +259,60 @@ gem_placing_abandon(GemPlacing *self)
 
 /* ---- comparing ---- */
 
-/* y[n][width] of all layers, one after the other, each for the same x; FALSE: the device failed. */
-static gboolean
-run_layers(const GemPlacement *self,
-           const GemPathwayFunctions *functions,
-           GemPathway *pathway,
-           const float *x,
-           gsize n,
-           float *y,
-           GemPluginError *reason)
-{
-  gboolean ran = TRUE;
-  memset(y, 0, self->shape->layers * n * self->shape->width * sizeof *y);
-  for (guint layer = 0; ran && layer < self->shape->layers; layer++) {
-    float *to = y + layer * n * self->shape->width;
-    if (reason != NULL) {
-      ran = functions->try_apply(pathway, layer, x, n, to, reason);
-    } else {
-      functions->apply(pathway, layer, x, n, to);
-    }
-  }
-  return ran;
-}
-
-/* The fastest of some runs, in microseconds, at least 1; negative: the device failed. */
-static double
-measure(const GemPlacement *self,
-        const GemPathwayFunctions *functions,
-        GemPathway *pathway,
-        const float *x,
-        gsize n,
-        float *y,
-        GemPluginError *reason)
-{
-  gint64 best = G_MAXINT64;
-  for (guint round = 0; round < ROUNDS; round++) {
-    gint64 start = g_get_monotonic_time();
-    if (!run_layers(self, functions, pathway, x, n, y, reason)) {
-      return -1.0;
-    }
-    best = MIN(best, g_get_monotonic_time() - start);
-  }
-  return (double)MAX(best, 1); /* less than the clock can tell */
-}
-
-static double
-relative_difference(const float *a, const float *b, gsize n)
-{
-  double difference = 0.0, norm = 0.0;
-  for (gsize i = 0; i < n; i++) {
-    double d = (double)a[i] - (double)b[i];
-    difference += d * d;
-    norm += (double)b[i] * (double)b[i];
-  }
-  return sqrt(difference / MAX(norm, 1e-30));
-}
-
-typedef struct {
-  Known known;
-  double difference; /* relative */
-} Comparison;
-
-/* FALSE: the device failed. */
-static gboolean
-compare(const GemPlacement *self,
-        const GemPlacedPathway *placed,
-        const GemPathwayFunctions *functions,
-        GemPathway *pathway,
-        Comparison *ret_comparison,
-        GemPluginError *reason)
-{
-  const gsize n = GEM_PLACEMENT_BLOCK, width = self->shape->width, values = n * width;
-  g_autofree float *x = g_new(float, values);
-  g_autofree float *device = g_new(float, values * self->shape->layers);
-  g_autofree float *other = g_new(float, values * self->shape->layers);
-  GRand *random = g_rand_new_with_seed(1);
-  for (gsize i = 0; i < values; i++) { /* of about the size of normed inputs */
-    x[i] = (float)g_rand_double_range(random, -1.7, 1.7);
-  }
-  g_rand_free(random);
-  Comparison comparison = {0};
-  for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
-    GemPlacementDecision *decision = &comparison.known.decisions[i];
-    gsize rows = gem_placement_rows((GemPlacementCount)i);
-    decision->device_us = measure(self, placed->functions, placed->pathway, x, rows, device, reason);
-    decision->us = measure(self, functions, pathway, x, rows, other, NULL);
-    if (decision->device_us < 0.0) {
-      return FALSE;
-    }
-  }
-  comparison.difference = relative_difference(device, other, values * self->shape->layers);
-  *ret_comparison = comparison;
-  return TRUE;
-}
-
 static void
 log_stays(const char *name, const char *reason)
 {
   gem_log(LOG_WARNING, GEM_LOG_DEVICE_REFUSED, (const char *[]){"GEM_PATHWAY", name, NULL},
           "pathway %s does not run on the device: %s", name, reason);
+}
+
+/* FALSE: the device failed, or what it gives is not what the other gives; the log says so. */
+static gboolean
+check_results(const char *name, const GemPlacementSide *device, const GemPlacementSide *other)
+{
+  GemPluginError failure = {0};
+  g_autoptr(GemPlacementResults) found = gem_placement_results_new(device, &failure);
+  if (found == NULL) {
+    log_stays(name, failure.message);
+    return FALSE;
+  }
+  g_autoptr(GemPlacementResults) expected = gem_placement_results_new(other, NULL);
+  GemPlacementDifference difference = gem_placement_results_compare(found, expected, device->shape);
+  g_debug("pathway %s: what the device gives differs by %.4f", name, difference.relative);
+  if (difference.relative > GEM_PLACEMENT_LARGEST_DIFFERENCE) {
+    g_autofree char *reason = g_strdup_printf(
+        "what it gives is %.3f off (layer %u, rows %u), and %.2f is allowed", difference.relative,
+        difference.layer, difference.rows, GEM_PLACEMENT_LARGEST_DIFFERENCE);
+    log_stays(name, reason);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* FALSE: the device failed; the log says so. */
+static gboolean
+measure_sides(const char *name,
+              const GemPlacementSide *device,
+              const GemPlacementSide *other,
+              Known *ret_known)
+{
+  Known known;
+  for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
+    GemPlacementDecision *decision = &known.decisions[i];
+    guint rows = gem_placement_rows((GemPlacementCount)i);
+    GemPluginError failure = {0};
+    decision->device_us = gem_placement_measure(device, rows, &failure);
+    if (decision->device_us < 0.0) {
+      log_stays(name, failure.message);
+      return FALSE;
+    }
+    decision->us = gem_placement_measure(other, rows, NULL);
+    decision->device = decision->device_us < decision->us;
+    g_debug("pathway %s, %u rows: %.0f us, on the device %.0f", name, rows, decision->us,
+            decision->device_us);
+  }
+  *ret_known = known;
+  return TRUE;
 }
 
 /* Measures a pathway that never was, and keeps what it finds. NULL: the device failed, or what it gives is
@@ -378,27 +324,14 @@ measure_pathway(GemPlacement *self,
                 const GemPathwayFunctions *functions,
                 GemPathway *pathway)
 {
-  Comparison comparison;
-  GemPluginError failure = {0};
-  if (!compare(self, placed, functions, pathway, &comparison, &failure)) {
-    log_stays(placing->name, failure.message);
+  const GemPlacementSide device = {self->shape, placed->functions, placed->pathway, TRUE};
+  const GemPlacementSide other = {self->shape, functions, pathway, FALSE};
+  Known known;
+  if (!check_results(placing->name, &device, &other) ||
+      !measure_sides(placing->name, &device, &other, &known)) {
     return NULL;
   }
-  gboolean right = comparison.difference <= LARGEST_DIFFERENCE;
-  if (!right) {
-    g_autofree char *reason = g_strdup_printf("what it gives is %.3f off, and %.2f is allowed",
-                                              comparison.difference, LARGEST_DIFFERENCE);
-    log_stays(placing->name, reason);
-  }
-  for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
-    GemPlacementDecision *decision = &comparison.known.decisions[i];
-    decision->device = right && decision->device_us < decision->us;
-    g_debug("pathway %s, %u rows: %.0f us, on the device %.0f; difference %.4f", placing->name,
-            gem_placement_rows((GemPlacementCount)i), decision->us, decision->device_us,
-            comparison.difference);
-  }
-  const Known *known = keep(self, placing->name, placing->identity, &comparison.known);
-  return right ? known : NULL;
+  return keep(self, placing->name, placing->identity, &known);
 }
 
 /* Which calls go there. FALSE: none. */

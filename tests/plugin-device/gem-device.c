@@ -1,11 +1,14 @@
 /*
  * A device for tests: runs pathways in single precision, on inputs rounded as all backends do. The
  * environment variable GEM_TEST_DEVICE says how it behaves, and may change while it runs:
- *   absent   there is none
- *   refuse   no pathway can be compiled
- *   slow     a call takes 2 ms
- *   wrong    what it gives is too large
- *   fail     every call fails
+ *   absent       there is none
+ *   refuse       no pathway can be compiled
+ *   slow         a call takes 2 ms
+ *   wrong        what it gives is too large
+ *   wrong-row    that of single rows alone
+ *   wrong-layer  that of the first layer alone
+ *   nan          what it gives is no number
+ *   fail         every call fails
  * Anything else, or nothing: it works.
  */
 #include <math.h>
@@ -165,8 +168,19 @@ product(const Matrix *matrix, size_t row, const float *x)
   return sum;
 }
 
+/* By what is given is multiplied. */
+static float
+error_factor(uint32_t layer, size_t n)
+{
+  if (is_told("nan")) {
+    return NAN;
+  }
+  bool wrong = is_told("wrong") || (is_told("wrong-row") && n == 1) || (is_told("wrong-layer") && layer == 0);
+  return wrong ? 2.0f : 1.0f;
+}
+
 static bool
-run_row(const Matrix *layer, const float *x, float *y)
+run_row(const Matrix *layer, const float *x, float factor, float *y)
 {
   const Matrix *gate = &layer[0], *up = &layer[1], *down = &layer[2];
   float *hidden = malloc(gate->rows * sizeof *hidden);
@@ -184,7 +198,7 @@ run_row(const Matrix *layer, const float *x, float *y)
   free(levels);
   round_inputs(hidden, gate->rows, hidden);
   for (size_t i = 0; i < down->rows; i++) {
-    y[i] += product(down, i, hidden) * (is_told("wrong") ? 2.0f : 1.0f);
+    y[i] += product(down, i, hidden) * factor;
   }
   free(hidden);
   return true;
@@ -209,7 +223,7 @@ device_run(GemBackendState *self,
   }
   const Matrix *matrices = &compiled->matrices[3 * layer];
   for (size_t row = 0; row < n; row++) {
-    if (!run_row(matrices, x + row * matrices->cols, y + row * matrices->cols)) {
+    if (!run_row(matrices, x + row * matrices->cols, error_factor(layer, n), y + row * matrices->cols)) {
       gem_plugin_set_error(error, "out of memory");
       return false;
     }
