@@ -259,6 +259,12 @@ task_case_clear(TaskCase *self)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TaskCase, task_case_clear)
 
+static double
+forgetting_of(const TaskCase *self, GemForgettingMeasure measure)
+{
+  return gem_forgetting_of_task(&self->task, 3, measure, NULL);
+}
+
 static void
 test_forgetting_task(void)
 {
@@ -267,14 +273,76 @@ test_forgetting_task(void)
   task_case_init(&gained, 0.25, 2, (const gint[]){40, -1, 65, 75});
   task_case_init(&weak, 0.5, 1, (const gint[]){50, 59, 55, 40});
   task_case_init(&late, 0.5, 3, (const gint[]){90, -1, -1, 60});
-  g_assert_true(gem_forgetting_counts(&lost.task, 3));
-  g_assert_cmpfloat_with_epsilon(gem_forgetting_of_task(&lost.task, 3, NULL), (0.9 - 0.7) / (0.9 - 0.5),
+  g_assert_true(gem_forgetting_counts(&lost.task, 3, GEM_FORGETTING_BEST));
+  g_assert_cmpfloat_with_epsilon(forgetting_of(&lost, GEM_FORGETTING_BEST), (0.9 - 0.7) / (0.9 - 0.5), 1e-9);
+  g_assert_true(gem_forgetting_counts(&gained.task, 3, GEM_FORGETTING_BEST));
+  g_assert_cmpfloat_with_epsilon(forgetting_of(&gained, GEM_FORGETTING_BEST), (0.65 - 0.75) / (0.65 - 0.25),
+                                 1e-9); /* not floored */
+  /* 0.59 is within two standard errors of 0.5 */
+  g_assert_false(gem_forgetting_counts(&weak.task, 3, GEM_FORGETTING_BEST));
+  /* nothing came after it */
+  g_assert_false(gem_forgetting_counts(&late.task, 3, GEM_FORGETTING_BEST));
+}
+
+/* Before its own domain was adapted a task was better than ever after. */
+static void
+test_forgetting_own(void)
+{
+  g_auto(TaskCase) early = {0}, weak_since = {0};
+  task_case_init(&early, 0.5, 1, (const gint[]){90, 70, 80, 60});
+  task_case_init(&weak_since, 0.5, 1, (const gint[]){90, 55, 55, 50});
+  g_assert_cmpfloat_with_epsilon(forgetting_of(&early, GEM_FORGETTING_BEST), (0.9 - 0.6) / (0.9 - 0.5), 1e-9);
+  g_assert_cmpfloat_with_epsilon(forgetting_of(&early, GEM_FORGETTING_OWN), (0.8 - 0.6) / (0.8 - 0.5), 1e-9);
+  g_assert_true(gem_forgetting_counts(&weak_since.task, 3, GEM_FORGETTING_BEST));
+  g_assert_false(gem_forgetting_counts(&weak_since.task, 3, GEM_FORGETTING_OWN));
+}
+
+/* Four of five right at every stage: the even items' best is the odd ones' worst and the other way round. */
+static void
+test_forgetting_crossed(void)
+{
+  const guint even[] = {45, 35, 40, 40};
+  g_auto(TaskCase) task = {0};
+  task_case_init(&task, 0.5, 1, (const gint[]){0, 0, 0, 0});
+  for (guint s = 0; s < 4; s++) {
+    for (guint i = 0; i < 100; i++) {
+      task.right[s][i] = i / 2 < (i % 2 == 0 ? even[s] : 80 - even[s]);
+    }
+  }
+  g_assert_cmpfloat_with_epsilon(forgetting_of(&task, GEM_FORGETTING_BEST), 0.0, 1e-9);
+  g_assert_cmpfloat_with_epsilon(forgetting_of(&task, GEM_FORGETTING_CROSSED), (0.7 - 0.8) / (0.8 - 0.5),
                                  1e-9);
-  g_assert_true(gem_forgetting_counts(&gained.task, 3));
-  g_assert_cmpfloat_with_epsilon(gem_forgetting_of_task(&gained.task, 3, NULL), (0.65 - 0.75) / (0.65 - 0.25),
-                                 1e-9);                 /* not floored */
-  g_assert_false(gem_forgetting_counts(&weak.task, 3)); /* 0.59 is within two standard errors of 0.5 */
-  g_assert_false(gem_forgetting_counts(&late.task, 3)); /* nothing came after it */
+}
+
+enum { FLUCTUATING = 300 };
+
+/* Scores that only fluctuate: the definition finds forgetting where there is none, the crossed measure does
+ * not. */
+static void
+test_forgetting_fluctuation(void)
+{
+  GemForgettingTask tasks[FLUCTUATING];
+  guint8 *answers = g_new(guint8, FLUCTUATING * 4 * 100);
+  const guint8 *right[FLUCTUATING][4];
+  GemRandom random = gem_random_seeded(17, 0);
+  GemForgettingComparison best, crossed;
+  for (guint t = 0; t < FLUCTUATING; t++) {
+    for (guint s = 0; s < 4; s++) {
+      guint8 *own = answers + (t * 4 + s) * 100;
+      for (guint i = 0; i < 100; i++) {
+        own[i] = gem_random_uniform(&random) < 0.8;
+      }
+      right[t][s] = own;
+    }
+    tasks[t] = (GemForgettingTask){0.4, 100, 1, right[t]};
+  }
+  const GemForgettingRuns runs = {tasks, 1, FLUCTUATING, 3};
+  gem_forgetting_compare(&runs, NULL, GEM_FORGETTING_BEST, 0, 1, &best);
+  gem_forgetting_compare(&runs, NULL, GEM_FORGETTING_CROSSED, 0, 1, &crossed);
+  g_assert_cmpuint(best.counted, ==, FLUCTUATING);
+  g_assert_cmpfloat(best.forgetting.mean, >, 0.05); /* the best of three is some 0.85 standard errors up */
+  g_assert_cmpfloat(fabs(crossed.forgetting.mean), <, 0.02);
+  g_free(answers);
 }
 
 static void
@@ -285,24 +353,47 @@ test_forgetting_compare(void)
   task_case_init(&b, 0.2, 1, (const gint[]){60, 60, 60, 60});
   task_case_init(&c, 0.5, 1, (const gint[]){60, 90, 80, 70});
   task_case_init(&d, 0.2, 1, (const gint[]){60, 60, 50, 40});
-  const GemForgettingTask runs[] = {a.task, b.task}, others[] = {c.task, d.task};
-  GemForgettingFigure forgetting, reduction;
-  guint counted = 0;
-  gem_forgetting_compare(runs, others, 1, 2, 3, 400, 9, &forgetting, &reduction, &counted);
-  g_assert_cmpuint(counted, ==, 2);
-  g_assert_cmpfloat_with_epsilon(forgetting.mean, 0.5 * (0.04 / 0.4 + 0.0), 1e-9);
-  g_assert_cmpfloat_with_epsilon(reduction.mean, 1.0 - 0.05 / 0.5, 1e-9);
-  g_assert_cmpfloat(forgetting.low, <=, forgetting.mean);
-  g_assert_cmpfloat(forgetting.high, >=, forgetting.mean);
-  g_assert_cmpfloat(reduction.low, <, 0.9);
-  g_assert_cmpfloat(reduction.low, >, 0.6);
-  g_assert_cmpfloat(reduction.high, >, 0.9);
-  g_assert_cmpfloat(reduction.high, <=, 1.0);
-  /* nothing can be less than nothing */
-  const GemForgettingTask still[] = {b.task};
-  gem_forgetting_compare(still, still, 1, 1, 3, 50, 9, &forgetting, &reduction, &counted);
-  g_assert_cmpfloat(reduction.mean, ==, 0.0);
-  g_assert_true(reduction.low == 0.0 && reduction.high == 0.0);
+  const GemForgettingTask own[] = {a.task, b.task}, other[] = {c.task, d.task};
+  const GemForgettingRuns runs = {own, 1, 2, 3}, others = {other, 1, 2, 3};
+  GemForgettingComparison compared;
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, 400, 9, &compared);
+  g_assert_cmpuint(compared.counted, ==, 2);
+  g_assert_cmpfloat_with_epsilon(compared.forgetting.mean, 0.5 * (0.04 / 0.4 + 0.0), 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.others.mean, 0.5, 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.difference.mean, 0.45, 1e-9);
+  g_assert_true(compared.has_reduction);
+  g_assert_cmpfloat_with_epsilon(compared.reduction.mean, 1.0 - 0.05 / 0.5, 1e-9);
+  g_assert_cmpfloat(compared.forgetting.low, <=, compared.forgetting.mean);
+  g_assert_cmpfloat(compared.forgetting.high, >=, compared.forgetting.mean);
+  g_assert_cmpfloat(compared.difference.low, >, 0.2);
+  g_assert_cmpfloat(compared.difference.high, <, 0.7);
+  g_assert_cmpfloat(compared.reduction.low, <, 0.9);
+  g_assert_cmpfloat(compared.reduction.low, >, 0.6);
+  g_assert_cmpfloat(compared.reduction.high, >, 0.9);
+  g_assert_cmpfloat(compared.reduction.high, <=, 1.0);
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_POOLED, 0, 9, &compared);
+  g_assert_cmpfloat_with_epsilon(compared.forgetting.mean, 0.04 / (0.4 + 0.4), 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.reduction.mean, 1.0 - 0.04 / 0.4, 1e-9);
+}
+
+/* Nothing can be less than nothing, and what may be nothing is no denominator. */
+static void
+test_forgetting_without_reduction(void)
+{
+  g_auto(TaskCase) still = {0}, wavering = {0};
+  task_case_init(&still, 0.2, 1, (const gint[]){60, 60, 60, 60});
+  task_case_init(&wavering, 0.2, 1, (const gint[]){60, 60, 60, 58});
+  const GemForgettingRuns runs = {&still.task, 1, 1, 3}, others = {&wavering.task, 1, 1, 3};
+  GemForgettingComparison compared;
+  gem_forgetting_compare(&runs, &runs, GEM_FORGETTING_BEST, 50, 9, &compared);
+  g_assert_false(compared.has_reduction);
+  g_assert_cmpfloat(compared.difference.mean, ==, 0.0);
+  g_assert_true(compared.difference.low == 0.0 && compared.difference.high == 0.0);
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, 400, 9, &compared);
+  g_assert_cmpfloat(compared.others.mean, >, 0.0);
+  g_assert_cmpfloat(compared.others.low, <=, 0.0);
+  g_assert_false(compared.has_reduction);
+  g_assert_cmpfloat_with_epsilon(compared.difference.mean, 0.02 / 0.4, 1e-9);
 }
 
 int
@@ -317,6 +408,10 @@ main(int argc, char **argv)
   g_test_add_func("/choice/tasks/errors", test_task_errors);
   g_test_add_func("/choice/scores", test_scores);
   g_test_add_func("/choice/forgetting/task", test_forgetting_task);
+  g_test_add_func("/choice/forgetting/own", test_forgetting_own);
+  g_test_add_func("/choice/forgetting/crossed", test_forgetting_crossed);
+  g_test_add_func("/choice/forgetting/fluctuation", test_forgetting_fluctuation);
   g_test_add_func("/choice/forgetting/compare", test_forgetting_compare);
+  g_test_add_func("/choice/forgetting/without-reduction", test_forgetting_without_reduction);
   return g_test_run();
 }

@@ -4,6 +4,7 @@
 
 #include <glib/gstdio.h>
 #include <gio/gio.h>
+#include <json-glib/json-glib.h>
 
 #include "tests/gem-test-program.h"
 #include "tests/gem-test-training.h"
@@ -167,6 +168,36 @@ test_usage(void)
   assert_fails("experiment forgetting --model start --data data --work x --domains legal", 2, "--domains: ");
 }
 
+/* The result has each measure of forgetting, by seed too, and what is compared for all but the first. */
+static void
+assert_measures(void)
+{
+  const char *const measures[] = {"forgetting", "forgetting_crossed", "forgetting_pooled", "forgetting_own"};
+  g_autofree char *path = g_build_filename(folder, "work/result.json", NULL);
+  g_autoptr(JsonParser) parser = json_parser_new();
+  g_assert_true(json_parser_load_from_file(parser, path, NULL));
+  JsonObject *all =
+      json_object_get_object_member(json_node_get_object(json_parser_get_root(parser)), "variations");
+  for (gsize i = 0; i < G_N_ELEMENTS(measures); i++) {
+    JsonObject *first =
+                   json_object_get_object_member(json_object_get_object_member(all, "plain"), measures[i]),
+               *last = json_object_get_object_member(json_object_get_object_member(all, "akp"), measures[i]);
+    g_assert_true(json_object_has_member(first, "mean") && !json_object_has_member(first, "difference"));
+    g_assert_true(json_object_has_member(last, "difference") && json_object_has_member(last, "reduction"));
+    g_assert_cmpuint(json_array_get_length(json_object_get_array_member(last, "seeds")), ==, 2);
+  }
+}
+
+/* The text of a stage's file without the last answer to legal/clauses. */
+static char *
+cut_answers(const char *text)
+{
+  const char *answers = strstr(text, "\"legal/clauses\" : \"");
+  g_assert_nonnull(answers);
+  gsize head = (gsize)(answers - text) + strlen("\"legal/clauses\" : \"");
+  return g_strdup_printf("%.*s%s", (int)head, text, text + head + 1);
+}
+
 /* A stage that is there is not run again; a table is there in the end. */
 static void
 test_experiment(void)
@@ -182,11 +213,16 @@ test_experiment(void)
     g_assert_false(g_file_test(state, G_FILE_TEST_EXISTS));
   }
   g_assert_nonnull(strstr(out, "GG at the end"));
+  assert_measures();
   /* from a stage in the middle on: the same, without the learned state there is nothing to go on with */
   g_autofree char *last = g_build_filename(folder, "work/akp-2-2.json", NULL), *before = NULL, *after = NULL;
   g_assert_true(g_file_get_contents(last, &before, NULL, NULL));
   g_autofree char *report = assert_done(EXPERIMENT "--work work --report");
   g_assert_cmpstr(report, ==, out);
+  g_autofree char *cut = cut_answers(before);
+  gem_test_write_text(folder, "work/akp-2-2.json", cut);
+  assert_fails(EXPERIMENT "--work work --report", 1,
+               "work/akp-2-2.json: no answers to the 5 items of legal/clauses");
   g_assert_cmpint(g_unlink(last), ==, 0);
   assert_fails(EXPERIMENT "--work work", 1, "the state of akp, seed 2, is not that of its last stage");
   assert_fails(EXPERIMENT "--work work --report", 1, "akp-2-2.json");

@@ -1,128 +1,78 @@
-/* The table of an experiment, from its stages' files. */
+/* The tables of an experiment, from its stages' files. */
 #include <json-glib/json-glib.h>
 #include <math.h>
 #include <string.h>
 
-#include "training/adapt/gem-experiment.h"
-#include "training/adapt/gem-forgetting.h"
+#include "training/adapt/gem-experiment-runs.h"
 #include "training/adapt/gem-variant-score.h"
 
 #define RESAMPLES 1000
 
-/* All tasks of all seeds of one variation: [seed][task]. */
-typedef struct {
-  guint n_seeds, n_tasks, stages;
-  GemForgettingTask *tasks;
-  GPtrArray *kept;   /* what `right` borrows */
-  GPtrArray *scores; /* of GemVariantScore, of the last stage of each seed */
-} Runs;
+static const struct {
+  const char *name, *member, *what;
+} measures[] = {
+    [GEM_FORGETTING_BEST] = {"best earlier", "forgetting", "the definition"},
+    [GEM_FORGETTING_CROSSED] = {"cross-fitted", "forgetting_crossed",
+                                "the best earlier stage chosen on half of the items, scored on the other"},
+    [GEM_FORGETTING_POOLED] = {"pooled", "forgetting_pooled", "what tasks lost together over what they had"},
+    [GEM_FORGETTING_OWN] = {"own stage on", "forgetting_own",
+                            "the best score since the task's own domain was adapted"},
+};
+
+/* ---- JSON ---- */
+
+/* JSON has no NAN. */
+static void
+add_value(JsonBuilder *builder, double value)
+{
+  if (isfinite(value)) {
+    json_builder_add_double_value(builder, value);
+  } else {
+    json_builder_add_null_value(builder);
+  }
+}
 
 static void
-runs_clear(Runs *self)
+add_member(JsonBuilder *builder, const char *name, double value)
 {
-  for (guint i = 0; self->tasks != NULL && i < self->n_seeds * self->n_tasks; i++) {
-    g_free(self->tasks[i].right);
-  }
-  g_clear_pointer(&self->tasks, g_free);
-  g_clear_pointer(&self->kept, g_ptr_array_unref);
-  g_clear_pointer(&self->scores, g_ptr_array_unref);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Runs, runs_clear)
-
-static JsonObject *
-open_stage(const GemExperiment *experiment, JsonParser *parser, const char *path, GError **error)
-{
-  if (!json_parser_load_from_file(parser, path, error)) {
-    return NULL;
-  }
-  JsonNode *root = json_parser_get_root(parser);
-  JsonObject *object = root != NULL && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
-  const char *signature =
-      object != NULL ? json_object_get_string_member_with_default(object, "signature", NULL) : NULL;
-  if (g_strcmp0(signature, experiment->signature) != 0 || !json_object_has_member(object, "right") ||
-      !json_object_has_member(object, "f1")) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
-                "%s is of other options or of another model; take another --work", path);
-    return NULL;
-  }
-  return object;
+  json_builder_set_member_name(builder, name);
+  add_value(builder, value);
 }
 
-/* After the last stage all tasks have been scored. */
 static void
-keep_score(const GemExperiment *experiment, Runs *runs, JsonObject *stage)
+add_count(JsonBuilder *builder, const char *name, guint value)
 {
-  JsonObject *f1 = json_object_get_object_member(stage, "f1");
-  GemVariantScore *score = gem_variant_score_new(experiment->tasks, 0);
-  for (guint t = 0; t < runs->n_tasks; t++) {
-    const char *name = ((const GemChoiceTask *)experiment->tasks->pdata[t])->name;
-    score->f1[t] = json_object_get_double_member_with_default(f1, name, NAN);
-  }
-  g_ptr_array_add(runs->scores, score);
+  json_builder_set_member_name(builder, name);
+  json_builder_add_int_value(builder, value);
 }
 
-static gboolean
-read_stage(const GemExperiment *experiment,
-           Runs *runs,
-           const char *variation,
-           guint seed,
-           guint stage,
-           GError **error)
+static void
+add_figure(JsonBuilder *builder, const GemForgettingFigure *figure)
 {
-  g_autofree char *path = gem_experiment_stage_path(experiment, variation, seed, stage);
-  g_autoptr(JsonParser) parser = json_parser_new_immutable();
-  JsonObject *object = open_stage(experiment, parser, path, error);
-  JsonObject *right = object != NULL ? json_object_get_object_member(object, "right") : NULL;
-  for (guint t = 0; right != NULL && t < runs->n_tasks; t++) {
-    const GemChoiceTask *task = experiment->tasks->pdata[t];
-    const char *text = json_object_get_string_member_with_default(right, task->name, NULL);
-    if (text != NULL && strlen(text) == task->items->len) {
-      guint8 *answers = g_new(guint8, task->items->len);
-      for (guint i = 0; i < task->items->len; i++) {
-        answers[i] = text[i] == '1';
-      }
-      g_ptr_array_add(runs->kept, answers);
-      runs->tasks[(seed - 1) * runs->n_tasks + t].right[stage] = answers;
-    }
-  }
-  if (object != NULL && stage == runs->stages) {
-    keep_score(experiment, runs, object);
-  }
-  return object != NULL;
+  add_member(builder, "mean", figure->mean);
+  add_member(builder, "low", figure->low);
+  add_member(builder, "high", figure->high);
 }
 
-static gboolean
-read_runs(const GemExperiment *experiment, const char *variation, Runs *runs, GError **error)
+/* An object of a figure, or null. */
+static void
+add_figure_member(JsonBuilder *builder, const char *name, const GemForgettingFigure *figure)
 {
-  guint stages = experiment->domains->len;
-  g_autofree guint *order = g_new0(guint, stages);
-  *runs = (Runs){.n_seeds = experiment->options->seeds, .n_tasks = experiment->tasks->len, .stages = stages};
-  runs->tasks = g_new0(GemForgettingTask, runs->n_seeds * runs->n_tasks);
-  runs->kept = g_ptr_array_new_with_free_func(g_free);
-  runs->scores = g_ptr_array_new_with_free_func((GDestroyNotify)gem_variant_score_free);
-  for (guint seed = 1; seed <= runs->n_seeds; seed++) {
-    gem_experiment_order(experiment, seed, order);
-    for (guint t = 0; t < runs->n_tasks; t++) {
-      const GemChoiceTask *task = experiment->tasks->pdata[t];
-      GemForgettingTask *own = &runs->tasks[(seed - 1) * runs->n_tasks + t];
-      *own = (GemForgettingTask){
-          .majority = task->majority, .items = task->items->len, .right = g_new0(const guint8 *, stages + 1)};
-      for (guint i = 0; i < experiment->domains->len; i++) {
-        own->adapted = g_array_index(experiment->domains, gint8, i) == task->domain ? order[i] : own->adapted;
-      }
-    }
-    for (guint stage = 0; stage <= stages; stage++) {
-      if (!read_stage(experiment, runs, variation, seed, stage, error)) {
-        return FALSE;
-      }
-    }
+  json_builder_set_member_name(builder, name);
+  if (figure != NULL) {
+    json_builder_begin_object(builder);
+    add_figure(builder, figure);
+    json_builder_end_object(builder);
+  } else {
+    json_builder_add_null_value(builder);
   }
-  return TRUE;
 }
+
+/* ---- scores ---- */
 
 /* Mean accuracy over tasks and seeds: at the start, right after the own domain's stage, at the end. */
 static void
-mean_scores(const Runs *runs, double *scores)
+mean_scores(const GemExperimentRuns *runs, double *scores)
 {
   guint n = runs->n_seeds * runs->n_tasks;
   memset(scores, 0, 3 * sizeof(double));
@@ -135,40 +85,9 @@ mean_scores(const Runs *runs, double *scores)
   }
 }
 
-static void
-add_figure(JsonBuilder *builder, const char *name, const GemForgettingFigure *figure)
-{
-  json_builder_set_member_name(builder, name);
-  json_builder_begin_object(builder);
-  json_builder_set_member_name(builder, "mean");
-  json_builder_add_double_value(builder, figure->mean);
-  json_builder_set_member_name(builder, "low");
-  json_builder_add_double_value(builder, figure->low);
-  json_builder_set_member_name(builder, "high");
-  json_builder_add_double_value(builder, figure->high);
-  json_builder_end_object(builder);
-}
-
-/* By seed: the mean over the tasks that count in that run. */
-static void
-add_seeds(JsonBuilder *builder, const Runs *runs, GString *line)
-{
-  json_builder_set_member_name(builder, "seeds");
-  json_builder_begin_array(builder);
-  for (guint seed = 0; seed < runs->n_seeds; seed++) {
-    GemForgettingFigure forgetting, unused;
-    guint counted;
-    gem_forgetting_compare(runs->tasks + seed * runs->n_tasks, NULL, 1, runs->n_tasks, runs->stages, 1, 1,
-                           &forgetting, &unused, &counted);
-    json_builder_add_double_value(builder, forgetting.mean);
-    g_string_append_printf(line, " %+.3f", forgetting.mean);
-  }
-  json_builder_end_array(builder);
-}
-
 /* F1 and GG of the last stage, as text, and by seed. */
 static void
-report_last(JsonBuilder *builder, const Runs *runs)
+report_last(JsonBuilder *builder, const GemExperimentRuns *runs)
 {
   const char *const names[] = {"f1_end", "gg_end"};
   for (guint figure = 0; figure < G_N_ELEMENTS(names); figure++) {
@@ -181,11 +100,7 @@ report_last(JsonBuilder *builder, const Runs *runs)
           figure == 0 ? gem_variant_score_mean_f1(score, NULL) : gem_variant_score_gg(score, FALSE, NULL);
       sum += value;
       squares += value * value;
-      if (isfinite(value)) {
-        json_builder_add_double_value(builder, value);
-      } else {
-        json_builder_add_null_value(builder);
-      }
+      add_value(builder, value);
     }
     json_builder_end_array(builder);
     double spread = n > 1.0 ? sqrt(MAX(squares - sum * sum / n, 0.0) / (n - 1.0)) : 0.0;
@@ -194,70 +109,185 @@ report_last(JsonBuilder *builder, const Runs *runs)
 }
 
 static void
-report_variation(JsonBuilder *builder, const char *name, const Runs *runs, const Runs *first)
+report_scores(JsonBuilder *builder, const char *name, const GemExperimentRuns *runs)
 {
-  GemForgettingFigure forgetting, reduction, unused;
-  guint counted, shared = 0;
-  double scores[3];
-  g_autoptr(GString) seeds = g_string_new(NULL);
-  mean_scores(runs, scores);
-  gem_forgetting_compare(runs->tasks, NULL, runs->n_seeds, runs->n_tasks, runs->stages, RESAMPLES, 1,
-                         &forgetting, &unused, &counted);
-  json_builder_set_member_name(builder, name);
-  json_builder_begin_object(builder);
-  add_figure(builder, "forgetting", &forgetting);
-  add_seeds(builder, runs, seeds);
-  json_builder_set_member_name(builder, "tasks_counted");
-  json_builder_add_int_value(builder, counted);
   const char *const when[] = {"accuracy_start", "accuracy_learned", "accuracy_end"};
+  double scores[3];
+  mean_scores(runs, scores);
+  g_print("%-22s", name);
   for (guint s = 0; s < 3; s++) {
-    json_builder_set_member_name(builder, when[s]);
-    json_builder_add_double_value(builder, scores[s]);
-  }
-  g_print("%-22s %8.3f %8.3f %8.3f  %+7.3f [%+.3f, %+.3f] %4u ", name, scores[0], scores[1], scores[2],
-          forgetting.mean, forgetting.low, forgetting.high, counted);
-  if (first != NULL) {
-    gem_forgetting_compare(runs->tasks, first->tasks, runs->n_seeds, runs->n_tasks, runs->stages, RESAMPLES,
-                           1, &forgetting, &reduction, &shared);
-    add_figure(builder, "reduction", &reduction);
-    json_builder_set_member_name(builder, "tasks_shared");
-    json_builder_add_int_value(builder, shared);
-    g_print(" %+7.3f [%+.3f, %+.3f] %4u", reduction.mean, reduction.low, reduction.high, shared);
-  } else {
-    g_print(" %30s", "");
+    add_member(builder, when[s], scores[s]);
+    g_print(" %8.3f", scores[s]);
   }
   report_last(builder, runs);
+  g_print("\n");
+}
+
+/* ---- forgetting ---- */
+
+/* By seed: over the tasks that count in that run, and, with `first`, in that of the same seed. */
+static void
+add_seeds(JsonBuilder *builder,
+          const GemExperimentRuns *runs,
+          const GemExperimentRuns *first,
+          GemForgettingMeasure measure,
+          gboolean reduction,
+          GString *line)
+{
+  json_builder_set_member_name(builder, reduction ? "reduction_seeds" : "seeds");
+  json_builder_begin_array(builder);
+  for (guint seed = 0; seed < runs->n_seeds; seed++) {
+    GemForgettingRuns own = gem_experiment_runs_seed(runs, seed), other = {0};
+    GemForgettingComparison compared;
+    if (reduction) {
+      other = gem_experiment_runs_seed(first, seed);
+    }
+    gem_forgetting_compare(&own, reduction ? &other : NULL, measure, 0, 1, &compared);
+    gboolean known = !reduction || compared.has_reduction;
+    double value = reduction ? compared.reduction.mean : compared.forgetting.mean;
+    add_value(builder, known ? value : NAN);
+    if (known) {
+      g_string_append_printf(line, " %+.3f", value);
+    } else {
+      g_string_append(line, " -");
+    }
+  }
+  json_builder_end_array(builder);
+}
+
+static void
+print_figure(const GemForgettingFigure *figure)
+{
+  g_print("  %+7.3f [%+.3f, %+.3f]", figure->mean, figure->low, figure->high);
+}
+
+static void
+report_compared(JsonBuilder *builder,
+                const GemExperimentRuns *runs,
+                const GemExperimentRuns *first,
+                GemForgettingMeasure measure,
+                GString *seeds)
+{
+  const GemForgettingRuns own = gem_experiment_runs_all(runs), other = gem_experiment_runs_all(first);
+  GemForgettingComparison compared;
+  gem_forgetting_compare(&own, &other, measure, RESAMPLES, 1, &compared);
+  add_figure_member(builder, "difference", &compared.difference);
+  add_figure_member(builder, "reduction", compared.has_reduction ? &compared.reduction : NULL);
+  add_count(builder, "tasks_shared", compared.counted);
+  print_figure(&compared.difference);
+  if (compared.has_reduction) {
+    print_figure(&compared.reduction);
+    g_string_append(seeds, "; reduction");
+    add_seeds(builder, runs, first, measure, TRUE, seeds);
+  } else {
+    g_print("  %25s", "-");
+  }
+  g_print(" %5u", compared.counted);
+}
+
+static void
+report_measure(JsonBuilder *builder,
+               const char *name,
+               const GemExperimentRuns *runs,
+               const GemExperimentRuns *first,
+               GemForgettingMeasure measure)
+{
+  const GemForgettingRuns own = gem_experiment_runs_all(runs);
+  g_autoptr(GString) seeds = g_string_new("forgetting");
+  GemForgettingComparison alone;
+  gem_forgetting_compare(&own, NULL, measure, RESAMPLES, 1, &alone);
+  json_builder_set_member_name(builder, measures[measure].member);
+  json_builder_begin_object(builder);
+  add_figure(builder, &alone.forgetting);
+  add_count(builder, "tasks", alone.counted);
+  add_seeds(builder, runs, NULL, measure, FALSE, seeds);
+  g_print("%-22s %-12s", name, measures[measure].name);
+  print_figure(&alone.forgetting);
+  g_print(" %5u", alone.counted);
+  if (first != NULL) {
+    report_compared(builder, runs, first, measure, seeds);
+  } else {
+    g_print("  %25s  %25s %5s", "", "", "");
+  }
   g_print("  %s\n", seeds->str);
   json_builder_end_object(builder);
+}
+
+static void
+print_forgetting_head(const char *first)
+{
+  g_autofree char *less = g_strdup_printf("less than %s", first);
+  g_print("\nForgetting, with 95 %% of the resamples of items, and by seed:\n");
+  for (guint m = 0; m < GEM_FORGETTING_MEASURES; m++) {
+    g_print("  %-12s  %s\n", measures[m].name, measures[m].what);
+  }
+  g_print("The reduction is 1 - forgetting / that of %s, where that is clearly above 0.\n", first);
+  g_print("%-22s %-12s  %-25s %5s  %-25s  %-25s %5s  %s\n", "variation", "counted", "forgetting", "tasks",
+          less, "reduction", "tasks", "by seed");
+}
+
+/* ---- all of it ---- */
+
+static GPtrArray *
+read_all(const GemExperiment *self, GError **error)
+{
+  g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)gem_experiment_runs_free);
+  for (guint i = 0; self->options->variations[i] != NULL; i++) {
+    GemExperimentRuns *runs = gem_experiment_runs_read(self, self->options->variations[i], error);
+    if (runs == NULL) {
+      return NULL;
+    }
+    g_ptr_array_add(all, runs);
+  }
+  return g_steal_pointer(&all);
+}
+
+static gboolean
+write_result(const GemExperiment *self, JsonBuilder *builder, GError **error)
+{
+  g_autofree char *path = g_build_filename(self->options->work, "result.json", NULL);
+  g_autoptr(JsonGenerator) generator = json_generator_new();
+  g_autoptr(JsonNode) root = json_builder_get_root(builder);
+  json_generator_set_root(generator, root);
+  json_generator_set_pretty(generator, TRUE);
+  return json_generator_to_file(generator, path, error);
 }
 
 gboolean
 gem_experiment_report(const GemExperiment *self, GError **error)
 {
-  g_autoptr(JsonBuilder) builder = json_builder_new();
-  g_autoptr(JsonGenerator) generator = json_generator_new();
-  g_autofree char *path = g_build_filename(self->options->work, "result.json", NULL);
   const char *const *names = self->options->variations;
-  g_auto(Runs) first = {0};
+  g_autoptr(GPtrArray) all = read_all(self, error);
+  g_autoptr(JsonBuilder) builder = json_builder_new();
+  if (all == NULL) {
+    return FALSE;
+  }
   json_builder_begin_object(builder);
   json_builder_set_member_name(builder, "signature");
   json_builder_add_string_value(builder, self->signature);
+  json_builder_set_member_name(builder, "scores");
+  json_builder_begin_object(builder);
+  g_print("%-22s %8s %8s %8s  %-14s  %s\n", "variation", "start", "learned", "end", "F1 at the end",
+          "GG at the end");
+  for (guint i = 0; i < all->len; i++) {
+    json_builder_set_member_name(builder, names[i]);
+    json_builder_begin_object(builder);
+    report_scores(builder, names[i], all->pdata[i]);
+    json_builder_end_object(builder);
+  }
+  json_builder_end_object(builder);
   json_builder_set_member_name(builder, "variations");
   json_builder_begin_object(builder);
-  g_print("%-22s %8s %8s %8s  %-24s %5s  %-25s %5s  %-14s  %-14s  %s\n", "variation", "start", "learned",
-          "end", "forgetting [95 %]", "tasks", "reduction [95 %]", "tasks", "F1 at the end", "GG at the end",
-          "forgetting by seed");
-  for (guint i = 0; names[i] != NULL; i++) {
-    g_auto(Runs) runs = {0};
-    if (!read_runs(self, names[i], i == 0 ? &first : &runs, error)) {
-      return FALSE;
+  print_forgetting_head(names[0]);
+  for (guint i = 0; i < all->len; i++) {
+    json_builder_set_member_name(builder, names[i]);
+    json_builder_begin_object(builder);
+    for (GemForgettingMeasure m = 0; m < GEM_FORGETTING_MEASURES; m++) {
+      report_measure(builder, names[i], all->pdata[i], i > 0 ? all->pdata[0] : NULL, m);
     }
-    report_variation(builder, names[i], i == 0 ? &first : &runs, i == 0 ? NULL : &first);
+    json_builder_end_object(builder);
   }
   json_builder_end_object(builder);
   json_builder_end_object(builder);
-  g_autoptr(JsonNode) root = json_builder_get_root(builder);
-  json_generator_set_root(generator, root);
-  json_generator_set_pretty(generator, TRUE);
-  return json_generator_to_file(generator, path, error);
+  return write_result(self, builder, error);
 }
