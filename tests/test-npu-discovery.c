@@ -312,11 +312,12 @@ test_refused(gconstpointer data)
   scene_close(&scene);
 }
 
+/* A device that runs all but what rounds inputs gets them as they are. */
 static void
-test_fails(void)
+test_narrow(void)
 {
   g_autoptr(GemTestNpu) npu = open_machine();
-  g_autofree char *path = add_provider(npu, "Option=behaviour:fail\n");
+  g_autofree char *path = add_provider(npu, "Option=behaviour:narrow\n");
   if (path == NULL) {
     return;
   }
@@ -326,14 +327,48 @@ test_fails(void)
   scene_open(&scene, npu);
   GemCompiled *compiled = scene_compile(&scene, &error);
   g_assert_nonnull(compiled);
-  float x[3 * WIDTH] = {1.0f}, y[3 * WIDTH], before[3 * WIDTH];
-  for (gsize i = 0; i < G_N_ELEMENTS(y); i++) {
-    before[i] = y[i] = (float)i;
+  g_autoptr(GRand) random = g_rand_new_with_seed(5);
+  g_autofree float *x = gem_test_random_floats(random, (gsize)ROWS * WIDTH, 2.0);
+  g_autofree float *y = g_new0(float, (gsize)ROWS *WIDTH), *expected = g_new0(float, (gsize)ROWS *WIDTH);
+  g_assert_true(npu->functions->run(scene.state, compiled, 1, x, ROWS, y, &error));
+  run_on_cpu(&scene.layers[1], x, ROWS, expected);
+  double relative = relative_error(y, expected, (gsize)ROWS * WIDTH);
+  g_test_message("inputs as they are: relative error %.2e", relative);
+  g_assert_cmpfloat(relative, <, 0.03);
+  npu->functions->compiled_free(scene.state, compiled);
+  scene_close(&scene);
+}
+
+/* A call that fails, or gives what is no number, leaves the rows as they were: in one call, and in the second
+ * of two. */
+static void
+test_fails(gconstpointer data)
+{
+  const char *const *words = data; /* option, what must stand in the reason */
+  g_autoptr(GemTestNpu) npu = open_machine();
+  g_autofree char *path = add_provider(npu, words[0]);
+  if (path == NULL) {
+    return;
   }
-  g_assert_false(npu->functions->run(scene.state, compiled, 1, x, 3, y, &error));
-  g_test_message("failed: %s", error.message);
-  g_assert_nonnull(strstr(error.message, "the test provider was told to fail"));
-  g_assert_cmpmem(y, sizeof y, before, sizeof before);
+  static const gsize counts[] = {3, ROWS};
+  Scene scene;
+  GemPluginError error = {""};
+  add_npu(TRUE);
+  scene_open(&scene, npu);
+  GemCompiled *compiled = scene_compile(&scene, &error);
+  g_assert_nonnull(compiled);
+  g_autofree float *x = g_new0(float, (gsize)ROWS *WIDTH), *y = g_new0(float, (gsize)ROWS *WIDTH);
+  for (gsize i = 0; i < (gsize)ROWS * WIDTH; i++) {
+    y[i] = (float)i;
+  }
+  g_autofree float *before = g_memdup2(y, (gsize)ROWS * WIDTH * sizeof *y);
+  x[0] = 1.0f;
+  for (gsize i = 0; i < G_N_ELEMENTS(counts); i++) {
+    g_assert_false(npu->functions->run(scene.state, compiled, 1, x, counts[i], y, &error));
+    g_test_message("failed: %s", error.message);
+    g_assert_nonnull(strstr(error.message, words[1]));
+    g_assert_cmpmem(y, (gsize)ROWS * WIDTH * sizeof *y, before, (gsize)ROWS * WIDTH * sizeof *y);
+  }
   npu->functions->compiled_free(scene.state, compiled);
   scene_close(&scene);
 }
@@ -629,6 +664,8 @@ main(int argc, char **argv)
   static const char *const some[] = {"Option=behaviour:some\n",
                                      "fallback to CPU EP has been explicitly disabled"};
   static const char *const refuse[] = {"Option=behaviour:refuse\n", "the test provider was told to refuse"};
+  static const char *const fail[] = {"Option=behaviour:fail\n", "the test provider was told to fail"};
+  static const char *const nan_words[] = {"Option=behaviour:nan\n", "not a finite number"};
   no_namespace = gem_test_sys_enter();
   refusals = g_ptr_array_new_with_free_func(g_free);
   g_log_set_writer_func(keep_refusals, NULL, NULL);
@@ -642,7 +679,9 @@ main(int argc, char **argv)
   g_test_add_func("/npu-discovery/whole", test_whole);
   g_test_add_data_func("/npu-discovery/refused/some", some, test_refused);
   g_test_add_data_func("/npu-discovery/refused/refuse", refuse, test_refused);
-  g_test_add_func("/npu-discovery/fails", test_fails);
+  g_test_add_func("/npu-discovery/narrow", test_narrow);
+  g_test_add_data_func("/npu-discovery/fails", fail, test_fails);
+  g_test_add_data_func("/npu-discovery/gives-no-number", nan_words, test_fails);
   g_test_add_func("/npu-discovery/several", test_several);
   g_test_add_func("/npu-discovery/several/disagree", test_several_disagree);
   g_test_add_func("/npu-discovery/kept", test_kept);

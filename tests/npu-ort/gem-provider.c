@@ -1,14 +1,21 @@
 /*
  * An execution provider for tests, as vendors make them: a library that ONNX Runtime opens, which claims
  * every device of type NPU that it is shown and runs the feed-forwards of npu-ort there, on the CPU in truth.
- * Its option "behaviour" says how it does so: some      takes products of matrices alone, and leaves the rest
- * to others refuse    takes everything, and cannot compile it fail      compiles, and fails when it runs
- *   plain     works, but keeps nothing of what it has compiled
+ * Its option "behaviour" says how it does so:
+ *
+ *   some    takes products of matrices alone, and leaves the rest to others
+ *   narrow  the same for graphs that round their inputs
+ *   refuse  takes everything, and cannot compile it
+ *   fail    compiles, and fails when it runs
+ *   nan     compiles, says that all is well when it runs, and gives what is no number
+ *   plain   works, but keeps nothing of what it has compiled
+ *
  * Anything else, or nothing: it works. The environment variable GEM_TEST_PROVIDER_LOG names a file that gets
  * a letter for each graph: c when it was compiled, l when it was loaded as compiled before.
  * GEM_TEST_PROVIDER_LOADS=no: nothing that was compiled before loads. GEM_TEST_PROVIDER_VERSION: its version.
  */
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,12 +82,25 @@ note(char letter)
 
 /* ---- which nodes it takes ---- */
 
+static bool
+has_operator(const GemProviderApi *api, const OrtNode **nodes, size_t n, const char *wanted)
+{
+  bool has = false;
+  for (size_t i = 0; i < n && !has; i++) {
+    const char *name = "";
+    has = api->node_operator(nodes[i], &name) == NULL && strcmp(name, wanted) == 0;
+  }
+  return has;
+}
+
 static OrtStatus *
 take_nodes(const Provider *self, const OrtNode **nodes, size_t n, OrtEpGraphSupportInfo *info)
 {
   const GemProviderFusion fusion = {.version = GEM_PROVIDER_API, .drop_constants = true};
   OrtStatus *status = NULL;
-  if (!is_told(self, "some")) {
+  bool products_alone =
+      is_told(self, "some") || (is_told(self, "narrow") && has_operator(self->api, nodes, n, "Round"));
+  if (!products_alone) {
     return self->api->take_nodes(info, nodes, n, &fusion);
   }
   for (size_t i = 0; i < n && status == NULL; i++) {
@@ -154,6 +174,9 @@ compute(GemProviderComputeInfo *info, void *state, OrtKernelContext *context)
   if (status == NULL && ((uint32_t)shape[1] != self->network.width ||
                          !gem_provider_network_run(&self->network, from, (size_t)shape[0], to))) {
     status = fail(api, "a call does not fit");
+  }
+  if (status == NULL && is_told(self->provider, "nan")) {
+    ((float *)to)[shape[1] - 1] = NAN; /* of the first row */
   }
   return status;
 }
@@ -234,6 +257,24 @@ context_of(const GemProviderApi *api, const OrtGraph *graph)
   return is_context ? node : NULL;
 }
 
+/* A feed-forward from its graph; or a product of its own, which is never run. */
+static bool
+read_network(const Provider *self, const OrtGraph *graph, GemProviderNetwork *network)
+{
+  const OrtNode *nodes[64];
+  size_t n = 0;
+  bool listed = self->api->count_nodes(graph, &n) == NULL && n <= sizeof nodes / sizeof *nodes &&
+                self->api->nodes(graph, nodes, n) == NULL;
+  if (listed && n == 1) {
+    return true;
+  }
+  bool read = listed && gem_provider_network_read(network, self->api, graph);
+  if (read && !has_operator(self->api, nodes, n, "Round")) {
+    network->rounded = 0;
+  }
+  return read;
+}
+
 static OrtStatus *
 compile_graph(const Provider *self,
               const OrtGraph *graph,
@@ -251,9 +292,8 @@ compile_graph(const Provider *self,
                                   .compute = compute,
                                   .release_state = release_state},
                          .provider = self};
-  bool made = context != NULL          ? load_context(self->api, context, &compiled->network)
-              : !is_told(self, "some") ? gem_provider_network_read(&compiled->network, self->api, graph)
-                                       : true; /* a product of its own, which is never run */
+  bool made = context != NULL ? load_context(self->api, context, &compiled->network)
+                              : read_network(self, graph, &compiled->network);
   if (!made || is_told(self, "refuse")) {
     gem_provider_network_clear(&compiled->network);
     free(compiled);

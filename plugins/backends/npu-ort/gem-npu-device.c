@@ -91,6 +91,15 @@ has_provider(const GemNpuDevice *self, GemPluginError *error)
   return false;
 }
 
+static void
+choose_lowering(GemNpuDevice *self)
+{
+  self->lowering = (GemNpuLowering){.form = gem_npu_form_of_provider(self->name),
+                                    .rounds_inputs = true,
+                                    .is_half = self->device != NULL,
+                                    .has_bytes = gem_npu_has_bytes(self->name, self->library->api_version)};
+}
+
 /* There is an NPU, or a provider that may have one. */
 static bool
 open_npu(GemNpuDevice *self, GemPluginError *error)
@@ -101,7 +110,7 @@ open_npu(GemNpuDevice *self, GemPluginError *error)
     return false;
   }
   if (open_library(self, &reason) && take_providers(self, &reason) && find_npu(self, &reason)) {
-    self->form = gem_npu_form_of_provider(self->name);
+    choose_lowering(self);
     return true;
   }
   gem_plugin_set_error(error, "%s%s: %.200s", is_known ? "NPU " : "the providers of the settings have no NPU",
@@ -116,7 +125,7 @@ open_cpu(GemNpuDevice *self, GemPluginError *error)
     return false;
   }
   snprintf(self->name, sizeof self->name, "%s", CPU_PROVIDER);
-  self->form = gem_npu_form_of_provider(self->name);
+  choose_lowering(self);
   return true;
 }
 

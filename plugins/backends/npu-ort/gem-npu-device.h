@@ -17,10 +17,10 @@ typedef struct {
   size_t n_taken;            /* of the settings' providers: those that are registered for this one */
   const OrtEpDevice *device; /* NULL: ONNX Runtime's own CPU provider */
   const GemNpuProvider *provider;
-  char name[64];    /* the provider's */
-  char version[32]; /* of it; empty: not known */
-  GemNpuForm form;
-  char blobs[256]; /* the folder of what it has compiled; empty: nothing is kept */
+  char name[64];           /* the provider's */
+  char version[32];        /* of it; empty: not known */
+  GemNpuLowering lowering; /* that its provider is known to take */
+  char blobs[256];         /* the folder of what it has compiled; empty: nothing is kept */
 } GemNpuDevice;
 
 /* GEM_PROBE_SUPPORTED: *ret_device is filled, to be closed. Else `error` says why in one line. DEFERRED:

@@ -7,6 +7,7 @@
 #include "kernels/gem-types.h"
 #include "plugins/backends/npu-ort/gem-npu-levels.h"
 #include "plugins/backends/npu-ort/gem-onnx-writer.h"
+#include "plugins/backends/npu-ort/gem-ort-api.h"
 #include "plugins/support/gem-plugin-support.h"
 
 static const struct {
@@ -15,7 +16,7 @@ static const struct {
 } forms[] = {
     {"CPUExecutionProvider", GEM_NPU_FORM_MATMUL_N_BITS},
     {"OpenVINOExecutionProvider", GEM_NPU_FORM_CHANNELS},
-    {"QNNExecutionProvider", GEM_NPU_FORM_BLOCKS},
+    {"QNNExecutionProvider", GEM_NPU_FORM_MATMUL_N_BITS},
     {"VitisAIExecutionProvider", GEM_NPU_FORM_MATMUL_N_BITS},
 };
 
@@ -44,6 +45,13 @@ gem_npu_form_of_provider(const char *provider)
     }
   }
   return GEM_NPU_FORM_CHANNELS; /* the plainest quantized form of ONNX */
+}
+
+/* Qualcomm's has 2 and 4 bits alone, and ONNX Runtime's own learned of 8 late. */
+bool
+gem_npu_has_bytes(const char *provider, uint32_t api_version)
+{
+  return api_version >= GEM_ORT_API_BYTES && strcmp(provider, "QNNExecutionProvider") != 0;
 }
 
 /* One product: its matrix's levels, the value that it reads, the value that it makes. */
@@ -193,11 +201,18 @@ write_simple(
       graph, &(GemOnnxNode){.operator_name = operator_name, .inputs = {a, b}, .output = output}, NULL, 0);
 }
 
+/* The scale of zeros, which must not divide by 0: the least float, nearly, or the least half float that is
+ * not subnormal, since devices take those as 0. Chunks whose largest value is below 0.008 are rounded more
+ * coarsely there. */
+#define LEAST      1e-30f
+#define LEAST_HALF 0x1p-14f
+
 /* Constants that roundings share. */
 static void
-write_rounding_constants(GemOnnxWriter *graph)
+write_rounding_constants(GemOnnxWriter *graph, bool is_half)
 {
-  static const float most = 127.0f, least = 1e-30f; /* the scale of zeros, which must not divide by 0 */
+  static const float most = 127.0f;
+  const float least = is_half ? LEAST_HALF : LEAST;
   static const int64_t last_axis = -1, one = 1;
   gem_onnx_write_tensor(graph, "most", GEM_ONNX_FLOAT, NULL, 0, &most, sizeof most);
   gem_onnx_write_tensor(graph, "least", GEM_ONNX_FLOAT, NULL, 0, &least, sizeof least);
@@ -273,11 +288,19 @@ write_rounded(GemOnnxWriter *graph, const char *input, size_t cols, const char *
                       &columns, 1);
 }
 
+/* What the lowering's form comes to for one matrix. */
+static GemNpuForm
+form_of(const GemNpuLowering *lowering, const GemNpuLevels *levels)
+{
+  bool lacks = lowering->form == GEM_NPU_FORM_MATMUL_N_BITS && levels->bits == 8 && !lowering->has_bytes;
+  return levels->bits == 0 || lacks ? GEM_NPU_FORM_FLOATS : lowering->form;
+}
+
 /* output = input W^T. */
 static bool
 write_product(GemOnnxWriter *graph,
               const GemTensorView *tensor,
-              GemNpuForm form,
+              const GemNpuLowering *lowering,
               const char *input,
               const char *output,
               GemPluginError *error)
@@ -286,7 +309,9 @@ write_product(GemOnnxWriter *graph,
   if (!gem_npu_levels_read(&levels, tensor, error)) {
     return false;
   }
-  if (form == GEM_NPU_FORM_CHANNELS && !gem_npu_levels_make_channels(&levels, error)) {
+  GemNpuForm form = form_of(lowering, &levels);
+  bool widens = form == GEM_NPU_FORM_CHANNELS || (form == GEM_NPU_FORM_BLOCKS && levels.block < 32);
+  if (widens && !gem_npu_levels_widen(&levels, form == GEM_NPU_FORM_BLOCKS ? 32 : levels.cols, error)) {
     gem_npu_levels_clear(&levels);
     return false;
   }
@@ -294,9 +319,9 @@ write_product(GemOnnxWriter *graph,
   snprintf(product.weights, sizeof product.weights, "%s.levels", output);
   snprintf(product.scales, sizeof product.scales, "%s.scales", output);
   snprintf(product.matrix, sizeof product.matrix, "%s.matrix", output);
-  bool written = levels.bits == 0 || form == GEM_NPU_FORM_FLOATS ? write_floats(&product)
-                 : form == GEM_NPU_FORM_MATMUL_N_BITS            ? write_n_bits(&product)
-                                                                 : write_dequantized(&product);
+  bool written = form == GEM_NPU_FORM_FLOATS          ? write_floats(&product)
+                 : form == GEM_NPU_FORM_MATMUL_N_BITS ? write_n_bits(&product)
+                                                      : write_dequantized(&product);
   gem_npu_levels_clear(&levels);
   if (!written) {
     gem_plugin_set_error(error, "out of memory (%zu x %zu values)", tensor->rows, tensor->cols);
@@ -304,50 +329,56 @@ write_product(GemOnnxWriter *graph,
   return written;
 }
 
-static bool
-takes_levels(const GemTensorView *tensor)
+/* The name of what a matrix reads: the values, or what they are rounded to. */
+static const char *
+input_of(const GemTensorView *tensor, const GemNpuLowering *lowering, const char *values, const char *rounded)
 {
-  return tensor->type != GEM_TYPE_F32 && tensor->type != GEM_TYPE_F16;
+  bool is_quantized = tensor->type != GEM_TYPE_F32 && tensor->type != GEM_TYPE_F16;
+  return lowering->rounds_inputs && is_quantized ? rounded : values;
 }
 
 static bool
 write_feed_forward(GemOnnxWriter *graph,
                    const GemFeedForwardTensors *tensors,
-                   GemNpuForm form,
+                   const GemNpuLowering *lowering,
                    uint32_t rows,
                    GemPluginError *error)
 {
   gem_onnx_write_ports(graph, GEM_NPU_GRAPH_INPUT, GEM_NPU_GRAPH_OUTPUT, rows, (int64_t)tensors->gate.cols);
-  write_rounding_constants(graph);
-  write_rounded(graph, GEM_NPU_GRAPH_INPUT, tensors->gate.cols, "x.levels");
-  const char *gate_input = takes_levels(&tensors->gate) ? "x.levels" : GEM_NPU_GRAPH_INPUT;
-  const char *up_input = takes_levels(&tensors->up) ? "x.levels" : GEM_NPU_GRAPH_INPUT;
-  if (!write_product(graph, &tensors->gate, form, gate_input, "gate", error) ||
-      !write_product(graph, &tensors->up, form, up_input, "up", error)) {
+  if (lowering->rounds_inputs) {
+    write_rounding_constants(graph, lowering->is_half);
+    write_rounded(graph, GEM_NPU_GRAPH_INPUT, tensors->gate.cols, "x.levels");
+  }
+  const char *gate_input = input_of(&tensors->gate, lowering, GEM_NPU_GRAPH_INPUT, "x.levels");
+  const char *up_input = input_of(&tensors->up, lowering, GEM_NPU_GRAPH_INPUT, "x.levels");
+  if (!write_product(graph, &tensors->gate, lowering, gate_input, "gate", error) ||
+      !write_product(graph, &tensors->up, lowering, up_input, "up", error)) {
     return false;
   }
   write_simple(graph, "Sigmoid", "gate", NULL, "open");
   write_simple(graph, "Mul", "gate", "open", "silu");
   write_simple(graph, "Mul", "silu", "up", "hidden");
-  write_rounded(graph, "hidden", tensors->down.cols, "hidden.levels");
-  return write_product(graph, &tensors->down, form, takes_levels(&tensors->down) ? "hidden.levels" : "hidden",
-                       GEM_NPU_GRAPH_OUTPUT, error);
+  if (lowering->rounds_inputs) {
+    write_rounded(graph, "hidden", tensors->down.cols, "hidden.levels");
+  }
+  const char *down_input = input_of(&tensors->down, lowering, "hidden", "hidden.levels");
+  return write_product(graph, &tensors->down, lowering, down_input, GEM_NPU_GRAPH_OUTPUT, error);
 }
 
 bool
 gem_npu_graph_make(const GemFeedForwardTensors *tensors,
-                   GemNpuForm form,
+                   const GemNpuLowering *lowering,
                    uint32_t rows,
                    uint8_t **ret_bytes,
                    size_t *ret_size,
                    GemPluginError *error)
 {
   GemOnnxWriter graph = {0};
-  if (!write_feed_forward(&graph, tensors, form, rows, error)) {
+  if (!write_feed_forward(&graph, tensors, lowering, rows, error)) {
     gem_onnx_writer_clear(&graph);
     return false;
   }
-  if (!gem_onnx_finish(&graph, ret_bytes, ret_size)) {
+  if (!gem_onnx_finish(&graph, lowering->form == GEM_NPU_FORM_BLOCKS, ret_bytes, ret_size)) {
     gem_plugin_set_error(error, "out of memory");
     return false;
   }

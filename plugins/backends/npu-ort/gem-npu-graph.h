@@ -9,10 +9,10 @@
 
 #include "plugins/gem-plugin.h"
 
-/* How a provider wants weights. */
+/* How a provider wants weights: the plainer come later. */
 typedef enum {
   GEM_NPU_FORM_MATMUL_N_BITS, /* MatMulNBits, which multiplies blocks as they are */
-  GEM_NPU_FORM_BLOCKS,        /* DequantizeLinear of 4 or 8 bits, a scale for each block of 16 or 32 */
+  GEM_NPU_FORM_BLOCKS,        /* DequantizeLinear of 4 or 8 bits, a scale for each block of 32 */
   GEM_NPU_FORM_CHANNELS,      /* DequantizeLinear of 8 bits, a scale for each output */
   GEM_NPU_FORM_FLOATS,
 } GemNpuForm;
@@ -23,6 +23,17 @@ gem_npu_form_name(GemNpuForm form);
 /* The form that a provider takes, by its name, such as QNNExecutionProvider. */
 GemNpuForm
 gem_npu_form_of_provider(const char *provider);
+/* Whether it has MatMulNBits of 8 bits, with an ONNX Runtime that has the table `api_version`. */
+bool
+gem_npu_has_bytes(const char *provider, uint32_t api_version);
+
+/* How a feed-forward is stated for a provider. */
+typedef struct {
+  GemNpuForm form;
+  bool rounds_inputs; /* as all backends do; else the device reads them as they are */
+  bool is_half;       /* it may compute in half floats, whose least is much larger */
+  bool has_bytes;     /* MatMulNBits of 8 bits is there; else such matrices are floats */
+} GemNpuLowering;
 
 #define GEM_NPU_GRAPH_INPUT  "x"
 #define GEM_NPU_GRAPH_OUTPUT "y"
@@ -31,7 +42,7 @@ gem_npu_form_of_provider(const char *provider);
  * free(). */
 bool
 gem_npu_graph_make(const GemFeedForwardTensors *tensors,
-                   GemNpuForm form,
+                   const GemNpuLowering *lowering,
                    uint32_t rows,
                    uint8_t **ret_bytes,
                    size_t *ret_size,

@@ -115,18 +115,20 @@ gem_npu_levels_read(GemNpuLevels *self, const GemTensorView *tensor, GemPluginEr
 }
 
 bool
-gem_npu_levels_make_channels(GemNpuLevels *self, GemPluginError *error)
+gem_npu_levels_widen(GemNpuLevels *self, size_t block, GemPluginError *error)
 {
-  if (!take_memory(self, self->cols, error)) {
+  if (!take_memory(self, block, error)) {
     return false;
   }
   self->bits = 8;
-  for (size_t row = 0; row < self->rows; row++) {
+  for (size_t b = 0; b < self->rows * (self->cols / block); b++) {
     float largest = 0.0f;
-    for (size_t i = 0; i < self->cols; i++) {
-      largest = fmaxf(largest, fabsf(self->values[row * self->cols + i]));
+    for (size_t i = 0; i < block; i++) {
+      largest = fmaxf(largest, fabsf(self->values[b * block + i]));
     }
-    self->scales[row] = largest / 127.0f;
+    self->scales[b] = largest / 127.0f;
+  }
+  for (size_t row = 0; row < self->rows; row++) {
     find_levels(self, row);
   }
   return true;

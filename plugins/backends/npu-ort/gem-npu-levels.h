@@ -21,9 +21,9 @@ typedef struct {
  * 16, all without loss; F16 and F32 give values alone. */
 bool
 gem_npu_levels_read(GemNpuLevels *self, const GemTensorView *tensor, GemPluginError *error);
-/* In place of what it has: 8 bits with one scale a row, of the least squared error that the largest value
- * allows. */
+/* In place of what it has: 8 bits in blocks of `block` values, which divides cols. The largest of a block is
+ * 127; what is between two levels is rounded to the nearer. */
 bool
-gem_npu_levels_make_channels(GemNpuLevels *self, GemPluginError *error);
+gem_npu_levels_widen(GemNpuLevels *self, size_t block, GemPluginError *error);
 void
 gem_npu_levels_clear(GemNpuLevels *self);

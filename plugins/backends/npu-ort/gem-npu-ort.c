@@ -35,7 +35,7 @@ describe(const GemNpuDevice *device, GemProbeReport *report)
   }
   snprintf(report->kernels, sizeof report->kernels, "ONNX Runtime %.20s, %.36s%s%.16s, %s",
            device->library->version, device->name, device->version[0] != '\0' ? " " : "", device->version,
-           gem_npu_form_name(device->form));
+           gem_npu_form_name(device->lowering.form));
 }
 
 static GemProbeResult
@@ -98,6 +98,7 @@ close_sessions(const GemBackendState *self, GemNpuSession *sessions, uint32_t la
 
 static GemNpuSession *
 open_sessions(const GemBackendState *self,
+              const GemNpuLowering *lowering,
               const GemPathwayTensors *tensors,
               uint32_t rows,
               GemPluginError *error)
@@ -109,7 +110,7 @@ open_sessions(const GemBackendState *self,
   }
   for (uint32_t layer = 0; layer < tensors->layers; layer++) {
     GemPluginError reason = {""};
-    if (!gem_npu_session_open(&sessions[layer], &self->device, &tensors->feed_forwards[layer], rows,
+    if (!gem_npu_session_open(&sessions[layer], &self->device, lowering, &tensors->feed_forwards[layer], rows,
                               &reason)) {
       gem_plugin_set_error(error, "layer %u: %.200s", layer, reason.message);
       close_sessions(self, sessions, tensors->layers);
@@ -127,8 +128,12 @@ npu_compiled_free(GemBackendState *self, GemCompiled *compiled)
   free(compiled);
 }
 
+/* With one lowering for all layers. */
 static GemCompiled *
-npu_compile(GemBackendState *self, const GemPathwayTensors *tensors, GemPluginError *error)
+compile_as(GemBackendState *self,
+           const GemNpuLowering *lowering,
+           const GemPathwayTensors *tensors,
+           GemPluginError *error)
 {
   bool any_rows = self->device.device == NULL;
   GemCompiled *compiled = calloc(1, sizeof *compiled);
@@ -137,13 +142,30 @@ npu_compile(GemBackendState *self, const GemPathwayTensors *tensors, GemPluginEr
     return NULL;
   }
   compiled->layers = tensors->layers;
-  compiled->singles = open_sessions(self, tensors, any_rows ? 0 : 1, error);
+  compiled->singles = open_sessions(self, lowering, tensors, any_rows ? 0 : 1, error);
   if (compiled->singles != NULL && !any_rows) {
-    compiled->blocks = open_sessions(self, tensors, GEM_NPU_BLOCK, error);
+    compiled->blocks = open_sessions(self, lowering, tensors, GEM_NPU_BLOCK, error);
   }
   if (compiled->singles == NULL || (compiled->blocks == NULL && !any_rows)) {
     npu_compiled_free(self, compiled);
     return NULL;
+  }
+  return compiled;
+}
+
+/* A device may run all of a feed-forward but what rounds its inputs, or know no scales by block: it is asked
+ * again for plainer forms. How far they are from right is measured before one is used. */
+static GemCompiled *
+npu_compile(GemBackendState *self, const GemPathwayTensors *tensors, GemPluginError *error)
+{
+  GemNpuLowering lowering = self->device.lowering;
+  GemCompiled *compiled = compile_as(self, &lowering, tensors, error);
+  GemPluginError unused = {""}; /* the first says what is in the way */
+  lowering.rounds_inputs = false;
+  for (unsigned form = lowering.form; compiled == NULL && self->device.device != NULL && form < GEM_NPU_FORMS;
+       form++) {
+    lowering.form = (GemNpuForm)form;
+    compiled = compile_as(self, &lowering, tensors, &unused);
   }
   return compiled;
 }

@@ -1,5 +1,6 @@
 #include "plugins/backends/npu-ort/gem-npu-session.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,6 +99,30 @@ bind_rows(GemNpuSession *self, const GemNpuDevice *device, uint32_t rows, GemPlu
   return bound;
 }
 
+/* Inputs of a device that has memory of its own are copied there when they are bound, not when they are read
+ * (about 1 us). */
+static bool
+bind_again(GemNpuSession *self, const GemNpuDevice *device, GemPluginError *error)
+{
+  const GemOrtLibrary *library = device->library;
+  return device->device == NULL ||
+         gem_ort_library_check(library, library->api.bind_input(self->binding, GEM_NPU_GRAPH_INPUT, self->x),
+                               "input", error);
+}
+
+/* What is no number would stay in the text for good: a device may say that all is well and give it. */
+static bool
+check_numbers(const float *values, size_t n, const char *device, GemPluginError *error)
+{
+  for (size_t i = 0; i < n; i++) {
+    if (!isfinite(values[i])) {
+      gem_plugin_set_error(error, "%s gave a value that is not a finite number", device);
+      return false;
+    }
+  }
+  return true;
+}
+
 /* ---- the session ---- */
 
 /* A session of a model; `draft`: where what the provider compiles is to be written, or NULL. */
@@ -172,12 +197,13 @@ create_with_cache(
 static bool
 make_session(GemNpuSession *self,
              const GemNpuDevice *device,
+             const GemNpuLowering *lowering,
              const GemFeedForwardTensors *tensors,
              GemPluginError *error)
 {
   const GemOrtLibrary *library = device->library;
   uint8_t *model;
-  if (!gem_npu_graph_make(tensors, device->form, self->rows, &model, &self->model_bytes, error)) {
+  if (!gem_npu_graph_make(tensors, lowering, self->rows, &model, &self->model_bytes, error)) {
     return false;
   }
   bool keeps = device->device != NULL && device->blobs[0] != '\0';
@@ -192,6 +218,7 @@ make_session(GemNpuSession *self,
 bool
 gem_npu_session_open(GemNpuSession *self,
                      const GemNpuDevice *device,
+                     const GemNpuLowering *lowering,
                      const GemFeedForwardTensors *tensors,
                      uint32_t rows,
                      GemPluginError *error)
@@ -207,7 +234,8 @@ gem_npu_session_open(GemNpuSession *self,
     return false;
   }
   memset(self->input, 0, bytes);
-  if (!make_session(self, device, tensors, error) || !bind_rows(self, device, rows > 0 ? rows : 1, error)) {
+  if (!make_session(self, device, lowering, tensors, error) ||
+      !bind_rows(self, device, rows > 0 ? rows : 1, error)) {
     gem_npu_session_close(self, device);
     return false;
   }
@@ -245,7 +273,9 @@ gem_npu_session_run(GemNpuSession *self,
   }
   memcpy(self->input, x, count * sizeof *x);
   bool ran =
-      gem_ort_library_check(library, library->api.run(self->session, NULL, self->binding), "a call", error);
+      bind_again(self, device, error) &&
+      gem_ort_library_check(library, library->api.run(self->session, NULL, self->binding), "a call", error) &&
+      check_numbers(self->output, count, device->name, error);
   for (size_t i = 0; ran && i < count; i++) {
     y[i] += self->output[i];
   }

@@ -24,13 +24,15 @@ typedef struct {
 bool
 gem_npu_session_open(GemNpuSession *self,
                      const GemNpuDevice *device,
+                     const GemNpuLowering *lowering,
                      const GemFeedForwardTensors *tensors,
                      uint32_t rows,
                      GemPluginError *error);
 void
 gem_npu_session_close(GemNpuSession *self, const GemNpuDevice *device);
 
-/* y[n][width] += FFN(x[n][width]); n is at most what the session was made for. False: y is as it was. */
+/* y[n][width] += FFN(x[n][width]); n is at most what the session was made for. False: it failed, or gave what
+ * is no number, and y is as it was. */
 bool
 gem_npu_session_run(GemNpuSession *self,
                     const GemNpuDevice *device,

@@ -14,8 +14,11 @@ enum { VALUE_NAME = 1, VALUE_TYPE = 2, TYPE_TENSOR = 1, TYPE_ELEMENT = 1, TYPE_S
 enum { SHAPE_DIMENSION = 1, DIMENSION_VALUE = 1, DIMENSION_NAME = 2 };
 
 #define ATTRIBUTE_IS_INTEGER 2
-#define IR_VERSION           10
-#define OPSET                21 /* the first with 4-bit values and scales by block */
+/* What ONNX Runtime 1.17 takes, and the first with 4-bit values and scales by block (1.20). */
+#define IR_VERSION        9
+#define OPSET             20
+#define IR_VERSION_BLOCKS 10
+#define OPSET_BLOCKS      21
 
 enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
 
@@ -185,13 +188,13 @@ write_opset(GemOnnxWriter *model, const char *op_domain, int64_t version)
 }
 
 bool
-gem_onnx_finish(GemOnnxWriter *graph, uint8_t **ret_bytes, size_t *ret_size)
+gem_onnx_finish(GemOnnxWriter *graph, bool has_blocks, uint8_t **ret_bytes, size_t *ret_size)
 {
   GemOnnxWriter model = {0};
   gem_onnx_write_text(graph, GRAPH_NAME, "pathway");
-  gem_onnx_write_number(&model, MODEL_IR_VERSION, IR_VERSION);
+  gem_onnx_write_number(&model, MODEL_IR_VERSION, has_blocks ? IR_VERSION_BLOCKS : IR_VERSION);
   gem_onnx_write_text(&model, MODEL_PRODUCER, "gemd");
-  write_opset(&model, "", OPSET);
+  write_opset(&model, "", has_blocks ? OPSET_BLOCKS : OPSET);
   write_opset(&model, "com.microsoft", 1);
   gem_onnx_write_message(&model, MODEL_GRAPH, graph);
   if (model.failed) {

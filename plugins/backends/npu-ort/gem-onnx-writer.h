@@ -69,6 +69,7 @@ void
 gem_onnx_write_ports(
     GemOnnxWriter *graph, const char *input, const char *output, int64_t rows, int64_t width);
 
-/* The model around the graph, which is cleared. False: out of memory. The bytes are released by free(). */
+/* The model around the graph, which is cleared; `has_blocks`: it has 4-bit values or scales by block, which
+ * older releases do not take. False: out of memory. The bytes are released by free(). */
 bool
-gem_onnx_finish(GemOnnxWriter *graph, uint8_t **ret_bytes, size_t *ret_size);
+gem_onnx_finish(GemOnnxWriter *graph, bool has_blocks, uint8_t **ret_bytes, size_t *ret_size);

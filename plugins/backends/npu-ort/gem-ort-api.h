@@ -25,6 +25,7 @@ typedef struct OrtKeyValuePairs OrtKeyValuePairs;
 /* Releases whose table is asked for. */
 #define GEM_ORT_API_SESSIONS 17 /* the least: sessions and bindings */
 #define GEM_ORT_API_DEVICES  23 /* providers as libraries of their own, and the devices that they know */
+#define GEM_ORT_API_BYTES    23 /* MatMulNBits of 8 bits on its own CPU provider */
 #define GEM_ORT_API_NEWEST   23 /* nothing newer is used: what a later table has more is not needed */
 
 #define GEM_ORT_LOGGING_FATAL    4
