@@ -1,5 +1,7 @@
 /* What npu-ort keeps of compiled models: that it is whole, of the right name, and not too much. */
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <utime.h>
 
 #include <glib/gstdio.h>
@@ -49,7 +51,7 @@ keep(const char *dir, const char *key, const char *text, gsize most)
   gem_npu_blob_draft(dir, key, draft, sizeof draft);
   g_assert_false(g_file_test(draft, G_FILE_TEST_EXISTS));
   g_assert_true(g_file_set_contents(draft, text, -1, NULL));
-  gem_npu_blob_keep(dir, key, most);
+  gem_npu_blob_keep(dir, key, draft, most);
   g_assert_false(g_file_test(draft, G_FILE_TEST_EXISTS));
 }
 
@@ -106,14 +108,14 @@ test_kept(void)
   keep(dir, key, "compiled anew", GEM_NPU_BLOBS_MOST);
   assert_has(dir, key, "compiled anew");
 
-  g_assert_false(gem_npu_blob_has(dir, other));
-  gem_npu_blob_note(dir, other);
-  g_assert_true(gem_npu_blob_has(dir, other));
+  keep(dir, other, "to go", GEM_NPU_BLOBS_MOST);
   gem_npu_blob_remove(dir, other);
-  g_assert_false(gem_npu_blob_has(dir, other));
+  assert_has(dir, other, NULL);
 
   /* A provider that wrote nothing. */
-  gem_npu_blob_keep(dir, other, GEM_NPU_BLOBS_MOST);
+  char draft[512];
+  gem_npu_blob_draft(dir, other, draft, sizeof draft);
+  gem_npu_blob_keep(dir, other, draft, GEM_NPU_BLOBS_MOST);
   assert_has(dir, other, NULL);
   g_assert_cmpuint(count_files(dir), ==, 1);
 
@@ -177,6 +179,41 @@ test_bounded(void)
   gem_test_folder_remove(folder);
 }
 
+/* Two that compile the same graph do not meet, and a folder that is opened meanwhile leaves both alone. */
+static void
+test_drafts(void)
+{
+  g_autofree char *folder = gem_test_folder_new();
+  char key[GEM_NPU_BLOB_KEY], first[512], second[512];
+  g_assert_true(gem_npu_blobs_open(folder));
+  gem_npu_blob_key("a", 1, "x", key);
+  gem_npu_blob_draft(folder, key, first, sizeof first);
+  g_assert_true(g_file_set_contents(first, "the first", -1, NULL));
+  gem_npu_blob_draft(folder, key, second, sizeof second);
+  g_assert_cmpstr(first, !=, second);
+  g_assert_true(g_file_set_contents(second, "the second", -1, NULL));
+  g_assert_true(gem_npu_blobs_open(folder));
+  gem_npu_blob_keep(folder, key, first, GEM_NPU_BLOBS_MOST);
+  assert_has(folder, key, "the first");
+  gem_npu_blob_keep(folder, key, second, GEM_NPU_BLOBS_MOST);
+  assert_has(folder, key, "the second");
+  g_assert_cmpuint(count_files(folder), ==, 1);
+
+  pid_t gone = fork(); /* of a process that is no more */
+  if (gone == 0) {
+    _exit(0);
+  }
+  g_assert_cmpint(waitpid(gone, NULL, 0), ==, gone);
+  g_autofree char *left = g_strdup_printf("%s/%s.%d-0.draft", folder, key, (int)gone);
+  g_autofree char *others = g_strdup_printf("%s/%s.%d-0.draft", folder, key, (int)getppid());
+  g_assert_true(g_file_set_contents(left, "half", -1, NULL));
+  g_assert_true(g_file_set_contents(others, "half", -1, NULL));
+  g_assert_true(gem_npu_blobs_open(folder));
+  g_assert_false(g_file_test(left, G_FILE_TEST_EXISTS));
+  g_assert_true(g_file_test(others, G_FILE_TEST_EXISTS));
+  gem_test_folder_remove(folder);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -185,5 +222,6 @@ main(int argc, char **argv)
   g_test_add_func("/npu-blobs/keys", test_keys);
   g_test_add_func("/npu-blobs/kept", test_kept);
   g_test_add_func("/npu-blobs/bounded", test_bounded);
+  g_test_add_func("/npu-blobs/drafts", test_drafts);
   return g_test_run();
 }

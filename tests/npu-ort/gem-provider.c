@@ -8,6 +8,7 @@
  *   refuse  takes everything, and cannot compile it
  *   fail    compiles, and fails when it runs
  *   nan     compiles, says that all is well when it runs, and gives what is no number
+ *   once    works, but for the first graph that is to be kept
  *   plain   works, but keeps nothing of what it has compiled
  *
  * Anything else, or nothing: it works. The environment variable GEM_TEST_PROVIDER_LOG names a file that gets
@@ -294,7 +295,10 @@ compile_graph(const Provider *self,
                          .provider = self};
   bool made = context != NULL ? load_context(self->api, context, &compiled->network)
                               : read_network(self, graph, &compiled->network);
-  if (!made || is_told(self, "refuse")) {
+  static bool has_failed;
+  bool fails_once = is_told(self, "once") && self->keeps && context == NULL && !has_failed;
+  has_failed = has_failed || fails_once;
+  if (!made || fails_once || is_told(self, "refuse")) {
     gem_provider_network_clear(&compiled->network);
     free(compiled);
     return fail(self->api, made ? "the test provider was told to refuse" : "the graph is not known");

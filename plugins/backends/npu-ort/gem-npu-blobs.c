@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +15,10 @@
 
 #define LONGEST_PATH 512
 
-#define DRAFT ".draft" /* as the provider writes it */
-#define PART  ".part"  /* with the hash, but not whole yet */
+#define DRAFT ".draft" /* KEY.PROCESS-NUMBER.draft: as the provider writes it */
+#define PART  ".part"  /* the same with the hash, but not whole yet */
+
+static atomic_uint drafts; /* that this process has given out */
 
 static void
 path_of(const char *dir, const char *key, const char *suffix, char *ret_path, size_t size)
@@ -29,6 +33,21 @@ ends_with(const char *name, const char *suffix)
   return length >= end && strcmp(name + length - end, suffix) == 0;
 }
 
+/* Drafts of processes that are gone, and of this one's predecessor by its number. */
+static bool
+is_left_over(const char *name)
+{
+  if (!ends_with(name, DRAFT) && !ends_with(name, PART)) {
+    return false;
+  }
+  const char *dot = strchr(name, '.');
+  long process = dot != NULL ? strtol(dot + 1, NULL, 10) : 0;
+  if (process == (long)getpid()) {
+    return atomic_load(&drafts) == 0;
+  }
+  return process <= 0 || (kill((pid_t)process, 0) != 0 && errno == ESRCH);
+}
+
 bool
 gem_npu_blobs_open(const char *dir)
 {
@@ -37,7 +56,7 @@ gem_npu_blobs_open(const char *dir)
   }
   DIR *entries = opendir(dir);
   for (const struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
-    if (ends_with(entry->d_name, DRAFT) || ends_with(entry->d_name, PART)) {
+    if (is_left_over(entry->d_name)) {
       unlinkat(dirfd(entries), entry->d_name, 0);
     }
   }
@@ -136,18 +155,6 @@ gem_npu_blob_load(const char *dir, const char *key, uint8_t **ret_bytes, size_t 
   return true;
 }
 
-bool
-gem_npu_blob_has(const char *dir, const char *key)
-{
-  uint8_t *bytes;
-  size_t size;
-  bool has = gem_npu_blob_load(dir, key, &bytes, &size);
-  if (has) {
-    free(bytes);
-  }
-  return has;
-}
-
 void
 gem_npu_blob_remove(const char *dir, const char *key)
 {
@@ -174,7 +181,9 @@ write_all(int fd, const uint8_t *bytes, size_t size)
 void
 gem_npu_blob_draft(const char *dir, const char *key, char *ret_path, size_t size)
 {
-  path_of(dir, key, DRAFT, ret_path, size);
+  char suffix[64];
+  snprintf(suffix, sizeof suffix, ".%ld-%u" DRAFT, (long)getpid(), atomic_fetch_add(&drafts, 1));
+  path_of(dir, key, suffix, ret_path, size);
   unlink(ret_path);
 }
 
@@ -190,17 +199,6 @@ write_part(const char *path, const char *key, const void *bytes, size_t size)
   }
   bool written = write_all(fd, hash, sizeof hash) && write_all(fd, bytes, size) && fsync(fd) == 0;
   return close(fd) == 0 && written;
-}
-
-void
-gem_npu_blob_note(const char *dir, const char *key)
-{
-  char part[LONGEST_PATH], path[LONGEST_PATH];
-  path_of(dir, key, PART, part, sizeof part);
-  path_of(dir, key, "", path, sizeof path);
-  if (!write_part(part, key, key, strlen(key)) || rename(part, path) != 0) {
-    unlink(part);
-  }
 }
 
 /* ---- how many there are ---- */
@@ -258,12 +256,11 @@ remove_oldest(const char *dir, size_t most)
 }
 
 void
-gem_npu_blob_keep(const char *dir, const char *key, size_t most)
+gem_npu_blob_keep(const char *dir, const char *key, const char *draft, size_t most)
 {
-  char draft[LONGEST_PATH], part[LONGEST_PATH], path[LONGEST_PATH];
+  char part[LONGEST_PATH + sizeof PART], path[LONGEST_PATH];
   size_t size = 0;
-  path_of(dir, key, DRAFT, draft, sizeof draft);
-  path_of(dir, key, PART, part, sizeof part);
+  snprintf(part, sizeof part, "%s%s", draft, PART);
   path_of(dir, key, "", path, sizeof path);
   uint8_t *bytes = read_file(draft, &size);
   unlink(draft);

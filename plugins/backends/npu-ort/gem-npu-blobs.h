@@ -14,8 +14,8 @@
 
 #define GEM_NPU_BLOB_KEY 65 /* hexadecimal, and its end */
 
-/* The folder, made where it is missing, without what was being written when a service ended. False: there
- * cannot be one. */
+/* The folder, made where it is missing, without what was being written when a service ended; what others
+ * write now stays. False: there cannot be one. */
 bool
 gem_npu_blobs_open(const char *dir);
 
@@ -23,21 +23,17 @@ gem_npu_blobs_open(const char *dir);
 void
 gem_npu_blob_key(const void *model, size_t size, const char *identity, char ret_key[GEM_NPU_BLOB_KEY]);
 
-/* Where a model is to be written before gem_npu_blob_keep takes it; nothing is there. */
+/* Where a model is to be written before gem_npu_blob_keep takes it; nothing is there, and nobody else is told
+ * to write there. */
 void
 gem_npu_blob_draft(const char *dir, const char *key, char *ret_path, size_t size);
 /* Takes what lies there, all at once or not at all; what goes wrong costs another compilation. Then removes
  * files until `most` bytes are left. */
 void
-gem_npu_blob_keep(const char *dir, const char *key, size_t most);
+gem_npu_blob_keep(const char *dir, const char *key, const char *draft, size_t most);
 
 /* False: there is none that holds. The bytes are released by free(). */
 bool
 gem_npu_blob_load(const char *dir, const char *key, uint8_t **ret_bytes, size_t *ret_size);
-bool
-gem_npu_blob_has(const char *dir, const char *key);
-/* One that says no more than that it is there. */
-void
-gem_npu_blob_note(const char *dir, const char *key);
 void
 gem_npu_blob_remove(const char *dir, const char *key);

@@ -67,13 +67,21 @@ find_npu(GemNpuDevice *self, GemPluginError *error)
   return true;
 }
 
-/* ONNX Runtime as the settings name it, or the linker finds it. */
+/* ONNX Runtime as the settings name it, else as the linker finds it. */
 static bool
 open_library(GemNpuDevice *self, GemPluginError *error)
 {
-  if (self->library == NULL &&
-      (self->settings.library[0] == '\0' || gem_npu_check_library(self->settings.library, error))) {
-    self->library = gem_ort_library_open(self->settings.library, error);
+  const char *configured = self->settings.library;
+  GemPluginError of_configured = {""}, of_soname = {""};
+  if (self->library == NULL && configured[0] != '\0' && gem_npu_check_library(configured, &of_configured)) {
+    self->library = gem_ort_library_open(configured, &of_configured);
+  }
+  if (self->library == NULL) {
+    self->library = gem_ort_library_open("", &of_soname);
+  }
+  if (self->library == NULL) {
+    gem_plugin_set_error(error, "%.160s%s%.80s", of_configured.message, configured[0] != '\0' ? "; " : "",
+                         of_soname.message);
   }
   return self->library != NULL;
 }

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "plugins/backends/npu-ort/gem-npu-graph.h"
 #include "plugins/backends/npu-ort/gem-npu-hardware.h"
 #include "plugins/backends/npu-ort/gem-npu-settings.h"
@@ -21,6 +23,7 @@ typedef struct {
   char version[32];        /* of it; empty: not known */
   GemNpuLowering lowering; /* that its provider is known to take */
   char blobs[256];         /* the folder of what it has compiled; empty: nothing is kept */
+  atomic_uint n_unkept;    /* graphs in a row that gave nothing to keep */
 } GemNpuDevice;
 
 /* GEM_PROBE_SUPPORTED: *ret_device is filled, to be closed. Else `error` says why in one line. DEFERRED:

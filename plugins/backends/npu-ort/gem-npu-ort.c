@@ -97,7 +97,7 @@ close_sessions(const GemBackendState *self, GemNpuSession *sessions, uint32_t la
 }
 
 static GemNpuSession *
-open_sessions(const GemBackendState *self,
+open_sessions(GemBackendState *self,
               const GemNpuLowering *lowering,
               const GemPathwayTensors *tensors,
               uint32_t rows,

@@ -13,6 +13,9 @@
 
 #define MOST_REGISTRATIONS 32
 
+/* ONNX Runtime 1.27 does not look into /sys/class/accel; a provider may find its NPU by itself. */
+#define LAST_RELEASE_WITHOUT_NPUS 27
+
 typedef struct {
   const void *handle; /* of ONNX Runtime's library: another one has an environment of its own */
   char name[64];
@@ -149,7 +152,10 @@ gem_npu_registrations_find_npu(const GemOrtLibrary *library,
   }
   pthread_mutex_unlock(&mutex);
   if (listed && found == NULL) {
-    gem_plugin_set_error(error, "none of the providers named in the settings has an NPU");
+    gem_plugin_set_error(error, "none of the providers named in the settings has an NPU%s",
+                         library->release <= LAST_RELEASE_WITHOUT_NPUS
+                             ? " (before 1.28 ONNX Runtime shows them none on Linux)"
+                             : "");
   }
   return found;
 }

@@ -169,34 +169,37 @@ create_kept(GemNpuSession *self, const GemNpuDevice *device, const void *model, 
   }
   gem_npu_blob_draft(device->blobs, key, draft, sizeof draft);
   bool made = create_session(self, device, model, bytes, draft, &unused);
-  gem_npu_blob_keep(device->blobs, key, GEM_NPU_BLOBS_MOST);
+  gem_npu_blob_keep(device->blobs, key, draft, GEM_NPU_BLOBS_MOST);
   return made;
 }
 
-/* With a cache. A provider that has nothing to keep fails when it is asked for it: that is noted under
- * `none`, so that it is asked once. */
+/* Graphs in a row that a provider compiles when nothing is to be kept, and not else, before it is taken for
+ * one that has nothing to keep: one or two may have met with a full disk or a busy device. */
+#define MOST_UNKEPT 3
+
+/* With a cache. A provider that has nothing to keep fails when it is asked for it. */
 static bool
 create_with_cache(
-    GemNpuSession *self, const GemNpuDevice *device, const void *model, size_t bytes, GemPluginError *error)
+    GemNpuSession *self, GemNpuDevice *device, const void *model, size_t bytes, GemPluginError *error)
 {
-  char key[GEM_NPU_BLOB_KEY], none[GEM_NPU_BLOB_KEY], identity[2048];
+  char key[GEM_NPU_BLOB_KEY], identity[2048];
   gem_npu_device_describe(device, identity, sizeof identity);
   gem_npu_blob_key(model, bytes, identity, key);
-  gem_npu_blob_key("", 0, identity, none);
-  bool keeps = !gem_npu_blob_has(device->blobs, none);
+  bool keeps = atomic_load(&device->n_unkept) < MOST_UNKEPT;
   if (keeps && create_kept(self, device, model, bytes, key)) {
+    atomic_store(&device->n_unkept, 0);
     return true;
   }
   bool made = create_session(self, device, model, bytes, NULL, error);
   if (keeps && made) {
-    gem_npu_blob_note(device->blobs, none);
+    atomic_fetch_add(&device->n_unkept, 1);
   }
   return made;
 }
 
 static bool
 make_session(GemNpuSession *self,
-             const GemNpuDevice *device,
+             GemNpuDevice *device,
              const GemNpuLowering *lowering,
              const GemFeedForwardTensors *tensors,
              GemPluginError *error)
@@ -217,7 +220,7 @@ make_session(GemNpuSession *self,
 
 bool
 gem_npu_session_open(GemNpuSession *self,
-                     const GemNpuDevice *device,
+                     GemNpuDevice *device,
                      const GemNpuLowering *lowering,
                      const GemFeedForwardTensors *tensors,
                      uint32_t rows,

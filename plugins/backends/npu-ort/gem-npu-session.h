@@ -23,7 +23,7 @@ typedef struct {
 
 bool
 gem_npu_session_open(GemNpuSession *self,
-                     const GemNpuDevice *device,
+                     GemNpuDevice *device,
                      const GemNpuLowering *lowering,
                      const GemFeedForwardTensors *tensors,
                      uint32_t rows,

@@ -19,32 +19,54 @@ is_owner_trusted(uid_t owner)
 #endif
 }
 
-bool
-gem_npu_check_owner(const char *path, int fd, GemPluginError *error)
+static bool
+check_open(const char *path, int fd, bool may_be_sticky, GemPluginError *error)
 {
   struct stat status;
   if (fstat(fd, &status) != 0) {
     gem_plugin_set_error(error, "%s: %s", path, strerror(errno));
     return false;
   }
-  if (!is_owner_trusted(status.st_uid) || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+  bool is_shared = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+  bool is_sticky = may_be_sticky && (status.st_mode & S_ISVTX) != 0;
+  if (!is_owner_trusted(status.st_uid) || (is_shared && !is_sticky)) {
     gem_plugin_set_error(error, "%s must belong to root and be writable by root alone", path);
     return false;
   }
   return true;
 }
 
+bool
+gem_npu_check_owner(const char *path, int fd, GemPluginError *error)
+{
+  return check_open(path, fd, false, error);
+}
+
 static bool
-check_path(const char *path, int flags, GemPluginError *error)
+check_path(const char *path, int flags, bool may_be_sticky, GemPluginError *error)
 {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
   if (fd < 0) {
     gem_plugin_set_error(error, "%s: %s", path, strerror(errno));
     return false;
   }
-  bool trusted = gem_npu_check_owner(path, fd, error);
+  bool trusted = check_open(path, fd, may_be_sticky, error);
   close(fd);
   return trusted;
+}
+
+/* In a folder that others may write to, nothing that was seen of what lies in it lasts. Cuts `file` down. */
+static bool
+check_folders_above(char *file, GemPluginError *error)
+{
+  bool trusted = true, is_first = true;
+  for (char *slash = strrchr(file, '/'); trusted && slash != NULL && slash != file;
+       slash = strrchr(file, '/')) {
+    *slash = '\0';
+    trusted = check_path(file, O_DIRECTORY, !is_first, error);
+    is_first = false;
+  }
+  return trusted && check_path("/", O_DIRECTORY, !is_first, error);
 }
 
 bool
@@ -55,12 +77,7 @@ gem_npu_check_library(const char *path, GemPluginError *error)
     gem_plugin_set_error(error, "%s: %s", path, strerror(errno));
     return false;
   }
-  bool trusted = check_path(file, 0, error);
-  char *slash = strrchr(file, '/');
-  if (trusted && slash != NULL && slash != file) {
-    *slash = '\0'; /* in a folder that others may write to, nothing that was seen of the file lasts */
-    trusted = check_path(file, O_DIRECTORY, error);
-  }
+  bool trusted = check_path(file, 0, false, error) && check_folders_above(file, error);
   free(file);
   return trusted;
 }

@@ -10,7 +10,8 @@
 bool
 gem_npu_check_owner(const char *path, int fd, GemPluginError *error);
 
-/* The same of a library, by its absolute path: of the file that the path leads to in the end, and of the
- * folder that this lies in. */
+/* The same of a library, by its absolute path: of the file that the path leads to in the end, and of all
+ * folders above it. Others may write to one beyond the first when it is sticky, as /tmp is: they cannot put
+ * anything in the place of what is root's there. */
 bool
 gem_npu_check_library(const char *path, GemPluginError *error);

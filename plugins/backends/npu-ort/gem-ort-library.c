@@ -24,7 +24,7 @@ take_functions(GemOrtApi *api, const GemOrtTable *table, bool with_devices)
   }
 }
 
-/* "1.23.2" -> 23, the release whose table a library has at most; 0: not a version. */
+/* "1.23.2" -> 23, the release whose table a library has at most; 0: a version that is not known. */
 static uint32_t
 release_of(const char *version)
 {
@@ -37,7 +37,7 @@ take_table(GemOrtLibrary *self, const GemOrtBase *base, GemPluginError *error)
 {
   snprintf(self->version, sizeof self->version, "%s", base->get_version());
   /* By its version first: a library prints a line of its own when it is asked for a table that it lacks. */
-  uint32_t release = release_of(self->version);
+  uint32_t release = self->release = release_of(self->version);
   uint32_t newest = release < GEM_ORT_API_NEWEST ? release : GEM_ORT_API_NEWEST;
   for (uint32_t version = newest; version >= GEM_ORT_API_SESSIONS; version--) {
     const GemOrtTable *table = base->get_api(version);
@@ -47,8 +47,9 @@ take_table(GemOrtLibrary *self, const GemOrtBase *base, GemPluginError *error)
       return true;
     }
   }
-  gem_plugin_set_error(error, "%s is ONNX Runtime %s, which is too old: 1.%d or newer is needed", self->path,
-                       self->version, GEM_ORT_API_SESSIONS);
+  gem_plugin_set_error(error, "%s is ONNX Runtime %s, which is %s: 1.%d or newer of 1.x is needed",
+                       self->path, self->version, release > 0 ? "too old" : "not known",
+                       GEM_ORT_API_SESSIONS);
   return false;
 }
 

@@ -11,6 +11,7 @@ typedef struct {
   void *handle; /* of dlopen */
   char path[256];
   char version[32]; /* "1.30.0" */
+  uint32_t release; /* 30 of it; 0: it is not known */
   uint32_t api_version;
   GemOrtApi api;
   OrtEnv *env;
