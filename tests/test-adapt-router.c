@@ -2,7 +2,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "tests/gem-test-training.h"
 #include "training/adapt/gem-adapt-router.h"
+#include "training/adapt/gem-adapt-row-data.h"
 #include "training/gem-matmul.h"
 #include "training/gem-presets.h"
 #include "training/gem-random.h"
@@ -187,6 +189,49 @@ test_nothing_to_learn(void)
   g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
 }
 
+enum { DOCUMENT = 400, LINE = 9 };
+
+/* Of four documents the second and the fourth are put into the template, a window of them that a crop holds,
+ * without their own <s> and </s>; a line that is in it already stays where it is. */
+static void
+test_row_data(void)
+{
+  g_autoptr(GError) error = NULL;
+  GemTokenizer *tokenizer = gem_test_byte_tokenizer_new();
+  const guint32 bos = gem_tokenizer_bos(tokenizer), eos = gem_tokenizer_eos(tokenizer), user = 3, model = 4;
+  guint32 document[DOCUMENT] = {bos}, line[LINE] = {bos, user, 70, 71, model, 72, eos};
+  GemAdaptText replay[4];
+  for (guint i = 1; i < DOCUMENT; i++) {
+    document[i] = i + 1 < DOCUMENT ? 10 + i % 200 : eos;
+  }
+  for (guint i = 0; i < 4; i++) {
+    /* the fourth is short enough to be put there whole */
+    replay[i] = (GemAdaptText){
+        .tokens = document + (i < 3 ? 0 : DOCUMENT - 6), .n = i < 3 ? DOCUMENT : 6, .domain = (gint8)i};
+  }
+  const GemAdaptText own[] = {{.tokens = line, .n = 7, .answer = 5}, {.tokens = line, .n = 7, .answer = 5}};
+  const GemAdaptData data = {own, 2, replay, 4, bos};
+  g_auto(GemAdaptRowData) wrapped = {0};
+  g_assert_true(gem_adapt_row_data_init(&wrapped, &data, tokenizer, "<s><|user|>{text}<|model|>", 7, &error));
+  g_assert_no_error(error);
+  g_assert_cmpuint(wrapped.data.n_texts, ==, 2);
+  g_assert_cmpuint(wrapped.data.n_replay, ==, 4);
+  for (guint i = 0; i < 2; i++) {
+    g_assert_true(wrapped.data.texts[i].tokens == line && wrapped.data.texts[i].answer == 5);
+    g_assert_true(wrapped.data.replay[2 * i].tokens == document);
+  }
+  for (guint i = 1; i < 4; i += 2) {
+    const GemAdaptText *text = &wrapped.data.replay[i];
+    g_assert_cmpuint(text->n, ==, i == 1 ? GEM_ADAPT_ROW_CROP : 5 + 3);
+    g_assert_cmpint(text->domain, ==, i);
+    g_assert_true(text->tokens[0] == bos && text->tokens[1] == user && text->tokens[text->n - 1] == model);
+    for (guint t = 2; t + 1 < text->n; t++) {
+      g_assert_true(text->tokens[t] != bos && text->tokens[t] != eos);
+    }
+  }
+  gem_tokenizer_unref(tokenizer);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -197,5 +242,6 @@ main(int argc, char **argv)
   g_test_add_func("/adapt-router/new-domain", test_new_domain);
   g_test_add_func("/adapt-router/replaced", test_replaced);
   g_test_add_func("/adapt-router/nothing-to-learn", test_nothing_to_learn);
+  g_test_add_func("/adapt-router/row-data", test_row_data);
   return g_test_run();
 }

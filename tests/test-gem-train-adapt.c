@@ -188,6 +188,22 @@ assert_measures(void)
   }
 }
 
+/* What the router's row took of other domains' text is kept where a row learns, and there alone. */
+static void
+assert_row_shares(void)
+{
+  const char *const variations[] = {"plain", "akp"};
+  for (gsize i = 0; i < G_N_ELEMENTS(variations); i++) {
+    g_autofree char *name = g_strdup_printf("work/%s-2-2.json", variations[i]),
+                    *path = g_build_filename(folder, name, NULL);
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_assert_true(json_parser_load_from_file(parser, path, NULL));
+    JsonObject *stage = json_node_get_object(json_parser_get_root(parser));
+    double lost = json_object_get_double_member_with_default(stage, "row_lost_share", -1.0);
+    g_assert_true(i == 0 ? lost == -1.0 : lost >= 0.0 && lost <= 1.0);
+  }
+}
+
 /* The text of a stage's file without the last answer to legal/clauses. */
 static char *
 cut_answers(const char *text)
@@ -214,6 +230,7 @@ test_experiment(void)
   }
   g_assert_nonnull(strstr(out, "GG at the end"));
   assert_measures();
+  assert_row_shares();
   /* from a stage in the middle on: the same, without the learned state there is nothing to go on with */
   g_autofree char *last = g_build_filename(folder, "work/akp-2-2.json", NULL), *before = NULL, *after = NULL;
   g_assert_true(g_file_get_contents(last, &before, NULL, NULL));

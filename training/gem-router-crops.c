@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "training/gem-ask-frame.h"
 #include "training/gem-router-network.h"
 
 /* Shares of the crops. A single sentence is what callers often ask about, and about something as a rule: so
@@ -13,7 +14,7 @@
 
 struct GemRouterCrops {
   GemTokenizer *tokenizer;
-  GArray *head, *tail;     /* guint32: what the ask template puts before and after a text */
+  GemAskFrame frame;
   gboolean *ends_line;     /* [tokens] */
   gboolean *ends_sentence; /* [tokens] */
 };
@@ -50,13 +51,8 @@ GemRouterCrops *
 gem_router_crops_new(GemTokenizer *tokenizer, const char *ask_template, GError **error)
 {
   g_autoptr(GemRouterCrops) self = g_new0(GemRouterCrops, 1);
-  const char *marker = strstr(ask_template, "{text}");
-  g_autofree char *head = g_strndup(ask_template, (gsize)(marker - ask_template) + strlen("{text}"));
   self->tokenizer = gem_tokenizer_ref(tokenizer);
-  self->head = g_array_new(FALSE, FALSE, sizeof(guint32));
-  self->tail = g_array_new(FALSE, FALSE, sizeof(guint32));
-  if (!gem_tokenizer_encode_template(tokenizer, head, "", self->head, error) ||
-      !gem_tokenizer_encode_template(tokenizer, marker, "", self->tail, error)) {
+  if (!gem_ask_frame_init(&self->frame, tokenizer, ask_template, error)) {
     return NULL;
   }
   mark_ends(self);
@@ -67,8 +63,7 @@ void
 gem_router_crops_free(GemRouterCrops *self)
 {
   gem_tokenizer_unref(self->tokenizer);
-  g_array_unref(self->head);
-  g_array_unref(self->tail);
+  gem_ask_frame_clear(&self->frame);
   g_free(self->ends_line);
   g_free(self->ends_sentence);
   g_free(self);
@@ -153,13 +148,13 @@ gem_router_crops_append(const GemRouterCrops *self, GemBatch *batch, const GemDr
   Span span = sentence.n > 0 ? sentence : cut_anywhere(self, draw, random);
   /* whatever a crop is taken from, so that the template says nothing about the domain */
   gboolean in_template = gem_random_uniform(random) < IN_TEMPLATE;
-  g_autoptr(GArray) crop = g_array_new(FALSE, FALSE, sizeof(guint32));
+  g_autoptr(GArray) bare = g_array_new(FALSE, FALSE, sizeof(guint32)),
+                    crop = g_array_new(FALSE, FALSE, sizeof(guint32));
+  append_span(self, draw, span, sentence.n > 0, bare);
   if (in_template) {
-    g_array_append_vals(crop, self->head->data, self->head->len);
-  }
-  append_span(self, draw, span, sentence.n > 0, crop);
-  if (in_template) {
-    g_array_append_vals(crop, self->tail->data, self->tail->len);
+    gem_ask_frame_append(&self->frame, (const guint32 *)(gpointer)bare->data, bare->len, crop);
+  } else {
+    g_array_append_vals(crop, bare->data, bare->len);
   }
   guint length = (guint)MIN(MIN((gsize)crop->len, GEM_ROUTER_LONGEST_CROP), gem_batch_room(batch));
   gsize at = batch->n;

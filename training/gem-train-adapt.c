@@ -4,6 +4,7 @@
 #include "training/adapt/gem-adapt-data.h"
 #include "training/adapt/gem-adapt-folder.h"
 #include "training/adapt/gem-adapt-router.h"
+#include "training/adapt/gem-adapt-row-data.h"
 #include "training/adapt/gem-adaptation.h"
 #include "training/gem-checkpoint.h"
 #include "training/gem-matmul.h"
@@ -187,6 +188,13 @@ wants_replay(const char *source, gboolean is_task, gpointer data)
   return !is_task && strcmp(source, self->options->domain) != 0;
 }
 
+static const char *
+ask_template(const Command *self)
+{
+  const GemModelShape *shape = &self->model->backbone->shape;
+  return shape->ask_template != NULL ? shape->ask_template : GEM_PRESET_ASK_TEMPLATE;
+}
+
 static GemCorpus *
 load_corpus(Command *self, gboolean replay, GError **error)
 {
@@ -197,8 +205,7 @@ load_corpus(Command *self, gboolean replay, GError **error)
                                     .tasks = !replay,
                                     .all_licences = self->options->all_licences,
                                     .most_documents = replay ? 1000 : (gsize)self->options->documents,
-                                    .ask_template = shape->ask_template != NULL ? shape->ask_template
-                                                                                : GEM_PRESET_ASK_TEMPLATE,
+                                    .ask_template = ask_template(self),
                                     .wants = replay ? wants_replay : wants_text,
                                     .data = self};
   return gem_corpus_load(&options, (const char *const *)shape->domains, self->model->tokenizer, error);
@@ -296,8 +303,11 @@ learn_row(Command *self, const GemAdaptData *data, float **ret_row, GError **err
   options.bias = FALSE;
   options.seed = self->adapt.seed;
   GemAdaptRowFigures figures;
+  g_auto(GemAdaptRowData) row_data = {0};
   g_autofree float *row = g_new0(float, (gsize)self->router->network->shape.width + 1);
-  if (!gem_adapt_router_row(self->router->network, self->router->values, data, &options,
+  if (!gem_adapt_row_data_init(&row_data, data, self->model->tokenizer, ask_template(self), options.seed,
+                               error) ||
+      !gem_adapt_router_row(self->router->network, self->router->values, &row_data.data, &options,
                             self->model->backbone->shape.router_threshold, row, &figures, error)) {
     return FALSE;
   }

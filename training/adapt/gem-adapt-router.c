@@ -6,7 +6,6 @@
 #include "training/gem-lanes.h"
 #include "training/gem-random.h"
 
-#define CROP_TOKENS 128
 /* Of the samples; their sums are added in order, whoever made them. */
 #define PARTS 16u
 
@@ -84,8 +83,9 @@ static void
 read_crop(Reading *self, const GemAdaptText *text, guint index, gboolean replay, Samples *samples)
 {
   GemRandom random = gem_random_seeded(self->options->seed, ((guint64)index << 1) + (replay ? 1 : 0));
-  guint first = text->n > CROP_TOKENS ? (guint)gem_random_below(&random, text->n - CROP_TOKENS + 1) : 0;
-  guint n = MIN(text->n - first, CROP_TOKENS);
+  guint first =
+      text->n > GEM_ADAPT_ROW_CROP ? (guint)gem_random_below(&random, text->n - GEM_ADAPT_ROW_CROP + 1) : 0;
+  guint n = MIN(text->n - first, GEM_ADAPT_ROW_CROP);
   gsize width = self->network->shape.width;
   double wanted = wanted_of(self, text, replay);
   gem_batch_clear(self->batch);
@@ -268,7 +268,7 @@ gem_adapt_router_row(const GemRouterNetwork *network,
 {
   gsize width = network->shape.width;
   g_autoptr(GemRouterPass) pass = gem_router_pass_new(network);
-  g_autoptr(GemBatch) batch = gem_batch_new(CROP_TOKENS);
+  g_autoptr(GemBatch) batch = gem_batch_new(GEM_ADAPT_ROW_CROP);
   g_auto(Samples) samples = {.width = width,
                              .samples = g_array_new(FALSE, FALSE, sizeof(Sample)),
                              .features = g_array_new(FALSE, FALSE, sizeof(float))};

@@ -10,6 +10,8 @@
 #include "training/adapt/gem-adapt-text.h"
 #include "training/gem-router-network.h"
 
+#define GEM_ADAPT_ROW_CROP 128u /* tokens of a text that are read at once */
+
 typedef struct {
   gint8 replaced;   /* the class whose row is learned anew, starting from it; -1: one more */
   gboolean bias;    /* FALSE: it stays 0, for a row of router.gguf, which has none */

@@ -108,6 +108,23 @@ report_last(JsonBuilder *builder, const GemExperimentRuns *runs)
   }
 }
 
+/* What the router's rows took of other domains' text, mean over stages and seeds. */
+static void
+report_row(JsonBuilder *builder, const GemExperimentRuns *runs)
+{
+  double sum = 0.0;
+  for (guint i = 0; i < runs->row_lost->len; i++) {
+    sum += g_array_index(runs->row_lost, double, i);
+  }
+  double mean = runs->row_lost->len > 0 ? sum / runs->row_lost->len : NAN;
+  add_member(builder, "row_lost_share", mean);
+  if (isfinite(mean)) {
+    g_print("  %6.2f %%", 100.0 * mean);
+  } else {
+    g_print("  %8s", "-");
+  }
+}
+
 static void
 report_scores(JsonBuilder *builder, const char *name, const GemExperimentRuns *runs)
 {
@@ -120,6 +137,7 @@ report_scores(JsonBuilder *builder, const char *name, const GemExperimentRuns *r
     g_print(" %8.3f", scores[s]);
   }
   report_last(builder, runs);
+  report_row(builder, runs);
   g_print("\n");
 }
 
@@ -267,8 +285,8 @@ gem_experiment_report(const GemExperiment *self, GError **error)
   json_builder_add_string_value(builder, self->signature);
   json_builder_set_member_name(builder, "scores");
   json_builder_begin_object(builder);
-  g_print("%-22s %8s %8s %8s  %-14s  %s\n", "variation", "start", "learned", "end", "F1 at the end",
-          "GG at the end");
+  g_print("%-22s %8s %8s %8s  %-14s  %-14s  %s\n", "variation", "start", "learned", "end", "F1 at the end",
+          "GG at the end", "lost to the row");
   for (guint i = 0; i < all->len; i++) {
     json_builder_set_member_name(builder, names[i]);
     json_builder_begin_object(builder);

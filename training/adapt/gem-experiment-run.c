@@ -1,9 +1,11 @@
 /* The stages of an experiment. */
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
+#include <math.h>
 #include <string.h>
 
 #include "training/adapt/gem-adapt-router.h"
+#include "training/adapt/gem-adapt-row-data.h"
 #include "training/adapt/gem-experiment.h"
 #include "training/adapt/gem-variant-score.h"
 #include "training/gem-progress.h"
@@ -18,6 +20,7 @@ typedef struct {
   GemProgress *progress;
   GCancellable *cancellable;
   GemAdaptationProgress last;
+  GemAdaptRowFigures row; /* of the last stage that was learned in this run; NAN: none */
 } Sequence;
 
 static void
@@ -25,7 +28,10 @@ sequence_init(Sequence *self, GemExperiment *experiment, const GemExperimentVari
 {
   gsize size = experiment->model->backbone->parameters->size,
         router_size = experiment->router->network->parameters->size;
-  *self = (Sequence){.experiment = experiment, .variation = variation, .seed = seed};
+  *self = (Sequence){.experiment = experiment,
+                     .variation = variation,
+                     .seed = seed,
+                     .row = {.loss = NAN, .own_share = NAN, .lost_share = NAN}};
   self->order = g_new0(guint, experiment->domains->len);
   gem_experiment_order(experiment, seed, self->order);
   self->values = gem_parameters_alloc(experiment->model->backbone->parameters);
@@ -121,21 +127,38 @@ write_blocks(Sequence *self, const GemAdaptOptions *options)
   g_aligned_free(masters);
 }
 
-static gboolean
-learn_row(Sequence *self, const GemAdaptData *data, gint8 domain, GError **error)
+/* The row runs on in its block type, too. */
+static void
+put_row(Sequence *self, gint8 domain, const float *row, gboolean quantized)
 {
   const GemRouterNetwork *router = self->experiment->router->network;
   gsize width = router->shape.width;
+  GemType type = quantized ? self->experiment->types.router : GEM_TYPE_F32;
+  g_autofree guint8 *blocks = g_malloc(gem_type_row_bytes(type, width));
+  gem_quantize_row(type, row, blocks, width);
+  gem_dequantize_row(type, blocks, self->router_values + router->classifier + (gsize)domain * width, width);
+}
+
+static gboolean
+learn_row(Sequence *self, const GemAdaptData *data, const GemAdaptOptions *adapted, GError **error)
+{
+  const GemExperiment *experiment = self->experiment;
+  const GemRouterNetwork *router = experiment->router->network;
+  gint8 domain = adapted->domain;
+  gsize width = router->shape.width;
   GemAdaptRowOptions options = gem_adapt_row_options_default;
+  g_auto(GemAdaptRowData) row_data = {0};
   g_autofree float *row = g_new0(float, width + 1);
   options.replaced = domain;
   options.bias = FALSE;
   options.seed = self->seed;
-  if (!gem_adapt_router_row(router, self->router_values, data, &options,
-                            self->experiment->model->backbone->shape.router_threshold, row, NULL, error)) {
+  if (!gem_adapt_row_data_init(&row_data, data, experiment->model->tokenizer,
+                               gem_experiment_ask_template(experiment), options.seed, error) ||
+      !gem_adapt_router_row(router, self->router_values, &row_data.data, &options,
+                            experiment->model->backbone->shape.router_threshold, row, &self->row, error)) {
     return FALSE;
   }
-  memcpy(self->router_values + router->classifier + (gsize)domain * width, row, width * sizeof(float));
+  put_row(self, domain, row, adapted->quantized);
   return TRUE;
 }
 
@@ -163,7 +186,7 @@ learn_stage(Sequence *self, guint stage, guint steps, GError **error)
     return FALSE;
   }
   write_blocks(self, &options);
-  return !self->variation->row || learn_row(self, &data, domain, error);
+  return !self->variation->row || learn_row(self, &data, &options, error);
 }
 
 /* ---- one stage: what it is worth ---- */
@@ -209,6 +232,18 @@ write_json(JsonBuilder *builder, const char *path, GError **error)
   return json_generator_to_file(generator, path, error);
 }
 
+/* JSON has no NAN. */
+static void
+add_figure(JsonBuilder *builder, const char *name, double value)
+{
+  json_builder_set_member_name(builder, name);
+  if (isfinite(value)) {
+    json_builder_add_double_value(builder, value);
+  } else {
+    json_builder_add_null_value(builder);
+  }
+}
+
 static void
 add_head(const Sequence *self, guint stage, JsonBuilder *builder)
 {
@@ -224,6 +259,8 @@ add_head(const Sequence *self, guint stage, JsonBuilder *builder)
   json_builder_add_int_value(builder, (gint64)self->last.tokens);
   json_builder_set_member_name(builder, "seconds");
   json_builder_add_double_value(builder, self->last.seconds);
+  add_figure(builder, "row_own_share", self->row.own_share);
+  add_figure(builder, "row_lost_share", self->row.lost_share);
 }
 
 /* Scores the tasks of the domains so far (of all, before the first) and writes the stage's file. */
@@ -328,9 +365,14 @@ run_stage(Sequence *self, guint stage, guint learned, GError **error)
       g_strdup_printf("%s, seed %u, stage %u of %u", self->variation->name, self->seed, stage, stages);
   g_clear_pointer(&self->progress, gem_progress_free);
   self->progress = gem_progress_new(title, 0, self->experiment->options->steps);
+  self->row = (GemAdaptRowFigures){NAN, NAN, NAN};
   if (stage > learned && (!learn_stage(self, stage, self->experiment->options->steps, error) ||
                           !save_state(self, stage, error))) {
     return FALSE;
+  }
+  if (isfinite(self->row.lost_share)) {
+    g_printerr("%s: the router's row takes %.1f %% of its domain's tokens and %.2f %% of other domains'\n",
+               title, 100.0 * self->row.own_share, 100.0 * self->row.lost_share);
   }
   return measure_stage(self, stage, error);
 }

@@ -15,6 +15,7 @@ gem_experiment_runs_free(GemExperimentRuns *self)
   g_free(self->tasks);
   g_ptr_array_unref(self->kept);
   g_ptr_array_unref(self->scores);
+  g_array_unref(self->row_lost);
   g_free(self);
 }
 
@@ -94,6 +95,10 @@ read_stage(const GemExperiment *experiment,
       return FALSE;
     }
   }
+  double lost = json_object_get_double_member_with_default(object, "row_lost_share", NAN);
+  if (isfinite(lost)) {
+    g_array_append_val(runs->row_lost, lost);
+  }
   if (stage == runs->stages) {
     keep_score(experiment, runs, object);
   }
@@ -126,6 +131,7 @@ gem_experiment_runs_read(const GemExperiment *experiment, const char *variation,
   self->stages = experiment->domains->len;
   self->tasks = g_new0(GemForgettingTask, self->n_seeds * self->n_tasks);
   self->kept = g_ptr_array_new_with_free_func(g_free);
+  self->row_lost = g_array_new(FALSE, FALSE, sizeof(double));
   self->scores = g_ptr_array_new_with_free_func((GDestroyNotify)gem_variant_score_free);
   for (guint seed = 1; seed <= self->n_seeds; seed++) {
     prepare_seed(experiment, self, seed);

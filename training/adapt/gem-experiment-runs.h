@@ -9,6 +9,8 @@ typedef struct {
   GemForgettingTask *tasks; /* [seeds][tasks] */
   GPtrArray *kept;          /* what `right` borrows */
   GPtrArray *scores;        /* of GemVariantScore, of the last stage of each seed */
+  GArray *row_lost;         /* double, of the stages that know it: the share of other domains' tokens that the
+                               router's         row took */
 } GemExperimentRuns;
 
 /* Errors name the file: one that is not there, is of another experiment, or lacks a task's answers. */

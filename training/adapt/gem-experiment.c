@@ -10,6 +10,13 @@
 
 #define POSITIONS 512
 
+const char *
+gem_experiment_ask_template(const GemExperiment *self)
+{
+  const GemModelShape *shape = &self->model->backbone->shape;
+  return shape->ask_template != NULL ? shape->ask_template : GEM_PRESET_ASK_TEMPLATE;
+}
+
 /* ---- reading ---- */
 
 static gboolean
@@ -60,7 +67,7 @@ load_text(GemExperiment *self, GError **error)
 {
   const GemModelShape *shape = &self->model->backbone->shape;
   const char *const *domains = (const char *const *)shape->domains;
-  const char *ask = shape->ask_template != NULL ? shape->ask_template : GEM_PRESET_ASK_TEMPLATE;
+  const char *ask = gem_experiment_ask_template(self);
   const GemCorpusOptions corpus = {.folder = self->options->data,
                                    .split = GEM_SPLIT_TRAIN,
                                    .corpus = TRUE,

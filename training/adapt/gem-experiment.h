@@ -45,6 +45,10 @@ void
 gem_experiment_free(GemExperiment *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemExperiment, gem_experiment_free)
 
+/* The model's, or that of the presets. */
+const char *
+gem_experiment_ask_template(const GemExperiment *self);
+
 /* The stage in which each domain is adapted, from 1: stages[i] for self->domains[i]. */
 void
 gem_experiment_order(const GemExperiment *self, guint seed, guint *stages);
