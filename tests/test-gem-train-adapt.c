@@ -168,6 +168,16 @@ test_usage(void)
   assert_fails("experiment forgetting --model start --data data --work x --domains legal", 2, "--domains: ");
 }
 
+static int
+count_of(const char *text, const char *part)
+{
+  int n = 0;
+  for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) {
+    n++;
+  }
+  return n;
+}
+
 /* The result has each measure of forgetting, by seed too, and what is compared for all but the first. */
 static void
 assert_measures(void)
@@ -214,6 +224,41 @@ cut_answers(const char *text)
   return g_strdup_printf("%.*s%s", (int)head, text, text + head + 1);
 }
 
+/* Other answers to the same number of lines are another experiment. */
+static void
+assert_changed_text(void)
+{
+  const char *const splits[] = {"data/tasks/legal/clauses/dev.jsonl", "data/tasks/legal/clauses/train.jsonl"};
+  for (gsize i = 0; i < G_N_ELEMENTS(splits); i++) {
+    g_autofree char *path = g_build_filename(folder, splits[i], NULL), *lines = NULL;
+    g_assert_true(g_file_get_contents(path, &lines, NULL, NULL));
+    g_autofree char *other = g_strdup(lines);
+    char *target = strstr(other, "\"q2\", \"target\": \"a\"");
+    g_assert_nonnull(target);
+    target[strlen("\"q2\", \"target\": \"")] = 'b';
+    gem_test_write_text(folder, splits[i], other);
+    assert_fails(EXPERIMENT "--work work --report", 1, "work has results of other options");
+    gem_test_write_text(folder, splits[i], lines);
+  }
+}
+
+/* What the paper's Table 5 leaves out, of the network that can forget: held against that, in the same folder,
+ * where the stages that are there are taken as they are. */
+static void
+test_dense_ablation(void)
+{
+  g_autofree char *alone = assert_done(EXPERIMENT "--work dense --variations plain,akp-dense --seeds 1");
+  g_autofree char *path = g_build_filename(folder, "dense/akp-dense-1-2.json", NULL), *before = NULL,
+                  *after = NULL;
+  g_assert_true(g_file_get_contents(path, &before, NULL, NULL));
+  g_autofree char *out =
+      assert_done(EXPERIMENT "--work dense --seeds 1 --variations plain,akp-dense,dense-no-preservation");
+  g_assert_true(g_file_get_contents(path, &after, NULL, NULL));
+  g_assert_cmpstr(before, ==, after);
+  g_assert_cmpint(count_of(out, "  akp-dense   "), ==, 4);
+  g_assert_cmpint(count_of(out, "  plain       "), ==, 4);
+}
+
 /* A stage that is there is not run again; a table is there in the end. */
 static void
 test_experiment(void)
@@ -244,6 +289,7 @@ test_experiment(void)
   assert_fails(EXPERIMENT "--work work", 1, "the state of akp, seed 2, is not that of its last stage");
   assert_fails(EXPERIMENT "--work work --report", 1, "akp-2-2.json");
   assert_fails(EXPERIMENT "--work work --rate 0.5", 1, "work has results of other options");
+  assert_changed_text();
 }
 
 int
@@ -257,6 +303,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train-adapt/resume", test_resume);
   g_test_add_func("/gem-train-adapt/usage", test_usage);
   g_test_add_func("/gem-train-adapt/experiment", test_experiment);
+  g_test_add_func("/gem-train-adapt/dense-ablation", test_dense_ablation);
   int status = g_test_run();
   gem_test_folder_remove(folder);
   g_free(folder);

@@ -137,6 +137,7 @@ experiment(const Options *options, const char *name, GError **error)
                                     .kinds = kinds,
                                     .items = (gsize)options->items,
                                     .transfer_items = plan.model != NULL ? (gsize)options->transfer_items : 0,
+                                    .router_steps = plan.model != NULL ? (guint)options->router_steps : 0,
                                     .documents = (gsize)options->documents,
                                     .steps = (guint)options->steps,
                                     .batch_tokens = (guint)options->batch_tokens,

@@ -207,6 +207,7 @@ static void
 report_measure(JsonBuilder *builder,
                const char *name,
                const GemExperimentRuns *runs,
+               const char *against,
                const GemExperimentRuns *first,
                GemForgettingMeasure measure)
 {
@@ -223,25 +224,42 @@ report_measure(JsonBuilder *builder,
   print_figure(&alone.forgetting);
   g_print(" %5u", alone.counted);
   if (first != NULL) {
+    json_builder_set_member_name(builder, "against");
+    json_builder_add_string_value(builder, against);
+    g_print("  %-10s", against);
     report_compared(builder, runs, first, measure, seeds);
   } else {
-    g_print("  %25s  %25s %5s", "", "", "");
+    g_print("  %-10s  %25s  %25s %5s", "", "", "", "");
   }
   g_print("  %s\n", seeds->str);
   json_builder_end_object(builder);
 }
 
 static void
-print_forgetting_head(const char *first)
+print_forgetting_head(void)
 {
-  g_autofree char *less = g_strdup_printf("less than %s", first);
   g_print("\nForgetting, with 95 %% of the resamples of items, and by seed:\n");
   for (guint m = 0; m < GEM_FORGETTING_MEASURES; m++) {
     g_print("  %-12s  %s\n", measures[m].name, measures[m].what);
   }
-  g_print("The reduction is 1 - forgetting / that of %s, where that is clearly above 0.\n", first);
-  g_print("%-22s %-12s  %-25s %5s  %-25s  %-25s %5s  %s\n", "variation", "counted", "forgetting", "tasks",
-          less, "reduction", "tasks", "by seed");
+  g_print(
+      "The difference is that of another variation less this one's; the reduction is 1 - this one's / that,\n"
+      "where that is clearly above 0.\n");
+  g_print("%-22s %-12s  %-25s %5s  %-10s  %-25s  %-25s %5s  %s\n", "variation", "counted", "forgetting",
+          "tasks", "against", "difference", "reduction", "tasks", "by seed");
+}
+
+/* The index of the variation that the i-th is compared with; its own: none. */
+static guint
+index_against(const char *const *names, guint i)
+{
+  const char *against = gem_experiment_variation_find(names[i])->against;
+  for (guint j = 0; against != NULL && names[j] != NULL; j++) {
+    if (strcmp(names[j], against) == 0) {
+      return j;
+    }
+  }
+  return 0;
 }
 
 /* ---- all of it ---- */
@@ -296,12 +314,14 @@ gem_experiment_report(const GemExperiment *self, GError **error)
   json_builder_end_object(builder);
   json_builder_set_member_name(builder, "variations");
   json_builder_begin_object(builder);
-  print_forgetting_head(names[0]);
+  print_forgetting_head();
   for (guint i = 0; i < all->len; i++) {
     json_builder_set_member_name(builder, names[i]);
     json_builder_begin_object(builder);
+    guint against = index_against(names, i);
     for (GemForgettingMeasure m = 0; m < GEM_FORGETTING_MEASURES; m++) {
-      report_measure(builder, names[i], all->pdata[i], i > 0 ? all->pdata[0] : NULL, m);
+      report_measure(builder, names[i], all->pdata[i], names[against],
+                     against != i ? all->pdata[against] : NULL, m);
     }
     json_builder_end_object(builder);
   }

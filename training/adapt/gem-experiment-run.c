@@ -467,29 +467,42 @@ estimate_scoring(const Sequence *self)
   return seconds;
 }
 
+/* Of the stages of a variation that are not there: before the first one all tasks are scored, once for all
+ * seeds, and after each one those of the domains so far. */
+static double
+estimate_stages(Sequence *self, double learning, double scoring)
+{
+  guint stages = self->experiment->domains->len;
+  double seconds = 0.0;
+  for (self->seed = 1; self->seed <= self->experiment->options->seeds; self->seed++) {
+    for (guint stage = 0; stage <= stages; stage++) {
+      if (stage == 0) {
+        seconds += self->seed == 1 && !stage_is_there(self, 0) ? scoring : 0.0;
+      } else if (!stage_is_there(self, stage)) {
+        seconds += learning + scoring * (double)stage / (double)stages;
+      }
+    }
+  }
+  return seconds;
+}
+
 double
 gem_experiment_estimate(GemExperiment *self, GError **error)
 {
   const guint probe = 2;
   double seconds = 0.0;
-  guint stages = self->domains->len;
   for (guint i = 0; self->options->variations[i] != NULL; i++) {
     const GemExperimentVariation *variation = gem_experiment_variation_find(self->options->variations[i]);
     g_auto(Sequence) sequence = {0};
-    guint left = 0;
     sequence_init(&sequence, self, variation, 1);
+    gint64 start = g_get_monotonic_time();
     if (!learn_stage(&sequence, 1, probe, error)) {
       return -1.0;
     }
-    double each = sequence.last.seconds / (double)probe * (double)self->options->steps;
-    double scoring = estimate_scoring(&sequence);
-    for (sequence.seed = 1; sequence.seed <= self->options->seeds; sequence.seed++) {
-      for (guint stage = 0; stage <= stages; stage++) {
-        left += stage_is_there(&sequence, stage) ? 0 : 1;
-      }
-    }
-    /* half of the tasks are scored after a stage, on average */
-    seconds += (double)left * (each + 0.5 * scoring);
+    /* what is not the steps is done once a stage: the text in order, the row, the blocks */
+    double once = MAX(seconds_since(start) - sequence.last.seconds, 0.0);
+    double steps = sequence.last.seconds / (double)probe * (double)self->options->steps;
+    seconds += estimate_stages(&sequence, once + steps, estimate_scoring(&sequence));
   }
   return seconds;
 }

@@ -7,6 +7,7 @@
 
 typedef struct {
   const char *name, *what; /* what: one line for tables */
+  const char *against;     /* the variation that it is compared with where that is there; else the first */
   GemLearns learns;
   gboolean plain;           /* task loss alone, nothing quantized */
   gboolean dense;           /* attention without clusters */
@@ -24,7 +25,7 @@ gem_experiment_variation_find(const char *name);
 
 typedef struct {
   const char *name, *what;
-  const char *variations; /* names, comma-separated; the others are compared with the first */
+  const char *variations; /* names, comma-separated */
 } GemExperimentPlan;
 
 extern const GemExperimentPlan gem_experiment_plans[];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "training/adapt/gem-adapt-folder.h"
+#include "training/gem-matmul.h"
 #include "training/gem-presets.h"
 #include "training/gem-random.h"
 
@@ -98,20 +99,59 @@ load_text(GemExperiment *self, GError **error)
   return self->corpus != NULL;
 }
 
+static void
+digest_array(GChecksum *digest, const GArray *array)
+{
+  g_checksum_update(digest, (const guchar *)array->data,
+                    (gssize)((gsize)array->len * g_array_get_element_size((GArray *)array)));
+}
+
+/* Of what is scored and of what is learned, as tokens. */
+static char *
+digest_text(const GemExperiment *self)
+{
+  g_autoptr(GChecksum) digest = g_checksum_new(G_CHECKSUM_SHA256);
+  for (guint t = 0; t < self->tasks->len; t++) {
+    const GemChoiceTask *task = self->tasks->pdata[t];
+    g_checksum_update(digest, (const guchar *)task->name, -1);
+    for (guint i = 0; i < task->items->len; i++) {
+      const GemChoiceItem *item = task->items->pdata[i];
+      digest_array(digest, item->prompt);
+      digest_array(digest, item->choices);
+      digest_array(digest, item->starts);
+      g_checksum_update(digest, (const guchar *)&item->right, sizeof item->right);
+    }
+  }
+  for (guint s = 0; s < self->corpus->sources->len; s++) {
+    const GemSource *source = self->corpus->sources->pdata[s];
+    g_checksum_update(digest, (const guchar *)source->name, -1);
+    digest_array(digest, source->tokens);
+    for (guint i = 0; i < source->documents->len; i++) {
+      const GemDocument *document = &g_array_index(source->documents, GemDocument, i);
+      const guint64 bounds[] = {document->first, document->length, document->answer};
+      g_checksum_update(digest, (const guchar *)bounds, sizeof bounds);
+    }
+  }
+  return g_strdup(g_checksum_get_string(digest));
+}
+
 static char *
 make_signature(const GemExperiment *self)
 {
   const GemExperimentOptions *o = self->options;
+  const char *engine = gem_matmul_get_engine() == GEM_MATMUL_BF16_AMX ? "bf16" : "fp32";
+  g_autofree char *text_digest = digest_text(self);
   g_autofree char *domains = o->domains != NULL ? g_strjoinv(",", (char **)o->domains) : g_strdup("all");
   g_autoptr(GChecksum) model = g_checksum_new(G_CHECKSUM_SHA256);
   g_checksum_update(model, (const guchar *)(gconstpointer)self->model->values,
                     (gssize)(self->model->backbone->parameters->size * sizeof(float)));
   g_autofree char *text = g_strdup_printf(
       "%.16s %s kinds=%d items=%" G_GSIZE_FORMAT " transfer=%" G_GSIZE_FORMAT " documents=%" G_GSIZE_FORMAT
-      " steps=%u batch=%u replay=%u sequence=%u lanes=%u rate=%g dense-rate=%g plain-rate=%g",
+      " text=%.16s matmul=%s router-steps=%u steps=%u batch=%u replay=%u sequence=%u lanes=%u rate=%g "
+      "dense-rate=%g plain-rate=%g",
       g_checksum_get_string(model), domains, (int)o->kinds, o->items, o->transfer_items, o->documents,
-      o->steps, o->batch_tokens, o->replay_tokens, o->sequence, o->lanes, o->rate, o->dense_rate,
-      o->plain_rate);
+      text_digest, engine, o->router_steps, o->steps, o->batch_tokens, o->replay_tokens, o->sequence,
+      o->lanes, o->rate, o->dense_rate, o->plain_rate);
   return g_steal_pointer(&text);
 }
 

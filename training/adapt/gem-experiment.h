@@ -21,13 +21,14 @@ typedef struct {
   gsize items;          /* of each task on dev, at most */
   gsize transfer_items; /* of each task through each pathway, at most; 0: none. Of variants alone */
   gsize documents;      /* of each source, at most; 0: all */
+  guint router_steps;   /* of routers that are trained anew. Of variants alone */
   guint steps, batch_tokens, replay_tokens, sequence, lanes;
   double rate, dense_rate, plain_rate; /* of a residual; of a network; of one that is fine-tuned plainly */
 } GemExperimentOptions;
 
 typedef struct {
   const GemExperimentOptions *options;
-  char *signature; /* of options and model: results of another one are not mixed in */
+  char *signature; /* of options, model, text and arithmetic: results of others are not mixed in */
   GemModelFiles *files;
   GemBackboneCheckpoint *model;
   GemRouterCheckpoint *router;
