@@ -164,7 +164,8 @@ typedef struct {
   int32_t score;    /* the highest score is used */
   char device[96];  /* "x86-64 CPU", "/dev/accel/accel0", ... */
   char kernels[96]; /* "reference", "avx512 vnni", ... */
-  char reason[160]; /* why unsupported or deferred */
+  char reason[160]; /* why unsupported or deferred. Of a device that is supported: what else its results and
+                       their speed depend on, as options of its driver; decisions are kept by it */
 } GemProbeReport;
 
 typedef struct GemMatrix GemMatrix;             /* of the backend */

@@ -196,12 +196,14 @@ gem_test_scene_rewrite_decisions(const GemTestScene *self, gboolean device)
 }
 
 void
+gem_test_scene_settle(GemTestScene *self)
+{
+  g_assert_true(gem_pager_settle_all(self->runtime->pager, gem_test_deadline(30) - g_get_monotonic_time()));
+}
+
+void
 gem_test_scene_wait_for_device(GemTestScene *self, const char *name)
 {
-  gint64 until = gem_test_deadline(10);
-  while (!gem_test_scene_is_on_device(self, name) && g_get_monotonic_time() < until) {
-    gem_pager_settle(self->runtime->pager);
-    g_usleep(1000);
-  }
+  gem_test_scene_settle(self);
   g_assert_true(gem_test_scene_is_on_device(self, name));
 }

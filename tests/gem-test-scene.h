@@ -35,7 +35,10 @@ gem_test_scene_close(GemTestScene *self);
 /* Whether calls of that pathway go to a device, all or some. */
 gboolean
 gem_test_scene_is_on_device(const GemTestScene *self, const char *name);
-/* The test fails when that takes too long. */
+/* All that is on its way to the device gets there, or not; this and the next: the test fails when that takes
+ * too long. */
+void
+gem_test_scene_settle(GemTestScene *self);
 void
 gem_test_scene_wait_for_device(GemTestScene *self, const char *name);
 

@@ -11,6 +11,9 @@
 static void
 fail_in_third_block(GemTestScene *self, guint block)
 {
+  if (block == 0) {
+    gem_test_scene_wait_for_device(self, "legal");
+  }
   if (block == 1) {
     g_assert_true(gem_test_scene_is_on_device(self, "general"));
     g_setenv("GEM_TEST_DEVICE", "fail", TRUE);
@@ -126,6 +129,7 @@ check_moved(const char *behaviour, const char *backend, double least)
   for (guint d = 0; d < scene->runtime->shape->n_domains; d++) {
     g_assert_true(gem_pager_need(scene->runtime->pager, d, NULL));
   }
+  gem_test_scene_settle(scene);
   gem_test_scene_close(scene);
 
   scene->test->config.backend = NULL;

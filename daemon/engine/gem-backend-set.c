@@ -9,6 +9,7 @@ typedef struct {
   GemPluginModule *module;       /* NULL: refused, or closed since it is not in use */
   GemBackendFunctions functions; /* of the module; what its ABI does not have yet is NULL */
   GemProbeResult result;
+  char *settings; /* what its results depend on beside versions and device, as it says; NULL: not known */
 } Candidate;
 
 struct GemBackendSet {
@@ -56,6 +57,7 @@ candidate_free(Candidate *candidate)
 {
   g_clear_pointer(&candidate->module, gem_plugin_module_close);
   clear_info(&candidate->info);
+  g_free(candidate->settings);
   g_free(candidate);
 }
 
@@ -102,9 +104,8 @@ probe_candidate(const GemPluginLoader *loader, const char *name)
   candidate->info.device = take_text(report.device, sizeof report.device);
   candidate->info.kernels = take_text(report.kernels, sizeof report.kernels);
   candidate->info.score = report.score;
-  if (candidate->result != GEM_PROBE_SUPPORTED) {
-    candidate->info.reason = take_text(report.reason, sizeof report.reason);
-  }
+  char **text = candidate->result != GEM_PROBE_SUPPORTED ? &candidate->info.reason : &candidate->settings;
+  *text = take_text(report.reason, sizeof report.reason);
   return candidate;
 }
 
@@ -269,6 +270,39 @@ const char *
 gem_backend_set_get_name(GemBackendSet *self)
 {
   return self->backend_candidate->info.name;
+}
+
+/* A module that is built anew may do the same in another way. */
+static char *
+hash_module(const Candidate *candidate)
+{
+  const char *path = gem_plugin_module_get_path(candidate->module);
+  g_autoptr(GMappedFile) file = g_mapped_file_new(path, FALSE, NULL);
+
+  return file != NULL ? g_compute_checksum_for_data(G_CHECKSUM_SHA256,
+                                                    (const guchar *)g_mapped_file_get_contents(file),
+                                                    g_mapped_file_get_length(file))
+                      : g_strdup("");
+}
+
+static char *
+describe_candidate(const Candidate *candidate)
+{
+  const GemBackendInfo *info = &candidate->info;
+  g_autofree char *hash = hash_module(candidate);
+
+  return g_strdup_printf("%s %s %.16s, %s, %s, %s", info->name, info->version, hash, info->device,
+                         info->kernels, candidate->settings);
+}
+
+char *
+gem_backend_set_describe(GemBackendSet *self, guint threads)
+{
+  g_autofree char *backend = describe_candidate(self->backend_candidate);
+  g_autofree char *device =
+      self->device_candidate != NULL ? describe_candidate(self->device_candidate) : g_strdup("no device");
+
+  return g_strdup_printf("%s; beside %s, threads %u of %u", device, backend, threads, g_get_num_processors());
 }
 
 const GemBackend *

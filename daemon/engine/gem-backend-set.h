@@ -33,6 +33,11 @@ gem_backend_set_get_name(GemBackendSet *self);
 const GemBackend *
 gem_backend_set_get_device(GemBackendSet *self, const GemBackendInfo **ret_info);
 
+/* What the device and the backend that does everything are, by all that their results and their speed depend
+ * on, as text. Transfer full. */
+char *
+gem_backend_set_describe(GemBackendSet *self, guint threads);
+
 GemBackendInfo *
 gem_backend_info_copy(const GemBackendInfo *info);
 

@@ -66,7 +66,11 @@ relieve(GemEngine *self, GemRelief step)
   guint64 freed;
 
   gem_pager_set_read_ahead(runtime->pager, step == GEM_RELIEF_OVER);
+  if (step == GEM_RELIEF_OVER) {
+    gem_pager_place_again(runtime->pager);
+  }
   if (step >= GEM_RELIEF_COLD_PATHWAYS) {
+    gem_pager_drop_copies(runtime->pager);
     gem_pager_page_out_others(runtime->pager, step < GEM_RELIEF_ALL_BUT_GENERAL ? needed : 0,
                               GEM_PAGE_OUT_RELIEF);
   }

@@ -133,6 +133,7 @@ page_in_later(GemEngine *self)
   gint64 now;
 
   gem_room_page_in_wanted(self->runtime);
+  gem_pager_settle(self->runtime->pager);
   now = g_get_monotonic_time();
   if (now - self->looked >= LOOK_MICROSECONDS) {
     self->looked = now;

@@ -32,7 +32,8 @@ drop_pathway(gpointer data, GemPathwaySet kept)
 {
   const GemRuntime *runtime = data;
 
-  return gem_pager_page_out_oldest(runtime->pager, kept, GEM_PAGE_OUT_BUDGET);
+  return gem_pager_drop_copy(runtime->pager) ||
+         gem_pager_page_out_oldest(runtime->pager, kept, GEM_PAGE_OUT_BUDGET);
 }
 
 static gboolean
@@ -57,13 +58,25 @@ drop_cache(gpointer data)
   return TRUE;
 }
 
+/* For a copy of a pathway on a device, for which nothing goes. */
+static gboolean
+has_room(gpointer data, gsize bytes)
+{
+  const GemRuntime *runtime = data;
+
+  return gem_budget_has_room(&runtime->budget, bytes);
+}
+
 void
 gem_room_init(GemRuntime *runtime)
 {
   static const GemBudgetFunctions functions = {used, spare, drop_pathway, drop_cache};
 
+  gsize copies = gem_pager_get_copy_bytes(runtime->pager);
+
   runtime->budget =
-      (GemBudget){.functions = &functions, .data = runtime, .fixed = gem_runtime_bytes(runtime)};
+      (GemBudget){.functions = &functions, .data = runtime, .fixed = gem_runtime_bytes(runtime) - copies};
+  gem_pager_set_room(runtime->pager, has_room, runtime);
 }
 
 void

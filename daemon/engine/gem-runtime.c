@@ -218,8 +218,7 @@ make_placement(GemRuntime *self, const GemEngineConfig *config)
       .backend = gem_backend_set_get_name(self->backends), .device = device, .cache_dir = config->cache_dir};
 
   if (device != NULL) {
-    self->device_identity =
-        g_strdup_printf("%s %s, %s, %s", info->name, info->version, info->device, info->kernels);
+    self->device_identity = gem_backend_set_describe(self->backends, config->threads);
     options.device_name = info->name;
     options.device_identity = self->device_identity;
     options.manifest = self->files->manifest;
@@ -284,6 +283,19 @@ gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **e
   return g_steal_pointer(&self);
 }
 
+/* What a device that hangs works on: its module and backend, the loader, and the shape in here. It stays, and
+ * can be found. */
+static void
+leave_behind(GemRuntime *self)
+{
+  static GMutex mutex;
+  static GSList *left;
+
+  g_mutex_lock(&mutex);
+  left = g_slist_prepend(left, self);
+  g_mutex_unlock(&mutex);
+}
+
 void
 gem_runtime_close(GemRuntime *self)
 {
@@ -291,8 +303,7 @@ gem_runtime_close(GemRuntime *self)
     return;
   }
   g_clear_pointer(&self->pager, gem_pager_free);
-  g_clear_pointer(&self->placement, gem_placement_free);
-  g_free(self->device_identity);
+  gboolean hangs = self->placement != NULL && !gem_placement_free(self->placement);
   if (self->router != NULL) {
     self->router_functions->close(self->router);
   }
@@ -302,11 +313,16 @@ gem_runtime_close(GemRuntime *self)
   }
   g_clear_pointer(&self->attention_module, gem_plugin_module_close);
   g_clear_pointer(&self->model, gem_model_free);
-  g_clear_pointer(&self->backends, gem_backend_set_free);
-  g_clear_pointer(&self->loader, gem_plugin_loader_free);
   g_clear_pointer(&self->tokenizer, gem_tokenizer_unref);
   g_clear_pointer(&self->conversations, g_ptr_array_unref);
-  g_free(self);
+  if (hangs) {
+    leave_behind(self);
+  } else {
+    g_clear_pointer(&self->backends, gem_backend_set_free);
+    g_clear_pointer(&self->loader, gem_plugin_loader_free);
+    g_free(self->device_identity);
+    g_free(self);
+  }
 }
 
 gboolean

@@ -14,6 +14,12 @@ is_within(const GemBudget *self, guint64 used, gsize bytes)
 }
 
 gboolean
+gem_budget_has_room(const GemBudget *self, gsize bytes)
+{
+  return self->limit == 0 || is_within(self, self->functions->used(self->data), bytes);
+}
+
+gboolean
 gem_budget_fits(const GemBudget *self, gsize bytes, GemPathwaySet kept)
 {
   gsize used, spare;

@@ -1,9 +1,10 @@
 /*
  * MemoryLimit: who has to go before memory is taken for something new.
  *
- * The weights of domains go first, those that were used longest ago before the others, then the caches of
- * idle conversations in the same order. What is running, and what somebody keeps, stays; when that leaves too
- * little room, what is new is refused, and nothing goes for it in vain.
+ * Copies of pathways on a device go first, then the weights of domains, those that were used longest ago
+ * before the others, then the caches of idle conversations in the same order. What is running, and what
+ * somebody keeps, stays; when that leaves too little room, what is new is refused, and nothing goes for it in
+ * vain.
  */
 #pragma once
 
@@ -11,9 +12,10 @@
 
 /* What a budget is over. `kept`: domains that must not go. */
 typedef struct {
-  gsize (*used)(gpointer data);                                /* bytes of all that counts */
-  gsize (*spare)(gpointer data, GemPathwaySet kept);           /* of them, what the next two could free */
-  gboolean (*drop_pathway)(gpointer data, GemPathwaySet kept); /* the oldest; FALSE: none may go */
+  gsize (*used)(gpointer data);                      /* bytes of all that counts */
+  gsize (*spare)(gpointer data, GemPathwaySet kept); /* of them, what the next two could free */
+  gboolean (*drop_pathway)(gpointer data,
+                           GemPathwaySet kept); /* the oldest, or its copy; FALSE: none may go */
   gboolean (*drop_cache)(gpointer data);
 } GemBudgetFunctions;
 
@@ -24,6 +26,10 @@ typedef struct {
   guint64 fixed; /* bytes that stay in any case. A limit below them cannot be kept: whatever may go goes then,
                     and what is new is taken nevertheless, so that there is a service */
 } GemBudget;
+
+/* Whether there is room for `bytes` more and nothing need go. */
+gboolean
+gem_budget_has_room(const GemBudget *self, gsize bytes);
 
 /* Whether there would be room for `bytes` more when all that may go went. */
 gboolean

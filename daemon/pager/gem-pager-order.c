@@ -97,10 +97,12 @@ gsize
 gem_pager_get_spare_bytes(const GemPager *self, GemPathwaySet kept)
 {
   GemPathwaySet spare = find_spare(self, kept);
-  gsize sum = 0;
+  gsize sum = gem_pager_get_copy_bytes(self);
 
   while (spare != 0) {
-    sum += self->entries[gem_pathway_set_take(&spare)].resident_bytes;
+    const GemPagerEntry *entry = &self->entries[gem_pathway_set_take(&spare)];
+
+    sum += entry->resident_bytes - entry->beside_bytes;
   }
   return sum;
 }

@@ -16,7 +16,9 @@ typedef struct {
   const GemPathwayFunctions *functions;
   GemPathway *pathway;      /* NULL unless resident */
   gboolean on_device;       /* all of it runs there */
-  GemPlacedPathway *beside; /* the same on the device, for some calls (gem_placed_pathway_takes); else NULL */
+  GemPlacedPathway *beside; /* the same on the device, for some calls or all (gem_placed_pathway_takes); else
+                               NULL */
+  gsize beside_bytes;       /* of `resident_bytes`, those of `beside` */
   gboolean is_measured;     /* the next is valid */
   GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS];
   GemPlacing *placing;   /* it is being compiled for the device; else NULL */
@@ -40,7 +42,10 @@ struct GemPager {
   const GemShape *shape;
   const GemBackend *backend;
   GemPlacement *placement;
-  guint n_placing; /* pathways that are being compiled */
+  guint n_placing;  /* pathways that are being compiled */
+  GemGguf *general; /* its file, when there is a device that it may go to again; else NULL */
+  gboolean (*has_room)(gpointer data, gsize bytes); /* see gem_pager_set_room; NULL: always */
+  gpointer room_data;
   GemEngineCounters *counters;
   gboolean read_ahead;
   gboolean has_place; /* a group of the backend has begun for the pathway that comes next */
@@ -71,10 +76,13 @@ gem_pager_open_in_place(GemPager *self,
 void
 gem_pager_clear_learned(GemPagerEntry *entry);
 
-/* A pathway came in: begins to compile it for the device, if there is one. What users teach stays where
- * everything runs. */
+/* A pathway came in: begins to compile it for the device, if there is one, and room. What users teach stays
+ * where everything runs. */
 void
 gem_pager_begin_placing(GemPager *self, guint index, GemGguf *file);
+/* General came in, and the model is being loaded: waits a while for a device that was named. */
+void
+gem_pager_place_general(GemPager *self);
 /* Runs a layer there, if a call of so many rows goes there. FALSE: it does not, or the device has failed and
  * is left. */
 gboolean

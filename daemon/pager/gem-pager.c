@@ -151,6 +151,7 @@ gem_pager_new(GemModelFiles *files,
   if (!gem_pager_page_in(self, self->n_domains, error)) {
     return NULL;
   }
+  gem_pager_place_general(self);
   return g_steal_pointer(&self);
 }
 
@@ -178,6 +179,7 @@ gem_pager_close_entry(GemPager *self, GemPagerEntry *entry)
   entry->on_device = FALSE;
   GemPlacedPathway *beside = g_steal_pointer(&entry->beside);
   entry->resident_bytes = 0;
+  entry->beside_bytes = 0;
   g_mutex_unlock(&self->mutex);
   g_clear_pointer(&beside, gem_placed_pathway_free);
   if (pathway != NULL) {
@@ -198,6 +200,7 @@ gem_pager_free(GemPager *self)
     gem_pager_clear_learned(&self->entries[i]);
     g_free(self->entries[i].reason);
   }
+  g_clear_pointer(&self->general, gem_gguf_unref);
   g_mutex_clear(&self->mutex);
   g_free(self);
 }

@@ -114,6 +114,30 @@ gem_pager_end_place(GemPager *self);
 /* Moves pathways to the device that have been compiled for it and are better off there. Between two steps. */
 void
 gem_pager_settle(GemPager *self);
+/* The same for all that are on their way. FALSE: time was up before. */
+gboolean
+gem_pager_settle_all(GemPager *self, gint64 microseconds);
+
+/* ---- copies on the device ----
+ * A pathway whose calls are divided between both sides is in memory twice, general always. The copy on the
+ * device's side makes it faster, no more: it is the first to go, and takes nobody's place. */
+
+/* `has_room` is asked before a pathway goes to the device, whether it may take so many bytes more. */
+void
+gem_pager_set_room(GemPager *self, gboolean (*has_room)(gpointer data, gsize bytes), gpointer data);
+/* Memory of all copies; part of gem_pager_bytes. */
+gsize
+gem_pager_get_copy_bytes(const GemPager *self);
+/* Drops that of the pathway that was touched longest ago. FALSE: there is none. */
+gboolean
+gem_pager_drop_copy(GemPager *self);
+/* Drops all, and what is on its way there. */
+void
+gem_pager_drop_copies(GemPager *self);
+/* Begins again with those that are in memory and may go to the device, but did not or were dropped. */
+void
+gem_pager_place_again(GemPager *self);
+
 /* Frees the weights and closes the module. GEM_ERROR_PATHWAY for general; nothing to do when absent. */
 gboolean
 gem_pager_page_out(GemPager *self, guint index, GemPageOutCause cause, GError **error);
@@ -149,7 +173,8 @@ gem_pager_may_come(const GemPager *self, guint index);
 /* What it will take, as far as is known, when it is paged in. */
 gsize
 gem_pager_get_expected_bytes(const GemPager *self, guint index);
-/* Memory of those that may go: resident, not in `kept`, and kept by nobody. */
+/* Memory of what may go: copies on the device, and pathways that are resident, not in `kept`, and kept by
+ * nobody. */
 gsize
 gem_pager_get_spare_bytes(const GemPager *self, GemPathwaySet kept);
 /* Pages out the one of them that was touched longest ago. FALSE: there is none. */
@@ -164,8 +189,7 @@ void
 gem_pager_look_again(GemPager *self, gint64 now);
 
 /* y [n][width] += FFN(u [n][width]) of that layer; the pathway is resident. When its device fails it goes on
- * without; when it cannot be opened again then, a domain adds nothing, and without general the process ends.
- */
+ * without; a domain that cannot be opened again then adds nothing. */
 void
 gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint n, float *y);
 

@@ -52,9 +52,11 @@ gem_placement_results_new(const GemPlacementSide *side, GemPluginError *reason)
     guint rows = gem_placement_rows((GemPlacementCount)i);
     g_autofree float *x = make_inputs(side->shape, rows);
     self->y[i] = g_new0(float, (gsize)side->shape->layers *rows * side->shape->width);
+    gint64 start = g_get_monotonic_time();
     if (!run_layers(side, x, rows, self->y[i], reason)) {
       return NULL;
     }
+    self->us[i] = (double)(g_get_monotonic_time() - start);
   }
   return g_steal_pointer(&self);
 }

@@ -22,6 +22,7 @@ typedef struct {
 /* What a side gives for each count of rows: [layers][rows][width], each layer for the same inputs. */
 typedef struct {
   float *y[GEM_PLACEMENT_COUNTS];
+  double us[GEM_PLACEMENT_COUNTS]; /* that it took this once, in microseconds */
 } GemPlacementResults;
 
 /* NULL: the device failed, and `reason` says why. */

@@ -9,10 +9,17 @@ gem_placement_rows(GemPlacementCount count)
   return count == GEM_PLACEMENT_OF_ROW ? 1 : GEM_PLACEMENT_BLOCK;
 }
 
+#define MARK "trying"
+
+/* Every change reads the file, and writes it whole. */
+static GMutex file_mutex;
+
 static char *
 group_of(const char *name, GemPlacementCount count, const char *identity)
 {
-  return g_strdup_printf("%s, rows %u, %s", name, gem_placement_rows(count), identity);
+  /* Names of devices and options of providers may have what no group's name may. */
+  g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, identity, -1);
+  return g_strdup_printf("%s, rows %u, %.32s", name, gem_placement_rows(count), hash);
 }
 
 static gboolean
@@ -33,6 +40,15 @@ load_one(GKeyFile *file, const char *group, GemPlacementDecision *ret_decision)
   return TRUE;
 }
 
+static gboolean
+read_file(GKeyFile *file, const char *path)
+{
+  g_mutex_lock(&file_mutex);
+  gboolean read = g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL);
+  g_mutex_unlock(&file_mutex);
+  return read;
+}
+
 gboolean
 gem_placement_decisions_load(const char *path,
                              const char *name,
@@ -41,7 +57,7 @@ gem_placement_decisions_load(const char *path,
 {
   g_autoptr(GKeyFile) file = g_key_file_new();
   GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS];
-  if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL)) {
+  if (!read_file(file, path)) {
     return FALSE;
   }
   for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
@@ -54,24 +70,105 @@ gem_placement_decisions_load(const char *path,
   return TRUE;
 }
 
+/* Reads the file, unless it is none, has `change` change it, and writes it. */
+static void
+change_file(const char *path, void (*change)(GKeyFile *file, gconstpointer data), gconstpointer data)
+{
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  g_autoptr(GError) error = NULL;
+  g_mutex_lock(&file_mutex);
+  (void)g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL);
+  change(file, data);
+  if (!g_key_file_save_to_file(file, path, &error)) {
+    g_debug("%s", error->message);
+  }
+  g_mutex_unlock(&file_mutex);
+}
+
+typedef struct {
+  const char *name, *identity;
+  const GemPlacementDecision *decisions; /* [GEM_PLACEMENT_COUNTS] */
+} Change;
+
+static void
+put_decisions(GKeyFile *file, gconstpointer data)
+{
+  const Change *change = data;
+  for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
+    const GemPlacementDecision *decision = &change->decisions[i];
+    g_autofree char *group = group_of(change->name, (GemPlacementCount)i, change->identity);
+    g_key_file_set_string(file, group, "of", change->identity);
+    g_key_file_set_boolean(file, group, "device", decision->device);
+    g_key_file_set_double(file, group, "us", decision->us);
+    g_key_file_set_double(file, group, "device-us", decision->device_us);
+  }
+}
+
 void
 gem_placement_decisions_save(const char *path,
                              const char *name,
                              const char *identity,
                              const GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS])
 {
+  change_file(path, put_decisions, &(Change){.name = name, .identity = identity, .decisions = decisions});
+}
+
+/* ---- the mark ---- */
+
+/* Which process: another one may get its number. */
+static const char *
+process_token(void)
+{
+  static char *token;
+  static gsize once;
+  if (g_once_init_enter(&once)) {
+    token = g_uuid_string_random();
+    g_once_init_leave(&once, 1);
+  }
+  return token;
+}
+
+static void
+put_mark(GKeyFile *file, gconstpointer data)
+{
+  const Change *change = data;
+  g_key_file_set_string(file, MARK, "pathway", change->name);
+  g_key_file_set_string(file, MARK, "of", change->identity);
+  g_key_file_set_string(file, MARK, "process", process_token());
+}
+
+void
+gem_placement_decisions_mark(const char *path, const char *device, const char *name)
+{
+  change_file(path, put_mark, &(Change){.name = name, .identity = device});
+}
+
+static void
+remove_mark(GKeyFile *file, gconstpointer data)
+{
+  (void)data;
+  g_key_file_remove_group(file, MARK, NULL);
+}
+
+void
+gem_placement_decisions_unmark(const char *path)
+{
+  change_file(path, remove_mark, NULL);
+}
+
+char *
+gem_placement_decisions_find_mark(const char *path, const char *device)
+{
   g_autoptr(GKeyFile) file = g_key_file_new();
-  g_autoptr(GError) error = NULL;
-  (void)g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL);
-  for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
-    g_autofree char *group = group_of(name, (GemPlacementCount)i, identity);
-    g_key_file_set_boolean(file, group, "device", decisions[i].device);
-    g_key_file_set_double(file, group, "us", decisions[i].us);
-    g_key_file_set_double(file, group, "device-us", decisions[i].device_us);
+  if (!read_file(file, path)) {
+    return NULL;
   }
-  if (!g_key_file_save_to_file(file, path, &error)) {
-    g_debug("%s", error->message);
+  g_autofree char *process = g_key_file_get_string(file, MARK, "process", NULL);
+  g_autofree char *of = g_key_file_get_string(file, MARK, "of", NULL);
+  if (process == NULL || g_str_equal(process, process_token()) || g_strcmp0(of, device) != 0) {
+    return NULL;
   }
+  return g_key_file_get_string(file, MARK, "pathway", NULL);
 }
 
 guint

@@ -24,6 +24,8 @@ typedef struct {
   double us, device_us; /* that all its layers take, on the backend that does everything and on the device */
 } GemPlacementDecision;
 
+/* All functions on files may be called from any thread, and by several engines of a process. */
+
 /* FALSE: it was never measured, or what is kept cannot be read. `identity`: of weights and device. */
 gboolean
 gem_placement_decisions_load(const char *path,
@@ -36,6 +38,16 @@ gem_placement_decisions_save(const char *path,
                              const char *name,
                              const char *identity,
                              const GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS]);
+
+/* While a pathway is tried on a device for the first time a mark stands in the file: a service that did not
+ * come back from it finds it when it starts again. */
+void
+gem_placement_decisions_mark(const char *path, const char *device, const char *name);
+void
+gem_placement_decisions_unmark(const char *path);
+/* The pathway of a mark that another process left for that device. Transfer full; NULL: there is none. */
+char *
+gem_placement_decisions_find_mark(const char *path, const char *device);
 
 /* The fewest rows for which a block on the device is the faster one, which costs there what a full one does;
  * more than a block where it never is. At least 2. */

@@ -1,44 +1,30 @@
 #include "daemon/pager/gem-placement.h"
 
 #include "daemon/gem-log.h"
-#include "daemon/pager/gem-placement-compare.h"
-#include "daemon/plugin/gem-tensor-source.h"
+#include "daemon/pager/gem-placement-private.h"
 
 #define CACHE_FILE "placement"
 
+/* How long the end of the service waits for a device that compiles. */
+#define STOP_MICROSECONDS (3 * G_USEC_PER_SEC)
+/* A device that took longer for its first run is not run again to be measured. */
+#define SLOW_MICROSECONDS ((double)G_USEC_PER_SEC)
+
 typedef struct {
+  char *identity;
   GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS];
+  gboolean is_checked; /* what the device gives was compared since the service began */
 } Known;
 
-struct GemPlacement {
-  GemPlacementOptions options;
-  const GemPluginLoader *loader;
-  const GemShape *shape;
-  GHashTable *known;    /* name -> Known* */
-  GHashTable *given_up; /* names */
-  GMutex mutex;
-  GCond ended; /* one of the threads did */
-  guint threads;
-};
-
-struct GemPlacing {
-  gatomicrefcount references; /* the thread's and the pager's */
-  GemPlacement *placement;
-  gboolean known; /* it was measured before */
-  char *name, *identity;
-  GemGguf *file;
-  gint done; /* atomic: what follows is complete */
-  GemPlacedPathway *placed;
-  char *reason; /* why there is none */
-};
+static void
+known_free(gpointer data)
+{
+  Known *known = data;
+  g_free(known->identity);
+  g_free(known);
+}
 
 /* ---- the decisions that are kept ---- */
-
-static char *
-cache_path(const GemPlacement *self)
-{
-  return self->options.cache_dir != NULL ? g_build_filename(self->options.cache_dir, CACHE_FILE, NULL) : NULL;
-}
 
 /* Of a pathway's weights and the device. */
 static char *
@@ -50,30 +36,35 @@ identity_of(const GemPlacement *self, GemGguf *file)
   return g_strdup_printf("%s, %s", hash != NULL ? hash : self->options.model, self->options.device_identity);
 }
 
-/* What is known of a pathway since the service began, or was kept before; NULL: nothing. */
-static const Known *
-look_up(GemPlacement *self, const char *name, const char *identity)
+static Known *
+remember(GemPlacement *self,
+         const char *name,
+         const char *identity,
+         const GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS])
 {
-  Known *known = g_hash_table_lookup(self->known, name);
-  g_autofree char *path = cache_path(self);
-  Known kept;
-  if (known == NULL && path != NULL && gem_placement_decisions_load(path, name, identity, kept.decisions)) {
-    known = g_memdup2(&kept, sizeof kept);
-    g_hash_table_insert(self->known, g_strdup(name), known);
+  Known *known = g_new0(Known, 1);
+  known->identity = g_strdup(identity);
+  for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
+    known->decisions[i] = decisions[i];
   }
+  g_hash_table_insert(self->known, g_strdup(name), known);
   return known;
 }
 
-static const Known *
-keep(GemPlacement *self, const char *name, const char *identity, const Known *found)
+/* What is known of these weights since the service began, or was kept before; NULL: nothing. */
+static Known *
+look_up(GemPlacement *self, const char *name, const char *identity)
 {
-  g_autofree char *path = cache_path(self);
-  Known *known = g_memdup2(found, sizeof *found);
-  g_hash_table_insert(self->known, g_strdup(name), known);
-  if (path != NULL) {
-    gem_placement_decisions_save(path, name, identity, known->decisions);
+  Known *known = g_hash_table_lookup(self->known, name);
+  GemPlacementDecision kept[GEM_PLACEMENT_COUNTS];
+  if (known != NULL && g_str_equal(known->identity, identity)) {
+    return known;
   }
-  return known;
+  g_hash_table_remove(self->known, name); /* of other weights */
+  if (self->path == NULL || !gem_placement_decisions_load(self->path, name, identity, kept)) {
+    return NULL;
+  }
+  return remember(self, name, identity, kept);
 }
 
 const GemPlacementDecision *
@@ -83,88 +74,22 @@ gem_placement_get_decisions(const GemPlacement *self, const char *name)
   return known != NULL ? known->decisions : NULL;
 }
 
-/* ---- compiling ---- */
+/* ---- life ---- */
 
-void
-gem_placed_pathway_free(GemPlacedPathway *self)
-{
-  if (self->pathway != NULL) {
-    self->functions->close(self->pathway);
-  }
-  g_clear_pointer(&self->module, gem_plugin_module_close);
-  g_free(self);
-}
-
-static void
-placing_unref(GemPlacing *self)
-{
-  if (!g_atomic_ref_count_dec(&self->references)) {
-    return;
-  }
-  g_clear_pointer(&self->placed, gem_placed_pathway_free);
-  g_free(self->reason);
-  g_free(self->name);
-  g_free(self->identity);
-  gem_gguf_unref(self->file);
-  g_free(self);
-}
-
-/* Sets `placed`, or `reason`. */
-static void
-compile(GemPlacing *self)
-{
-  const GemPlacement *placement = self->placement;
-  g_autoptr(GemPlacedPathway) placed = g_new0(GemPlacedPathway, 1);
-  g_autoptr(GemTensorSource) source = gem_tensor_source_new(self->file);
-  g_autoptr(GError) error = NULL;
-  GemPluginError reason = {0};
-
-  placed->module = gem_plugin_loader_open(placement->loader, GEM_PLUGIN_PATHWAY, self->name, &error);
-  if (placed->module == NULL) {
-    self->reason = g_strdup(error->message);
-  } else if (gem_plugin_module_get(placed->module)->abi_minor < 2) {
-    self->reason = g_strdup("its module is of an ABI without devices");
-  } else {
-    placed->functions = gem_plugin_module_get(placed->module)->functions;
-    placed->pathway = placed->functions->open(source, placement->shape, placement->options.device, &reason);
-    if (placed->pathway == NULL) {
-      self->reason = g_strdup(gem_tensor_source_explain(source, &reason));
-    } else {
-      self->placed = g_steal_pointer(&placed);
-    }
-  }
-}
-
-static gpointer
-run_thread(gpointer data)
-{
-  GemPlacing *self = data;
-  GemPlacement *placement = self->placement;
-  compile(self);
-  g_atomic_int_set(&self->done, TRUE);
-  placing_unref(self);
-  g_mutex_lock(&placement->mutex);
-  placement->threads--;
-  g_cond_broadcast(&placement->ended);
-  g_mutex_unlock(&placement->mutex);
-  return NULL;
-}
-
+/* Whether an earlier service ended in the midst of it; says so. */
 static gboolean
-start_thread(GemPlacing *self)
+is_left_marked(const GemPlacement *self)
 {
-  GemPlacement *placement = self->placement;
-  g_atomic_ref_count_inc(&self->references);
-  g_mutex_lock(&placement->mutex);
-  GThread *thread = g_thread_try_new("placement", run_thread, self, NULL);
-  placement->threads += thread != NULL ? 1 : 0;
-  g_mutex_unlock(&placement->mutex);
-  if (thread == NULL) {
-    placing_unref(self);
-    return FALSE;
+  g_autofree char *name = self->options.device != NULL && self->path != NULL
+                              ? gem_placement_decisions_find_mark(self->path, self->options.device_identity)
+                              : NULL;
+  if (name != NULL) {
+    gem_log(LOG_WARNING, GEM_LOG_DEVICE_DECLINED, (const char *[]){"GEM_PATHWAY", name, NULL},
+            "no pathway runs on the device: the service ended while it tried pathway %s there; when %s is "
+            "removed, the next start tries again",
+            name, self->path);
   }
-  g_thread_unref(thread);
-  return TRUE;
+  return name != NULL;
 }
 
 GemPlacement *
@@ -174,26 +99,35 @@ gem_placement_new(const GemPlacementOptions *options, const GemPluginLoader *loa
   self->options = *options;
   self->loader = loader;
   self->shape = shape;
-  self->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+  self->path = options->cache_dir != NULL ? g_build_filename(options->cache_dir, CACHE_FILE, NULL) : NULL;
+  self->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, known_free);
   self->given_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_mutex_init(&self->mutex);
-  g_cond_init(&self->ended);
+  g_cond_init(&self->changed);
+  g_queue_init(&self->waiting);
+  self->declined = is_left_marked(self);
   return self;
 }
 
-void
+gboolean
 gem_placement_free(GemPlacement *self)
 {
-  g_mutex_lock(&self->mutex);
-  while (self->threads > 0) {
-    g_cond_wait(&self->ended, &self->mutex);
+  if (!gem_placement_work_stop(self, STOP_MICROSECONDS)) {
+    /* An end in good order is none that the device brought about. */
+    if (self->path != NULL) {
+      gem_placement_decisions_unmark(self->path);
+    }
+    g_debug("the device still compiles: what it works on stays in memory");
+    return FALSE;
   }
-  g_mutex_unlock(&self->mutex);
+  g_queue_clear_full(&self->waiting, (GDestroyNotify)gem_placing_unref);
   g_mutex_clear(&self->mutex);
-  g_cond_clear(&self->ended);
+  g_cond_clear(&self->changed);
   g_hash_table_unref(self->known);
   g_hash_table_unref(self->given_up);
+  g_free(self->path);
   g_free(self);
+  return TRUE;
 }
 
 const char *
@@ -201,6 +135,20 @@ gem_placement_get_backend(const GemPlacement *self, gboolean on_device)
 {
   return on_device ? self->options.device_name : self->options.backend;
 }
+
+gboolean
+gem_placement_may_begin(const GemPlacement *self, const char *name)
+{
+  return self->options.device != NULL && !self->declined && !g_hash_table_contains(self->given_up, name);
+}
+
+gboolean
+gem_placement_is_forced(const GemPlacement *self)
+{
+  return self->options.device != NULL && self->options.forced;
+}
+
+/* ---- one pathway ---- */
 
 static gboolean
 stays(const Known *known)
@@ -212,7 +160,7 @@ stays(const Known *known)
 GemPlacing *
 gem_placement_begin(GemPlacement *self, const char *name, GemGguf *file)
 {
-  if (self->options.device == NULL || g_hash_table_contains(self->given_up, name)) {
+  if (!gem_placement_may_begin(self, name)) {
     return NULL;
   }
   g_autofree char *identity = identity_of(self, file);
@@ -223,41 +171,23 @@ gem_placement_begin(GemPlacement *self, const char *name, GemGguf *file)
   GemPlacing *placing = g_new0(GemPlacing, 1);
   g_atomic_ref_count_init(&placing->references);
   placing->placement = self;
-  placing->known = known != NULL && !stays(known); /* what stays may have been wrong */
   placing->name = g_strdup(name);
   placing->identity = g_steal_pointer(&identity);
+  placing->is_first = known == NULL || !known->is_checked;
   placing->file = gem_gguf_ref(file);
-  if (!start_thread(placing)) {
-    placing_unref(placing);
+  if (!gem_placement_work_add(self, placing)) {
+    gem_placing_unref(placing);
     return NULL;
   }
   return placing;
 }
 
-static void
-wait_until_done(GemPlacing *self)
-{
-  GemPlacement *placement = self->placement;
-  g_mutex_lock(&placement->mutex);
-  while (!g_atomic_int_get(&self->done)) {
-    g_cond_wait(&placement->ended, &placement->mutex);
-  }
-  g_mutex_unlock(&placement->mutex);
-}
-
-gboolean
-gem_placing_is_done(GemPlacing *self)
-{
-  return self->placement->options.forced || g_atomic_int_get(&self->done);
-}
-
 void
 gem_placing_abandon(GemPlacing *self)
 {
-  placing_unref(self);
+  gem_placement_work_next(self->placement, self);
+  gem_placing_unref(self);
 }
-
-/* ---- comparing ---- */
 
 static void
 log_stays(const char *name, const char *reason)
@@ -266,24 +196,18 @@ log_stays(const char *name, const char *reason)
           "pathway %s does not run on the device: %s", name, reason);
 }
 
-/* FALSE: the device failed, or what it gives is not what the other gives; the log says so. */
+/* FALSE: what the device gave is not what the other side gives; the log says so. */
 static gboolean
-check_results(const char *name, const GemPlacementSide *device, const GemPlacementSide *other)
+check_results(const GemPlacing *placing, const GemPlacementSide *other)
 {
-  GemPluginError failure = {0};
-  g_autoptr(GemPlacementResults) found = gem_placement_results_new(device, &failure);
-  if (found == NULL) {
-    log_stays(name, failure.message);
-    return FALSE;
-  }
   g_autoptr(GemPlacementResults) expected = gem_placement_results_new(other, NULL);
-  GemPlacementDifference difference = gem_placement_results_compare(found, expected, device->shape);
-  g_debug("pathway %s: what the device gives differs by %.4f", name, difference.relative);
+  GemPlacementDifference difference = gem_placement_results_compare(placing->results, expected, other->shape);
+  g_debug("pathway %s: what the device gives differs by %.4f", placing->name, difference.relative);
   if (difference.relative > GEM_PLACEMENT_LARGEST_DIFFERENCE) {
     g_autofree char *reason = g_strdup_printf(
         "what it gives is %.3f off (layer %u, rows %u), and %.2f is allowed", difference.relative,
         difference.layer, difference.rows, GEM_PLACEMENT_LARGEST_DIFFERENCE);
-    log_stays(name, reason);
+    log_stays(placing->name, reason);
     return FALSE;
   }
   return TRUE;
@@ -291,47 +215,54 @@ check_results(const char *name, const GemPlacementSide *device, const GemPlaceme
 
 /* FALSE: the device failed; the log says so. */
 static gboolean
-measure_sides(const char *name,
+measure_sides(const GemPlacing *placing,
               const GemPlacementSide *device,
               const GemPlacementSide *other,
-              Known *ret_known)
+              GemPlacementDecision ret_decisions[GEM_PLACEMENT_COUNTS])
 {
-  Known known;
   for (guint i = 0; i < GEM_PLACEMENT_COUNTS; i++) {
-    GemPlacementDecision *decision = &known.decisions[i];
     guint rows = gem_placement_rows((GemPlacementCount)i);
+    double first_us = placing->results->us[i];
     GemPluginError failure = {0};
-    decision->device_us = gem_placement_measure(device, rows, &failure);
-    if (decision->device_us < 0.0) {
-      log_stays(name, failure.message);
+    double device_us =
+        first_us > SLOW_MICROSECONDS ? first_us : gem_placement_measure(device, rows, &failure);
+    if (device_us < 0.0) {
+      log_stays(placing->name, failure.message);
       return FALSE;
     }
-    decision->us = gem_placement_measure(other, rows, NULL);
-    decision->device = decision->device_us < decision->us;
-    g_debug("pathway %s, %u rows: %.0f us, on the device %.0f", name, rows, decision->us,
-            decision->device_us);
+    double us = gem_placement_measure(other, rows, NULL);
+    ret_decisions[i] = (GemPlacementDecision){.device = device_us < us, .us = us, .device_us = device_us};
+    g_debug("pathway %s, %u rows: %.0f us, on the device %.0f", placing->name, rows, us, device_us);
   }
-  *ret_known = known;
   return TRUE;
 }
 
-/* Measures a pathway that never was, and keeps what it finds. NULL: the device failed, or what it gives is
- * wrong. */
+/* What is decided of a pathway that was compiled, measured if it never was. What the device gives is compared
+ * once in each life of the service whatever is known. NULL: it stays. */
 static const Known *
-measure_pathway(GemPlacement *self,
-                const GemPlacing *placing,
-                const GemPlacedPathway *placed,
-                const GemPathwayFunctions *functions,
-                GemPathway *pathway)
+decide(GemPlacement *self,
+       const GemPlacing *placing,
+       const GemPathwayFunctions *functions,
+       GemPathway *pathway)
 {
-  const GemPlacementSide device = {self->shape, placed->functions, placed->pathway, TRUE};
   const GemPlacementSide other = {self->shape, functions, pathway, FALSE};
-  Known known;
-  if (!check_results(placing->name, &device, &other) ||
-      !measure_sides(placing->name, &device, &other, &known)) {
+  const GemPlacementSide device = {self->shape, placing->placed->functions, placing->placed->pathway, TRUE};
+  Known *known = look_up(self, placing->name, placing->identity);
+  if ((known == NULL || !known->is_checked) && !check_results(placing, &other)) {
     return NULL;
   }
-  return keep(self, placing->name, placing->identity, &known);
+  if (known == NULL || stays(known)) { /* what stays may have been slow while the machine was busy */
+    GemPlacementDecision found[GEM_PLACEMENT_COUNTS];
+    if (!measure_sides(placing, &device, &other, found)) {
+      return NULL;
+    }
+    known = remember(self, placing->name, placing->identity, found);
+    if (self->path != NULL) {
+      gem_placement_decisions_save(self->path, placing->name, placing->identity, found);
+    }
+  }
+  known->is_checked = TRUE;
+  return known;
 }
 
 /* Which calls go there. FALSE: none. */
@@ -352,20 +283,19 @@ gem_placement_finish(GemPlacement *self,
                      const GemPathwayFunctions *functions,
                      GemPathway *pathway)
 {
-  wait_until_done(placing);
-  g_autoptr(GemPlacedPathway) placed = g_steal_pointer(&placing->placed);
   const Known *known = NULL;
-  if (placed == NULL) {
+  g_assert(gem_placing_is_done(placing));
+  if (placing->placed == NULL) {
     log_stays(placing->name, placing->reason);
   } else {
-    known = placing->known ? g_hash_table_lookup(self->known, placing->name)
-                           : measure_pathway(self, placing, placed, functions, pathway);
+    known = decide(self, placing, functions, pathway);
   }
+  g_autoptr(GemPlacedPathway) placed = g_steal_pointer(&placing->placed);
   gboolean goes = known != NULL && divide(self, known, placed);
   if (!goes) {
     gem_placement_give_up(self, placing->name);
   }
-  placing_unref(placing);
+  gem_placing_abandon(placing);
   return goes ? g_steal_pointer(&placed) : NULL;
 }
 
@@ -385,4 +315,10 @@ void
 gem_placement_give_up(GemPlacement *self, const char *name)
 {
   g_hash_table_add(self->given_up, g_strdup(name));
+}
+
+void
+gem_placement_try_again(GemPlacement *self)
+{
+  g_hash_table_remove_all(self->given_up);
 }

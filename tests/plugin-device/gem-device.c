@@ -9,13 +9,16 @@
  *   wrong-layer  that of the first layer alone
  *   nan          what it gives is no number
  *   fail         every call fails
- * Anything else, or nothing: it works.
+ * Anything else, or nothing: it works. While the file that GEM_TEST_DEVICE_HOLD names is there, compile adds
+ * a byte to it and does not come back. GEM_TEST_DEVICE_OPTIONS is what it says of its settings.
  */
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "kernels/gem-types.h"
 #include "plugins/gem-plugin.h"
@@ -51,6 +54,8 @@ device_probe(GemProbeReport *ret_report)
     snprintf(ret_report->reason, sizeof ret_report->reason, "there is no test device");
     return GEM_PROBE_UNSUPPORTED;
   }
+  const char *options = getenv("GEM_TEST_DEVICE_OPTIONS");
+  snprintf(ret_report->reason, sizeof ret_report->reason, "%s", options != NULL ? options : "");
   return GEM_PROBE_SUPPORTED;
 }
 
@@ -103,9 +108,25 @@ read_matrix(Matrix *matrix, const GemTensorView *tensor)
   return read;
 }
 
+static void
+wait_while_held(void)
+{
+  const char *path = getenv("GEM_TEST_DEVICE_HOLD");
+  int fd = path != NULL ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+  if (fd < 0) {
+    return;
+  }
+  bool wrote = write(fd, "c", 1) == 1;
+  close(fd);
+  while (wrote && access(path, F_OK) == 0) {
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+}
+
 static GemCompiled *
 device_compile(GemBackendState *self, const GemPathwayTensors *tensors, GemPluginError *error)
 {
+  wait_while_held();
   if (is_told("refuse")) {
     gem_plugin_set_error(error, "the test device was told to refuse");
     return NULL;

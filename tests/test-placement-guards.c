@@ -1,0 +1,269 @@
+/*
+ * What keeps a device from doing harm: nobody waits for it, what it gives is looked at in each life of the
+ * service, it is left alone after it ended one, and its copies of pathways take nobody's memory.
+ */
+#include <glib/gstdio.h>
+
+#include "daemon/engine/gem-room.h"
+#include "tests/gem-test-modules.h"
+#include "tests/gem-test-patience.h"
+#include "tests/gem-test-scene.h"
+
+/* ---- a device that does not come back ---- */
+
+static char *hold_path; /* see tests/plugin-device */
+
+static void
+hold_device(void)
+{
+  g_assert_true(g_file_set_contents(hold_path, "", 0, NULL));
+}
+
+static void
+let_device_go(void)
+{
+  g_assert_cmpint(g_unlink(hold_path), ==, 0);
+}
+
+/* Compilations that began since the device is held. */
+static gint64
+count_held(void)
+{
+  GStatBuf status;
+  g_assert_cmpint(g_stat(hold_path, &status), ==, 0);
+  return status.st_size;
+}
+
+static void
+wait_until_held(void)
+{
+  gint64 until = gem_test_deadline(30);
+  while (count_held() == 0 && g_get_monotonic_time() < until) {
+    g_usleep(1000);
+  }
+  g_assert_cmpint(count_held(), ==, 1);
+}
+
+/* Texts run on the other side while one pathway is compiled; the next waits for its turn. */
+static void
+test_not_waited_for(void)
+{
+  g_autoptr(GemTestScene) scene = gem_test_scene_new("work", "device");
+  gem_test_scene_open(scene);
+  hold_device();
+  g_array_unref(gem_test_scene_run(scene, 40, NULL));
+  wait_until_held();
+  guint legal;
+  g_assert_true(gem_pager_find(scene->runtime->pager, "legal", &legal));
+  guint other = legal == 0 ? 1 : 0;
+  const char *other_name = scene->runtime->shape->domains[other];
+  g_assert_true(gem_pager_need(scene->runtime->pager, other, NULL));
+  g_array_unref(gem_test_scene_run(scene, 40, NULL));
+  g_assert_false(gem_test_scene_is_on_device(scene, "legal"));
+  g_assert_cmpint(count_held(), ==, 1);
+  let_device_go();
+  gem_test_scene_settle(scene);
+  g_assert_true(gem_test_scene_is_on_device(scene, "legal"));
+  g_assert_true(gem_test_scene_is_on_device(scene, other_name));
+  gem_test_scene_close(scene);
+}
+
+static gboolean
+has_mark(const GemTestScene *scene)
+{
+  g_autofree char *path = gem_test_scene_placement_file(scene);
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  return g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL) && g_key_file_has_group(file, "trying");
+}
+
+/* The model is loaded, serves, and is closed; a mark stands in the file only meanwhile. */
+static void
+test_hangs(void)
+{
+  g_autoptr(GemTestScene) plain = gem_test_scene_new("absent", NULL);
+  gem_test_scene_open(plain);
+  g_autoptr(GArray) expected = gem_test_scene_run(plain, 40, NULL);
+  gem_test_scene_close(plain);
+  g_autoptr(GemTestScene) scene = gem_test_scene_new("work", "device");
+  hold_device();
+  gem_test_scene_open(scene);
+  wait_until_held();
+  g_assert_true(has_mark(scene));
+  g_autoptr(GArray) found = gem_test_scene_run(scene, 40, NULL);
+  g_assert_cmpmem(found->data, found->len * sizeof(guint32), expected->data, expected->len * sizeof(guint32));
+  g_assert_false(gem_test_scene_is_on_device(scene, "general"));
+  gem_test_scene_close(scene);
+  g_assert_false(has_mark(scene));
+  let_device_go();
+}
+
+/* One that an earlier process left. */
+static void
+leave_mark(const GemTestScene *scene, const char *identity)
+{
+  g_autofree char *path = gem_test_scene_placement_file(scene);
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL);
+  g_key_file_set_string(file, "trying", "pathway", "general");
+  g_key_file_set_string(file, "trying", "of", identity);
+  g_key_file_set_string(file, "trying", "process", "another");
+  g_assert_true(g_key_file_save_to_file(file, path, NULL));
+}
+
+static void
+test_left_mark(void)
+{
+  g_autoptr(GemTestScene) scene = gem_test_scene_new("work", "device");
+  gem_test_scene_open(scene);
+  g_autofree char *identity = gem_backend_set_describe(scene->runtime->backends, scene->test->config.threads);
+  g_assert_true(gem_test_scene_is_on_device(scene, "general"));
+  g_assert_false(has_mark(scene));
+  gem_test_scene_close(scene);
+
+  leave_mark(scene, identity);
+  gem_test_scene_count_log("");
+  gem_test_scene_open(scene);
+  g_assert_cmpuint(gem_test_scene_count_log("the service ended while it tried pathway general there"), ==, 1);
+  g_assert_false(gem_test_scene_is_on_device(scene, "general"));
+  g_array_unref(gem_test_scene_run(scene, 20, NULL));
+  gem_pager_place_again(scene->runtime->pager);
+  gem_test_scene_settle(scene);
+  g_assert_false(gem_test_scene_is_on_device(scene, "legal"));
+  gem_test_scene_close(scene);
+
+  leave_mark(scene, "another driver");
+  gem_test_scene_open(scene);
+  g_assert_true(gem_test_scene_is_on_device(scene, "general"));
+  gem_test_scene_close(scene);
+
+  leave_mark(scene, identity);
+  g_autofree char *path = gem_test_scene_placement_file(scene);
+  g_assert_cmpint(g_unlink(path), ==, 0);
+  gem_test_scene_open(scene);
+  g_assert_true(gem_test_scene_is_on_device(scene, "general"));
+  gem_test_scene_close(scene);
+}
+
+/* ---- what is known of it ---- */
+
+/* A decision of an earlier life does not vouch for what the device gives in this one. */
+static void
+test_known_is_checked(void)
+{
+  g_autoptr(GemTestScene) scene = gem_test_scene_new("work", "device");
+  gem_test_scene_open(scene);
+  gem_test_scene_close(scene);
+  scene->test->config.backend = NULL;
+  gem_test_scene_rewrite_decisions(scene, TRUE);
+  g_setenv("GEM_TEST_DEVICE", "wrong-row", TRUE);
+  gem_test_scene_count_log("");
+  gem_test_scene_open(scene);
+  gem_test_scene_settle(scene);
+  g_assert_cmpuint(gem_test_scene_count_log("pathway general does not run on the device: what it gives is"),
+                   ==, 1);
+  g_assert_false(gem_test_scene_is_on_device(scene, "general"));
+  gem_test_scene_close(scene);
+}
+
+static gsize
+count_decisions(const GemTestScene *scene)
+{
+  g_autofree char *path = gem_test_scene_placement_file(scene);
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  gsize n = 0;
+  g_assert_true(g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL));
+  g_strfreev(g_key_file_get_groups(file, &n));
+  return n;
+}
+
+/* Another setting of the device, or another number of threads beside it, is another decision. */
+static void
+test_depends(void)
+{
+  g_autoptr(GemTestScene) scene = gem_test_scene_new("work", "device");
+  for (guint i = 1; i <= 2; i++) {
+    gem_test_scene_open(scene);
+    gem_test_scene_close(scene);
+    g_assert_cmpuint(count_decisions(scene), ==, 2);
+  }
+  g_setenv("GEM_TEST_DEVICE_OPTIONS", "precision=[low]", TRUE);
+  gem_test_scene_open(scene);
+  gem_test_scene_close(scene);
+  g_assert_cmpuint(count_decisions(scene), ==, 4);
+  scene->test->config.threads = 2;
+  gem_test_scene_open(scene);
+  gem_test_scene_close(scene);
+  g_assert_cmpuint(count_decisions(scene), ==, 6);
+  g_unsetenv("GEM_TEST_DEVICE_OPTIONS");
+}
+
+/* ---- memory ---- */
+
+static guint64
+bytes_of(const GemTestScene *scene, const char *name)
+{
+  guint index;
+  g_assert_true(gem_pager_find(scene->runtime->pager, name, &index));
+  g_autoptr(GemPathwayInfo) info = gem_pager_get_info(scene->runtime->pager, index);
+  return info->resident_bytes;
+}
+
+/* General is on both sides, and counts twice; its copy goes before any domain, and comes again. */
+static void
+test_copies(void)
+{
+  g_autoptr(GemTestScene) plain = gem_test_scene_new("absent", NULL);
+  gem_test_scene_open(plain);
+  guint64 general = bytes_of(plain, "general");
+  guint64 fixed = plain->runtime->budget.fixed;
+  gem_test_scene_close(plain);
+
+  g_autoptr(GemTestScene) scene = gem_test_scene_new("work", "device");
+  gem_test_scene_open(scene);
+  GemPager *pager = scene->runtime->pager;
+  gsize copy = gem_pager_get_copy_bytes(pager);
+  g_assert_cmpuint(copy, >, 0);
+  g_assert_cmpuint(bytes_of(scene, "general"), ==, general + copy);
+  g_assert_cmpuint(scene->runtime->budget.fixed, ==, fixed);
+  g_assert_cmpuint(gem_pager_get_spare_bytes(pager, 0), ==, copy);
+  g_array_unref(gem_test_scene_run(scene, 20, NULL));
+  gem_test_scene_wait_for_device(scene, "legal");
+  guint64 legal = bytes_of(scene, "legal");
+  g_assert_cmpuint(gem_pager_get_copy_bytes(pager), ==, copy); /* all of legal moved */
+
+  gem_room_set_limit(scene->runtime, gem_runtime_bytes(scene->runtime) - 1);
+  g_assert_cmpuint(gem_pager_get_copy_bytes(pager), ==, 0);
+  g_assert_cmpuint(bytes_of(scene, "general"), ==, general);
+  g_assert_cmpuint(bytes_of(scene, "legal"), ==, legal);
+  gem_pager_place_again(pager);
+  gem_test_scene_settle(scene);
+  g_assert_false(gem_test_scene_is_on_device(scene, "general")); /* no room */
+  gem_room_set_limit(scene->runtime, 0);
+  gem_pager_place_again(pager);
+  gem_test_scene_wait_for_device(scene, "general");
+  gem_pager_drop_copies(pager);
+  g_assert_false(gem_test_scene_is_on_device(scene, "general"));
+  g_assert_true(gem_test_scene_is_on_device(scene, "legal"));
+  g_array_unref(gem_test_scene_run(scene, 20, NULL));
+  gem_test_scene_close(scene);
+}
+
+int
+main(int argc, char **argv)
+{
+  gem_test_scene_keep_log();
+  g_test_init(&argc, &argv, NULL);
+  g_autofree char *folder = gem_test_folder_new();
+  hold_path = g_build_filename(folder, "hold", NULL);
+  g_setenv("GEM_TEST_DEVICE_HOLD", hold_path, TRUE);
+  g_test_add_func("/placement-guards/not-waited-for", test_not_waited_for);
+  g_test_add_func("/placement-guards/hangs", test_hangs);
+  g_test_add_func("/placement-guards/left-mark", test_left_mark);
+  g_test_add_func("/placement-guards/known-is-checked", test_known_is_checked);
+  g_test_add_func("/placement-guards/depends", test_depends);
+  g_test_add_func("/placement-guards/copies", test_copies);
+  int status = g_test_run();
+  g_free(hold_path);
+  gem_test_folder_remove(folder);
+  return status;
+}
