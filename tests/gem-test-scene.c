@@ -5,9 +5,6 @@
 #include "tests/gem-test-modules.h"
 #include "tests/gem-test-patience.h"
 
-/* Tokens of a step. */
-#define BLOCK 16
-
 void
 gem_test_scene_open(GemTestScene *self)
 {
@@ -137,7 +134,7 @@ gem_test_scene_run_tokens(
   g_assert_true(gem_sequence_state_append(self->runtime, sequence, tokens, n, &routing, NULL, NULL));
   GemStepSpan span = {.sequence = sequence, .output = keep_best, .data = &choices};
   for (guint block = 0; gem_sequence_state_pending(sequence) > 0; block++) {
-    span.rows = MIN(BLOCK, gem_sequence_state_pending(sequence));
+    span.rows = MIN(GEM_TEST_SCENE_BLOCK, gem_sequence_state_pending(sequence));
     g_assert_true(gem_step_run(self->step, &span, 1, &error));
     g_assert_no_error(error);
     if (between != NULL) {

@@ -8,6 +8,9 @@
 #include "daemon/engine/gem-step.h"
 #include "tests/gem-test-engine.h"
 
+/* Tokens of a step. */
+#define GEM_TEST_SCENE_BLOCK 16u
+
 typedef struct {
   GemTestEngine *test;
   char *plugin_dir; /* of the device alone */
