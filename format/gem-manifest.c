@@ -22,6 +22,7 @@ struct _GemManifest {
   char *dir;
   char *path; /* of the manifest itself, as UTF-8, for messages */
   char *name;
+  char *digest; /* of the manifest itself */
   GStrv files;
   GemVerified *record; /* of files that were found right in earlier starts; borrowed, may be NULL */
   GHashTable *entries; /* file (borrowed of files) -> ManifestEntry */
@@ -47,6 +48,7 @@ gem_manifest_free(GemManifest *self)
   g_hash_table_unref(self->entries);
   g_strfreev(self->files);
   g_free(self->name);
+  g_free(self->digest);
   g_free(self->path);
   g_free(self->dir);
   g_free(self);
@@ -62,6 +64,12 @@ const char *
 gem_manifest_get_name(GemManifest *self)
 {
   return self->name;
+}
+
+const char *
+gem_manifest_get_digest(GemManifest *self)
+{
+  return self->digest;
 }
 
 const char *const *
@@ -135,6 +143,7 @@ load_key_file(GemManifest *self, const char *path, GError **error)
   if (bytes == NULL) {
     return NULL;
   }
+  self->digest = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, bytes);
   g_autoptr(GKeyFile) key_file = g_key_file_new();
   g_autoptr(GError) cause = NULL;
   if (g_bytes_get_size(bytes) == 0) {

@@ -37,6 +37,10 @@ gem_manifest_set_record(GemManifest *self, GemVerified *record);
 
 const char *
 gem_manifest_get_name(GemManifest *self);
+/* SHA-256 of the manifest itself, lower-case hexadecimal: with those of the files that stand in it, of the
+ * whole model. */
+const char *
+gem_manifest_get_digest(GemManifest *self);
 const char *const *
 gem_manifest_get_files(GemManifest *self); /* NULL-terminated */
 gboolean

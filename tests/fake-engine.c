@@ -98,6 +98,12 @@ gem_engine_get_model_name(GemEngine *self)
   return self->name;
 }
 
+const char *
+gem_engine_get_model_digest(GemEngine *self)
+{
+  return "0123456789abcdef";
+}
+
 /* One that has no files: nothing is learned on it. */
 const char *
 gem_engine_get_model_path(GemEngine *self)

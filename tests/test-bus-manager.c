@@ -254,6 +254,7 @@ test_properties(void)
 {
   static const char *const expected[][2] = {
       {"ModelName", "'fake'"},
+      {"ModelDigest", "'0123456789abcdef'"},
       {"ModelState", "'ready'"},
       {"ModelReason", "''"},
       {"ContextTokens", "4096"},

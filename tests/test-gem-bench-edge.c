@@ -139,6 +139,18 @@ check_costs(JsonObject *result)
       json_object_get_double_member(json_object_get_object_member(result, "latency"), "query_p95"), >, 0);
 }
 
+static void
+check_digest(const Scene *self, const char *digest)
+{
+  g_autofree char *path = g_build_filename(self->model, "manifest", NULL);
+  g_autofree char *text = NULL;
+  g_autofree char *expected = NULL;
+
+  g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+  expected = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+  g_assert_cmpstr(digest, ==, expected);
+}
+
 /* Whole runs: without and, on another state, with transfer. */
 static void
 test_run(Scene *self, gconstpointer direct)
@@ -149,7 +161,7 @@ test_run(Scene *self, gconstpointer direct)
   g_autoptr(JsonNode) node_transfer = NULL;
   g_autofree char *state = g_build_filename(self->data, "other.state", NULL);
   const char *machine;
-  JsonObject *result;
+  JsonObject *result, *run;
 
   edge(self, MORE("--limit", "0"), &plain);
   g_assert_cmpstr(plain.err, ==, "");
@@ -160,7 +172,10 @@ test_run(Scene *self, gconstpointer direct)
   result = read_json(self, &node);
   g_assert_cmpstr(json_object_get_string_member(result, "command"), ==, "edge");
   g_assert_true(json_object_get_null_member(result, "transfer"));
-  machine = json_object_get_string_member(json_object_get_object_member(result, "run"), "machine");
+  run = json_object_get_object_member(result, "run");
+  check_digest(self, json_object_get_string_member(run, "model_digest"));
+  g_assert_cmpint(json_object_get_int_member(run, "tokens"), >, json_object_get_int_member(run, "calls"));
+  machine = json_object_get_string_member(run, "machine");
   g_assert_nonnull(strstr(machine, " GB, Linux "));
   check_tasks(result, FALSE);
   check_costs(result);

@@ -79,7 +79,10 @@ stand_ask(GemEdgeAsker *asker, const GemEdgeQuestion *question, GemEdgeReplied r
 static gboolean
 stand_look(GemEdgeAsker *asker, GemEdgeSight *ret_sight, GError **error)
 {
-  *ret_sight = (GemEdgeSight){.resident = 1000, .process = 2000, .page_ins = ((Stand *)asker)->asked};
+  *ret_sight = (GemEdgeSight){.resident = 1000,
+                              .process = 2000,
+                              .page_ins = ((Stand *)asker)->asked,
+                              .tokens = 10 * (gint64)((Stand *)asker)->asked};
   return TRUE;
 }
 
@@ -237,6 +240,7 @@ test_scores(Scene *self, gconstpointer data)
   g_assert_cmpuint(result->class_tasks, ==, 1);
   /* 16 routed, of which 1 too long to be read, and its score and routes */
   g_assert_cmpuint(result->calls, ==, plan->items->len);
+  g_assert_cmpint(result->tokens, ==, 10 * (gint64)result->calls); /* as the stand counts them */
   assert_near(result->routed_share, 0.5);
   g_assert_cmpuint(result->memory.resident_active, ==, 1000);
   g_assert_true(isnan(result->joules));
@@ -267,6 +271,8 @@ test_transfer(Scene *self, gconstpointer data)
   assert_near(result->domains[0].forced.dsi, 0.4 / stem);
   g_assert_true(isnan(result->domains[1].forced.gg)); /* nothing is right there */
   assert_near(result->domains[0].routed.gg, (0.4 - stem) / 0.4);
+  assert_near(result->domains[0].same.gg, (0.4 - 0.25) / 0.4); /* down the column */
+  g_assert_true(isnan(result->domains[1].same.gg));
   assert_near(result->domains[0].perplexity.routed, exp(1));
   assert_near(result->domains[0].perplexity.own, exp(2));
   assert_near(result->domains[0].perplexity.others, exp(3));
@@ -367,25 +373,67 @@ test_state(Scene *self, gconstpointer data)
   g_assert_nonnull(strstr(error->message, "line 1"));
 }
 
+/* The result of a run on legal/pick. */
+typedef struct {
+  const char *model, *split;
+  int limit, seed;
+  double f1, standard_error;
+} Result;
+
+static void
+write_result(const Scene *self, const char *file, const Result *result)
+{
+  g_autofree char *text = g_strdup_printf(
+      "{\"run\": {\"model\": \"%s\", \"split\": \"%s\", \"limit\": %d, \"seed\": %d}, \"tasks\": "
+      "[{\"domain\": \"legal\", \"name\": \"pick\", \"f1\": {\"value\": %g, \"standard_error\": %g}}]}",
+      result->model, result->split, result->limit, result->seed, result->f1, result->standard_error);
+
+  gem_test_write_text(self->folder, file, text);
+}
+
+/* Of the files that were written, for a run of `limit` dev lines with seed 1. */
+static GemEdgeSpecialist *
+read_specialists(const Scene *self, guint n, guint limit, GError **error)
+{
+  g_autofree char *first = g_build_filename(self->folder, "first.json", NULL);
+  g_autofree char *second = g_build_filename(self->folder, "second.json", NULL);
+  const char *const paths[] = {first, n > 1 ? second : NULL, NULL};
+  const GemEdgeWish wish = {.split = "dev", .limit = limit, .seed = 1};
+
+  return gem_edge_specialist_read(paths, &wish, error);
+}
+
 static void
 test_specialist(Scene *self, gconstpointer data)
 {
-  g_autofree char *path = g_build_filename(self->folder, "result.json", NULL);
+  static const Result better = {"m", "dev", 7, 1, 0.75, 0.1}, worse = {"n", "dev", 7, 1, 0.5, 0.2};
+  static const Result others[] = {
+      {"m", "test", 7, 1, 0.75, 0.1}, {"m", "dev", 8, 1, 0.75, 0.1}, {"m", "dev", 7, 2, 0.75, 0.1}};
   g_autoptr(GError) error = NULL;
   g_autoptr(GemEdgeSpecialist) specialist = NULL;
+  gsize i;
 
-  gem_test_write_text(self->folder, "result.json",
-                      "{\"run\": {\"model\": \"m\"}, \"tasks\": [{\"domain\": \"legal\", \"name\": \"pick\", "
-                      "\"f1\": {\"value\": 0.75}}]}");
-  specialist = gem_edge_specialist_read(path, &error);
+  write_result(self, "first.json", &better);
+  write_result(self, "second.json", &worse);
+  specialist = read_specialists(self, 2, 7, &error);
   g_assert_no_error(error);
-  g_assert_cmpstr(specialist->model, ==, "m");
-  assert_near(gem_edge_specialist_get(specialist, "legal/pick"), 0.75);
-  g_assert_true(isnan(gem_edge_specialist_get(specialist, "legal/other")));
-  g_assert_true(isnan(gem_edge_specialist_get(NULL, "legal/pick")));
-  gem_test_write_text(self->folder, "result.json", "{\"tasks\": [{}]}");
-  g_assert_null(gem_edge_specialist_read(path, &error));
+  g_assert_cmpstr(specialist->model, ==, "m, n");
+  assert_near(gem_edge_specialist_get(specialist, "legal/pick").value, 0.75);
+  assert_near(gem_edge_specialist_get(specialist, "legal/pick").standard_error, 0.1);
+  g_assert_true(isnan(gem_edge_specialist_get(specialist, "legal/other").value));
+  g_assert_true(isnan(gem_edge_specialist_get(NULL, "legal/pick").value));
+  for (i = 0; i < G_N_ELEMENTS(others); i++) {
+    write_result(self, "first.json", &others[i]);
+    g_assert_null(read_specialists(self, 1, 7, &error));
+    g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+    g_assert_nonnull(strstr(error->message, "other lines"));
+    g_clear_error(&error);
+  }
+  gem_test_write_text(self->folder, "first.json", "{\"tasks\": [{}]}");
+  g_assert_null(read_specialists(self, 1, 7, &error));
   g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+  assert_near(gem_edge_specialist_top((GemEdgeScore){0.75, 0.1}, 0.5), 0.75);
+  g_assert_true(isnan(gem_edge_specialist_top((GemEdgeScore){0.75, 0.1}, 0.56)));
 }
 
 static void
@@ -413,7 +461,7 @@ test_baselines(Scene *self, gconstpointer data)
 static void
 test_scale(Scene *self, gconstpointer data)
 {
-  g_autofree char *result_path = g_build_filename(self->folder, "result.json", NULL);
+  static const Result specialised = {"m", "dev", 0, 1, 0.75, 0.01};
   g_autofree char *baseline_path = g_build_filename(self->folder, "baselines.json", NULL);
   g_autoptr(GemEdgeSuite) suite = read_suite(self, "legal/*", NULL);
   g_autoptr(GemEdgePlan) plan = gem_edge_plan_new(suite, domains, 100, 1);
@@ -425,13 +473,11 @@ test_scale(Scene *self, gconstpointer data)
   double chance;
   Stand stand;
 
-  gem_test_write_text(self->folder, "result.json",
-                      "{\"run\": {\"model\": \"m\"}, \"tasks\": [{\"domain\": \"legal\", \"name\": \"pick\", "
-                      "\"f1\": {\"value\": 0.75}}]}");
   gem_test_write_text(self->folder, "baselines.json",
                       "{\"tasks\": [{\"task\": \"legal/pick\", \"dev\": {\"linear\": {\"accuracy\": 0.5, "
                       "\"f1\": 0.25}}}]}");
-  specialist = gem_edge_specialist_read(result_path, NULL);
+  write_result(self, "first.json", &specialised);
+  specialist = read_specialists(self, 1, 0, NULL);
   baselines = gem_edge_baselines_read(baseline_path, "dev", NULL);
   scale = (GemEdgeScale){.specialist = specialist, .baselines = baselines};
   stand_init(&stand);
@@ -443,6 +489,12 @@ test_scale(Scene *self, gconstpointer data)
   assert_near(result->matrix_normalised[0], result->tasks[0].normalised);
   assert_near(result->matrix_normalised[1], (0.25 - chance) / (0.75 - chance)); /* without a pathway */
   assert_near(result->domains[0].linear, 0.25);
+  /* 2 of 3 are right, as the majority is; a linear model that is right nowhere is beaten, the majority not.
+   */
+  g_assert_false(gem_edge_result_beats_linear(&result->tasks[0], FALSE));
+  result->tasks[0].linear.accuracy = 0;
+  g_assert_true(gem_edge_result_beats_linear(&result->tasks[0], FALSE));
+  g_assert_false(gem_edge_result_beats_linear(&result->tasks[0], TRUE));
   g_assert_cmpstr(result->specialist, ==, "m");
 }
 

@@ -57,6 +57,11 @@ test_round_trip(Fixture *fixture, gconstpointer data)
   g_autoptr(GemManifest) manifest = gem_manifest_load(fixture->dir, &error);
   g_assert_no_error(error);
   g_assert_cmpstr(gem_manifest_get_name(manifest), ==, "two");
+  g_autofree char *path = g_build_filename(fixture->dir, "manifest", NULL);
+  g_autofree char *text = NULL;
+  g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+  g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+  g_assert_cmpstr(gem_manifest_get_digest(manifest), ==, digest);
   g_assert_cmpuint(g_strv_length((GStrv)gem_manifest_get_files(manifest)), ==, 2);
   g_assert_cmpstr(gem_manifest_get_files(manifest)[1], ==, "b.gguf");
   g_assert_true(gem_manifest_has_file(manifest, "a.gguf"));
@@ -70,9 +75,6 @@ test_round_trip(Fixture *fixture, gconstpointer data)
   g_assert_no_error(error);
   g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), "abc", 3);
 
-  g_autofree char *path = g_build_filename(fixture->dir, "manifest", NULL);
-  g_autofree char *text = NULL;
-  g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
   g_assert_nonnull(strstr(text, "sha256=" ABC_SHA256));
 }
 

@@ -173,6 +173,7 @@ read_counters(BusAsker *self, GemEdgeSight *sight, GError **error)
   g_variant_lookup(stats, "page_ins", "t", &sight->page_ins);
   g_variant_lookup(stats, "page_in_failures", "t", &sight->page_in_failures);
   g_variant_lookup(stats, "degraded_tokens", "t", &sight->degraded_tokens);
+  g_variant_lookup(stats, "tokens", "t", &sight->tokens);
   return TRUE;
 }
 
@@ -180,7 +181,7 @@ static gboolean
 bus_look(GemEdgeAsker *asker, GemEdgeSight *ret_sight, GError **error)
 {
   BusAsker *self = (BusAsker *)asker;
-  GemEdgeSight sight = {.page_ins = -1, .page_in_failures = -1, .degraded_tokens = -1};
+  GemEdgeSight sight = {.page_ins = -1, .page_in_failures = -1, .degraded_tokens = -1, .tokens = -1};
   GemBenchServiceMemory memory;
 
   if (!gem_bench_read_service_memory(self->remote, &memory, error)) {
@@ -214,7 +215,7 @@ gem_edge_bus_new(const GemVerbOptions *options, GError **error)
   g_autoptr(GemRemote) remote = gem_remote_open(options, error);
   g_autoptr(GVariant) counted = NULL;
   g_autoptr(GVariant) properties = NULL;
-  const char *model = "", *version = "";
+  const char *model = "", *version = "", *digest = "";
   BusAsker *self;
 
   if (remote == NULL) {
@@ -233,9 +234,10 @@ gem_edge_bus_new(const GemVerbOptions *options, GError **error)
   self->remote = g_steal_pointer(&remote);
   g_variant_lookup(properties, "ModelName", "&s", &model);
   g_variant_lookup(properties, "Version", "&s", &version);
+  g_variant_lookup(properties, "ModelDigest", "&s", &digest);
   self->base.model = g_strdup(model);
   self->base.version = g_strdup(version);
-  self->base.identity = g_strdup("");
+  self->base.identity = g_strdup(digest);
   g_variant_lookup(properties, "Domains", "^as", &self->base.domains);
   if (self->base.domains == NULL) {
     self->base.domains = g_new0(char *, 1);

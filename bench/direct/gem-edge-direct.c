@@ -170,14 +170,17 @@ direct_look(GemEdgeAsker *asker, GemEdgeSight *ret_sight, G_GNUC_UNUSED GError *
 {
   DirectAsker *self = (DirectAsker *)asker;
   GemEngineCounters counters;
+  GemEngineLoad load;
 
   gem_engine_get_counters(self->engine, &counters);
+  gem_engine_get_load(self->engine, &load);
   *ret_sight = (GemEdgeSight){
       .resident = gem_engine_get_resident_bytes(self->engine),
       .process = gem_bench_process_get_peak(),
       .page_ins = (gint64)counters.page_ins,
       .page_in_failures = (gint64)counters.page_in_failures,
       .degraded_tokens = (gint64)counters.degraded_tokens,
+      .tokens = (gint64)load.tokens,
   };
   return TRUE;
 }
@@ -190,19 +193,6 @@ direct_free(GemEdgeAsker *asker)
   gem_engine_stop(self->engine);
   g_clear_object(&self->engine);
   g_free(self);
-}
-
-/* SHA-256 of the manifest, which has those of all files; "" for a lone file. */
-static char *
-identify(const char *path)
-{
-  g_autofree char *manifest = g_build_filename(path, "manifest", NULL);
-  g_autofree char *text = NULL;
-  gsize size;
-
-  return g_file_get_contents(manifest, &text, &size, NULL)
-             ? g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)text, size)
-             : g_strdup("");
 }
 
 GemEdgeAsker *
@@ -228,7 +218,7 @@ gem_edge_direct_new(const GemBenchModelOptions *options, const char *path, GErro
       .way = "direct",
       .model = g_strdup(gem_engine_get_model_name(engine)),
       .version = g_strdup(GEM_VERSION),
-      .identity = identify(path),
+      .identity = g_strdup(gem_engine_get_model_digest(engine)),
       .domains = g_strdupv((char **)gem_engine_get_domains(engine)),
       .ask = direct_ask,
       .look = direct_look,

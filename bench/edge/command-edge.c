@@ -17,7 +17,8 @@
 typedef struct {
   GemBenchOptions common;
   GemBenchModelOptions engine;
-  char *data, *tasks, *split, *model, *state, *specialist, *baseline, *report;
+  char *data, *tasks, *split, *model, *state, *baseline, *report;
+  GStrv specialists;
   gint limit, seed, transfer_limit, in_flight, tokens;
   gboolean direct, transfer;
 } EdgeOptions;
@@ -32,7 +33,7 @@ edge_options_clear(EdgeOptions *options)
   g_free(options->split);
   g_free(options->model);
   g_free(options->state);
-  g_free(options->specialist);
+  g_strfreev(options->specialists);
   g_free(options->baseline);
   g_free(options->report);
 }
@@ -85,8 +86,8 @@ parse(const GemBenchCommand *self, char **argv, EdgeOptions *options, GError **e
       {"transfer", 0, 0, G_OPTION_ARG_NONE, &options->transfer, "Run tasks through every pathway too", NULL},
       {"transfer-limit", 0, 0, G_OPTION_ARG_INT, &options->transfer_limit, "Lines of each task there (20)",
        "N"},
-      {"specialist", 0, 0, G_OPTION_ARG_FILENAME, &options->specialist,
-       "Give scores on the scale of this earlier result, too", "FILE"},
+      {"specialist", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->specialists,
+       "Give scores on the scale of this earlier result, too; of several the best of each task", "FILE"},
       {"baseline", 0, 0, G_OPTION_ARG_FILENAME, &options->baseline,
        "Put the linear model of this file of gem-bench baseline beside the scores", "FILE"},
       {"report", 0, 0, G_OPTION_ARG_FILENAME, &options->report,
@@ -238,6 +239,7 @@ measure(const EdgeOptions *options, const GemEdgeSuite *suite, const GemEdgeScal
   result = gem_edge_result_new(plan, gem_edge_state_get_samples(state), &whole);
   info = (GemEdgeRunInfo){
       .model = asker->model,
+      .digest = asker->identity,
       .version = asker->version,
       .way = asker->way,
       .split = options->split,
@@ -265,8 +267,8 @@ prepare_and_measure(const EdgeOptions *options, GError **error)
   GemEdgeScale scale;
 
   /* Everything that can be wrong with files or options is said before the service is asked. */
-  if (options->specialist != NULL) {
-    specialist = gem_edge_specialist_read(options->specialist, error);
+  if (options->specialists != NULL) {
+    specialist = gem_edge_specialist_read((const char *const *)options->specialists, &wish, error);
     if (specialist == NULL) {
       return FALSE;
     }

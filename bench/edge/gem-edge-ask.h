@@ -39,6 +39,7 @@ gem_edge_reply_clear(GemEdgeReply *reply);
 typedef struct {
   guint64 resident, process; /* bytes */
   gint64 page_ins, page_in_failures, degraded_tokens;
+  gint64 tokens; /* run through the model */
 } GemEdgeSight;
 
 typedef struct _GemEdgeAsker GemEdgeAsker;
@@ -50,7 +51,7 @@ typedef void (*GemEdgeReplied)(GemEdgeReply *reply, const GError *error, gpointe
 struct _GemEdgeAsker {
   const char *way; /* "bus", "direct" */
   char *model, *version;
-  char *identity;     /* what tells this model from another of its name; "" when that is not known */
+  char *identity;     /* the model's digest, which tells it from another of its name; "" for a lone file */
   char *sight_absent; /* why there are no counters of page-ins; NULL: there are */
   GStrv domains;      /* of the model */
   void (*ask)(GemEdgeAsker *self, const GemEdgeQuestion *question, GemEdgeReplied replied, gpointer data);

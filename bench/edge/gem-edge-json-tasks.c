@@ -117,7 +117,7 @@ add_task(JsonBuilder *builder, const GemEdgeResult *self, const GemEdgeTaskResul
   add_baselines(builder, result);
   add_beats(builder, "beats_majority", result, gem_edge_score_get_baseline(score));
   add_beats(builder, "beats_linear", result, result->linear.accuracy);
-  gem_bench_json_add_double(builder, "specialist", result->specialist);
+  gem_bench_json_add_double(builder, "specialist", result->specialist.value);
   gem_bench_json_add_double(builder, "normalised", result->normalised);
   gem_edge_json_begin(builder, "latency");
   gem_bench_json_add_double(builder, "query_p50", result->latency.query_p50);
@@ -226,6 +226,7 @@ gem_edge_json_add_transfer(JsonBuilder *builder, const GemEdgeResult *result)
   add_by_domain(builder, "in", result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.in));
   add_by_domain(builder, "out", result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.out));
   add_by_domain(builder, "gg", result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.gg));
+  add_by_domain(builder, "gap_same_tasks", result, G_STRUCT_OFFSET(GemEdgeDomainResult, same.gg));
   add_by_domain(builder, "dsi", result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.dsi));
   add_normalised(builder, result);
   gem_bench_json_end_entry(builder);

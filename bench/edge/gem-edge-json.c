@@ -85,6 +85,7 @@ add_run(JsonBuilder *builder, const GemEdgeResult *result, const GemEdgeRunInfo 
 
   gem_edge_json_begin(builder, "run");
   gem_bench_json_add_string(builder, "model", info->model);
+  gem_edge_json_add_text(builder, "model_digest", *info->digest == '\0' ? NULL : info->digest);
   gem_bench_json_add_string(builder, "version", info->version);
   gem_bench_json_add_string(builder, "machine", machine);
   gem_bench_json_add_string(builder, "way", info->way);
@@ -96,7 +97,7 @@ add_run(JsonBuilder *builder, const GemEdgeResult *result, const GemEdgeRunInfo 
   gem_bench_json_add_string(builder, "finished", finished);
   gem_bench_json_add_double(builder, "seconds", result->seconds);
   gem_bench_json_add_count(builder, "calls", result->calls);
-  gem_bench_json_add_count(builder, "tokens", result->tokens);
+  add_told(builder, "tokens", result->tokens, result->tokens >= 0);
   gem_bench_json_end_entry(builder);
 }
 
@@ -136,6 +137,7 @@ add_domains(JsonBuilder *builder, const GemEdgeResult *result)
     gem_bench_json_add_double(builder, "dsi_routed", domain->routed.dsi);
     gem_bench_json_add_double(builder, "gg_forced", domain->forced.gg);
     gem_bench_json_add_double(builder, "dsi_forced", domain->forced.dsi);
+    gem_bench_json_add_double(builder, "gap_same_tasks", domain->same.gg);
     gem_bench_json_add_double(builder, "in", domain->forced.in);
     gem_bench_json_add_double(builder, "out", domain->forced.out);
     gem_bench_json_end_entry(builder);
@@ -187,20 +189,21 @@ add_overall(JsonBuilder *builder, const GemEdgeResult *result)
     gsize offset;
   } means[] = {
       {"gg_forced", G_STRUCT_OFFSET(GemEdgeDomainResult, forced.gg)},
+      {"gap_same_tasks", G_STRUCT_OFFSET(GemEdgeDomainResult, same.gg)},
       {"gg_routed", G_STRUCT_OFFSET(GemEdgeDomainResult, routed.gg)},
       {"dsi_forced", G_STRUCT_OFFSET(GemEdgeDomainResult, forced.dsi)},
       {"dsi_routed", G_STRUCT_OFFSET(GemEdgeDomainResult, routed.dsi)},
       {"gg_forced_normalised", G_STRUCT_OFFSET(GemEdgeDomainResult, forced_normalised.gg)},
       {"gg_routed_normalised", G_STRUCT_OFFSET(GemEdgeDomainResult, routed_normalised.gg)},
   };
-  guint i, beating_linear = 0, linear = 0;
+  guint i, beating_linear = 0, beating_both = 0, linear = 0;
 
   for (i = 0; i < result->n_tasks; i++) {
     const GemEdgeTaskResult *task = &result->tasks[i];
 
     linear += !isnan(task->linear.accuracy);
-    beating_linear += gem_edge_score_beats(gem_edge_score_get_accuracy(task->task, &task->score),
-                                           task->linear.accuracy, task->score.fates[GEM_BENCH_USED]);
+    beating_linear += gem_edge_result_beats_linear(task, FALSE);
+    beating_both += gem_edge_result_beats_linear(task, TRUE);
   }
   gem_edge_json_begin(builder, "overall");
   gem_bench_json_add_count(builder, "tasks", result->n_tasks);
@@ -208,6 +211,7 @@ add_overall(JsonBuilder *builder, const GemEdgeResult *result)
   gem_bench_json_add_count(builder, "class_tasks", result->class_tasks);
   gem_bench_json_add_count(builder, "beating_majority", result->beating_majority);
   add_told(builder, "beating_linear", beating_linear, linear > 0);
+  add_told(builder, "beating_linear_and_majority", beating_both, linear > 0);
   for (i = 0; i < G_N_ELEMENTS(means); i++) {
     gem_bench_json_add_double(builder, means[i].name, mean_over_domains(result, means[i].offset));
   }
@@ -247,10 +251,11 @@ add_costs(JsonBuilder *builder, const GemEdgeResult *result)
 static void
 add_told_costs(JsonBuilder *builder, const GemEdgeResult *result, const GemEdgeRunInfo *info)
 {
-  if (info->energy_absent == NULL && isfinite(result->joules) && result->tokens > 0) {
+  if (info->energy_absent == NULL && isfinite(result->joules)) {
     gem_edge_json_begin(builder, "energy");
     gem_bench_json_add_double(builder, "joules", result->joules);
-    gem_bench_json_add_double(builder, "joules_per_token", result->joules / (double)result->tokens);
+    gem_bench_json_add_double(builder, "joules_per_token",
+                              result->tokens > 0 ? result->joules / (double)result->tokens : NAN);
     gem_bench_json_add_double(builder, "watts", result->joules / result->seconds);
     gem_bench_json_add_string(builder, "source", "powercap intel-rapl, all packages, whatever ran on them");
     gem_bench_json_end_entry(builder);

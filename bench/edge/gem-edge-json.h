@@ -7,7 +7,7 @@
 
 /* What was asked for, and of whom. */
 typedef struct {
-  const char *model, *version, *way, *split;
+  const char *model, *digest, *version, *way, *split; /* digest: "" when it is not known */
   guint seed, limit, transfer_limit, in_flight;
   const char *energy_absent, *paging_absent; /* NULL: there are figures */
 } GemEdgeRunInfo;

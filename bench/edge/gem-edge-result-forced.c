@@ -21,6 +21,7 @@ force_task(GemEdgeResult *self, guint index)
     result->pathways[pathway] =
         score.fates[GEM_BENCH_USED] == 0 ? NAN : gem_edge_score_get_f1(result->task, &score).value;
     result->transfer_n = MAX(result->transfer_n, score.fates[GEM_BENCH_USED]);
+    result->transfer_chance = score.chance_f1;
     if (pathway < self->n_domains && pathway != result->task->n_domain) {
       others[n++] = result->pathways[pathway];
     }
@@ -41,10 +42,26 @@ measure_cell(const GemEdgeResult *self, guint pathway, guint domain, gboolean no
     double value = task->pathways[pathway];
 
     if (task->task->n_domain == domain) {
-      values[n++] = normalised ? gem_edge_on_scale(value, task->score.chance_f1, task->specialist) : value;
+      values[n++] = normalised
+                        ? gem_edge_on_scale(value, task->transfer_chance,
+                                            gem_edge_specialist_top(task->specialist, task->transfer_chance))
+                        : value;
     }
   }
   return gem_edge_mean(values, n);
+}
+
+/* A column of the matrix: the same tasks each time, so that how hard they are cancels. */
+static GemEdgeSpan
+span_column(const GemEdgeResult *self, guint column)
+{
+  g_autofree double *through = g_new(double, self->n_domains);
+  guint row;
+
+  for (row = 0; row < self->n_domains; row++) {
+    through[row] = self->matrix[row * self->n_domains + column];
+  }
+  return gem_edge_span(through, self->n_domains, column);
 }
 
 void
@@ -64,6 +81,7 @@ gem_edge_result_force(GemEdgeResult *self)
     }
   }
   for (i = 0; i < n; i++) {
+    self->domains[i].same = span_column(self, i);
     self->domains[i].forced = gem_edge_span(self->matrix + (gsize)i * n, n, i);
     self->domains[i].forced_normalised = gem_edge_span(self->matrix_normalised + (gsize)i * n, n, i);
   }

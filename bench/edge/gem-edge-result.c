@@ -57,6 +57,7 @@ sum_samples(GemEdgeResult *self, const GArray *samples)
   guint i;
 
   self->paging = (GemEdgePaging){0};
+  self->tokens = 0;
   self->joules = samples->len == 0 ? NAN : 0;
   for (i = 0; i < samples->len; i++) {
     const GemEdgeSample *sample = &g_array_index(samples, GemEdgeSample, i);
@@ -69,6 +70,7 @@ sum_samples(GemEdgeResult *self, const GArray *samples)
     self->paging.page_ins = add_counted(self->paging.page_ins, sample->page_ins);
     self->paging.page_in_failures = add_counted(self->paging.page_in_failures, sample->page_in_failures);
     self->paging.degraded_tokens = add_counted(self->paging.degraded_tokens, sample->degraded_tokens);
+    self->tokens = add_counted(self->tokens, sample->tokens);
     g_array_append_val(resident, bytes);
   }
   self->memory.resident_active =
@@ -77,7 +79,7 @@ sum_samples(GemEdgeResult *self, const GArray *samples)
           : (guint64)gem_bench_median((const double *)(gconstpointer)resident->data, resident->len);
 }
 
-/* Calls, tokens, and the share of tokens that the router sends to a domain. */
+/* Calls, and the share of tokens that the router sends to a domain. */
 static void
 sum_items(GemEdgeResult *self)
 {
@@ -94,8 +96,6 @@ sum_items(GemEdgeResult *self)
     if (item->kind == GEM_EDGE_ROUTE) {
       routed += item->reply.routed;
       looked_at += item->reply.tokens;
-    } else {
-      self->tokens += item->reply.tokens + item->reply.written;
     }
   }
   self->routed_share = looked_at == 0 ? NAN : (double)routed / (double)looked_at;
@@ -122,7 +122,9 @@ judge_task(GemEdgeResult *self, guint index, const GemEdgeScale *scale)
   }
   result->f1 = gem_edge_score_get_f1(task, &result->score);
   result->specialist = gem_edge_specialist_get(scale->specialist, task->full);
-  result->normalised = gem_edge_on_scale(result->f1.value, result->score.chance_f1, result->specialist);
+  result->normalised =
+      gem_edge_on_scale(result->f1.value, result->score.chance_f1,
+                        gem_edge_specialist_top(result->specialist, result->score.chance_f1));
   measure_latency(items, &result->latency);
   if (task->has_classes) {
     self->class_tasks++;
@@ -264,6 +266,16 @@ gem_edge_result_free(GemEdgeResult *self)
   g_free(self->matrix_normalised);
   g_free(self->specialist);
   g_free(self);
+}
+
+gboolean
+gem_edge_result_beats_linear(const GemEdgeTaskResult *result, gboolean and_majority)
+{
+  double accuracy = gem_edge_score_get_accuracy(result->task, &result->score);
+  guint n = result->score.fates[GEM_BENCH_USED];
+
+  return gem_edge_score_beats(accuracy, result->linear.accuracy, n) &&
+         (!and_majority || gem_edge_score_beats(accuracy, gem_edge_score_get_baseline(&result->score), n));
 }
 
 double

@@ -18,11 +18,13 @@ typedef struct {
   GemEdgeTaskScore score; /* as the service routes */
   GemEdgeScore f1;        /* the one of `score` that counts */
   GemEdgeLatency latency;
-  double specialist, normalised;
+  GemEdgeScore specialist;
+  double normalised;
   GemEdgeBaseline linear;
-  guint transfer_n; /* lines that ran through every pathway */
-  double *pathways; /* [domains + 1] F1 through each, the general part last */
-  double in, out;   /* through the own pathway; the mean through the other domains' */
+  guint transfer_n;       /* lines that ran through every pathway */
+  double transfer_chance; /* F1 of guessing on these */
+  double *pathways;       /* [domains + 1] F1 through each, the general part last */
+  double in, out;         /* through the own pathway; the mean through the other domains' */
 } GemEdgeTaskResult;
 
 /* Perplexity of inputs. */
@@ -44,6 +46,7 @@ typedef struct {
   double chance, majority, linear, normalised;
   GemEdgeSpan routed, routed_normalised; /* of the service's F1 here against that in other domains */
   GemEdgeSpan forced, forced_normalised; /* of the domain's pathway */
+  GemEdgeSpan same; /* of the domain's tasks: through its own pathway, and through those of others */
   GemEdgePerplexity perplexity;
 } GemEdgeDomainResult;
 
@@ -68,7 +71,8 @@ typedef struct {
   GemEdgeMemory memory;
   GemEdgePaging paging;
   double seconds, joules;
-  guint64 calls, tokens;
+  guint64 calls;
+  gint64 tokens;       /* run through the model; -1: not told */
   double routed_share; /* of tokens that a domain's pathway runs */
   GemEdgeFlop flop;    /* zeros: not known */
   char *specialist;    /* name of its model; NULL */
@@ -87,6 +91,11 @@ gem_edge_result_new(const GemEdgePlan *plan, const GArray *samples, const GemEdg
 void
 gem_edge_result_free(GemEdgeResult *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemEdgeResult, gem_edge_result_free)
+
+/* Whether a task is more often right than its linear model by two standard errors; `and_majority`: and than
+ * the majority, or chance where there is none, which a linear model may well be below. */
+gboolean
+gem_edge_result_beats_linear(const GemEdgeTaskResult *result, gboolean and_majority);
 
 /* Mean operations of a token; NAN when the shape is not known. */
 double

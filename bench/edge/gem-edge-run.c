@@ -53,6 +53,7 @@ take_sample(Run *run, GError **error)
   sample.page_ins = counted_since(sight.page_ins, run->sight.page_ins);
   sample.page_in_failures = counted_since(sight.page_in_failures, run->sight.page_in_failures);
   sample.degraded_tokens = counted_since(sight.degraded_tokens, run->sight.degraded_tokens);
+  sample.tokens = counted_since(sight.tokens, run->sight.tokens);
   run->sight = sight;
   run->sampled = now;
   return gem_edge_state_add_sample(run->state, &sample, error);

@@ -3,6 +3,8 @@
 #include <json-glib/json-glib.h>
 #include <math.h>
 
+#define CLEAR_ERRORS 2.0
+
 void
 gem_edge_specialist_free(GemEdgeSpecialist *self)
 {
@@ -17,6 +19,18 @@ get_object(JsonNode *node)
   return node != NULL && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
 }
 
+/* Keeps the better one. */
+static void
+keep(GemEdgeSpecialist *self, char *name, GemEdgeScore score)
+{
+  g_autofree char *owned = name;
+  const GemEdgeScore *before = g_hash_table_lookup(self->tasks, name);
+
+  if (!isnan(score.value) && (before == NULL || score.value > before->value)) {
+    g_hash_table_insert(self->tasks, g_steal_pointer(&owned), g_memdup2(&score, sizeof score));
+  }
+}
+
 /* Takes one entry of "tasks"; FALSE when it is none. */
 static gboolean
 add_task(GemEdgeSpecialist *self, JsonNode *node)
@@ -24,7 +38,6 @@ add_task(GemEdgeSpecialist *self, JsonNode *node)
   JsonObject *task = get_object(node);
   JsonObject *f1 = task == NULL ? NULL : get_object(json_object_get_member(task, "f1"));
   const char *domain, *name;
-  double value;
 
   if (f1 == NULL) {
     return FALSE;
@@ -34,23 +47,31 @@ add_task(GemEdgeSpecialist *self, JsonNode *node)
   if (domain == NULL || name == NULL) {
     return FALSE;
   }
-  value = json_object_get_double_member_with_default(f1, "value", NAN);
-  g_hash_table_insert(self->tasks, g_strconcat(domain, "/", name, NULL), g_memdup2(&value, sizeof value));
+  keep(self, g_strconcat(domain, "/", name, NULL),
+       (GemEdgeScore){json_object_get_double_member_with_default(f1, "value", NAN),
+                      json_object_get_double_member_with_default(f1, "standard_error", NAN)});
   return TRUE;
 }
 
-static gboolean
-add_tasks(GemEdgeSpecialist *self, JsonObject *result)
+static void
+add_model(GemEdgeSpecialist *self, JsonObject *run)
 {
-  JsonNode *tasks = result == NULL ? NULL : json_object_get_member(result, "tasks");
-  JsonObject *run = result == NULL ? NULL : get_object(json_object_get_member(result, "run"));
+  const char *name = json_object_get_string_member_with_default(run, "model", "");
+  g_autofree char *before = self->model;
+
+  self->model = before == NULL ? g_strdup(name) : g_strconcat(before, ", ", name, NULL);
+}
+
+static gboolean
+add_result(GemEdgeSpecialist *self, JsonObject *result)
+{
+  JsonNode *tasks = json_object_get_member(result, "tasks");
   JsonArray *list;
   guint i;
 
-  if (tasks == NULL || !JSON_NODE_HOLDS_ARRAY(tasks) || run == NULL) {
+  if (tasks == NULL || !JSON_NODE_HOLDS_ARRAY(tasks)) {
     return FALSE;
   }
-  self->model = g_strdup(json_object_get_string_member_with_default(run, "model", ""));
   list = json_node_get_array(tasks);
   for (i = 0; i < json_array_get_length(list); i++) {
     if (!add_task(self, json_array_get_element(list, i))) {
@@ -60,29 +81,66 @@ add_tasks(GemEdgeSpecialist *self, JsonObject *result)
   return TRUE;
 }
 
-GemEdgeSpecialist *
-gem_edge_specialist_read(const char *path, GError **error)
+/* Other lines are harder or easier, and a macro-F1 over fewer of them is another figure. */
+static gboolean
+is_of_these_lines(JsonObject *run, const GemEdgeWish *wish)
 {
-  g_autoptr(GemEdgeSpecialist) self = g_new0(GemEdgeSpecialist, 1);
-  g_autoptr(JsonParser) parser = json_parser_new();
+  return g_str_equal(json_object_get_string_member_with_default(run, "split", ""), wish->split) &&
+         json_object_get_int_member_with_default(run, "limit", -1) == wish->limit &&
+         (wish->limit == 0 || json_object_get_int_member_with_default(run, "seed", -1) == wish->seed);
+}
 
-  self->tasks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+static gboolean
+add_file(GemEdgeSpecialist *self, const char *path, const GemEdgeWish *wish, GError **error)
+{
+  g_autoptr(JsonParser) parser = json_parser_new();
+  JsonObject *result, *run;
+
   if (!json_parser_load_from_file(parser, path, error)) {
     g_prefix_error(error, "%s: ", path);
-    return NULL;
+    return FALSE;
   }
-  if (!add_tasks(self, get_object(json_parser_get_root(parser)))) {
+  result = get_object(json_parser_get_root(parser));
+  run = result == NULL ? NULL : get_object(json_object_get_member(result, "run"));
+  if (run == NULL || !add_result(self, result)) {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: not the result of a run of gem-bench edge",
                 path);
-    return NULL;
+    return FALSE;
+  }
+  if (!is_of_these_lines(run, wish)) {
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                "%s: a run of other lines: --split, --limit and --seed must be those of this run", path);
+    return FALSE;
+  }
+  add_model(self, run);
+  return TRUE;
+}
+
+GemEdgeSpecialist *
+gem_edge_specialist_read(const char *const *paths, const GemEdgeWish *wish, GError **error)
+{
+  g_autoptr(GemEdgeSpecialist) self = g_new0(GemEdgeSpecialist, 1);
+  gsize i;
+
+  self->tasks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+  for (i = 0; paths[i] != NULL; i++) {
+    if (!add_file(self, paths[i], wish, error)) {
+      return NULL;
+    }
   }
   return g_steal_pointer(&self);
 }
 
-double
+GemEdgeScore
 gem_edge_specialist_get(const GemEdgeSpecialist *self, const char *task)
 {
-  const double *value = self == NULL ? NULL : g_hash_table_lookup(self->tasks, task);
+  const GemEdgeScore *score = self == NULL ? NULL : g_hash_table_lookup(self->tasks, task);
 
-  return value == NULL ? NAN : *value;
+  return score == NULL ? (GemEdgeScore){NAN, NAN} : *score;
+}
+
+double
+gem_edge_specialist_top(GemEdgeScore specialist, double chance)
+{
+  return specialist.value - chance > CLEAR_ERRORS * specialist.standard_error ? specialist.value : NAN;
 }

@@ -1,20 +1,27 @@
-/* What other models reach on the tasks, from the JSON of an earlier run (docs/edgebench-format.md). */
+/* What other models reach on the tasks, from the JSON of earlier runs (docs/edgebench-format.md). */
 #pragma once
 
-#include <glib.h>
+#include "bench/edge/gem-edge-spread.h"
+#include "bench/edge/gem-edge-suite.h"
 
 typedef struct {
-  char *model;       /* its name */
-  GHashTable *tasks; /* "DOMAIN/NAME" -> double *, F1 */
+  char *model;       /* names, ", " between them */
+  GHashTable *tasks; /* "DOMAIN/NAME" -> GemEdgeScore *, F1 */
 } GemEdgeSpecialist;
 
-/* Errors: of the file; INVALID_DATA, naming it, for what is no result. */
+/* `paths`: one at least, NULL at the end; of a task that several have, the best F1 counts. Errors: of a file;
+ * INVALID_DATA, naming it, for what is no result, or one of other lines than `wish` draws. */
 GemEdgeSpecialist *
-gem_edge_specialist_read(const char *path, GError **error);
+gem_edge_specialist_read(const char *const *paths, const GemEdgeWish *wish, GError **error);
 void
 gem_edge_specialist_free(GemEdgeSpecialist *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemEdgeSpecialist, gem_edge_specialist_free)
 
 /* F1 of a task; NAN without specialist (`self` may be NULL) or without this task. */
-double
+GemEdgeScore
 gem_edge_specialist_get(const GemEdgeSpecialist *self, const char *task);
+
+/* What 1 on the scale is: the specialist's F1, NAN where it is not above chance by two of its standard
+ * errors, since a score divided by such a difference says nothing. */
+double
+gem_edge_specialist_top(GemEdgeScore specialist, double chance);

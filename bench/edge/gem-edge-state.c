@@ -120,6 +120,8 @@ gem_edge_state_add_sample(GemEdgeState *self, const GemEdgeSample *sample, GErro
   json_builder_add_int_value(builder, sample->page_in_failures);
   json_builder_set_member_name(builder, "degraded_tokens");
   json_builder_add_int_value(builder, sample->degraded_tokens);
+  json_builder_set_member_name(builder, "tokens");
+  json_builder_add_int_value(builder, sample->tokens);
   json_builder_end_object(builder);
   return append(self, builder, error);
 }
@@ -151,6 +153,7 @@ read_sample(GemEdgeState *self, JsonObject *object)
       .page_ins = get_int(object, "page_ins"),
       .page_in_failures = get_int(object, "page_in_failures"),
       .degraded_tokens = get_int(object, "degraded_tokens"),
+      .tokens = json_object_get_int_member_with_default(object, "tokens", -1),
   };
 
   g_array_append_val(self->samples, sample);

@@ -11,6 +11,7 @@ typedef struct {
   double joules;                                      /* NAN: the machine does not tell */
   guint64 resident, process;                          /* bytes, at its end; 0: not told */
   gint64 page_ins, page_in_failures, degraded_tokens; /* -1: not told */
+  gint64 tokens;                                      /* run through the model; -1: not told */
 } GemEdgeSample;
 
 typedef struct _GemEdgeState GemEdgeState;

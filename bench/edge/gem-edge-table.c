@@ -77,6 +77,7 @@ add_domain(GemTable *table, const GemEdgeDomainResult *domain)
   g_autofree char *in = show(domain->forced.in);
   g_autofree char *out = show(domain->forced.out);
   g_autofree char *gg = show(domain->forced.gg);
+  g_autofree char *same = show(domain->same.gg);
   g_autofree char *dsi = show(domain->forced.dsi);
   g_autofree char *normalised = show(domain->forced_normalised.gg);
   g_autofree char *routed = show(domain->perplexity.routed);
@@ -84,17 +85,17 @@ add_domain(GemTable *table, const GemEdgeDomainResult *domain)
   g_autofree char *others = show(domain->perplexity.others);
 
   gem_table_add(table, -1,
-                (const char *const[]){domain->name, tasks, f1, f1_error, chance, gg_routed, in, out, gg, dsi,
-                                      normalised, routed, own, others});
+                (const char *const[]){domain->name, tasks, f1, f1_error, chance, gg_routed, in, out, gg, same,
+                                      dsi, normalised, routed, own, others});
 }
 
 static void
 print_domains(const GemEdgeResult *result)
 {
-  static const char *const headings[] = {"domain",    "tasks", "F1",      "error",      "chance",
-                                         "GG routed", "in",    "out",     "GG",         "DSI",
-                                         "GG scaled", "ppl",   "ppl own", "ppl others", NULL};
-  g_autoptr(GemTable) table = gem_table_new("lrrrrrrrrrrrrr", headings);
+  static const char *const headings[] = {
+      "domain", "tasks",      "F1",  "error",     "chance", "GG routed", "in",         "out",
+      "GG",     "same tasks", "DSI", "GG scaled", "ppl",    "ppl own",   "ppl others", NULL};
+  g_autoptr(GemTable) table = gem_table_new("lrrrrrrrrrrrrrr", headings);
   guint i;
 
   for (i = 0; i < result->n_domains; i++) {

@@ -127,9 +127,10 @@ add_cards(GString *page, JsonObject *result)
   add_number_card(page, f1.value, 3, what);
   add_beaten_card(page, overall, "beating_majority", "tasks with classes clearly above the majority");
   add_beaten_card(page, overall, "beating_linear", "tasks with classes clearly above the linear baseline");
-  add_number_card(page, gem_report_number(overall, "gg_routed"), 3,
-                  "GG as routed: share of F1 lost out of domain");
-  add_number_card(page, gem_report_number(overall, "gg_forced"), 3, "GG through the own pathway");
+  add_number_card(page, gem_report_number(overall, "gap_same_tasks"), 3,
+                  "share of F1 lost through others\u2019 pathways, same tasks");
+  add_number_card(page, gem_report_number(overall, "gg_forced"), 3,
+                  "GG through the own pathway; other tasks, which may be harder");
   add_number_card(page, gem_report_number(overall, "dsi_forced"), 2, "DSI through the own pathway");
   if (isfinite(token)) {
     add_card(page, time, "a generated token, median");

@@ -94,8 +94,8 @@ add_perplexity(GString *page, JsonObject *result, const char *domain)
 void
 gem_report_add_domains(GString *page, JsonObject *result)
 {
-  static const char *const after[] = {"chance",     "majority",  "linear",    "gg_routed",
-                                      "dsi_routed", "gg_forced", "dsi_forced"};
+  static const char *const after[] = {"chance",     "majority",  "linear",         "gg_routed",
+                                      "dsi_routed", "gg_forced", "gap_same_tasks", "dsi_forced"};
   JsonArray *list = gem_report_array(result, "per_domain");
   guint i;
   gsize j;
@@ -104,10 +104,11 @@ gem_report_add_domains(GString *page, JsonObject *result)
       page,
       "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th rowspan=\"2\">domain</th>"
       "<th rowspan=\"2\" class=\"n\">tasks</th><th colspan=\"4\" class=\"g\">F1, mean of the tasks</th>"
-      "<th colspan=\"2\" class=\"g\">as routed</th><th colspan=\"2\" class=\"g\">own pathway</th>"
+      "<th colspan=\"2\" class=\"g\">as routed</th><th colspan=\"3\" class=\"g\">own pathway</th>"
       "<th colspan=\"3\" class=\"g\">perplexity through</th></tr>"
       "<tr><th class=\"n\">score</th><th class=\"n\">chance</th><th class=\"n\">majority</th>"
       "<th class=\"n\">linear</th><th class=\"n\">GG</th><th class=\"n\">DSI</th><th class=\"n\">GG</th>"
+      "<th class=\"n\">GG, same tasks</th>"
       "<th class=\"n\">DSI</th><th class=\"n\">routes</th><th class=\"n\">own</th><th class=\"n\">others</th>"
       "</tr></thead><tbody>\n");
   for (i = 0; i < gem_report_length(list); i++) {

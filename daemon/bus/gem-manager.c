@@ -252,6 +252,7 @@ gem_manager_object_update(GemManagerObject *self)
 
   if (engine != NULL) {
     gem_dbus_manager_set_model_name(manager, gem_engine_get_model_name(engine));
+    gem_dbus_manager_set_model_digest(manager, gem_engine_get_model_digest(engine));
     gem_dbus_manager_set_context_tokens(manager, gem_engine_get_context(engine));
     gem_dbus_manager_set_domains(manager, gem_engine_get_domains(engine));
     gem_dbus_manager_set_threshold(manager, gem_engine_get_threshold(engine));

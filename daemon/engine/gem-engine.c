@@ -430,6 +430,12 @@ gem_engine_get_model_name(GemEngine *self)
 }
 
 const char *
+gem_engine_get_model_digest(GemEngine *self)
+{
+  return self->files->manifest == NULL ? "" : gem_manifest_get_digest(self->files->manifest);
+}
+
+const char *
 gem_engine_get_model_path(GemEngine *self)
 {
   return self->model_path;

@@ -48,6 +48,8 @@ gem_engine_stop_finish(GemEngine *self, GAsyncResult *result);
 const char *
 gem_engine_get_model_name(GemEngine *self);
 const char *
+gem_engine_get_model_digest(GemEngine *self); /* of its manifest; "" for a lone file */
+const char *
 gem_engine_get_model_path(GemEngine *self); /* as it was given */
 guint
 gem_engine_get_context(GemEngine *self); /* tokens */
