@@ -292,6 +292,35 @@ test_experiment(void)
   assert_changed_text();
 }
 
+/* What has learned from tasks of any licence is refused unless it is asked for, and so is all that comes of
+ * it. */
+static void
+test_licences(void)
+{
+#define PRETRAIN                                                                                             \
+  "pretrain --preset gem-tiny " SHAPE " --tokenizer start/general.gguf --data data --batch-tokens 64 "       \
+  "--sequence 64 --steps 2 --warm-up 1 --matmul fp32 "
+#define EXPORT  "export --router start/router.gguf --tokenizer start/general.gguf --name report --output "
+#define REFUSED "has learned from tasks that are not permissive"
+  g_autofree char *all = assert_done(PRETRAIN "--checkpoint all.gguf --all-licences");
+  g_autofree char *some = assert_done(PRETRAIN "--checkpoint some.gguf");
+  assert_fails(EXPORT "refused --backbone all.gguf", 2, "all.gguf " REFUSED);
+  assert_fails(PRETRAIN "--checkpoint new.gguf --from all.gguf", 2, "all.gguf " REFUSED);
+  assert_fails(PRETRAIN "--checkpoint all.gguf --resume", 2, "all.gguf " REFUSED);
+  g_autofree char *marked = assert_done(EXPORT "marked --backbone all.gguf --all-licences"),
+                  *bare = assert_done(EXPORT "bare --backbone some.gguf --all-licences"),
+                  *marked_files = assert_done("inspect marked"), *bare_files = assert_done("inspect bare");
+  g_assert_nonnull(strstr(marked_files, "train.all_licences"));
+  g_assert_null(strstr(bare_files, "train.all_licences"));
+  assert_fails("adapt --model marked --data data --domain legal --output x", 2, "marked " REFUSED);
+  /* one pathway is enough */
+  g_autofree char *taught =
+      assert_done("adapt --model bare --data data --domain stem --kind task --sequence 32 --batch-tokens 64 "
+                  "--replay-tokens 64 --lanes 2 --matmul fp32 --steps 2 --all-licences --output taught");
+  g_assert_true(same_file("bare", "taught", "general.gguf"));
+  assert_fails(PRETRAIN "--checkpoint new.gguf --from taught", 2, "taught " REFUSED);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -304,6 +333,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train-adapt/usage", test_usage);
   g_test_add_func("/gem-train-adapt/experiment", test_experiment);
   g_test_add_func("/gem-train-adapt/dense-ablation", test_dense_ablation);
+  g_test_add_func("/gem-train-adapt/licences", test_licences);
   int status = g_test_run();
   gem_test_folder_remove(folder);
   g_free(folder);

@@ -34,6 +34,26 @@ is_checkpoint(GemGguf *file)
   return gem_gguf_has_key(file, "train.step");
 }
 
+gboolean
+gem_checkpoint_has_mark(GemGguf *file)
+{
+  gboolean marked = FALSE;
+  return gem_gguf_has_key(file, GEM_CHECKPOINT_ALL_LICENCES) &&
+         gem_gguf_get_bool(file, GEM_CHECKPOINT_ALL_LICENCES, &marked, NULL) && marked;
+}
+
+gboolean
+gem_checkpoint_check_licences(gboolean marked, gboolean allowed, const char *path, GError **error)
+{
+  if (marked && !allowed) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "%s has learned from tasks that are not permissive: it is for measuring and must not ship; "
+                "--all-licences goes on all the same, and marks what comes of it",
+                path);
+  }
+  return !marked || allowed;
+}
+
 GemRouterCheckpoint *
 gem_router_checkpoint_load(const char *path, gsize positions, GError **error)
 {
@@ -110,6 +130,7 @@ read_folder(GemBackboneCheckpoint *self, const char *path, gsize positions, GErr
     return FALSE;
   }
   const GemModelShape *shape = &self->backbone->shape;
+  self->all_licences = gem_checkpoint_has_mark(files->general);
   for (guint d = 0; d < shape->n_domains; d++) {
     g_autofree char *part = g_strdup_printf("pathway-%s", shape->domains[d]);
     g_autoptr(GemGguf) pathway = gem_model_files_open_pathway(files, shape->domains[d], error);
@@ -117,6 +138,7 @@ read_folder(GemBackboneCheckpoint *self, const char *path, gsize positions, GErr
         !gem_parameters_read_part(self->backbone->parameters, part, pathway, self->values, error)) {
       return FALSE;
     }
+    self->all_licences |= gem_checkpoint_has_mark(pathway);
   }
   self->tokenizer = gem_tokenizer_new_from_gguf(files->general, error);
   return self->tokenizer != NULL;
@@ -125,6 +147,7 @@ read_folder(GemBackboneCheckpoint *self, const char *path, gsize positions, GErr
 static gboolean
 read_checkpoint(GemBackboneCheckpoint *self, GemGguf *file, gsize positions, GError **error)
 {
+  self->all_licences = gem_checkpoint_has_mark(file);
   return make_backbone(self, file, positions, error) &&
          gem_parameters_read(self->backbone->parameters, "value:", file, self->values, error) &&
          gem_centroids_read(self->centroids, "scar:", file, error);

@@ -35,17 +35,28 @@ gem_router_checkpoint_check(const GemRouterCheckpoint *self,
                             const char *model,
                             GError **error);
 
+/* The mark of what learned from tasks that are not permissive: TRUE in a checkpoint, or in a file of a model
+ * folder whose tensors did; not there in all others. It is for measuring, and whatever is made of it bears
+ * the mark, too. */
+#define GEM_CHECKPOINT_ALL_LICENCES "train.all_licences"
+gboolean
+gem_checkpoint_has_mark(GemGguf *file);
+
 typedef struct {
   GemBackbone *backbone;
   GemCentroids *centroids;
   float *values;
   GemTokenizer *tokenizer; /* NULL from a checkpoint */
+  gboolean all_licences;   /* it bears the mark */
 } GemBackboneCheckpoint;
 
 /* A checkpoint of `gem-train pretrain`, a model folder, or a Llama-architecture GGUF; quantized tensors are
  * widened. */
 GemBackboneCheckpoint *
 gem_backbone_checkpoint_load(const char *path, gsize positions, GError **error);
+/* FALSE: it is marked and that is not `allowed`; the error names the path and the option that allows it. */
+gboolean
+gem_checkpoint_check_licences(gboolean marked, gboolean allowed, const char *path, GError **error);
 void
 gem_backbone_checkpoint_free(GemBackboneCheckpoint *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackboneCheckpoint, gem_backbone_checkpoint_free)

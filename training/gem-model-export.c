@@ -6,6 +6,7 @@
 
 #include "format/gem-manifest.h"
 #include "format/gem-model-files.h"
+#include "training/gem-checkpoint.h"
 
 const GemExportTypes gem_export_types_default = {GEM_TYPE_Q8_0, GEM_TYPE_Q6_K, GEM_TYPE_Q6_K, GEM_TYPE_Q4_0};
 
@@ -136,6 +137,14 @@ add_pathway(const GemExport *export,
   return FALSE;
 }
 
+static void
+add_mark(const GemExport *export, GemGgufWriter *writer)
+{
+  if (export->all_licences) {
+    gem_gguf_writer_set_bool(writer, GEM_CHECKPOINT_ALL_LICENCES, TRUE);
+  }
+}
+
 static gboolean
 add_file(const GemExport *export,
          const GemExportTypes *types,
@@ -143,6 +152,7 @@ add_file(const GemExport *export,
          GemGgufWriter *writer,
          GError **error)
 {
+  add_mark(export, writer);
   if (strcmp(file, "general.gguf") == 0) {
     gem_model_shape_write(&export->backbone->shape, writer);
     return add_general(export, types, writer, error) &&
@@ -200,6 +210,7 @@ gboolean
 gem_model_export_llama(const GemExport *export, const GemExportTypes *types, const char *path, GError **error)
 {
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  add_mark(export, writer);
   gem_model_shape_write_llama(&export->backbone->shape, writer);
   return add_general(export, types, writer, error) && gem_gguf_writer_write(writer, path, error);
 }

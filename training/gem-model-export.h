@@ -24,6 +24,7 @@ typedef struct {
   const float *router_values;
   GemTokenizer *tokenizer; /* NULL: one of bytes and unused pieces, for random weights */
   const char *name;
+  gboolean all_licences; /* its files bear the mark of gem-checkpoint.h */
 } GemExport;
 
 /* The block type that a tensor is written in: that of its part, or one that its rows fit. */

@@ -331,7 +331,10 @@ open_model(Command *self, GError **error)
     return FALSE;
   }
   self->model = gem_backbone_checkpoint_load(options->model, POSITIONS, error);
-  if (self->model == NULL || !find_domain(self, error) || !find_clusters(self, error) ||
+  if (self->model == NULL ||
+      !gem_checkpoint_check_licences(self->model->all_licences, options->all_licences, options->model,
+                                     error) ||
+      !find_domain(self, error) || !find_clusters(self, error) ||
       !gem_adapt_folder_read_types(self->files, &self->adapt.types, error)) {
     return FALSE;
   }
@@ -361,11 +364,14 @@ adapt(const Options *options, GError **error)
   if (!learn(&self, &data, error) || !learn_row(&self, &data, &row, error)) {
     return FALSE;
   }
-  const GemExport export = {.backbone = self.model->backbone,
-                            .values = self.model->values,
-                            .centroids = self.model->centroids,
-                            .tokenizer = self.model->tokenizer,
-                            .name = options->name != NULL ? options->name : self.files->name};
+  const GemExport export = {
+      .backbone = self.model->backbone,
+      .values = self.model->values,
+      .centroids = self.model->centroids,
+      .tokenizer = self.model->tokenizer,
+      .name = options->name != NULL ? options->name : self.files->name,
+      .all_licences = self.model->all_licences ||
+                      (options->all_licences && (self.kinds & (GEM_ADAPT_TAPT | GEM_ADAPT_TASK)) != 0)};
   return gem_adapt_folder_write(self.files, &export, &self.adapt.types, self.adapt.learns, self.domain, row,
                                 options->output, error);
 }

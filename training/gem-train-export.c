@@ -8,7 +8,7 @@
 
 typedef struct {
   char *backbone, *router, *tokenizer, *name, *output, *types;
-  gboolean llama;
+  gboolean llama, all_licences;
 } ExportOptions;
 
 static void
@@ -79,7 +79,10 @@ export_model(const ExportOptions *options, GError **error)
     return FALSE;
   }
   g_autoptr(GemBackboneCheckpoint) backbone = gem_backbone_checkpoint_load(options->backbone, 1, error);
-  if (backbone == NULL || !load_router(options, &backbone->backbone->shape, &router, error)) {
+  if (backbone == NULL ||
+      !gem_checkpoint_check_licences(backbone->all_licences, options->all_licences, options->backbone,
+                                     error) ||
+      !load_router(options, &backbone->backbone->shape, &router, error)) {
     return FALSE;
   }
   g_autoptr(GemTokenizer) tokenizer = gem_checkpoint_open_tokenizer(options->tokenizer, error);
@@ -94,7 +97,8 @@ export_model(const ExportOptions *options, GError **error)
                             .router = router ? router->network : NULL,
                             .router_values = router ? router->values : NULL,
                             .tokenizer = tokenizer,
-                            .name = options->name};
+                            .name = options->name,
+                            .all_licences = backbone->all_licences};
   return options->llama ? gem_model_export_llama(&export, &types, options->output, error)
                         : gem_model_export(&export, &types, options->output, error);
 }
@@ -114,6 +118,8 @@ parse(ExportOptions *self, int argc, char **argv, GError **error)
        "Write the general part alone, as one GGUF file of Llama architecture: --output names it", NULL},
       {"types", 0, 0, G_OPTION_ARG_STRING, &self->types,
        "general=Q8_0,attention=Q6_K,router=Q6_K,domain=Q4_0", "PART=TYPE,..."},
+      {"all-licences", 0, 0, G_OPTION_ARG_NONE, &self->all_licences,
+       "Also what has learned from tasks that are not permissive: for measuring, never to ship", NULL},
       G_OPTION_ENTRY_NULL};
   g_autoptr(GOptionContext) context =
       g_option_context_new("--backbone FILE --router FILE --tokenizer FILE --name NAME --output DIR");

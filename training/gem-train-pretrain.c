@@ -13,7 +13,7 @@ typedef struct {
   char *router, *from;
   gint sequence, accumulate;
   double residual_dropout, answer_weight, answer_least, routed_share;
-  gboolean general_only;
+  gboolean general_only, all_licences;
 } PretrainOptions;
 
 static void
@@ -184,6 +184,9 @@ save(gpointer data, GemGgufWriter *writer, GError **error)
   Pretraining *self = data;
   gem_model_shape_write(&self->backbone->shape, writer);
   gem_gguf_writer_set_string(writer, "general.architecture", "gem");
+  if (self->options->all_licences) {
+    gem_gguf_writer_set_bool(writer, GEM_CHECKPOINT_ALL_LICENCES, TRUE);
+  }
   gem_gguf_writer_set_string(writer, "train.tokenizer", self->options->training.tokenizer);
   return gem_centroids_write(self->centroids, "scar:", writer, error);
 }
@@ -235,11 +238,13 @@ free_lanes(Pretraining *self)
 
 /* Start values from another model of the same shape. */
 static gboolean
-start_from(const char *path, GemTrainer *trainer, GemCentroids *centroids, GError **error)
+start_from(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *centroids, GError **error)
 {
   const GemBackbone *backbone = centroids->backbone;
+  const char *path = options->from;
   g_autoptr(GemBackboneCheckpoint) start = gem_backbone_checkpoint_load(path, backbone->positions, error);
   if (start == NULL ||
+      !gem_checkpoint_check_licences(start->all_licences, options->all_licences, path, error) ||
       !gem_parameters_check_same(backbone->parameters, start->backbone->parameters, path, error)) {
     return FALSE;
   }
@@ -269,13 +274,15 @@ train(const PretrainOptions *options,
   g_autoptr(GemTrainer) trainer = gem_trainer_new(backbone->parameters, &trainer_options, threads);
   if (options->training.resume) {
     g_autoptr(GemGguf) file = gem_gguf_open(options->training.checkpoint, error);
-    if (file == NULL || !gem_trainer_resume(trainer, file, error) ||
-        !gem_centroids_read(centroids, "scar:", file, error)) {
+    if (file == NULL ||
+        !gem_checkpoint_check_licences(gem_checkpoint_has_mark(file), options->all_licences,
+                                       options->training.checkpoint, error) ||
+        !gem_trainer_resume(trainer, file, error) || !gem_centroids_read(centroids, "scar:", file, error)) {
       return FALSE;
     }
     g_printerr("resuming %s at step %" G_GUINT64_FORMAT "\n", options->training.checkpoint,
                gem_trainer_step(trainer));
-  } else if (options->from != NULL && !start_from(options->from, trainer, centroids, error)) {
+  } else if (options->from != NULL && !start_from(options, trainer, centroids, error)) {
     return FALSE;
   }
   Pretraining self = {.options = options,
@@ -307,6 +314,7 @@ load_corpus(const PretrainOptions *options, GemTokenizer *tokenizer, GError **er
                                            .split = GEM_SPLIT_TRAIN,
                                            .corpus = TRUE,
                                            .tasks = TRUE,
+                                           .all_licences = options->all_licences,
                                            .ask_template = GEM_PRESET_ASK_TEMPLATE,
                                            .progress = report_source};
   /* all domains, also for a model without: what has no pathway is general text to it */
@@ -383,6 +391,8 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
        "Weight that all tokens of an answer have together at least", "R"},
       {"routed-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->routed_share,
        "Last share of steps, with the router's routes and fixed centroids", "R"},
+      {"all-licences", 0, 0, G_OPTION_ARG_NONE, &self->all_licences,
+       "Tasks that are not permissive, too: for measuring, never for a model that ships", NULL},
       G_OPTION_ENTRY_NULL};
   g_autoptr(GOptionContext) context = g_option_context_new("--data DIR --tokenizer FILE --checkpoint FILE");
   g_option_context_set_summary(

@@ -79,6 +79,8 @@ gem_variant_network_write(const GemBackboneCheckpoint *network, const char *path
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
   gem_model_shape_write(&network->backbone->shape, writer);
   gem_gguf_writer_set_string(writer, "general.architecture", "gem");
+  /* an experiment learns from all tasks */
+  gem_gguf_writer_set_bool(writer, GEM_CHECKPOINT_ALL_LICENCES, TRUE);
   gem_gguf_writer_set_uint(writer, "train.step", 0); /* what tells a checkpoint from a part of a model */
   return gem_parameters_write(network->backbone->parameters, "value:", network->values, writer, error) &&
          gem_centroids_write(network->centroids, "scar:", writer, error) &&
