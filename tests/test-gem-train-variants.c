@@ -186,6 +186,8 @@ test_sweeps(void)
   g_assert_nonnull(strstr(bits, "as bits fall: rank correlation"));
   g_assert_nonnull(strstr(pruned, "as more is pruned: rank correlation"));
   g_assert_true(json_object_has_member(json_node_get_object(result), "trend_gg_forced"));
+  g_assert_true(json_object_has_member(json_node_get_object(result), "trend_gap"));
+  g_assert_nonnull(strstr(bits, "the gap on the same tasks "));
 }
 
 /* A dense network learns healthcare alone, and counts as one without pathways. */

@@ -360,6 +360,33 @@ test_in_out(void)
   g_assert_cmpfloat_with_epsilon(gem_variant_score_gg(score, TRUE, NULL), (2.0 / 3.0 + 0.5) / 2.0, 1e-12);
   g_assert_cmpfloat_with_epsilon(gem_variant_score_mean_f1(score, NULL), 0.5, 1e-12);
   g_assert_true(isnan(gem_variant_score_mean_accuracy(score)));
+  /* (0.9 - 0.1) / 0.9, (0.9 - 0.3) / 0.9, (0.8 - 0.4) / 0.8; the fourth has no pathway */
+  g_assert_cmpfloat_with_epsilon(gem_variant_score_gap(score, NULL), (8.0 / 9.0 + 6.0 / 9.0 + 0.5) / 3.0,
+                                 1e-12);
+  g_assert_cmpfloat_with_epsilon(gem_variant_score_gap(score, times), (2.0 * 8.0 / 9.0 + 0.5) / 3.0, 1e-12);
+}
+
+/* GG as routed says how unequal domains are and nothing else; a gap on the same tasks does not see that. */
+static void
+test_routed_identity(void)
+{
+  g_autoptr(GPtrArray) tasks = tasks_new();
+  g_autoptr(GemVariantScore) score = gem_variant_score_new(tasks, 3);
+  double sum = 0.0, inverse = 0.0;
+  for (guint t = 0; t < 4; t++) {
+    score->f1[t] = 0.9 - 0.3 * score->domain[t];
+    for (guint d = 0; d < 3; d++) { /* a pathway is worth a third of what a task gives, however hard it is */
+      score->forced[d * 4 + t] = score->f1[t] * ((gint)d == score->domain[t] ? 1.0 : 2.0 / 3.0);
+    }
+  }
+  for (guint d = 0; d < 3; d++) {
+    sum += 0.9 - 0.3 * d;
+    inverse += 1.0 / (0.9 - 0.3 * d);
+  }
+  double arithmetic = sum / 3.0, harmonic = 3.0 / inverse;
+  g_assert_cmpfloat_with_epsilon(gem_variant_score_gg(score, FALSE, NULL),
+                                 1.5 * (1.0 - arithmetic / harmonic), 1e-12);
+  g_assert_cmpfloat_with_epsilon(gem_variant_score_gap(score, NULL), 1.0 / 3.0, 1e-12);
 }
 
 static void
@@ -408,8 +435,8 @@ test_trend(void)
       scores[i]->forced[t] = t < 2 ? 0.8 + 0.01 * t : 0.7 - 0.1 * i;
     }
   }
-  GemVariantTrendFigure forced = gem_variant_trend(scores, intensity, 4, TRUE, 100, 1),
-                        routed = gem_variant_trend(scores, intensity, 4, FALSE, 100, 1);
+  GemVariantTrendFigure forced = gem_variant_trend(scores, intensity, 4, GEM_GAP_FORCED, 100, 1),
+                        routed = gem_variant_trend(scores, intensity, 4, GEM_GAP_ROUTED, 100, 1);
   g_assert_cmpfloat_with_epsilon(forced.correlation, 1.0, 1e-12);
   g_assert_cmpstr(gem_variant_trend_verdict(&forced), ==, "rises");
   g_assert_cmpstr(gem_variant_trend_verdict(&routed), ==, "unknown"); /* the same in all */
@@ -460,6 +487,7 @@ main(int argc, char **argv)
   g_test_add_func("/variants/retraining", test_retraining);
   g_test_add_func("/variants/macro-f1", test_macro_f1);
   g_test_add_func("/variants/in-out", test_in_out);
+  g_test_add_func("/variants/routed-identity", test_routed_identity);
   g_test_add_func("/variants/json", test_json);
   g_test_add_func("/variants/trend", test_trend);
   g_test_add_func("/variants/plans", test_plans);

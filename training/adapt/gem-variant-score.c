@@ -166,6 +166,37 @@ gem_variant_score_gg(const GemVariantScore *self, gboolean forced, const guint *
   return domains > 0 ? sum / domains : NAN;
 }
 
+/* Of one task; NAN where it has none. */
+static double
+gap_of_task(const GemVariantScore *self, guint t)
+{
+  guint own_pathway = (guint)self->domain[t], others = 0;
+  double own = own_pathway < self->n_pathways ? self->forced[own_pathway * self->n_tasks + t] : NAN;
+  double sum = 0.0;
+  for (guint d = 0; d < self->n_pathways; d++) {
+    double f1 = self->forced[d * self->n_tasks + t];
+    if (d != own_pathway && isfinite(f1)) {
+      sum += f1;
+      others++;
+    }
+  }
+  return isfinite(own) && own > 0.0 && others > 0 ? (own - sum / others) / own : NAN;
+}
+
+double
+gem_variant_score_gap(const GemVariantScore *self, const guint *times)
+{
+  double sum = 0.0, count = 0.0;
+  for (guint t = 0; t < self->n_tasks; t++) {
+    double gap = gap_of_task(self, t), n = times != NULL ? times[t] : 1.0;
+    if (isfinite(gap)) {
+      sum += n * gap;
+      count += n;
+    }
+  }
+  return count > 0.0 ? sum / count : NAN;
+}
+
 static double
 mean_of(const GemVariantScore *self, const double *values, const guint *times)
 {

@@ -46,9 +46,16 @@ gem_variant_score_in_out(const GemVariantScore *self,
                          const guint *times,
                          double *ret_in,
                          double *ret_out);
-/* (in - out) / in, the mean over domains with tasks and an `in` above 0; NAN without any. */
+/* (in - out) / in, the mean over domains with tasks and an `in` above 0; NAN without any. Routed, where `out`
+ * is of the same figures as the others' `in`, it is n / (n - 1) (1 - A / H) of n domains with A and H the
+ * arithmetic and the harmonic mean of their F1: never above 0, and of no more than how unequal they are. */
 double
 gem_variant_score_gg(const GemVariantScore *self, gboolean forced, const guint *times);
+/* The gap on the same tasks: for each, (own - others) / own, where own is its F1 through its domain's pathway
+ * and others the mean of that through all other pathways; the mean over tasks with an `own` above 0. How hard
+ * a task is cancels. NAN without any. */
+double
+gem_variant_score_gap(const GemVariantScore *self, const guint *times);
 /* Means over the tasks that were scored. */
 double
 gem_variant_score_mean_f1(const GemVariantScore *self, const guint *times);

@@ -56,12 +56,13 @@ static double
 correlate(GemVariantScore *const *scores,
           const double *intensity,
           guint n,
-          gboolean forced,
+          GemVariantGap gap,
           const guint *times,
           double *gaps)
 {
   for (guint i = 0; i < n; i++) {
-    gaps[i] = gem_variant_score_gg(scores[i], forced, times);
+    gaps[i] = gap == GEM_GAP_SAME_TASKS ? gem_variant_score_gap(scores[i], times)
+                                        : gem_variant_score_gg(scores[i], gap == GEM_GAP_FORCED, times);
     if (!isfinite(gaps[i])) {
       return NAN;
     }
@@ -80,7 +81,7 @@ GemVariantTrendFigure
 gem_variant_trend(GemVariantScore *const *scores,
                   const double *intensity,
                   guint n,
-                  gboolean forced,
+                  GemVariantGap gap,
                   guint resamples,
                   guint64 seed)
 {
@@ -89,10 +90,10 @@ gem_variant_trend(GemVariantScore *const *scores,
   g_autofree guint *times = g_new0(guint, n > 0 ? scores[0]->n_tasks : 1);
   GemRandom random = gem_random_seeded(seed, 0x7e5d);
   guint kept = 0;
-  figure.correlation = n > 1 ? correlate(scores, intensity, n, forced, NULL, gaps) : NAN;
+  figure.correlation = n > 1 ? correlate(scores, intensity, n, gap, NULL, gaps) : NAN;
   for (guint r = 0; isfinite(figure.correlation) && r < resamples; r++) {
     resample(scores[0], &random, times);
-    double correlation = correlate(scores, intensity, n, forced, times, gaps);
+    double correlation = correlate(scores, intensity, n, gap, times, gaps);
     if (isfinite(correlation)) {
       found[kept++] = correlation;
     }

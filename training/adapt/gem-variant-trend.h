@@ -12,13 +12,20 @@ typedef struct {
   double correlation, low, high; /* of all tasks; 2.5 and 97.5 percent of the resamples */
 } GemVariantTrendFigure;
 
-/* Of the generalization gap (`forced`: through each pathway, else routed) with `intensity` [n], over tasks
- * resampled within each domain, the same for all of the `n` scores. All NAN where there is no such gap. */
+typedef enum {
+  GEM_GAP_SAME_TASKS, /* gem_variant_score_gap */
+  GEM_GAP_ROUTED,     /* gem_variant_score_gg, routed */
+  GEM_GAP_FORCED,     /* gem_variant_score_gg, through each pathway */
+  GEM_GAPS
+} GemVariantGap;
+
+/* Of the gap with `intensity` [n], over tasks resampled within each domain, the same for all of the `n`
+ * scores. All NAN where there is no such gap. */
 GemVariantTrendFigure
 gem_variant_trend(GemVariantScore *const *scores,
                   const double *intensity,
                   guint n,
-                  gboolean forced,
+                  GemVariantGap gap,
                   guint resamples,
                   guint64 seed);
 
