@@ -307,9 +307,9 @@ test_licences(void)
   assert_fails(EXPORT "refused --backbone all.gguf", 2, "all.gguf " REFUSED);
   assert_fails(PRETRAIN "--checkpoint new.gguf --from all.gguf", 2, "all.gguf " REFUSED);
   assert_fails(PRETRAIN "--checkpoint all.gguf --resume", 2, "all.gguf " REFUSED);
-  g_autofree char *marked = assert_done(EXPORT "marked --backbone all.gguf --all-licences"),
-                  *bare = assert_done(EXPORT "bare --backbone some.gguf --all-licences"),
-                  *marked_files = assert_done("inspect marked"), *bare_files = assert_done("inspect bare");
+  g_free(assert_done(EXPORT "marked --backbone all.gguf --all-licences"));
+  g_free(assert_done(EXPORT "bare --backbone some.gguf --all-licences"));
+  g_autofree char *marked_files = assert_done("inspect marked"), *bare_files = assert_done("inspect bare");
   g_assert_nonnull(strstr(marked_files, "train.all_licences"));
   g_assert_null(strstr(bare_files, "train.all_licences"));
   assert_fails("adapt --model marked --data data --domain legal --output x", 2, "marked " REFUSED);

@@ -127,7 +127,7 @@ static double
 mean_of_run(const Comparison *self, const GemForgettingRuns *runs, guint run, guint32 **picks)
 {
   double losses = 0.0, scales = 0.0;
-  for (guint t = 0; t < runs->n_tasks; t++) {
+  for (guint t = 0; t < self->runs->n_tasks; t++) {
     guint at = run * runs->n_tasks + t;
     const GemForgettingTask *task = &runs->tasks[at];
     const guint32 *own = picks != NULL ? picks[t] : NULL;
@@ -206,7 +206,7 @@ resample(const Comparison *self, guint resamples, guint64 seed, Resampled *to)
 {
   const GemForgettingRuns *runs = self->runs;
   GemRandom random = gem_random_seeded(seed, 0);
-  guint32 **picks = g_new(guint32 *, runs->n_tasks);
+  guint32 **picks = g_new0(guint32 *, runs->n_tasks);
   for (guint t = 0; t < runs->n_tasks; t++) {
     picks[t] = g_new0(guint32, MAX(runs->tasks[t].items, 1));
   }
