@@ -125,6 +125,11 @@ gem_adapt_channel_send(GemAdaptChannel *self, const GemAdaptPacket *packet, GErr
   struct iovec part = {(gpointer)data, size};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
   Control control = {0};
+  if (files->len > MOST_FILES) {
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "a packet with %u files, where %u may come",
+                files->len, (guint)MOST_FILES);
+    return FALSE;
+  }
   attach_files(&message, &control, files);
   gssize sent;
   do {

@@ -27,7 +27,7 @@ int
 gem_adapt_channel_get_fd(const GemAdaptChannel *self);
 
 /* Sends a packet; its files stay the caller's. WOULD_BLOCK while the other side does not read,
- * CONNECTION_CLOSED when it is gone. */
+ * CONNECTION_CLOSED when it is gone, INVALID_ARGUMENT for more files than a packet can bring. */
 gboolean
 gem_adapt_channel_send(GemAdaptChannel *self, const GemAdaptPacket *packet, GError **error);
 

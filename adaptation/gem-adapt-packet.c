@@ -1,8 +1,11 @@
 #include "adaptation/gem-adapt-packet.h"
 
+#include <math.h>
+
 #include "adaptation/gem-adapt-fields.h"
 
-static const char *const kind_names[] = {"start", "cancel", "progress", "done", "refused", "error", NULL};
+static const char *const kind_names[] = {"start",   "cancel",   "progress", "done",
+                                         "refused", "bad-text", "error",    NULL};
 static const char *const phase_names[] = {"reading", "measuring", "learning", "checking", "writing", NULL};
 static const char *const mode_names[] = {"dapt", "tapt", NULL};
 
@@ -84,6 +87,7 @@ gem_adapt_packet_free(GemAdaptPacket *self)
     g_array_unref(self->result.others);
     g_free(self->result.reason);
     break;
+  case GEM_ADAPT_BAD_TEXT:
   case GEM_ADAPT_ERROR:
     g_free(self->message);
     break;
@@ -100,6 +104,10 @@ gem_adapt_result_add_other(GemAdaptResult *self, const char *domain, double perc
   GemAdaptOther other = {g_strdup(domain), percent};
   g_array_append_val(self->others, other);
 }
+
+/* More is as good as no limit. */
+#define MOST_PERCENT 1e6
+#define MOST_NATS    1e6
 
 /* ---- writing ---- */
 
@@ -146,6 +154,13 @@ write_start(const GemAdaptStart *start, GVariantBuilder *fields, GArray *files)
   put(fields, "fds", g_variant_builder_end(&names));
 }
 
+/* A number that the other side takes, whatever was measured: what is none is as bad as it gets. */
+static GVariant *
+bounded(double value, double least, double most)
+{
+  return g_variant_new_double(isnan(value) ? most : CLAMP(value, least, most));
+}
+
 static void
 write_result(const GemAdaptResult *result, gboolean refused, GVariantBuilder *fields)
 {
@@ -153,12 +168,13 @@ write_result(const GemAdaptResult *result, gboolean refused, GVariantBuilder *fi
   g_variant_builder_init(&others, G_VARIANT_TYPE("a{sd}"));
   for (guint i = 0; i < result->others->len; i++) {
     const GemAdaptOther *other = &g_array_index(result->others, GemAdaptOther, i);
-    g_variant_builder_add(&others, "{sd}", other->domain, other->percent);
+    g_variant_builder_add(&others, "{s@d}", other->domain,
+                          bounded(other->percent, -MOST_PERCENT, MOST_PERCENT));
   }
-  put(fields, "held_out_before", g_variant_new_double(result->held_out_before));
-  put(fields, "held_out_after", g_variant_new_double(result->held_out_after));
+  put(fields, "held_out_before", bounded(result->held_out_before, 1.0, G_MAXDOUBLE));
+  put(fields, "held_out_after", bounded(result->held_out_after, 1.0, G_MAXDOUBLE));
   put(fields, "others", g_variant_builder_end(&others));
-  put(fields, "worst_other_percent", g_variant_new_double(result->worst_other_percent));
+  put(fields, "worst_other_percent", bounded(result->worst_other_percent, -MOST_PERCENT, MOST_PERCENT));
   put(fields, "routed_share", g_variant_new_double(result->routed_share));
   put(fields, "tokens", g_variant_new_uint64(result->tokens));
   put(fields, "steps", g_variant_new_uint64(result->steps));
@@ -179,13 +195,14 @@ write_fields(const GemAdaptPacket *self, GVariantBuilder *fields, GArray *files)
     put(fields, "share", g_variant_new_double(self->progress.share));
     put(fields, "phase", g_variant_new_string(phase_names[self->progress.phase]));
     if (self->progress.loss >= 0.0) {
-      put(fields, "loss", g_variant_new_double(self->progress.loss));
+      put(fields, "loss", bounded(self->progress.loss, 0.0, MOST_NATS));
     }
     break;
   case GEM_ADAPT_DONE:
   case GEM_ADAPT_REFUSED:
     write_result(&self->result, self->kind == GEM_ADAPT_REFUSED, fields);
     break;
+  case GEM_ADAPT_BAD_TEXT:
   case GEM_ADAPT_ERROR:
     put(fields, "message", g_variant_new_string(or_empty(self->message)));
     break;
@@ -205,10 +222,6 @@ gem_adapt_packet_write(const GemAdaptPacket *self, GArray *ret_files)
 }
 
 /* ---- reading ---- */
-
-/* More is as good as no limit. */
-#define MOST_PERCENT 1e6
-#define MOST_NATS    1e6
 
 static gboolean
 read_start(GemAdaptFields *fields, GemAdaptStart *start, GArray *files, GError **error)
@@ -296,6 +309,7 @@ read_fields(GemAdaptPacket *self, GemAdaptFields *fields, GArray *files, GError 
   case GEM_ADAPT_DONE:
   case GEM_ADAPT_REFUSED:
     return read_result(fields, self->kind == GEM_ADAPT_REFUSED, &self->result, error);
+  case GEM_ADAPT_BAD_TEXT:
   case GEM_ADAPT_ERROR:
     return gem_adapt_fields_get_message(fields, "message", &self->message, error);
   case GEM_ADAPT_CANCEL:

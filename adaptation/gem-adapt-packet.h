@@ -9,7 +9,7 @@
  *   to the trainer    start     once, the first: what to learn, from what, within what
  *                     cancel    write the checkpoint and end; closing the channel means the same
  *   to the daemon     progress  at least once a second
- *                     done, refused, error    once, the last
+ *                     done, refused, bad-text, error    once, the last
  *
  * No packet holds a text of the user.
  */
@@ -33,8 +33,9 @@ typedef enum {
   GEM_ADAPT_CANCEL,
   GEM_ADAPT_PROGRESS,
   GEM_ADAPT_DONE,
-  GEM_ADAPT_REFUSED, /* it was learned, but what it gives and what it costs are not as asked for */
-  GEM_ADAPT_ERROR,
+  GEM_ADAPT_REFUSED,  /* it was learned, but what it gives and what it costs are not as asked for */
+  GEM_ADAPT_BAD_TEXT, /* the text is none that can be learned from */
+  GEM_ADAPT_ERROR,    /* anything else */
 } GemAdaptKind;
 
 /* Which way a packet goes. */
@@ -116,7 +117,7 @@ typedef struct {
     GemAdaptStart start;
     GemAdaptProgress progress;
     GemAdaptResult result; /* done and refused */
-    char *message;         /* error */
+    char *message;         /* error and bad-text */
   };
 } GemAdaptPacket;
 

@@ -89,7 +89,7 @@ measure_others(const GemAdaptStart *start, const char *data)
 static void
 print_result(const GemAdaptPacket *packet)
 {
-  if (packet == NULL || packet->kind == GEM_ADAPT_ERROR) {
+  if (packet == NULL || packet->kind == GEM_ADAPT_ERROR || packet->kind == GEM_ADAPT_BAD_TEXT) {
     printf("error: %s\n", packet != NULL ? packet->message : "it ended without a word");
     return;
   }

@@ -1,6 +1,7 @@
 /* The channel of learning: what one side says the other hears, with its files; what breaks the rules is
  * refused and leaves no file open. */
 #include <fcntl.h>
+#include <math.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -197,6 +198,10 @@ test_ends(Fixture *fixture, gconstpointer data)
   failed->message = g_strdup("no room");
   g_autoptr(GemAdaptPacket) got = send_and_receive(fixture->trainer, fixture->daemon, failed);
   g_assert_cmpstr(got->message, ==, "no room");
+  g_autoptr(GemAdaptPacket) unfit = gem_adapt_packet_new(GEM_ADAPT_BAD_TEXT);
+  unfit->message = g_strdup("too short");
+  g_autoptr(GemAdaptPacket) told = send_and_receive(fixture->trainer, fixture->daemon, unfit);
+  g_assert_cmpstr(told->message, ==, "too short");
   g_autoptr(GemAdaptPacket) cancel = gem_adapt_packet_new(GEM_ADAPT_CANCEL);
   g_autoptr(GemAdaptPacket) cancelled = send_and_receive(fixture->daemon, fixture->trainer, cancel);
 
@@ -211,6 +216,39 @@ test_ends(Fixture *fixture, gconstpointer data)
   g_clear_error(&error);
   g_assert_false(gem_adapt_channel_send(fixture->trainer, failed, &error));
   g_assert_error(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED);
+}
+
+/* A result that is no number is told as the worst there is. */
+static void
+test_no_numbers(Fixture *fixture, gconstpointer data)
+{
+  g_autoptr(GemAdaptPacket) packet = gem_adapt_packet_new(GEM_ADAPT_REFUSED);
+  packet->result.held_out_before = 40.0;
+  packet->result.held_out_after = INFINITY;
+  packet->result.worst_other_percent = NAN;
+  packet->result.reason = g_strdup("it diverged");
+  gem_adapt_result_add_other(&packet->result, "legal", INFINITY);
+  gem_adapt_result_add_other(&packet->result, "general", -INFINITY);
+  g_autoptr(GemAdaptPacket) got = send_and_receive(fixture->trainer, fixture->daemon, packet);
+  g_assert_cmpfloat(got->result.held_out_after, ==, G_MAXDOUBLE);
+  g_assert_cmpfloat(got->result.worst_other_percent, ==, 1e6);
+  g_assert_cmpfloat(g_array_index(got->result.others, GemAdaptOther, 0).percent, ==, 1e6);
+  g_assert_cmpfloat(g_array_index(got->result.others, GemAdaptOther, 1).percent, ==, -1e6);
+}
+
+/* More files than a packet can bring are an error of who sends them. */
+static void
+test_too_many_pathways(Fixture *fixture, gconstpointer data)
+{
+  g_autoptr(GemAdaptPacket) packet = new_start(TRUE);
+  g_autoptr(GError) error = NULL;
+  for (guint i = 0; i < 200; i++) {
+    g_autofree char *domain = g_strdup_printf("more-%u", i);
+    gem_adapt_start_add_pathway(&packet->start, domain, new_file(domain));
+  }
+  g_assert_false(gem_adapt_channel_send(fixture->daemon, packet, &error));
+  g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+  g_assert_false(gem_adapt_channel_wait(fixture->trainer, G_IO_IN, 0));
 }
 
 /* A side that does not read stops the other, and does not hold it up. */
@@ -495,6 +533,8 @@ main(int argc, char **argv)
   g_test_add("/adapt-channel/pathways", Fixture, NULL, set_up, test_pathways, tear_down);
   g_test_add("/adapt-channel/progress", Fixture, NULL, set_up, test_progress, tear_down);
   g_test_add("/adapt-channel/results", Fixture, NULL, set_up, test_results, tear_down);
+  g_test_add("/adapt-channel/no-numbers", Fixture, NULL, set_up, test_no_numbers, tear_down);
+  g_test_add("/adapt-channel/too-many-pathways", Fixture, NULL, set_up, test_too_many_pathways, tear_down);
   g_test_add("/adapt-channel/ends", Fixture, NULL, set_up, test_ends, tear_down);
   g_test_add("/adapt-channel/full", Fixture, NULL, set_up, test_full, tear_down);
   g_test_add_func("/adapt-channel/no-channel", test_no_channel);

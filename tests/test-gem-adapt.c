@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "adaptation/trainer/gem-adapt-memory.h"
 #include "format/gem-learned-file.h"
 #include "tests/gem-test-trainer.h"
 #include "tests/gem-test-model.h"
@@ -89,20 +90,26 @@ assert_kind(const GemAdaptPacket *packet, GemAdaptKind kind)
 {
   if (packet->kind != kind) {
     g_error("kind %d, not %d: %s", (int)packet->kind, (int)kind,
-            packet->kind == GEM_ADAPT_ERROR     ? packet->message
-            : packet->kind == GEM_ADAPT_REFUSED ? packet->result.reason
-                                                : "done");
+            packet->kind == GEM_ADAPT_ERROR || packet->kind == GEM_ADAPT_BAD_TEXT ? packet->message
+            : packet->kind == GEM_ADAPT_REFUSED                                   ? packet->result.reason
+                                                                                  : "done");
+  }
+}
+
+static void
+assert_ends(const GemAdaptPacket *start, GemAdaptKind kind, const char *what)
+{
+  g_autoptr(GemAdaptPacket) last = run(start);
+  assert_kind(last, kind);
+  if (strstr(last->message, what) == NULL) {
+    g_error("'%s' is not in '%s'", what, last->message);
   }
 }
 
 static void
 assert_error(const GemAdaptPacket *start, const char *what)
 {
-  g_autoptr(GemAdaptPacket) last = run(start);
-  assert_kind(last, GEM_ADAPT_ERROR);
-  if (strstr(last->message, what) == NULL) {
-    g_error("'%s' is not in '%s'", what, last->message);
-  }
+  assert_ends(start, GEM_ADAPT_ERROR, what);
 }
 
 /* ---- what it learns ---- */
@@ -195,16 +202,41 @@ test_bad_text(Fixture *fixture, gconstpointer data)
   g_autoptr(GemAdaptPacket) start = new_start(fixture, NULL);
   set_file(start, GEM_ADAPT_TEXT, bad, sizeof bad - 1);
   g_autoptr(GemAdaptPacket) last = run(start);
-  assert_kind(last, GEM_ADAPT_ERROR);
+  assert_kind(last, GEM_ADAPT_BAD_TEXT);
   g_assert_nonnull(
       strstr(last->message, "of 5 lines of the text 1 have control characters and 1 are not UTF-8"));
   g_assert_nonnull(strstr(last->message, "the first is line 2"));
   g_assert_null(strstr(last->message, "secret"));
 
   set_file(start, GEM_ADAPT_TEXT, "short", 5);
-  assert_error(start, "too little text");
+  assert_ends(start, GEM_ADAPT_BAD_TEXT, "too little text");
   set_file(start, GEM_ADAPT_TEXT, "", 0);
-  assert_error(start, "too little text");
+  assert_ends(start, GEM_ADAPT_BAD_TEXT, "too little text");
+}
+
+static GBytes *
+output_of(const GemAdaptPacket *start)
+{
+  g_autoptr(GemAdaptPacket) last = run(start);
+  assert_kind(last, GEM_ADAPT_DONE);
+  return gem_test_adapt_read(start->start.files[GEM_ADAPT_OUTPUT]);
+}
+
+/* Pages, as programs that write PDF as text end them: what is learned is the same as with empty lines. */
+static void
+test_pages(Fixture *fixture, gconstpointer data)
+{
+  g_autoptr(GemAdaptPacket) lines = new_start(fixture, NULL);
+  g_autoptr(GBytes) expected = output_of(lines);
+  for (gsize i = 1; i < fixture->text->len; i++) {
+    if (fixture->text->str[i] == '\n' && fixture->text->str[i - 1] == '\n') {
+      fixture->text->str[i] = '\f';
+    }
+  }
+  g_assert_nonnull(strchr(fixture->text->str, '\f'));
+  g_autoptr(GemAdaptPacket) pages = new_start(fixture, NULL);
+  g_autoptr(GBytes) output = output_of(pages);
+  g_assert_true(g_bytes_equal(expected, output));
 }
 
 static void
@@ -250,8 +282,40 @@ test_memory_enough(Fixture *fixture, gconstpointer data)
   guint64 mib = 0;
   g_assert_cmpint(sscanf(asked->message, "learning this takes about %" G_GUINT64_FORMAT, &mib), ==, 1);
   start->start.memory_bytes = mib << 20;
-  g_autoptr(GemAdaptPacket) last = run(start);
-  assert_kind(last, GEM_ADAPT_DONE);
+  g_autoptr(GBytes) one = output_of(start);
+
+  /* With more processors than there is memory for, fewer learn: the same as if no more had been asked for. */
+  g_autoptr(GemAdaptPacket) many = new_start(fixture, NULL);
+  many->start.threads = GEM_ADAPT_MAX_THREADS;
+  many->start.memory_bytes = mib << 20;
+  g_autoptr(GBytes) same = output_of(many);
+  g_assert_true(g_bytes_equal(one, same));
+}
+
+/* As many threads as there is memory for, one after the other as it grows. */
+static void
+test_lanes(Fixture *fixture, gconstpointer data)
+{
+  g_autoptr(GemAdaptPacket) start = new_start(fixture, NULL);
+  guint before = 0;
+  start->start.threads = 6;
+  for (guint64 mib = GEM_ADAPT_LEAST_MEMORY >> 20; before < 6; mib++) {
+    g_autoptr(GError) error = NULL;
+    guint lanes = 0;
+    start->start.memory_bytes = mib << 20;
+    if (!gem_adapt_memory_choose_lanes(&start->start, fixture->text->len, &lanes, &error)) {
+      g_assert_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+      g_assert_nonnull(strstr(error->message, "(AdaptMemory)"));
+      g_assert_nonnull(strstr(error->message, "(Threads)"));
+    }
+    g_assert_cmpuint(lanes, >=, before);
+    g_assert_cmpuint(lanes, <=, before + 1);
+    before = lanes;
+    g_assert_cmpuint(mib, <, 4096);
+  }
+  start->start.threads = 1;
+  g_assert_true(gem_adapt_memory_choose_lanes(&start->start, fixture->text->len, &before, NULL));
+  g_assert_cmpuint(before, ==, 1);
 }
 
 static void
@@ -279,14 +343,6 @@ make_long(Fixture *fixture)
 {
   g_string_free(fixture->text, TRUE);
   fixture->text = invent_text(600);
-}
-
-static GBytes *
-output_of(const GemAdaptPacket *start)
-{
-  g_autoptr(GemAdaptPacket) last = run(start);
-  assert_kind(last, GEM_ADAPT_DONE);
-  return gem_test_adapt_read(start->start.files[GEM_ADAPT_OUTPUT]);
 }
 
 /* Learns until something has been learned, and then stops as `how` says. */
@@ -350,9 +406,11 @@ main(int argc, char **argv)
   g_test_add("/gem-adapt/tapt", Fixture, NULL, set_up, test_tapt, tear_down);
   g_test_add("/gem-adapt/refused", Fixture, NULL, set_up, test_refused, tear_down);
   g_test_add("/gem-adapt/bad-text", Fixture, NULL, set_up, test_bad_text, tear_down);
+  g_test_add("/gem-adapt/pages", Fixture, NULL, set_up, test_pages, tear_down);
   g_test_add("/gem-adapt/bad-files", Fixture, NULL, set_up, test_bad_files, tear_down);
   g_test_add("/gem-adapt/memory/too-little", Fixture, NULL, set_up, test_memory, tear_down);
   g_test_add("/gem-adapt/memory/enough", Fixture, NULL, set_up, test_memory_enough, tear_down);
+  g_test_add("/gem-adapt/memory/lanes", Fixture, NULL, set_up, test_lanes, tear_down);
   g_test_add_func("/gem-adapt/hostile", test_hostile);
   g_test_add("/gem-adapt/resumed", Fixture, NULL, set_up, test_resumed, tear_down);
   g_test_add("/gem-adapt/closed", Fixture, NULL, set_up, test_closed, tear_down);

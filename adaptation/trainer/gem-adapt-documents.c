@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "adaptation/trainer/gem-adapt-text-check.h"
 #include "training/gem-data-folder.h"
 #include "training/gem-random.h"
 
@@ -218,7 +219,7 @@ check_enough(const GemAdaptDocuments *self, GError **error)
   gsize learned = count_tokens(self->learned), held_out = count_tokens(self->held_out);
   if (learned < LEAST_LEARNED || held_out < LEAST_HELD_OUT) {
     g_set_error(
-        error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+        error, GEM_ADAPT_TEXT_ERROR, 0,
         "there is too little text: %" G_GSIZE_FORMAT " tokens to learn from and %" G_GSIZE_FORMAT
         " to judge by, where %u and %u are needed; a blank line ends a document, and there have to be two",
         learned, held_out, LEAST_LEARNED, LEAST_HELD_OUT);

@@ -38,7 +38,7 @@ set_options(Learner *self)
   gem_adapt_options_init(options, GEM_LEARNS_RESIDUAL);
   options->domain = learning->model->learned;
   options->cluster_set = learning->model->cluster_set;
-  options->lanes = learning->start->threads;
+  options->lanes = learning->lanes;
   options->seed = (guint32)learning->start->seed; /* a checkpoint keeps so much of it */
   options->decay_share = 1.0 - STEADY_SHARE;
   options->teacher_routed = TRUE;

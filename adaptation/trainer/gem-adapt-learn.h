@@ -12,6 +12,7 @@
 typedef struct {
   GemAdaptModel *model; /* its residual learns */
   const GemAdaptStart *start;
+  guint lanes; /* threads that learn: what is learned depends on it */
   const GemAdaptDocuments *documents;
   const GArray *replayed; /* GemAdaptText of other domains, for distillation */
   const char *identity;   /* of text, model and options: a checkpoint of another one is none */

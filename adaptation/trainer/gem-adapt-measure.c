@@ -138,7 +138,9 @@ gem_adapt_sums_add(const GArray *texts, const GemAdaptSums *sums, guint group)
 double
 gem_adapt_sums_perplexity(const GemAdaptSums *self)
 {
-  return MAX(exp(self->loss / (double)MAX(self->tokens, 1)), 1.0);
+  double perplexity = exp(self->loss / (double)MAX(self->tokens, 1));
+  /* MAX would make 1, the best there is, of what is no number. */
+  return isnan(perplexity) ? INFINITY : MAX(perplexity, 1.0);
 }
 
 GemAdaptChange
@@ -159,6 +161,7 @@ gem_adapt_sums_compare(const GArray *texts,
     }
   }
   double factor = gem_adapt_sums_perplexity(&last) / gem_adapt_sums_perplexity(&first);
+  factor = isnan(factor) ? INFINITY : factor;
   double deviation = n > 1 ? sqrt(squares * n / (n - 1.0)) / tokens : 0.0;
   return (GemAdaptChange){
       .tokens = first.tokens, .percent = 100.0 * (factor - 1.0), .error = 100.0 * factor * deviation};

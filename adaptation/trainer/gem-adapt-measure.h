@@ -60,14 +60,15 @@ gem_adapt_measure_forced(const GemAdaptModel *model,
 /* Those of the texts of a group together. */
 GemAdaptSums
 gem_adapt_sums_add(const GArray *texts, const GemAdaptSums *sums, guint group);
+/* 1 when there are no tokens; infinite when the loss is no number. */
 double
-gem_adapt_sums_perplexity(const GemAdaptSums *self); /* 1 when there are no tokens */
+gem_adapt_sums_perplexity(const GemAdaptSums *self);
 
 /* What became of a group's perplexity. Both measurements are of the same tokens, so that the error is of the
  * difference, of which each text is one observation: far smaller than that of either. */
 typedef struct {
   gsize tokens;   /* targets; 0: there is no such text */
-  double percent; /* by which it grew */
+  double percent; /* by which it grew; infinite where one of them is no number */
   double error;   /* standard error of that */
 } GemAdaptChange;
 GemAdaptChange

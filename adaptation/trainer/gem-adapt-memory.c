@@ -56,23 +56,23 @@ lane_floats(const GemModelShape *shape, const GemAdaptOptions *options)
 }
 
 static guint64
-needed(const GemModelShape *shape,
-       const GemRouterShape *router,
-       const GemAdaptStart *start,
-       guint64 text_bytes)
+needed(const GemModelShape *shape, const GemRouterShape *router, guint64 lanes, guint64 text_bytes)
 {
   GemAdaptOptions options;
   guint64 residual = 0, floats = model_floats(shape, &residual) + router_floats(router);
   gem_adapt_options_init(&options, GEM_LEARNS_RESIDUAL);
   /* masters, two moments, a copy; a checkpoint as tensors and as a file; a gradient a lane */
-  floats += residual * (4 + 6 + start->threads);
-  floats += start->threads * lane_floats(shape, &options);
+  floats += residual * (4 + 6 + lanes);
+  floats += lanes * lane_floats(shape, &options);
   /* the text, its tokens, and what is held out of them once more */
   return FIXED + floats * sizeof(float) + text_bytes * 7;
 }
 
 gboolean
-gem_adapt_memory_check(const GemAdaptStart *start, guint64 text_bytes, GError **error)
+gem_adapt_memory_choose_lanes(const GemAdaptStart *start,
+                              guint64 text_bytes,
+                              guint *ret_lanes,
+                              GError **error)
 {
   g_auto(GemModelShape) shape = {0};
   GemRouterShape router;
@@ -82,13 +82,15 @@ gem_adapt_memory_check(const GemAdaptStart *start, guint64 text_bytes, GError **
       !gem_router_shape_read(router_file, &router, error)) {
     return FALSE;
   }
-  guint64 wanted = needed(&shape, &router, start, text_bytes);
-  if (wanted > start->memory_bytes) {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-                "learning this takes about %" G_GUINT64_FORMAT " MiB of memory, and %" G_GUINT64_FORMAT
-                " MiB are allowed",
-                (wanted + MIB - 1) / MIB, start->memory_bytes / MIB);
-    return FALSE;
+  for (guint lanes = start->threads; lanes > 0; lanes--) {
+    if (needed(&shape, &router, lanes, text_bytes) <= start->memory_bytes) {
+      *ret_lanes = lanes;
+      return TRUE;
+    }
   }
-  return TRUE;
+  g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+              "learning this takes about %" G_GUINT64_FORMAT " MiB of memory, and %" G_GUINT64_FORMAT
+              " MiB are allowed (AdaptMemory), with one thread alone (Threads)",
+              (needed(&shape, &router, 1, text_bytes) + MIB - 1) / MIB, start->memory_bytes / MIB);
+  return FALSE;
 }

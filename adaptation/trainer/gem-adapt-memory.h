@@ -3,7 +3,12 @@
 
 #include "adaptation/gem-adapt-packet.h"
 
-/* NOSPC, with both counts, when the limit of the start is less than what learning `text_bytes` of text on
- * this model takes. Reads the shapes of the model's files, no more. */
+/* How many threads learn: the most, up to those of the start, with which learning `text_bytes` of text on
+ * this model takes no more memory than the start allows. The same for the same start and text, always: what
+ * is learned depends on it. NO_SPACE, with both counts, when there is too little for one. Reads the shapes of
+ * the model's files, no more. */
 gboolean
-gem_adapt_memory_check(const GemAdaptStart *start, guint64 text_bytes, GError **error);
+gem_adapt_memory_choose_lanes(const GemAdaptStart *start,
+                              guint64 text_bytes,
+                              guint *ret_lanes,
+                              GError **error);

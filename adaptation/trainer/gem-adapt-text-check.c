@@ -33,12 +33,16 @@ check_line(const char *line, const char *end, Findings *findings)
   }
 }
 
+G_DEFINE_QUARK(gem - adapt - text - error - quark, gem_adapt_text_error)
+
 static gsize
-drop_returns(char *text, gsize length)
+settle_line_ends(char *text, gsize length)
 {
   gsize kept = 0;
   for (gsize i = 0; i < length; i++) {
-    if (text[i] != '\r' || i + 1 == length || text[i + 1] != '\n') {
+    if (text[i] == '\f') {
+      text[kept++] = '\n';
+    } else if (text[i] != '\r' || i + 1 == length || text[i + 1] != '\n') {
       text[kept++] = text[i];
     }
   }
@@ -50,7 +54,7 @@ gboolean
 gem_adapt_text_check(char *text, gsize *length, GError **error)
 {
   Findings findings = {0};
-  *length = drop_returns(text, *length);
+  *length = settle_line_ends(text, *length);
   const char *end = text + *length;
   for (const char *line = text; line < end;) {
     const char *newline = memchr(line, '\n', (gsize)(end - line));
@@ -58,7 +62,7 @@ gem_adapt_text_check(char *text, gsize *length, GError **error)
     line = newline != NULL ? newline + 1 : end;
   }
   if (findings.first > 0) {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+    g_set_error(error, GEM_ADAPT_TEXT_ERROR, 0,
                 "of %" G_GUINT64_FORMAT " lines of the text %" G_GUINT64_FORMAT
                 " have control characters and %" G_GUINT64_FORMAT " are not UTF-8; the first is line "
                 "%" G_GUINT64_FORMAT,

@@ -44,6 +44,7 @@ typedef struct {
   GemAdaptDocuments *documents;
   GemAdaptReplay *replay;
   char *identity;
+  guint n_lanes;
   GemLanes *lanes;
   GArray *held_out;                         /* GemAdaptText, evenly picked */
   float *row;                               /* [router width + 1] */
@@ -106,13 +107,13 @@ on_learned(double share, double loss, gpointer data)
 
 /* What a checkpoint belongs to. */
 static char *
-make_identity(const GemAdaptStart *start, const char *text, gsize length)
+make_identity(const GemAdaptStart *start, guint n_lanes, const char *text, gsize length)
 {
   g_autoptr(GemSha256) hash = gem_sha256_new();
   g_autofree char *options =
       g_strdup_printf("%s\n%s\n%s\n%s\n%d\n%u\n%" G_GUINT64_FORMAT "\n", start->name,
                       start->replaces != NULL ? start->replaces : "", start->general_sha256,
-                      start->router_sha256, (int)start->mode, start->threads, start->seed);
+                      start->router_sha256, (int)start->mode, n_lanes, start->seed);
   gem_sha256_update(hash, options, strlen(options));
   gem_sha256_update(hash, text, length);
   return gem_sha256_finish(hash);
@@ -125,7 +126,7 @@ read_documents(Work *self, char *text, gsize length, GError **error)
   if (!gem_adapt_text_check(text, &length, error)) {
     return FALSE;
   }
-  self->identity = make_identity(self->start, text, length);
+  self->identity = make_identity(self->start, self->n_lanes, text, length);
   self->documents =
       gem_adapt_documents_new(text, length, self->model->tokenizer, ask_template, self->start->seed, error);
   return self->documents != NULL;
@@ -149,8 +150,8 @@ open_text(const Work *self, GError **error)
   g_autoptr(GemFileReader) reader = gem_file_reader_new_from_fd(self->start->files[GEM_ADAPT_TEXT],
                                                                 gem_adapt_file_names[GEM_ADAPT_TEXT], error);
   if (reader != NULL && gem_file_reader_get_size(reader) > MOST_TEXT) {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "the text has more than %" G_GUINT64_FORMAT " MiB", MOST_TEXT >> 20);
+    g_set_error(error, GEM_ADAPT_TEXT_ERROR, 0, "the text has more than %" G_GUINT64_FORMAT " MiB",
+                MOST_TEXT >> 20);
     return NULL;
   }
   return g_steal_pointer(&reader);
@@ -182,7 +183,8 @@ read_everything(Work *self, GError **error)
 {
   enter(self, GEM_ADAPT_READING, 0.0, READ_SHARE);
   g_autoptr(GemFileReader) text = open_text(self, error);
-  if (text == NULL || !gem_adapt_memory_check(self->start, gem_file_reader_get_size(text), error)) {
+  if (text == NULL ||
+      !gem_adapt_memory_choose_lanes(self->start, gem_file_reader_get_size(text), &self->n_lanes, error)) {
     return FALSE;
   }
   self->model = gem_adapt_model_new(self->start, error);
@@ -193,7 +195,7 @@ read_everything(Work *self, GError **error)
   if (self->replay == NULL) {
     return FALSE;
   }
-  self->lanes = gem_lanes_new(self->start->threads);
+  self->lanes = gem_lanes_new(self->n_lanes);
   self->row = g_new0(float, self->model->base.router_width + 1);
   gather_measured(self);
   return TRUE;
@@ -233,14 +235,15 @@ learn(Work *self, GError **error)
     return FALSE;
   }
   enter(self, GEM_ADAPT_LEARNING, MEASURED_SHARE, LEARNED_SHARE);
-  if (!gem_adapt_row_learn(self->model, self->documents, self->replay, self->start->seed,
-                           self->start->threads, self->row, error)) {
+  if (!gem_adapt_row_learn(self->model, self->documents, self->replay, self->start->seed, self->n_lanes,
+                           self->row, error)) {
     return FALSE;
   }
   g_autoptr(GArray) near = gem_adapt_near_pick(self->model, self->replay->learned, self->row, self->lanes);
   const GemAdaptLearning learning = {
       .model = self->model,
       .start = self->start,
+      .lanes = self->n_lanes,
       .documents = self->documents,
       .replayed = near,
       .identity = self->identity,
@@ -321,7 +324,8 @@ static char *
 find_fault(const Work *self, const GemAdaptResult *result, const char *worst)
 {
   double gain = 100.0 * (1.0 - result->held_out_after / result->held_out_before);
-  if (!isfinite(result->held_out_after) || !(gain >= self->start->least_gain_percent)) {
+  if (!isfinite(result->held_out_before) || !isfinite(result->held_out_after) ||
+      !(gain >= self->start->least_gain_percent)) {
     return g_strdup_printf(
         "the perplexity of text that was held out changed from %.2f to %.2f: %.1f %% lower, "
         "where %.1f %% are asked for",

@@ -9,6 +9,7 @@
 #include "adaptation/gem-adapt-channel.h"
 #include "adaptation/trainer/gem-adapt-guard.h"
 #include "adaptation/trainer/gem-adapt-reporter.h"
+#include "adaptation/trainer/gem-adapt-text-check.h"
 #include "adaptation/trainer/gem-adapt-work.h"
 #include "training/gem-matmul.h"
 
@@ -41,7 +42,8 @@ receive_start(GemAdaptChannel *channel, GError **error)
 static GemAdaptPacket *
 error_packet(const GError *error)
 {
-  GemAdaptPacket *packet = gem_adapt_packet_new(GEM_ADAPT_ERROR);
+  GemAdaptPacket *packet =
+      gem_adapt_packet_new(error->domain == GEM_ADAPT_TEXT_ERROR ? GEM_ADAPT_BAD_TEXT : GEM_ADAPT_ERROR);
   g_autofree char *valid = g_utf8_make_valid(error->message, -1);
   g_autoptr(GString) line = g_string_new(NULL);
   for (const char *at = valid; *at != '\0' && line->len + 6 < GEM_ADAPT_MAX_MESSAGE;
