@@ -1,12 +1,14 @@
 /*
  * A trainer that learns nothing: it speaks the channel, and does what the first line of the text says.
  *
- *   learn FILE    the bytes of FILE are what was learned
- *   hold FILE     first waits until FILE is gone, and tells its progress meanwhile; then goes on with the
- * next line die           ends without a word die-once      the same, leaving a checkpoint; with a checkpoint
- * it goes on with the next line refuse, fail  says so boast FILE    says that it learned, with figures that
- * do not keep the bounds babble        sends what is no packet peek          fails unless it has nothing open
- * but its files and the standard ones
+ *   learn FILE: the bytes of FILE are what was learned
+ *   hold FILE: first waits until FILE is gone, and tells its progress meanwhile; then goes on with the next
+ * line die: ends without a last word die-once: the same, leaving a checkpoint; with a checkpoint it goes on
+ * with the next line die-until N: the same until the checkpoint has so many bytes; each start adds one mute
+ * N: as die-until, before it has said anything at all; as the first line flood N: tells its progress so
+ * often, as fast as it can; then goes on with the next line refuse, fail, unfit: says so; the last, that it
+ * is the text's fault boast FILE: says that it learned, with figures that do not keep the bounds babble:
+ * sends what is no packet peek: fails unless it has nothing open but its files and the standard ones
  */
 #include <fcntl.h>
 #include <string.h>
@@ -70,12 +72,14 @@ write_output(const GemAdaptStart *start, const char *path)
 }
 
 static void
-hold(GemAdaptChannel *channel, const char *path)
+hold(GemAdaptChannel *channel, const GemAdaptStart *start, const char *path)
 {
   while (g_file_test(path, G_FILE_TEST_EXISTS)) {
     tell_progress(channel, 0.5);
     if (gem_adapt_channel_wait(channel, G_IO_IN, 20)) {
-      _exit(0); /* cancelled, or closed */
+      /* Cancelled, or closed. A checkpoint says how it left. */
+      g_assert_cmpint(write(start->files[GEM_ADAPT_CHECKPOINT], "left", 4), ==, 4);
+      _exit(0);
     }
   }
 }
@@ -122,12 +126,33 @@ check_start(const GemAdaptStart *start)
 }
 
 static void
-fail(GemAdaptChannel *channel, const char *message)
+fail(GemAdaptChannel *channel, GemAdaptKind kind, const char *message)
 {
-  g_autoptr(GemAdaptPacket) packet = gem_adapt_packet_new(GEM_ADAPT_ERROR);
+  g_autoptr(GemAdaptPacket) packet = gem_adapt_packet_new(kind);
 
   packet->message = g_strdup(message);
   g_assert_true(gem_adapt_channel_send(channel, packet, NULL));
+}
+
+/* Dies until it was started so often, by this or by another order. */
+static void
+die_until(const GemAdaptStart *start, const char *count)
+{
+  int checkpoint = start->files[GEM_ADAPT_CHECKPOINT];
+
+  if (lseek(checkpoint, 0, SEEK_END) < (off_t)g_ascii_strtoull(count, NULL, 10)) {
+    g_assert_cmpint(write(checkpoint, "x", 1), ==, 1);
+    _exit(1);
+  }
+}
+
+static void
+flood(GemAdaptChannel *channel, guint count)
+{
+  for (guint i = 0; i < count; i++) {
+    gem_adapt_channel_wait(channel, G_IO_OUT, -1);
+    tell_progress(channel, 0.25 + 0.7 * i / count);
+  }
 }
 
 /* FALSE: the next line is to be looked at, too. */
@@ -135,7 +160,7 @@ static gboolean
 obey(GemAdaptChannel *channel, const GemAdaptStart *start, const char *order, const char *path)
 {
   if (g_str_equal(order, "hold")) {
-    hold(channel, path);
+    hold(channel, start, path);
     return FALSE;
   }
   if (g_str_equal(order, "die-once")) {
@@ -145,16 +170,26 @@ obey(GemAdaptChannel *channel, const GemAdaptStart *start, const char *order, co
     g_assert_cmpint(write(start->files[GEM_ADAPT_CHECKPOINT], "so far", 6), ==, 6);
     _exit(1);
   }
+  if (g_str_equal(order, "die-until")) {
+    die_until(start, path);
+    return FALSE;
+  }
+  if (g_str_equal(order, "flood")) {
+    flood(channel, (guint)g_ascii_strtoull(path, NULL, 10));
+    return FALSE;
+  }
   if (g_str_equal(order, "die")) {
     _exit(1);
   }
   if (g_str_equal(order, "babble")) {
     babble(channel);
   } else if (g_str_equal(order, "fail")) {
-    fail(channel, "the text is too short");
+    fail(channel, GEM_ADAPT_ERROR, "the text is too short");
+  } else if (g_str_equal(order, "unfit")) {
+    fail(channel, GEM_ADAPT_BAD_TEXT, "there is too little of it");
   } else if (g_str_equal(order, "peek")) {
     /* The directory itself, and those of the packet. */
-    fail(channel,
+    fail(channel, GEM_ADAPT_ERROR,
          count_open() == 4 + GEM_ADAPT_N_FILES - (start->files[GEM_ADAPT_PATHWAY] < 0) + start->pathways->len
              ? "nothing else is open"
              : "there is more");
@@ -174,6 +209,7 @@ main(void)
   g_autoptr(GemAdaptPacket) packet = channel != NULL ? receive(channel) : NULL;
   g_auto(GStrv) lines = NULL;
   char text[4096] = "";
+  guint first;
 
   if (packet == NULL || packet->kind != GEM_ADAPT_START) {
     return 1;
@@ -181,8 +217,12 @@ main(void)
   check_start(&packet->start);
   g_assert_cmpint(pread(packet->start.files[GEM_ADAPT_TEXT], text, sizeof text - 1, 0), >, 0);
   lines = g_strsplit(text, "\n", -1);
+  first = g_str_has_prefix(lines[0], "mute ") ? 1 : 0;
+  if (first == 1) {
+    die_until(&packet->start, lines[0] + strlen("mute "));
+  }
   tell_progress(channel, 0.25);
-  for (guint i = 0; lines[i] != NULL; i++) {
+  for (guint i = first; lines[i] != NULL; i++) {
     g_auto(GStrv) words = g_strsplit(lines[i], " ", 2);
 
     if (obey(channel, &packet->start, words[0], words[1])) {

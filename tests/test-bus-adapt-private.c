@@ -70,6 +70,7 @@ scene_set_up(Scene *self, gconstpointer data)
   self->adapt.held = g_build_filename(self->adapt.gemd->folder, "held", NULL);
   gem_test_adapt_set_environment(&self->adapt, TRUE);
   bus->daemon_environment = g_environ_setenv(bus->daemon_environment, "G_MESSAGES_DEBUG", "all", TRUE);
+  bus->daemon_environment = g_environ_setenv(bus->daemon_environment, "GEMD_ADAPT_SOCKET", "/nowhere", TRUE);
   bus->pipe_log = TRUE;
   gem_test_gemd_start(self->adapt.gemd, "ready");
   self->adapt.ear = gem_test_job_ear_new(self->adapt.gemd->client);
@@ -223,6 +224,8 @@ test_unseen(Scene *self, gconstpointer data)
   check_text(self->others.text->str);
   log = read_log(self);
   g_assert_nonnull(strstr(log, "a domain was learned"));
+  /* That there is no socket, so that the process has the service's rights, is for the administrator. */
+  g_assert_nonnull(strstr(log, "nothing listens at the socket"));
   g_assert_nonnull(strstr(log, "a domain was learned, and refused"));
   g_assert_nonnull(strstr(log, "a domain was not learned"));
   check_text(log);

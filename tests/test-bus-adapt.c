@@ -353,6 +353,7 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   g_autofree char *good = gem_test_adapt_start(self, "good", "learn", FALSE);
   g_autofree char *folder = g_build_filename(self->state, "learned", user, "torn", NULL);
   g_autofree char *record = g_build_filename(folder, "domain", NULL);
+  g_autofree char *kept = g_build_filename(folder, "version-1.gguf", NULL);
   g_autofree char *replacing = g_build_filename(self->state, "learned", user, "legal", NULL);
   g_autofree char *replaced = g_build_filename(replacing, "domain", NULL);
   g_autofree char *odd = g_build_filename(self->state, "learned", user, "Odd Name", NULL);
@@ -364,6 +365,7 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   restart(self, SIGTERM);
   g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
   g_assert_true(g_file_set_contents(record, "[domain]\nFormat=1\nReplaces=\n[version]\nFile=x\n", -1, NULL));
+  g_assert_true(g_file_set_contents(kept, "what was learned", -1, NULL));
   /* Nobody may stand in for a domain of the model but `adaptive`. */
   g_assert_cmpint(g_mkdir_with_parents(replacing, 0700), ==, 0);
   g_assert_true(g_file_set_contents(replaced, "[domain]\nFormat=1\nReplaces=legal\n", -1, NULL));
@@ -371,8 +373,11 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   g_assert_true(g_file_set_contents(version, "GGUF that is none", -1, NULL));
   gem_test_gemd_start(self->gemd, "ready");
   g_assert_null(gem_test_adapt_find(self->gemd->client, "torn"));
-  g_assert_false(g_file_test(folder, G_FILE_TEST_EXISTS));
-  g_assert_false(g_file_test(replacing, G_FILE_TEST_EXISTS));
+  /* What cannot be read is left to who can; what is nothing goes. */
+  g_assert_true(g_file_test(record, G_FILE_TEST_EXISTS));
+  g_assert_true(g_file_test(kept, G_FILE_TEST_EXISTS));
+  g_assert_true(g_file_test(replaced, G_FILE_TEST_EXISTS));
+  g_assert_false(g_file_test(odd, G_FILE_TEST_EXISTS));
   gem_test_adapt_wait_state(self, "good", "unusable", NULL);
   domain = gem_test_adapt_find(self->gemd->client, "good");
   g_assert_true(g_variant_lookup(domain, "serving", "b", &serving) && !serving);

@@ -131,6 +131,32 @@ test_refused(GemTestAdapt *self, gconstpointer data)
   g_assert_cmpint(short_text.status, ==, GEM_EXIT_INVALID_INPUT);
 }
 
+/* Numbers go to the service as they are given: none means the default. */
+static void
+test_bounds(GemTestAdapt *self, gconstpointer data)
+{
+  static const struct {
+    const char *option, *value, *message;
+  } cases[] = {
+      {"--seconds", "0", "seconds"},
+      {"--seconds", "-5", "--seconds: \"-5\" is no number for it"},
+      {"--worst-other", "-1", "worst_other_percent"},
+      {"--least-gain", "-1", "least_gain_percent"},
+      {"--least-gain", "2x", "--least-gain: \"2x\" is no number for it"},
+  };
+  g_autofree char *input = make_input(self, "learn", GEM_TEST_ADAPT_BYTES);
+  g_autofree char *path = g_build_filename(self->gemd->folder, "text", NULL);
+
+  g_assert_true(g_file_set_contents(path, input, -1, NULL));
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_auto(Run) run = {0};
+
+    CLIENT(self, NULL, &run, "adapt", cases[i].option, cases[i].value, "mywork", path);
+    g_assert_cmpint(run.status, ==, GEM_EXIT_INVALID_INPUT);
+    g_assert_nonnull(strstr(run.err, cases[i].message));
+  }
+}
+
 static void
 test_interrupt(GemTestAdapt *self, gconstpointer data)
 {
@@ -155,13 +181,16 @@ test_share(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *input = make_input(self, "learn", GEM_TEST_ADAPT_BYTES);
   g_autofree char *user = g_strdup_printf("%u", geteuid());
-  g_auto(Run) learned = {0}, shared = {0}, shown = {0}, stopped = {0}, unknown = {0};
+  g_auto(Run) learned = {0}, shared = {0}, shown = {0}, anew = {0}, stopped = {0}, unknown = {0};
 
   CLIENT(self, input, &learned, "adapt", "mywork");
   CLIENT(self, NULL, &shared, "share", user, "mywork");
   g_assert_cmpint(shared.status, ==, GEM_EXIT_OK);
   CLIENT(self, NULL, &shown, "learned");
   g_assert_nonnull(strstr(shown.out, "you, shared"));
+  CLIENT(self, input, &anew, "adapt", "mywork");
+  g_assert_cmpint(anew.status, ==, GEM_EXIT_OK);
+  g_assert_nonnull(strstr(anew.out, "it is no longer shared"));
   CLIENT(self, NULL, &stopped, "share", "--stop", user, "mywork");
   g_assert_cmpint(stopped.status, ==, GEM_EXIT_OK);
   CLIENT(self, NULL, &unknown, "share", user, "nothing");
@@ -179,6 +208,8 @@ main(int argc, char **argv)
   g_test_add("/client/adapt/files", GemTestAdapt, &plain, gem_test_adapt_set_up, test_files,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/refused", GemTestAdapt, &plain, gem_test_adapt_set_up, test_refused,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/bounds", GemTestAdapt, &plain, gem_test_adapt_set_up, test_bounds,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/interrupt", GemTestAdapt, &plain, gem_test_adapt_set_up, test_interrupt,
              gem_test_adapt_tear_down);

@@ -10,6 +10,7 @@
 
 #define ALICE 1000u
 #define BOB   1001u
+#define CAROL 1002u
 #define TEXT  "what the user has said about it in all of the letters"
 
 /* A learned class takes a token or leaves it as it was. */
@@ -219,6 +220,13 @@ test_shared(GemTestEngine **fixture, gconstpointer data)
   error = gem_test_learned_remove(test->engine, BOB, "letters");
   g_assert_no_error(error);
   g_assert_cmpfloat(gem_test_score(test->engine, TEXT, BOB, NULL), ==, finance);
+
+  /* One that comes in as shared is his alone, too. */
+  gem_test_learned_add(test, BOB, "letters", "legal", TRUE);
+  g_assert_cmpfloat(gem_test_score(test->engine, TEXT, BOB, NULL), ==, legal);
+  g_assert_cmpfloat(gem_test_score(test->engine, TEXT, CAROL, NULL), ==, finance);
+  error = gem_test_learned_remove(test->engine, BOB, "letters");
+  g_assert_no_error(error);
 
   g_assert_true(gem_engine_share_learned(test->engine, ALICE, "letters", FALSE, NULL));
   g_assert_cmpfloat(gem_test_score(test->engine, TEXT, BOB, NULL), ==, before);

@@ -7,32 +7,76 @@
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-output.h"
 
-/* NULL: not given; whether the service takes it is the service's to say. */
+/* As they were given; NULL: not at all. Which numbers are taken is the service's to say. */
 typedef struct {
-  char *mode;
-  gint seconds;       /* 0: not given */
-  double worst, gain; /* negative: not given */
+  char *mode, *seconds, *worst, *gain;
 } Bounds;
 
-static GVariant *
-make_arguments(const char *name, const Bounds *bounds)
+static void
+bounds_clear(Bounds *bounds)
 {
-  GVariantBuilder options;
+  g_free(bounds->mode);
+  g_free(bounds->seconds);
+  g_free(bounds->worst);
+  g_free(bounds->gain);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Bounds, bounds_clear)
 
-  g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+static gboolean
+fail_number(const char *option, const char *text, GError **error)
+{
+  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--%s: \"%s\" is no number for it", option,
+              text);
+  return FALSE;
+}
+
+static gboolean
+add_count(GVariantBuilder *options, const char *key, const char *option, const char *text, GError **error)
+{
+  guint64 value;
+
+  if (text == NULL) {
+    return TRUE;
+  }
+  if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT32, &value, NULL)) {
+    return fail_number(option, text, error);
+  }
+  g_variant_builder_add(options, "{sv}", key, g_variant_new_uint32((guint32)value));
+  return TRUE;
+}
+
+static gboolean
+add_percent(GVariantBuilder *options, const char *key, const char *option, const char *text, GError **error)
+{
+  char *end = NULL;
+  double value;
+
+  if (text == NULL) {
+    return TRUE;
+  }
+  value = g_ascii_strtod(text, &end);
+  if (end == text || *end != '\0') {
+    return fail_number(option, text, error);
+  }
+  g_variant_builder_add(options, "{sv}", key, g_variant_new_double(value));
+  return TRUE;
+}
+
+/* a{sv}; transfer full. */
+static GVariant *
+make_options(const Bounds *bounds, GError **error)
+{
+  g_autoptr(GVariantBuilder) options = g_variant_builder_new(G_VARIANT_TYPE_VARDICT);
+
   if (bounds->mode != NULL) {
-    g_variant_builder_add(&options, "{sv}", "mode", g_variant_new_string(bounds->mode));
+    g_variant_builder_add(options, "{sv}", "mode", g_variant_new_string(bounds->mode));
   }
-  if (bounds->seconds > 0) {
-    g_variant_builder_add(&options, "{sv}", "seconds", g_variant_new_uint32((guint32)bounds->seconds));
+  if (!add_count(options, "seconds", "seconds", bounds->seconds, error) ||
+      !add_percent(options, "worst_other_percent", "worst-other", bounds->worst, error) ||
+      !add_percent(options, "least_gain_percent", "least-gain", bounds->gain, error)) {
+    return NULL;
   }
-  if (bounds->worst >= 0) {
-    g_variant_builder_add(&options, "{sv}", "worst_other_percent", g_variant_new_double(bounds->worst));
-  }
-  if (bounds->gain >= 0) {
-    g_variant_builder_add(&options, "{sv}", "least_gain_percent", g_variant_new_double(bounds->gain));
-  }
-  return g_variant_new("(sha{sv})", name, 0, &options);
+  return g_variant_ref_sink(g_variant_builder_end(options));
 }
 
 static double
@@ -73,6 +117,7 @@ tell(const char *name, const GemJobResult *result, gboolean json)
 {
   gboolean refused = g_strcmp0(result->result, "refused") == 0;
   const char *reason = "";
+  gboolean unshared = FALSE;
 
   if (g_strcmp0(result->result, "done") != 0 && !refused) {
     return gem_job_complain(result, "given up: nothing has changed", "the learning was given up");
@@ -82,6 +127,9 @@ tell(const char *name, const GemJobResult *result, gboolean json)
   } else if (!refused) {
     gem_output_printf("%s is learned, and in service for you\n", name);
     print_figures(result->details);
+    if (g_variant_lookup(result->details, "no_longer_shared", "b", &unshared) && unshared) {
+      gem_output_printf("it is no longer shared: this version was learned from another text\n");
+    }
   } else {
     print_figures(result->details);
   }
@@ -93,13 +141,14 @@ tell(const char *name, const GemJobResult *result, gboolean json)
 }
 
 static GemExit
-adapt(GemRemote *remote, const char *name, int text, const Bounds *bounds, gboolean json)
+adapt(GemRemote *remote, const char *name, int text, GVariant *options, gboolean json)
 {
   g_auto(GemJobResult) result = {0};
   g_autoptr(GUnixFDList) descriptors = g_unix_fd_list_new_from_array(&text, 1); /* takes it */
   g_autofree char *doing = g_strconcat("learning ", name, NULL);
 
-  gem_job_run(remote, doing, "AdaptDomain", make_arguments(name, bounds), descriptors, &result);
+  gem_job_run(remote, doing, "AdaptDomain", g_variant_new("(sh@a{sv})", name, 0, options), descriptors,
+              &result);
   return tell(name, &result, json);
 }
 
@@ -120,26 +169,30 @@ static GemExit
 run(const GemVerb *self, char **argv)
 {
   g_auto(GemVerbOptions) options = {0};
-  g_autofree char *mode = NULL;
-  Bounds bounds = {NULL, 0, -1, -1};
+  g_auto(Bounds) bounds = {NULL};
   const GOptionEntry entries[] = {
-      {"mode", 0, 0, G_OPTION_ARG_STRING, &mode, "dapt for running text, tapt for short tasks", "MODE"},
-      {"seconds", 0, 0, G_OPTION_ARG_INT, &bounds.seconds, "How long it may take", "SECONDS"},
-      {"worst-other", 0, 0, G_OPTION_ARG_DOUBLE, &bounds.worst, "How much worse another domain may become",
+      {"mode", 0, 0, G_OPTION_ARG_STRING, &bounds.mode, "dapt for running text, tapt for short tasks",
+       "MODE"},
+      {"seconds", 0, 0, G_OPTION_ARG_STRING, &bounds.seconds, "How long it may take", "SECONDS"},
+      {"worst-other", 0, 0, G_OPTION_ARG_STRING, &bounds.worst, "How much worse another domain may become",
        "PERCENT"},
-      {"least-gain", 0, 0, G_OPTION_ARG_DOUBLE, &bounds.gain, "How much better the held-out text must become",
+      {"least-gain", 0, 0, G_OPTION_ARG_STRING, &bounds.gain, "How much better the held-out text must become",
        "PERCENT"},
       G_OPTION_ENTRY_NULL,
   };
   const GOptionEntry *const groups[] = {entries, NULL};
   g_autoptr(GError) error = NULL;
   g_autoptr(GemRemote) remote = NULL;
+  g_autoptr(GVariant) asked = NULL;
   int text;
 
   if (!gem_verb_parse(self, groups, argv, &options, &error) || !check_arguments(options.arguments, &error)) {
     return gem_exit_report(error);
   }
-  bounds.mode = mode;
+  asked = make_options(&bounds, &error);
+  if (asked == NULL) {
+    return gem_exit_report(error);
+  }
   text = gem_documents_to_memfd((const char *const *)options.arguments + 1, &error);
   if (text < 0) {
     return gem_exit_report(error);
@@ -149,7 +202,7 @@ run(const GemVerb *self, char **argv)
     close(text);
     return gem_exit_report(error);
   }
-  return adapt(remote, options.arguments[0], text, &bounds, options.json);
+  return adapt(remote, options.arguments[0], text, asked, options.json);
 }
 
 const GemVerb gem_verb_adapt = {

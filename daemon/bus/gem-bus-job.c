@@ -11,6 +11,8 @@
 /* How long, and how many, jobs that are over can still be looked at. */
 #define KEEP_SECONDS 60u
 #define MOST_KEPT    16u
+/* What changes while it runs is told so often at most: who does the work may say more. */
+#define TELL_MILLISECONDS 250u
 
 typedef enum { RUNNING, DONE, FAILED, CANCELLED, REFUSED } JobState;
 
@@ -34,12 +36,15 @@ struct _GemBusJob {
   const char *phase;
   gboolean cancelled; /* the kind was told */
   guint forget;       /* source: it is over for long */
+  guint tell;         /* source: something was told a moment ago */
+  gboolean changed;   /* since then */
 };
 
 static void
 job_free(GemBusJob *self)
 {
   g_clear_handle_id(&self->forget, g_source_remove);
+  g_clear_handle_id(&self->tell, g_source_remove);
   g_free(self->node);
   g_free(self->path);
   g_free(self);
@@ -112,6 +117,35 @@ job_emit_changed(GemBusJob *self)
 }
 
 static gboolean
+on_tell(gpointer data)
+{
+  GemBusJob *self = data;
+
+  if (!self->changed || self->caller == NULL) {
+    self->tell = 0;
+    return G_SOURCE_REMOVE;
+  }
+  self->changed = FALSE;
+  job_emit_changed(self);
+  return G_SOURCE_CONTINUE;
+}
+
+/* Something changed: that is told now, or when the time has come. */
+static void
+job_tell_changed(GemBusJob *self)
+{
+  if (self->caller == NULL) {
+    return;
+  }
+  if (self->tell != 0) {
+    self->changed = TRUE;
+    return;
+  }
+  job_emit_changed(self);
+  self->tell = g_timeout_add(TELL_MILLISECONDS, on_tell, self);
+}
+
+static gboolean
 on_forget(gpointer data)
 {
   GemBusJob *self = data;
@@ -128,6 +162,7 @@ job_end(GemBusJob *self, JobState state, GVariant *details)
 
   g_return_if_fail(self->state == RUNNING);
   self->state = state;
+  g_clear_handle_id(&self->tell, g_source_remove);
   gem_service_end_work(self->jobs->service, GEM_IDLE_JOBS);
   if (self->caller == NULL) {
     job_free(self);
@@ -179,9 +214,7 @@ gem_bus_job_set_progress(GemBusJob *self, double progress)
   g_return_if_fail(self->state == RUNNING && progress >= 0 && progress < 1);
   if (progress > self->progress) {
     self->progress = progress;
-    if (self->caller != NULL) {
-      job_emit_changed(self);
-    }
+    job_tell_changed(self);
   }
 }
 
@@ -191,9 +224,7 @@ gem_bus_job_set_phase(GemBusJob *self, const char *phase)
   g_return_if_fail(self->state == RUNNING);
   if (!g_str_equal(self->phase, phase)) {
     self->phase = g_intern_string(phase);
-    if (self->caller != NULL) {
-      job_emit_changed(self);
-    }
+    job_tell_changed(self);
   }
 }
 

@@ -52,6 +52,14 @@ manager_begin(GemDBusManager *manager, GDBusMethodInvocation *invocation, GemCal
   return TRUE;
 }
 
+/* For what needs no model. */
+static gboolean
+manager_begin_plain(GemDBusManager *manager, GDBusMethodInvocation *invocation, GemCallRun run)
+{
+  gem_call_begin_plain(GEM_MANAGER_OBJECT(manager)->service, invocation, manager, run);
+  return TRUE;
+}
+
 /* For what works in the engine until its answer. */
 static gboolean
 manager_begin_heavy(GemDBusManager *manager, GDBusMethodInvocation *invocation, GemCallRun run)
@@ -112,8 +120,7 @@ handle_load_model(GemDBusManager *manager,
                   const char *name,
                   GVariant *options)
 {
-  gem_call_begin_plain(GEM_MANAGER_OBJECT(manager)->service, invocation, manager, gem_load_model_run);
-  return TRUE;
+  return manager_begin_plain(manager, invocation, gem_load_model_run);
 }
 
 static gboolean
@@ -130,7 +137,7 @@ handle_adapt_domain(GemDBusManager *manager,
 static gboolean
 handle_learned_domains(GemDBusManager *manager, GDBusMethodInvocation *invocation, GVariant *options)
 {
-  return manager_begin(manager, invocation, gem_adapt_list_run);
+  return manager_begin_plain(manager, invocation, gem_adapt_list_run);
 }
 
 static gboolean
@@ -139,7 +146,7 @@ handle_forget_domain(GemDBusManager *manager,
                      const char *name,
                      GVariant *options)
 {
-  return manager_begin(manager, invocation, gem_adapt_forget_run);
+  return manager_begin_plain(manager, invocation, gem_adapt_forget_run);
 }
 
 static gboolean
@@ -148,7 +155,7 @@ handle_undo_adaptation(GemDBusManager *manager,
                        const char *name,
                        GVariant *options)
 {
-  return manager_begin(manager, invocation, gem_adapt_undo_run);
+  return manager_begin_plain(manager, invocation, gem_adapt_undo_run);
 }
 
 static gboolean
@@ -159,14 +166,13 @@ handle_share_domain(GemDBusManager *manager,
                     gboolean shared,
                     GVariant *options)
 {
-  return manager_begin(manager, invocation, gem_adapt_share_run);
+  return manager_begin_plain(manager, invocation, gem_adapt_share_run);
 }
 
 static gboolean
 handle_stats(GemDBusManager *manager, GDBusMethodInvocation *invocation, GVariant *options)
 {
-  gem_call_begin_plain(GEM_MANAGER_OBJECT(manager)->service, invocation, manager, run_stats);
-  return TRUE;
+  return manager_begin_plain(manager, invocation, run_stats);
 }
 
 static void

@@ -128,21 +128,6 @@ refuse_installed(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* It is installed, but may not enter the list. Both are taken. */
-static gboolean
-leave_again(GTask *task, GError *error)
-{
-  GemEngine *self = g_task_get_source_object(task);
-  const Addition *addition = g_task_get_task_data(task);
-
-  if (gem_engine_check_running(self, NULL)) {
-    push_leave(self, addition->domain.index, NULL);
-  }
-  g_task_return_error(task, error);
-  g_object_unref(task);
-  return G_SOURCE_REMOVE;
-}
-
 /* Last, on the main loop: turns that begin from now on have it. `data` is the caller's task, taken. */
 static gboolean
 enter_list(gpointer data)
@@ -150,14 +135,12 @@ enter_list(gpointer data)
   g_autoptr(GTask) task = data;
   GemEngine *self = g_task_get_source_object(task);
   Addition *addition = g_task_get_task_data(task);
-  GError *error = NULL;
   guint before;
 
-  /* Another user's may have been shared meanwhile. */
-  if (addition->domain.shared &&
-      !gem_learned_list_check_share(&self->learned, addition->domain.owner, addition->domain.name, &error)) {
-    return leave_again(g_steal_pointer(&task), error);
-  }
+  /* Beside another user's of that name that is shared it is its owner's alone. */
+  addition->domain.shared =
+      addition->domain.shared &&
+      gem_learned_list_check_share(&self->learned, addition->domain.owner, addition->domain.name, NULL);
   before = gem_learned_list_add(&self->learned, &addition->domain);
   addition->domain.name = NULL;
   addition->domain.replaces = NULL;
@@ -263,8 +246,7 @@ begin_addition(GemEngine *self, const GemLearnedDomain *domain, GError **error)
   Addition *addition;
   guint index;
 
-  if (!gem_engine_check_running(self, error) || !check_router(self, error) ||
-      (domain->shared && !gem_learned_list_check_share(&self->learned, domain->owner, domain->name, error))) {
+  if (!gem_engine_check_running(self, error) || !check_router(self, error)) {
     return NULL;
   }
   reader = domain->fd >= 0 ? gem_file_reader_new_from_fd(domain->fd, domain->file, &cause)

@@ -167,8 +167,8 @@ typedef struct {
  * name. Turns and calls that have begun keep what they began with, to their end; so they do in the functions
  * below. Its pathway is absent at first, and comes and goes like the others. Errors: PATHWAY for a file that
  * does not hold (file and field), that was learned on another model or for a router that cannot take it;
- * LIMIT_EXCEEDED when there are GEM_MAX_LEARNED, those that running turns still use included; INVALID_OPTION
- * when it is to be shared and another user's of that name is. */
+ * LIMIT_EXCEEDED when there are GEM_MAX_LEARNED, those that running turns still use included. One that is to
+ * be shared is not where another user's of that name is shared already. */
 void
 gem_engine_add_learned_async(GemEngine *self,
                              const GemLearnedDomain *domain,
@@ -191,7 +191,8 @@ gboolean
 gem_engine_remove_learned_finish(GemEngine *self, GAsyncResult *result, GError **error);
 /* At once. A user's own domain hides a shared one of its name. When it is no longer shared, the next turns of
  * others' conversations have nothing to do with it: tokens of earlier turns that were routed to it run
- * through general alone when they are run again. UNKNOWN_DOMAIN, INVALID_OPTION as above. */
+ * through general alone when they are run again. UNKNOWN_DOMAIN; INVALID_OPTION when it is to be shared and
+ * another user's of that name is. */
 gboolean
 gem_engine_share_learned(GemEngine *self, guint owner, const char *name, gboolean shared, GError **error);
 

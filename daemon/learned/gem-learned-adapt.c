@@ -7,6 +7,9 @@
 #include "daemon/learned/gem-learned-text.h"
 #include "daemon/learned/gem-trainer.h"
 
+/* Of a user at a time; those that were given up are among them until they have ended. */
+#define MOST_COPIES 8u
+
 /* ---- the text comes in ---- */
 
 static void
@@ -26,16 +29,68 @@ on_order_kept(const GError *error, gpointer data)
   }
 }
 
+/* A text that comes in. A user's are counted until their threads have ended, which a cancel may not hasten:
+ * the table (uid -> number) is there as long as one of them. */
+typedef struct {
+  GemLearnedEntry *entry;
+  GHashTable *copies;
+  guint uid;
+  GCancellable *copying;
+  int text; /* the caller's descriptor, until there is a file to copy it to */
+} Begin;
+
+static guint
+count_copies(GHashTable *copies, guint uid)
+{
+  return GPOINTER_TO_UINT(g_hash_table_lookup(copies, GUINT_TO_POINTER(uid)));
+}
+
+static void
+set_copies(GHashTable *copies, guint uid, guint count)
+{
+  g_hash_table_insert(copies, GUINT_TO_POINTER(uid), GUINT_TO_POINTER(count));
+}
+
+/* Takes `text`. */
+static Begin *
+begin_new(GemLearnedEntry *entry, int text)
+{
+  Begin *begin = g_new(Begin, 1);
+
+  *begin = (Begin){.entry = gem_learned_entry_ref(entry),
+                   .copies = g_hash_table_ref(entry->all->copies),
+                   .uid = entry->record->uid,
+                   .copying = g_object_ref(entry->copying),
+                   .text = text};
+  set_copies(begin->copies, begin->uid, count_copies(begin->copies, begin->uid) + 1);
+  return begin;
+}
+
+static void
+begin_free(Begin *begin)
+{
+  set_copies(begin->copies, begin->uid, count_copies(begin->copies, begin->uid) - 1);
+  if (begin->text >= 0) {
+    close(begin->text);
+  }
+  g_hash_table_unref(begin->copies);
+  g_object_unref(begin->copying);
+  gem_learned_entry_unref(begin->entry);
+  g_free(begin);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Begin, begin_free)
+
 static void
 on_copied(GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autoptr(GemLearnedEntry) entry = data;
+  g_autoptr(Begin) begin = data;
+  GemLearnedEntry *entry = begin->entry;
   g_autoptr(GError) error = NULL;
   guint64 bytes = 0;
   gboolean copied = gem_learned_text_copy_finish(result, &bytes, &error);
 
   /* Given up meanwhile, and perhaps begun again. */
-  if (entry->all == NULL || entry->copying != g_task_get_cancellable(G_TASK(result))) {
+  if (entry->all == NULL || entry->copying != begin->copying) {
     return;
   }
   g_clear_object(&entry->copying);
@@ -49,34 +104,26 @@ on_copied(GObject *source, GAsyncResult *result, gpointer data)
   gem_learned_keep(entry, on_order_kept, gem_learned_entry_ref(entry));
 }
 
-/* A descriptor of the caller's, until there is a file to copy it to. */
-typedef struct {
-  GemLearnedEntry *entry;
-  GCancellable *copying;
-  int text;
-} Begin;
-
 static void
 on_begun(GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autofree Begin *begin = data;
+  g_autoptr(Begin) begin = data;
   GemLearnedEntry *entry = begin->entry;
-  g_autoptr(GCancellable) copying = begin->copying;
   g_autoptr(GError) error = NULL;
   int to = gem_learned_store_begin_finish(result, &error);
+  guint64 most;
 
-  if (entry->all == NULL || entry->copying != copying || error != NULL) {
-    close(begin->text);
-    if (error == NULL) {
+  if (entry->all == NULL || entry->copying != begin->copying) {
+    if (to >= 0) {
       close(to);
-    } else if (entry->all != NULL && entry->copying == copying) {
-      gem_learned_queue_fail(entry, error);
     }
-    gem_learned_entry_unref(entry);
-    return;
+  } else if (error != NULL) {
+    gem_learned_queue_fail(entry, error);
+  } else {
+    most = gem_service_get_config(entry->all->service)->adapt_text;
+    gem_learned_text_copy_async(g_steal_fd(&begin->text), to, most, entry->copying, on_copied, begin);
+    begin = NULL;
   }
-  gem_learned_text_copy_async(begin->text, to, gem_service_get_config(entry->all->service)->adapt_text,
-                              copying, on_copied, entry);
 }
 
 /* ---- a new one ---- */
@@ -165,6 +212,14 @@ check_quota(GemLearned *self, guint uid, GError **error)
          gem_quota_check("MaxLearned", count_of(self, uid, TRUE), 1, config->max_learned, error);
 }
 
+/* A cancel ends a copy, but not the read that it waits in. */
+static gboolean
+check_copies(GemLearned *self, guint uid, GError **error)
+{
+  return gem_quota_check("texts that are being copied", count_copies(self->copies, uid), 1, MOST_COPIES,
+                         error);
+}
+
 static void
 on_cancel(gpointer data)
 {
@@ -177,10 +232,10 @@ static const GemBusJobKind adapt_kind = {"adapt-domain", on_cancel, .outlives_ca
 static const char *
 entry_begin(GemLearnedEntry *entry, GemCaller *caller, int text, const GemLearnedOrder *order)
 {
-  Begin *begin = g_new(Begin, 1);
-
   entry->phase = GEM_PHASE_COPYING;
   entry->progress = 0;
+  entry->silent = 0;
+  entry->not_before = 0;
   entry->copying = g_cancellable_new();
   entry->asked = gem_learned_order_copy(order);
   g_free(entry->asked->model);
@@ -189,8 +244,7 @@ entry_begin(GemLearnedEntry *entry, GemCaller *caller, int text, const GemLearne
   entry->asked->starts = 0;
   entry->job = gem_bus_job_new(gem_service_get_jobs(entry->all->service), caller, &adapt_kind, entry);
   gem_bus_job_set_phase(entry->job, entry->phase);
-  *begin = (Begin){gem_learned_entry_ref(entry), g_object_ref(entry->copying), text};
-  gem_learned_store_begin_async(entry->all->store, entry->record, on_begun, begin);
+  gem_learned_store_begin_async(entry->all->store, entry->record, on_begun, begin_new(entry, text));
   return gem_bus_job_get_path(entry->job);
 }
 
@@ -205,11 +259,10 @@ gem_learned_adapt(GemLearned *self,
   const GemConfig *config = gem_service_get_config(self->service);
   guint uid = caller->user->uid;
   const char *replaces = NULL;
-  GemLearnedRecord *record;
   GemLearnedEntry *entry;
 
   if (!gem_learned_check_supported(self, error) || !check_name(self, name, &replaces, error) ||
-      !gem_learned_text_check(text, config->adapt_text, error)) {
+      !gem_learned_text_check(text, config->adapt_text, error) || !check_copies(self, uid, error)) {
     return NULL;
   }
   entry = gem_learned_find(self, uid, name);
@@ -223,10 +276,10 @@ gem_learned_adapt(GemLearned *self,
   drop_outcomes(self, uid);
   entry = gem_learned_find(self, uid, name);
   if (entry == NULL) {
-    record = gem_learned_record_new(uid, name);
-    g_free(record->replaces);
-    record->replaces = g_strdup(replaces);
-    entry = gem_learned_add(self, record);
+    entry = gem_learned_add(self, gem_learned_record_new(uid, name));
   }
+  /* Of the model that is served now: the one before may have had no such domain, or one. */
+  g_free(entry->record->replaces);
+  entry->record->replaces = g_strdup(replaces);
   return entry_begin(entry, caller, text, order);
 }

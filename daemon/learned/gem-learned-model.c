@@ -8,8 +8,8 @@
 #include "dbus/gem-error.h"
 #include "format/gem-model-files.h"
 
-#define PATHWAY_PREFIX "pathway-"
-#define PATHWAY_SUFFIX ".gguf"
+G_STATIC_ASSERT(GEM_MAX_DOMAINS <= GEM_ADAPT_MAX_PATHWAYS);
+
 /* What a new residual starts from: the domain that has no subject of its own. */
 #define FIRST "adaptive"
 
@@ -87,31 +87,37 @@ open_verified(GemManifest *manifest, const char *file, GError **error)
   return fd;
 }
 
-/* "legal" of "pathway-legal.gguf"; NULL: it is another file. Transfer full. */
-static char *
-domain_of(const char *file)
+/* The domains that the router knows, as the general part says: at most GEM_MAX_DOMAINS, whatever files the
+ * manifest names beside them. */
+static gboolean
+read_shape(int general, GemModelShape *ret_shape, GError **error)
 {
-  if (!g_str_has_prefix(file, PATHWAY_PREFIX) || !g_str_has_suffix(file, PATHWAY_SUFFIX)) {
-    return NULL;
+  g_autoptr(GError) local = NULL;
+  g_autoptr(GemFileReader) reader = gem_file_reader_new_from_fd(general, GEM_MODEL_GENERAL_FILE, &local);
+  g_autoptr(GemGguf) file =
+      reader != NULL ? gem_gguf_new_from_reader(reader, GEM_MODEL_GENERAL_FILE, &local) : NULL;
+
+  if (file == NULL || !gem_model_shape_read(file, ret_shape, &local)) {
+    g_propagate_error(error, changed_error(local->message));
+    return FALSE;
   }
-  return g_strndup(file + strlen(PATHWAY_PREFIX),
-                   strlen(file) - strlen(PATHWAY_PREFIX) - strlen(PATHWAY_SUFFIX));
+  return TRUE;
 }
 
 static void
-open_pathways(GemManifest *manifest, GemAdaptStart *start)
+open_pathways(GemManifest *manifest, const GemModelShape *shape, GemAdaptStart *start)
 {
-  for (const char *const *file = gem_manifest_get_files(manifest); *file != NULL; file++) {
-    g_autofree char *domain = domain_of(*file);
-    int fd = domain != NULL ? open_verified(manifest, *file, NULL) : -1;
+  for (guint i = 0; i < shape->n_domains; i++) {
+    g_autofree char *file = gem_model_pathway_file(shape->domains[i]);
+    int fd = gem_manifest_has_file(manifest, file) ? open_verified(manifest, file, NULL) : -1;
 
     if (fd < 0) {
       continue;
     }
-    if (g_str_equal(domain, FIRST)) {
+    if (g_str_equal(shape->domains[i], FIRST)) {
       start->files[GEM_ADAPT_PATHWAY] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     }
-    gem_adapt_start_add_pathway(start, domain, fd);
+    gem_adapt_start_add_pathway(start, shape->domains[i], fd);
   }
 }
 
@@ -120,6 +126,7 @@ gem_learned_model_open(const GemLearnedModel *self, GemAdaptStart *start, GError
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(GemManifest) manifest = gem_manifest_load(self->folder, &local);
+  g_auto(GemModelShape) shape = {0};
 
   if (manifest == NULL) {
     g_propagate_error(error, changed_error(local->message));
@@ -135,9 +142,9 @@ gem_learned_model_open(const GemLearnedModel *self, GemAdaptStart *start, GError
     return FALSE;
   }
   start->files[GEM_ADAPT_ROUTER] = open_verified(manifest, GEM_MODEL_ROUTER_FILE, error);
-  if (start->files[GEM_ADAPT_ROUTER] < 0) {
+  if (start->files[GEM_ADAPT_ROUTER] < 0 || !read_shape(start->files[GEM_ADAPT_GENERAL], &shape, error)) {
     return FALSE;
   }
-  open_pathways(manifest, start);
+  open_pathways(manifest, &shape, start);
   return TRUE;
 }

@@ -17,11 +17,15 @@ typedef struct {
   GemLearnedRecord *record;
   gboolean serving; /* the engine routes to it */
   char *unusable;   /* why its version cannot be; NULL: it can */
+  guint entering;   /* times that it is on its way into the engine */
+  GPtrArray *after; /* of what its users ask for meanwhile (gem-learned.c); NULL: nothing */
 
   /* While something is being learned. */
   const char *phase; /* NULL: nothing is */
   double progress;
   gboolean committing;    /* past the point where it can be given up */
+  guint silent;           /* processes in a row that never spoke */
+  gint64 not_before;      /* monotonic time: the next start after one that failed */
   GCancellable *copying;  /* of the text; NULL: it is there */
   GemLearnedOrder *asked; /* becomes the record's order when the text is there */
   GemBusJob *job;         /* NULL: nobody looks on, as after a restart */
@@ -38,11 +42,14 @@ struct _GemLearned {
   GError *model_error;    /* why it cannot learn */
   GCancellable *reading;  /* of the model; NULL: it is not being read */
   GPtrArray *waiting;     /* of Waiting: until both are read */
+  GHashTable *copies;     /* uid -> number of texts of that user that are being copied */
   gboolean stopping;
 
   /* Of the queue. */
   GemLearnedEntry *running; /* a reference; NULL: none */
   GemLearning *learning;    /* of `running`; NULL: about to be started */
+  GemTrainer *leaving;      /* the process before, which is not at its end yet; NULL: it is */
+  guint later;              /* source: until the next that has to wait for its time */
   GHashTable *turns;        /* uid -> number of its last turn */
   guint turn;
 };
@@ -69,7 +76,14 @@ gem_learned_drop(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
 /* Writes its record; or drops it, when there is nothing left to tell. `done` may be NULL. */
 void
 gem_learned_keep(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
-/* Has the engine route to its version, if there is a model for it. `done` may be NULL. */
+/* Nothing routes to it any more. */
+void
+gem_learned_withdraw(GemLearnedEntry *entry);
+/* The commit is over. */
+void
+gem_learned_settle(GemLearnedEntry *entry);
+/* Has the engine route to its version, if there is a model for it; where that fails nothing routes to it,
+ * unless it is being committed. `done` may be NULL. */
 void
 gem_learned_serve(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
 

@@ -5,6 +5,10 @@
 
 /* How often a process is started for one learning before that is given up: what kills it may be the text. */
 #define MOST_STARTS 3u
+/* The same of processes that never spoke, one after the other: what keeps them from it is not the text. */
+#define MOST_SILENT 3u
+/* How long the next start waits, in times of those that failed. */
+#define BACK_OFF_SECONDS 1
 
 /* ---- an end ---- */
 
@@ -45,7 +49,16 @@ entry_take_job(GemLearnedEntry *entry)
   return job;
 }
 
-/* Whatever runs for it ends. */
+static void
+on_trainer_gone(gpointer data)
+{
+  GemLearned *self = data;
+
+  self->leaving = NULL;
+  gem_learned_queue_run(self);
+}
+
+/* Whatever runs for it ends; the next starts when its process has. */
 static void
 entry_stop(GemLearnedEntry *entry, gboolean keep)
 {
@@ -53,7 +66,11 @@ entry_stop(GemLearnedEntry *entry, gboolean keep)
 
   if (self->running == entry) {
     if (self->learning != NULL) {
-      gem_learning_free(g_steal_pointer(&self->learning), keep);
+      self->leaving = gem_learning_take_trainer(self->learning);
+      g_clear_pointer(&self->learning, gem_learning_free);
+      if (self->leaving != NULL) {
+        gem_trainer_leave(self->leaving, !keep, on_trainer_gone, self);
+      }
     }
     g_clear_pointer(&self->running, gem_learned_entry_unref);
   }
@@ -135,6 +152,7 @@ gem_learned_queue_cancel(GemLearnedEntry *entry)
 typedef struct {
   GemLearnedEntry *entry;
   GemLearnedVersion before; /* the one before the last, which goes when all is well */
+  gboolean shared;          /* what others were given was learned from another text */
 } Commit;
 
 static void
@@ -155,6 +173,20 @@ commit_take_back(Commit *commit)
   record->version = record->previous;
   record->previous = commit->before;
   commit->before = (GemLearnedVersion){0};
+  record->shared = commit->shared;
+}
+
+/* The figures of the job, and what its user may not expect. */
+static GVariant *
+describe_done(const Commit *commit, GVariant *figures)
+{
+  GVariantDict details;
+
+  g_variant_dict_init(&details, figures);
+  if (commit->shared) {
+    g_variant_dict_insert(&details, "no_longer_shared", "b", TRUE);
+  }
+  return g_variant_dict_end(&details);
 }
 
 static void
@@ -174,7 +206,7 @@ on_serving(const GError *error, gpointer data)
     log_end(GEM_LOG_DOMAIN_LEARNED, "learned", figures, NULL);
     job = entry_take_job(entry);
     if (job != NULL) {
-      gem_bus_job_done(job, figures);
+      gem_bus_job_done(job, describe_done(commit, figures));
     }
   } else if (g_error_matches(error, GEM_ERROR, GEM_ERROR_PATHWAY)) {
     /* The file of the one before the last is gone already. */
@@ -187,11 +219,13 @@ on_serving(const GError *error, gpointer data)
   } else {
     /* It is good, but has no place now: that may be another time. */
     log_end(GEM_LOG_DOMAIN_FAILED, "learned, and cannot be served", NULL, error);
+    gem_learned_withdraw(entry); /* the one before */
     job = entry_take_job(entry);
     if (job != NULL) {
       gem_bus_job_fail(job, error);
     }
   }
+  gem_learned_settle(entry);
   commit_free(commit);
 }
 
@@ -210,6 +244,7 @@ on_committed(GObject *source, GAsyncResult *result, gpointer data)
     entry->committing = FALSE;
     commit_take_back(commit);
     entry_end_failed(entry, error);
+    gem_learned_settle(entry);
     commit_free(commit);
   } else {
     entry->record->version.bytes = bytes;
@@ -226,6 +261,8 @@ entry_commit(GemLearnedEntry *entry, GVariant *figures)
 
   commit->entry = gem_learned_entry_ref(entry);
   commit->before = record->previous;
+  commit->shared = record->shared;
+  record->shared = FALSE;
   record->previous = record->version;
   record->version = (GemLearnedVersion){.number = last + 1,
                                         .learned_at = g_get_real_time() / G_USEC_PER_SEC,
@@ -239,12 +276,31 @@ entry_commit(GemLearnedEntry *entry, GVariant *figures)
 
 /* ---- one at a time ---- */
 
+static gboolean
+on_later(gpointer data)
+{
+  GemLearned *self = data;
+
+  self->later = 0;
+  gem_learned_queue_run(self);
+  return G_SOURCE_REMOVE;
+}
+
+/* It waits for its turn again, which comes after a while. */
+static void
+entry_try_again(GemLearnedEntry *entry, guint failures)
+{
+  entry->not_before = g_get_monotonic_time() + (gint64)failures * BACK_OFF_SECONDS * G_USEC_PER_SEC;
+  gem_learned_queue_join(entry);
+}
+
 static void
 on_progress(double share, const char *phase, gpointer data)
 {
   GemLearned *self = data;
   GemLearnedEntry *entry = self->running;
 
+  entry->silent = 0;
   entry->phase = g_intern_string(phase);
   entry->progress = share;
   if (entry->job != NULL) {
@@ -268,7 +324,10 @@ on_ended(GemLearningEnd end, GVariant *figures, const char *reason, const GError
   } else if (end == GEM_LEARNING_REFUSED) {
     entry_end_refused(entry, kept, why);
   } else if (end == GEM_LEARNING_DIED && entry->record->order->starts < MOST_STARTS) {
-    gem_learned_queue_join(entry);
+    entry_try_again(entry, entry->record->order->starts);
+  } else if (end == GEM_LEARNING_NOT_BEGUN && entry->silent + 1 < MOST_SILENT) {
+    entry->record->order->starts--;
+    entry_try_again(entry, ++entry->silent);
   } else {
     entry_end_failed(entry, failure);
   }
@@ -294,10 +353,12 @@ on_start_kept(const GError *error, gpointer data)
                                     self->model, entry->record, &events, self);
 }
 
-/* Of the users who wait the one whose turn was longest ago, and of theirs the one that came first. */
+/* Of the users who wait the one whose turn was longest ago, and of theirs the one that came first. NULL: none
+ * may start now; *ret_when is when one may, 0 when none waits. */
 static GemLearnedEntry *
-find_next(GemLearned *self)
+find_next(GemLearned *self, gint64 *ret_when)
 {
+  gint64 now = g_get_monotonic_time();
   GemLearnedEntry *next = NULL;
   guint next_turn = 0;
   GHashTableIter iter;
@@ -308,9 +369,13 @@ find_next(GemLearned *self)
     GemLearnedEntry *entry = value;
     guint turn = GPOINTER_TO_UINT(g_hash_table_lookup(self->turns, GUINT_TO_POINTER(entry->record->uid)));
 
-    if (g_strcmp0(entry->phase, GEM_PHASE_WAITING) == 0 &&
-        (next == NULL || turn < next_turn ||
-         (turn == next_turn && entry->record->order->arrived < next->record->order->arrived))) {
+    if (g_strcmp0(entry->phase, GEM_PHASE_WAITING) != 0) {
+      continue;
+    }
+    if (entry->not_before > now) {
+      *ret_when = *ret_when == 0 ? entry->not_before : MIN(*ret_when, entry->not_before);
+    } else if (next == NULL || turn < next_turn ||
+               (turn == next_turn && entry->record->order->arrived < next->record->order->arrived)) {
       next = entry;
       next_turn = turn;
     }
@@ -341,16 +406,37 @@ gem_learned_queue_check(GemLearned *self)
   }
 }
 
+/* As many processes ended over it as may: the service may have died with the last. */
+static void
+fail_starts(GemLearnedEntry *entry)
+{
+  g_autoptr(GError) error = g_error_new(GEM_ERROR, GEM_ERROR_FAILED,
+                                        "the domain cannot be learned: it was started %u times, and died",
+                                        entry->record->order->starts);
+
+  gem_learned_queue_fail(entry, error);
+}
+
 void
 gem_learned_queue_run(GemLearned *self)
 {
   GemLearnedEntry *next;
+  gint64 when = 0;
 
-  if (self->stopping || self->running != NULL || self->reading != NULL || self->engine == NULL) {
+  if (self->stopping || self->running != NULL || self->leaving != NULL || self->reading != NULL ||
+      self->engine == NULL) {
     return;
   }
-  next = find_next(self);
+  g_clear_handle_id(&self->later, g_source_remove);
+  next = find_next(self, &when);
   if (next == NULL) {
+    if (when > 0) {
+      self->later = g_timeout_add((guint)MAX((when - g_get_monotonic_time()) / 1000 + 1, 1), on_later, self);
+    }
+    return;
+  }
+  if (next->record->order->starts >= MOST_STARTS) {
+    fail_starts(next); /* and on to the one after it */
     return;
   }
   if (!fits_model(self, next)) {
@@ -408,12 +494,17 @@ gem_learned_queue_stop(GemLearned *self)
   g_autoptr(GError) error =
       g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN,
                           "the service stops; what is being learned goes on with its next start");
+  g_autoptr(GError) lost = g_error_new_literal(
+      GEM_ERROR, GEM_ERROR_SHUTTING_DOWN,
+      "the service stops; the text was not there as a whole, and will have to be sent again");
 
   for (guint i = 0; i < entries->len; i++) {
     GemLearnedEntry *entry = g_ptr_array_index(entries, i);
 
     if (entry->phase != NULL) {
-      entry_suspend(entry, error);
+      entry_suspend(entry, g_str_equal(entry->phase, GEM_PHASE_COPYING) ? lost : error);
     }
   }
+  g_clear_handle_id(&self->later, g_source_remove);
+  g_clear_pointer(&self->leaving, gem_trainer_free);
 }

@@ -242,22 +242,53 @@ forget(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   g_task_return_error(task, error);
 }
 
-/* One folder: its record, or NULL, and then the folder goes. */
+/* What a learning leaves that was begun and never ordered, or never came to anything. */
+static void
+remove_folder(const char *folder)
+{
+  sweep(folder, NULL);
+  g_rmdir(folder);
+}
+
+/* All that was found. */
+typedef struct {
+  GPtrArray *records;
+  guint unread; /* folders whose record does not hold */
+} Loaded;
+
+static void
+loaded_free(gpointer data)
+{
+  Loaded *loaded = data;
+
+  g_ptr_array_unref(loaded->records);
+  g_free(loaded);
+}
+
+/* One folder: its record; or NULL. One that has a record which cannot be read is left as it is: what else is
+ * in it may be wanted. */
 static GemLearnedRecord *
-load_one(const char *folder, guint uid, const char *name)
+load_one(const char *folder, guint uid, const char *name, Loaded *loaded)
 {
   g_autofree char *path = g_build_filename(folder, RECORD, NULL);
   g_autofree char *text = NULL, *version = NULL, *file = NULL;
   g_autoptr(GemLearnedRecord) record = NULL;
   gsize length = 0;
 
+  if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+    remove_folder(folder);
+    return NULL;
+  }
   if (gem_learned_name_check(name, NULL) && size_of(path) > 0 && size_of(path) <= MOST_RECORD_BYTES &&
       g_file_get_contents(path, &text, &length, NULL)) {
     record = gem_learned_record_from_text(uid, name, text, length, NULL);
   }
-  if (record == NULL || (record->version.number == 0 && record->order == NULL && record->outcome == NULL)) {
-    sweep(folder, NULL);
-    g_rmdir(folder);
+  if (record == NULL) {
+    loaded->unread++;
+    return NULL;
+  }
+  if (record->version.number == 0 && record->order == NULL && record->outcome == NULL) {
+    remove_folder(folder);
     return NULL;
   }
   sweep(folder, &(Work){.version = record->version.number,
@@ -270,7 +301,7 @@ load_one(const char *folder, guint uid, const char *name)
 }
 
 static void
-load_user(const char *root, const char *user, GPtrArray *records)
+load_user(const char *root, const char *user, Loaded *loaded)
 {
   g_autofree char *path = g_build_filename(root, user, NULL);
   g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
@@ -282,10 +313,10 @@ load_user(const char *root, const char *user, GPtrArray *records)
   }
   while ((name = g_dir_read_name(dir)) != NULL) {
     g_autofree char *folder = g_build_filename(path, name, NULL);
-    GemLearnedRecord *record = load_one(folder, (guint)uid, name);
+    GemLearnedRecord *record = load_one(folder, (guint)uid, name, loaded);
 
     if (record != NULL) {
-      g_ptr_array_add(records, record);
+      g_ptr_array_add(loaded->records, record);
     }
   }
 }
@@ -294,14 +325,15 @@ static void
 load_all(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
   const Work *work = data;
-  GPtrArray *records = g_ptr_array_new_with_free_func((GDestroyNotify)gem_learned_record_free);
+  Loaded *loaded = g_new0(Loaded, 1);
   g_autoptr(GDir) dir = g_dir_open(work->root, 0, NULL);
   const char *user;
 
+  loaded->records = g_ptr_array_new_with_free_func((GDestroyNotify)gem_learned_record_free);
   while (dir != NULL && (user = g_dir_read_name(dir)) != NULL) {
-    load_user(work->root, user, records);
+    load_user(work->root, user, loaded);
   }
-  g_task_return_pointer(task, records, (GDestroyNotify)g_ptr_array_unref);
+  g_task_return_pointer(task, loaded, loaded_free);
 }
 
 /* ---- the main loop's ---- */
@@ -343,9 +375,14 @@ gem_learned_store_load_async(GemLearnedStore *self, GAsyncReadyCallback callback
 }
 
 GPtrArray *
-gem_learned_store_load_finish(GAsyncResult *result, GError **error)
+gem_learned_store_load_finish(GAsyncResult *result, guint *ret_unread)
 {
-  return g_task_propagate_pointer(G_TASK(result), error);
+  Loaded *loaded = g_task_propagate_pointer(G_TASK(result), NULL);
+  GPtrArray *records = g_ptr_array_ref(loaded->records);
+
+  *ret_unread = loaded->unread;
+  loaded_free(loaded);
+  return records;
 }
 
 void
@@ -444,7 +481,9 @@ gem_learned_files_open(const char *folder, GemLearnedFiles *ret_files, GError **
     return fail("the copy of the text", error);
   }
   files.checkpoint = open(checkpoint, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  files.output = open(output, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  /* A process before this one may still have the file that was there. */
+  g_unlink(output);
+  files.output = open(output, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (files.checkpoint < 0 || files.output < 0) {
     return fail("the files of the learning", error);
   }

@@ -25,12 +25,12 @@ void
 gem_learned_store_free(GemLearnedStore *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemLearnedStore, gem_learned_store_free)
 
-/* All that there is, as a GPtrArray of GemLearnedRecord. Folders without a record that holds, and files that
- * no record names, are removed. */
+/* All that there is, as a GPtrArray of GemLearnedRecord. Folders without a record, and files that no record
+ * names, are removed; folders whose record cannot be read are left alone, and counted. */
 void
 gem_learned_store_load_async(GemLearnedStore *self, GAsyncReadyCallback callback, gpointer data);
 GPtrArray *
-gem_learned_store_load_finish(GAsyncResult *result, GError **error);
+gem_learned_store_load_finish(GAsyncResult *result, guint *ret_unread);
 
 /* The folder is there, and an empty file for the text in it, open for writing: its descriptor, or -1. */
 void

@@ -12,18 +12,22 @@
 #define FEWEST_BYTES 4096u
 #define BLOCK        65536u
 #define LONGEST_CHAR 4u
-/* How long a pipe may say nothing; looked at for a cancel more often. */
+/* How long a pipe may say nothing, and how long the whole may take; looked at for a cancel more often. */
 #define SILENCE_SECONDS   30
+#define COPY_SECONDS      600
 #define POLL_MILLISECONDS 200
 #define ALL_SEALS         (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
 
 typedef struct {
   int from, to;
   guint64 most_bytes, bytes;
+  gint64 end; /* monotonic time: it is given up */
   gboolean seekable;
+  int through[2]; /* a pipe of our own, when it is not */
   /* What was read; a character that was cut in two stands at the beginning of the next. */
   char block[LONGEST_CHAR + BLOCK];
   gsize kept;
+  gboolean returned; /* the last character was a carriage return: a line end is to follow */
 } Copy;
 
 static gboolean
@@ -33,6 +37,14 @@ fail_size(guint64 bytes, guint64 most_bytes, GError **error)
               "AdaptText: the text has %" G_GUINT64_FORMAT " bytes or more, %" G_GUINT64_FORMAT
               " are allowed",
               bytes, most_bytes);
+  return FALSE;
+}
+
+static gboolean
+fail_kind(GError **error)
+{
+  g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                      "text: a memfd, a file or a pipe that can be read is wanted");
   return FALSE;
 }
 
@@ -50,14 +62,40 @@ gem_learned_text_check(int fd, guint64 most_bytes, GError **error)
   int flags = fcntl(fd, F_GETFL);
   struct stat info;
 
-  if (flags < 0 || (flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_WRONLY || fstat(fd, &info) != 0 ||
-      (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode))) {
-    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                        "text: a memfd, a file or a pipe that can be read is wanted");
+  if (flags < 0 || (flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_WRONLY) {
+    return fail_kind(error);
+  }
+  /* Whoever has seals is in memory: asking for its size cannot take long. */
+  if (is_sealed(fd) && fstat(fd, &info) == 0 && (guint64)info.st_size > most_bytes) {
+    return fail_size((guint64)info.st_size, most_bytes, error);
+  }
+  return TRUE;
+}
+
+/* Before anything is read: what it is. */
+static gboolean
+look_at(Copy *copy, GError **error)
+{
+  struct stat info;
+
+  if (fstat(copy->from, &info) != 0 || (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode))) {
+    return fail_kind(error);
+  }
+  copy->seekable = S_ISREG(info.st_mode);
+  if (!copy->seekable && pipe2(copy->through, O_CLOEXEC) != 0) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "the copy of the text: %s", g_strerror(errno));
     return FALSE;
   }
-  if (is_sealed(fd) && (guint64)info.st_size > most_bytes) {
-    return fail_size((guint64)info.st_size, most_bytes, error);
+  return TRUE;
+}
+
+static gboolean
+check_time(const Copy *copy, GError **error)
+{
+  if (g_get_monotonic_time() >= copy->end) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text did not come to its end within %d s",
+                COPY_SECONDS);
+    return FALSE;
   }
   return TRUE;
 }
@@ -69,7 +107,7 @@ wait_readable(const Copy *copy, GCancellable *cancellable, GError **error)
   gint64 end = g_get_monotonic_time() + SILENCE_SECONDS * G_USEC_PER_SEC;
   struct pollfd wait = {copy->from, POLLIN, 0};
 
-  while (!g_cancellable_set_error_if_cancelled(cancellable, error)) {
+  while (!g_cancellable_set_error_if_cancelled(cancellable, error) && check_time(copy, error)) {
     int n = poll(&wait, 1, POLL_MILLISECONDS);
 
     if (n > 0) {
@@ -84,24 +122,71 @@ wait_readable(const Copy *copy, GCancellable *cancellable, GError **error)
   return FALSE;
 }
 
+/* What a pipe has now, which may be nothing although it could be read a moment ago: whoever else has the pipe
+ * can read it, too, and decides whether reading waits. Splicing never does, as we ask for it. -1 with errno
+ * set. */
+static gssize
+read_pipe(const Copy *copy, char *bytes)
+{
+  gssize n = splice(copy->from, NULL, copy->through[1], NULL, BLOCK, SPLICE_F_NONBLOCK);
+  gssize done = 0;
+
+  while (done < n) {
+    gssize got = read(copy->through[0], bytes + done, (gsize)(n - done));
+
+    if (got < 0 && errno != EINTR) {
+      return -1;
+    }
+    done += MAX(got, 0);
+  }
+  return n;
+}
+
 /* Bytes read behind what is kept; 0 at the end, -1 on an error. */
 static gssize
 read_block(Copy *copy, GCancellable *cancellable, GError **error)
 {
   gssize n;
 
-  if (copy->seekable ? g_cancellable_set_error_if_cancelled(cancellable, error)
-                     : !wait_readable(copy, cancellable, error)) {
-    return -1;
-  }
   do {
+    if (copy->seekable ? g_cancellable_set_error_if_cancelled(cancellable, error) || !check_time(copy, error)
+                       : !wait_readable(copy, cancellable, error)) {
+      return -1;
+    }
     n = copy->seekable ? pread(copy->from, copy->block + copy->kept, BLOCK, (off_t)copy->bytes)
-                       : read(copy->from, copy->block + copy->kept, BLOCK);
-  } while (n < 0 && errno == EINTR);
+                       : read_pipe(copy, copy->block + copy->kept);
+  } while (n < 0 && (errno == EINTR || (!copy->seekable && errno == EAGAIN)));
   if (n < 0) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text cannot be read: %s", g_strerror(errno));
   }
   return n;
+}
+
+static gboolean
+fail_control(guint64 byte, GError **error)
+{
+  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
+              "the text: byte %" G_GUINT64_FORMAT " is a control character, and no tab or line end", byte);
+  return FALSE;
+}
+
+/* Whether the characters up to `end` are those of a text: of the control characters tabs, line ends and form
+ * feeds alone, and carriage returns before a line end, which may be in the next block. */
+static gboolean
+check_controls(Copy *copy, const char *end, guint64 offset, GError **error)
+{
+  for (const char *at = copy->block; at < end; at = g_utf8_next_char(at)) {
+    gunichar character = g_utf8_get_char(at);
+    gboolean is_good =
+        character == '\n' || (!copy->returned && (!g_unichar_iscntrl(character) || character == '\t' ||
+                                                  character == '\f' || character == '\r'));
+
+    if (!is_good) {
+      return fail_control(offset + (guint64)(at - copy->block) + (copy->returned ? 0 : 1), error);
+    }
+    copy->returned = character == '\r';
+  }
+  return TRUE;
 }
 
 /* Looks at the block's characters; the last may go on in the next block. */
@@ -117,6 +202,9 @@ check_block(Copy *copy, gsize n, GError **error)
   if (left >= LONGEST_CHAR || (left > 0 && g_utf8_get_char_validated(end, (gssize)left) != (gunichar)-2)) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
                 "the text: byte %" G_GUINT64_FORMAT " is not of UTF-8, or a NUL", copy->bytes + n - left + 1);
+    return FALSE;
+  }
+  if (!check_controls(copy, end, copy->bytes - copy->kept, error)) {
     return FALSE;
   }
   memmove(copy->block, end, left);
@@ -168,6 +256,9 @@ copy_all(Copy *copy, GCancellable *cancellable, GError **error)
                 copy->bytes, FEWEST_BYTES);
     return FALSE;
   }
+  if (copy->returned) {
+    return fail_control(copy->bytes, error);
+  }
   if (fsync(copy->to) != 0) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "the copy of the text: %s", g_strerror(errno));
     return FALSE;
@@ -175,13 +266,26 @@ copy_all(Copy *copy, GCancellable *cancellable, GError **error)
   return TRUE;
 }
 
+/* Closing, too, may take its time. */
+static void
+copy_close(Copy *copy)
+{
+  int *const all[] = {&copy->from, &copy->to, &copy->through[0], &copy->through[1]};
+
+  for (gsize i = 0; i < G_N_ELEMENTS(all); i++) {
+    if (*all[i] >= 0) {
+      close(*all[i]);
+      *all[i] = -1;
+    }
+  }
+}
+
 static void
 copy_free(gpointer data)
 {
   Copy *copy = data;
 
-  close(copy->from);
-  close(copy->to);
+  copy_close(copy);
   explicit_bzero(copy, sizeof *copy);
   g_free(copy);
 }
@@ -191,9 +295,12 @@ copy_thread(gpointer data)
 {
   g_autoptr(GTask) task = data;
   Copy *copy = g_task_get_task_data(task);
+  GCancellable *cancellable = g_task_get_cancellable(task);
   GError *error = NULL;
+  gboolean copied = look_at(copy, &error) && copy_all(copy, cancellable, &error);
 
-  if (copy_all(copy, g_task_get_cancellable(task), &error)) {
+  copy_close(copy);
+  if (copied) {
     g_task_return_int(task, (gssize)copy->bytes);
   } else {
     g_task_return_error(task, error);
@@ -209,17 +316,25 @@ gem_learned_text_copy_async(int from,
                             GAsyncReadyCallback callback,
                             gpointer data)
 {
-  GTask *task = g_task_new(NULL, cancellable, callback, data);
+  g_autoptr(GTask) task = g_task_new(NULL, cancellable, callback, data);
+  g_autoptr(GError) error = NULL;
   Copy *copy = g_new0(Copy, 1);
-  struct stat info;
+  GThread *thread;
 
   copy->from = from;
   copy->to = to;
+  copy->through[0] = copy->through[1] = -1;
   copy->most_bytes = most_bytes;
-  copy->seekable = fstat(from, &info) == 0 && S_ISREG(info.st_mode);
+  copy->end = g_get_monotonic_time() + COPY_SECONDS * G_USEC_PER_SEC;
   g_task_set_task_data(task, copy, copy_free);
   /* Not of GLib's pool: a file can block for as long as its owner wants. */
-  g_thread_unref(g_thread_new("gem-text", copy_thread, task));
+  thread = g_thread_try_new("gem-text", copy_thread, g_object_ref(task), &error);
+  if (thread != NULL) {
+    g_thread_unref(thread);
+    return;
+  }
+  g_object_unref(task); /* the thread's */
+  g_task_return_new_error(task, GEM_ERROR, GEM_ERROR_FAILED, "the text cannot be copied: %s", error->message);
 }
 
 gboolean

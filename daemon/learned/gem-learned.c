@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "daemon/bus/gem-service.h"
+#include "daemon/gem-log.h"
 #include "daemon/learned/gem-learned-private.h"
 
 typedef struct {
@@ -19,6 +20,14 @@ typedef struct {
   GemLearnedDone done; /* NULL: nobody */
   gpointer data;
 } Wait;
+
+/* What the user of an entry asks for while it is on its way into the engine: it would be lost on the way. */
+typedef struct {
+  void (*run)(GemLearnedEntry *entry, gboolean shared, GemLearnedDone done, gpointer data);
+  gboolean shared;
+  GemLearnedDone done;
+  gpointer data;
+} After;
 
 static Wait *
 wait_new(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
@@ -48,6 +57,7 @@ entry_clear(gpointer data)
 
   gem_learned_record_free(entry->record);
   g_clear_object(&entry->copying);
+  g_clear_pointer(&entry->after, g_ptr_array_unref);
   g_free(entry->unusable);
 }
 
@@ -114,20 +124,72 @@ gem_learned_add(GemLearned *self, GemLearnedRecord *record)
 
 /* ---- the engine ---- */
 
+static gboolean
+entry_is_settled(const GemLearnedEntry *entry)
+{
+  return entry->entering == 0 && !entry->committing;
+}
+
+void
+gem_learned_settle(GemLearnedEntry *entry)
+{
+  g_autoptr(GemLearnedEntry) held = gem_learned_entry_ref(entry);
+
+  while (held->after != NULL && held->after->len > 0 && entry_is_settled(held)) {
+    g_autofree After *after = g_ptr_array_steal_index(held->after, 0);
+
+    after->run(held, after->shared, after->done, after->data);
+  }
+}
+
+static void
+on_withdrawn(GObject *source, GAsyncResult *result, gpointer data)
+{
+  /* One that is not there need not go. */
+  gem_engine_remove_learned_finish(GEM_ENGINE(source), result, NULL);
+}
+
+void
+gem_learned_withdraw(GemLearnedEntry *entry)
+{
+  if (entry->all->engine != NULL && entry->record->version.number > 0) {
+    gem_engine_remove_learned_async(entry->all->engine, entry->record->uid, entry->record->name, NULL,
+                                    on_withdrawn, NULL);
+  }
+  entry->serving = FALSE;
+}
+
+/* Another version may still be there. */
+static void
+entry_fail_serving(GemLearnedEntry *entry, const GError *error)
+{
+  g_free(entry->unusable);
+  entry->unusable = g_strdup(error->message);
+  if (entry->committing) {
+    entry->serving = FALSE;
+  } else {
+    gem_learned_withdraw(entry);
+  }
+}
+
 static void
 on_served(GObject *source, GAsyncResult *result, gpointer data)
 {
   Wait *wait = data;
-  GemLearnedEntry *entry = wait->entry;
+  g_autoptr(GemLearnedEntry) entry = gem_learned_entry_ref(wait->entry);
   g_autoptr(GError) error = NULL;
   gboolean served = gem_engine_add_learned_finish(GEM_ENGINE(source), result, &error);
 
+  entry->entering--;
   if (entry->all != NULL && entry->all->engine == GEM_ENGINE(source)) {
     g_clear_pointer(&entry->unusable, g_free);
     entry->serving = served;
-    entry->unusable = served ? NULL : g_strdup(error->message);
+    if (!served) {
+      entry_fail_serving(entry, error);
+    }
   }
   wait_end(wait, error);
+  gem_learned_settle(entry);
 }
 
 void
@@ -148,32 +210,15 @@ gem_learned_serve(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
     /* No message is to name a folder that has a user's number in it. */
     const GemLearnedDomain domain = {record->name, record->uid, record->shared, fd, "learned.gguf"};
 
+    entry->entering++;
     gem_engine_add_learned_async(self->engine, &domain, NULL, on_served, wait_new(entry, done, data));
     close(fd);
     return;
   }
-  entry->serving = FALSE;
-  entry->unusable = g_strdup(error->message);
+  entry_fail_serving(entry, error);
   if (done != NULL) {
     done(error, data);
   }
-}
-
-static void
-on_withdrawn(GObject *source, GAsyncResult *result, gpointer data)
-{
-  /* One that is not there need not go. */
-  gem_engine_remove_learned_finish(GEM_ENGINE(source), result, NULL);
-}
-
-static void
-entry_withdraw(GemLearnedEntry *entry)
-{
-  if (entry->all->engine != NULL && entry->record->version.number > 0) {
-    gem_engine_remove_learned_async(entry->all->engine, entry->record->uid, entry->record->name, NULL,
-                                    on_withdrawn, NULL);
-  }
-  entry->serving = FALSE;
 }
 
 /* ---- the store ---- */
@@ -193,7 +238,7 @@ gem_learned_drop(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
   GemLearned *self = entry->all;
   g_autofree char *key = key_of(entry->record->uid, entry->record->name);
 
-  entry_withdraw(entry);
+  gem_learned_withdraw(entry);
   gem_learned_store_remove_async(self->store, entry->record, on_removed, wait_new(entry, done, data));
   g_hash_table_remove(self->entries, key);
 }
@@ -223,43 +268,37 @@ gem_learned_keep(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
 
 /* ---- what users ask for ---- */
 
-/* A reference; NULL: `done` was told. */
-static GemLearnedEntry *
-find_or_fail(GemLearned *self, guint uid, const char *name, GemLearnedDone done, gpointer data)
+static void
+fail_unknown(GemLearnedDone done, gpointer data)
+{
+  g_autoptr(GError) error =
+      g_error_new_literal(GEM_ERROR, GEM_ERROR_UNKNOWN_DOMAIN, "no domain of that name was learned");
+
+  done(error, data);
+}
+
+/* Runs `after` for the domain when it is not on its way into the engine; `after` is copied. */
+static void
+ask(GemLearned *self, guint uid, const char *name, const After *after)
 {
   GemLearnedEntry *entry = gem_learned_find(self, uid, name);
-  g_autoptr(GError) error = NULL;
 
   if (entry == NULL) {
-    error = g_error_new_literal(GEM_ERROR, GEM_ERROR_UNKNOWN_DOMAIN, "no domain of that name was learned");
-    done(error, data);
-    return NULL;
-  }
-  return gem_learned_entry_ref(entry);
-}
-
-/* A moment, in which the record is not what will be. */
-static gboolean
-check_not_committing(const GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
-{
-  g_autoptr(GError) error = NULL;
-
-  if (entry->committing) {
-    error = g_error_new_literal(GEM_ERROR, GEM_ERROR_BUSY, "the domain is being taken into service");
-    done(error, data);
-  }
-  return error == NULL;
-}
-
-void
-gem_learned_forget(GemLearned *self, guint uid, const char *name, GemLearnedDone done, gpointer data)
-{
-  g_autoptr(GemLearnedEntry) entry = find_or_fail(self, uid, name, done, data);
-
-  if (entry == NULL) {
+    fail_unknown(after->done, after->data);
     return;
   }
-  if (!check_not_committing(entry, done, data)) {
+  if (entry->after == NULL) {
+    entry->after = g_ptr_array_new_with_free_func(g_free);
+  }
+  g_ptr_array_add(entry->after, g_memdup2(after, sizeof *after));
+  gem_learned_settle(entry);
+}
+
+static void
+entry_forget(GemLearnedEntry *entry, gboolean unused, GemLearnedDone done, gpointer data)
+{
+  if (entry->all == NULL) {
+    fail_unknown(done, data);
     return;
   }
   gem_learned_queue_cancel(entry);
@@ -271,17 +310,17 @@ gem_learned_forget(GemLearned *self, guint uid, const char *name, GemLearnedDone
 }
 
 void
-gem_learned_undo(GemLearned *self, guint uid, const char *name, GemLearnedDone done, gpointer data)
+gem_learned_forget(GemLearned *self, guint uid, const char *name, GemLearnedDone done, gpointer data)
 {
-  g_autoptr(GemLearnedEntry) entry = find_or_fail(self, uid, name, done, data);
+  ask(self, uid, name, &(After){entry_forget, FALSE, done, data});
+}
 
-  if (entry == NULL) {
-    return;
-  }
-  if (!check_not_committing(entry, done, data)) {
-    return;
-  }
-  if (entry->phase != NULL) {
+static void
+entry_undo(GemLearnedEntry *entry, gboolean unused, GemLearnedDone done, gpointer data)
+{
+  if (entry->all == NULL) {
+    fail_unknown(done, data);
+  } else if (entry->phase != NULL) {
     gem_learned_queue_cancel(entry);
     done(NULL, data);
   } else if (entry->record->previous.number == 0) {
@@ -296,24 +335,53 @@ gem_learned_undo(GemLearned *self, guint uid, const char *name, GemLearnedDone d
 }
 
 void
+gem_learned_undo(GemLearned *self, guint uid, const char *name, GemLearnedDone done, gpointer data)
+{
+  ask(self, uid, name, &(After){entry_undo, FALSE, done, data});
+}
+
+/* Two domains of a name could not be told from each other, whether they serve now or not. */
+static gboolean
+check_share(GemLearned *self, const GemLearnedRecord *record, GError **error)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init(&iter, self->entries);
+  while (g_hash_table_iter_next(&iter, NULL, &value)) {
+    const GemLearnedRecord *other = ((const GemLearnedEntry *)value)->record;
+
+    if (other != record && other->shared && g_str_equal(other->name, record->name)) {
+      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+                  "shared: another user's domain %s is shared already", record->name);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static void
+entry_share(GemLearnedEntry *entry, gboolean shared, GemLearnedDone done, gpointer data)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (entry->all == NULL) {
+    fail_unknown(done, data);
+  } else if ((shared && !check_share(entry->all, entry->record, &error)) ||
+             (entry->serving && !gem_engine_share_learned(entry->all->engine, entry->record->uid,
+                                                          entry->record->name, shared, &error))) {
+    done(error, data);
+  } else {
+    entry->record->shared = shared;
+    gem_learned_keep(entry, done, data);
+  }
+}
+
+void
 gem_learned_share(
     GemLearned *self, guint uid, const char *name, gboolean shared, GemLearnedDone done, gpointer data)
 {
-  g_autoptr(GemLearnedEntry) entry = find_or_fail(self, uid, name, done, data);
-  g_autoptr(GError) error = NULL;
-
-  if (entry == NULL) {
-    return;
-  }
-  if (!check_not_committing(entry, done, data)) {
-    return;
-  }
-  if (entry->serving && !gem_engine_share_learned(self->engine, uid, name, shared, &error)) {
-    done(error, data);
-    return;
-  }
-  entry->record->shared = shared;
-  gem_learned_keep(entry, done, data);
+  ask(self, uid, name, &(After){entry_share, shared, done, data});
 }
 
 /* ---- the beginning ---- */
@@ -428,11 +496,22 @@ static void
 on_loaded(GObject *source, GAsyncResult *result, gpointer data)
 {
   GemLearned *self = data;
-  g_autoptr(GPtrArray) records = gem_learned_store_load_finish(result, NULL);
+  guint unread = 0;
+  g_autoptr(GPtrArray) records = gem_learned_store_load_finish(result, &unread);
 
   g_ptr_array_set_free_func(records, NULL);
   for (guint i = 0; i < records->len; i++) {
-    gem_learned_add(self, g_ptr_array_index(records, i));
+    GemLearnedRecord *record = g_ptr_array_index(records, i);
+
+    record->shared = record->shared && check_share(self, record, NULL);
+    gem_learned_add(self, record);
+  }
+  if (unread > 0) {
+    g_autofree char *count = g_strdup_printf("%u", unread);
+
+    gem_log(LOG_WARNING, GEM_LOG_DOMAINS_UNREAD, (const char *[]){"GEM_COUNT", count, NULL},
+            "the records of %u learned domains cannot be read: they are left as they are, and not served",
+            unread);
   }
   self->loaded = TRUE;
   if (self->engine != NULL && self->reading == NULL) {
@@ -450,6 +529,7 @@ gem_learned_new(GemService *service)
 
   self->service = service;
   self->entries = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, entry_leave);
+  self->copies = g_hash_table_new(NULL, NULL);
   self->turns = g_hash_table_new(NULL, NULL);
   self->waiting = g_ptr_array_new_with_free_func(g_free);
   self->loaded = config->state_dir == NULL;
@@ -483,6 +563,7 @@ gem_learned_free(GemLearned *self)
   g_clear_pointer(&self->model, gem_learned_model_unref);
   g_clear_error(&self->model_error);
   g_clear_object(&self->engine);
+  g_hash_table_unref(self->copies);
   g_hash_table_unref(self->turns);
   g_ptr_array_unref(self->waiting);
   g_free(self);

@@ -9,6 +9,10 @@
 /* Of the whole, what the other domains' texts take when they are not there yet; the trainer's share is of the
  * rest. */
 #define REPLAY_SHARE 0.1
+/* What the process may take beyond its time before it counts as dead: it plans for less than that, on a
+ * machine that may be short of everything. */
+#define GRACE_SECONDS 60u
+#define GRACE_SHARE   4u /* and of the time one in so many */
 /* A share that is told stays below 1 until it is over. */
 #define MOST_SHARE 0.999
 
@@ -22,6 +26,7 @@ struct _GemLearning {
   GemAdaptPacket *start; /* with the files; NULL until they are open */
   GemReplay *replay;
   GemTrainer *trainer;
+  gboolean spoke; /* the process has said something */
 };
 
 /* What the thread opens. */
@@ -123,11 +128,13 @@ on_ended(const GemAdaptPacket *packet, const GError *error, gpointer data)
   g_autofree char *fault = NULL;
 
   if (packet == NULL) {
-    learning_end(self, GEM_LEARNING_DIED, NULL, NULL, error);
+    learning_end(self, self->spoke ? GEM_LEARNING_DIED : GEM_LEARNING_NOT_BEGUN, NULL, NULL, error);
     return;
   }
-  if (packet->kind == GEM_ADAPT_ERROR) {
-    told = g_error_new(GEM_ERROR, GEM_ERROR_FAILED, "the domain cannot be learned: %s", packet->message);
+  if (packet->kind == GEM_ADAPT_ERROR || packet->kind == GEM_ADAPT_BAD_TEXT) {
+    told =
+        g_error_new(GEM_ERROR, packet->kind == GEM_ADAPT_BAD_TEXT ? GEM_ERROR_INVALID_TEXT : GEM_ERROR_FAILED,
+                    "the domain cannot be learned: %s", packet->message);
     learning_end(self, GEM_LEARNING_FAILED, NULL, NULL, told);
     return;
   }
@@ -143,6 +150,7 @@ on_progress(const GemAdaptProgress *progress, gpointer data)
   GemLearning *self = data;
   double share = REPLAY_SHARE + (1 - REPLAY_SHARE) * progress->share;
 
+  self->spoke = TRUE;
   self->events->progress(MIN(share, MOST_SHARE), gem_adapt_phase_name(progress->phase), self->data);
 }
 
@@ -153,12 +161,14 @@ learning_run(GemLearning *self)
 {
   static const GemTrainerEvents events = {on_progress, on_ended};
   g_autoptr(GError) error = NULL;
+  guint seconds = self->start->start.seconds;
 
-  self->trainer = gem_trainer_start(self->config, self->start, &events, self, &error);
+  self->trainer = gem_trainer_start(self->config, self->start,
+                                    seconds + seconds / GRACE_SHARE + GRACE_SECONDS, &events, self, &error);
   if (self->trainer == NULL) {
     learning_end(self,
                  g_error_matches(error, GEM_ERROR, GEM_ERROR_NOT_SUPPORTED) ? GEM_LEARNING_FAILED
-                                                                            : GEM_LEARNING_DIED,
+                                                                            : GEM_LEARNING_NOT_BEGUN,
                  NULL, NULL, error);
   }
 }
@@ -180,7 +190,7 @@ on_replay(int fd, const GError *error, gpointer data)
   if (fd < 0) {
     /* The model left in the middle of it: another one may come, or the same again. */
     learning_end(self,
-                 g_error_matches(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN) ? GEM_LEARNING_DIED
+                 g_error_matches(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN) ? GEM_LEARNING_NOT_BEGUN
                                                                             : GEM_LEARNING_FAILED,
                  NULL, NULL, error);
     return;
@@ -270,14 +280,18 @@ gem_learning_new(GemLearnedStore *store,
   return self;
 }
 
+GemTrainer *
+gem_learning_take_trainer(GemLearning *self)
+{
+  return g_steal_pointer(&self->trainer);
+}
+
 void
-gem_learning_free(GemLearning *self, gboolean keep)
+gem_learning_free(GemLearning *self)
 {
   g_cancellable_cancel(self->gone);
   g_clear_pointer(&self->replay, gem_replay_free);
-  if (self->trainer != NULL) {
-    gem_trainer_free(self->trainer, !keep);
-  }
+  g_clear_pointer(&self->trainer, gem_trainer_free);
   g_clear_pointer(&self->start, gem_adapt_packet_free);
   g_object_unref(self->gone);
   g_object_unref(self->engine);

@@ -10,14 +10,17 @@
 #include "daemon/gem-config.h"
 #include "daemon/learned/gem-learned-model.h"
 #include "daemon/learned/gem-learned-store.h"
+#include "daemon/learned/gem-trainer.h"
 
 typedef struct _GemLearning GemLearning;
 
 typedef enum {
-  GEM_LEARNING_DONE,    /* what it learned stands in the store's output */
-  GEM_LEARNING_REFUSED, /* it does not keep the bounds */
-  GEM_LEARNING_FAILED,  /* `error`; the next start would fail alike */
-  GEM_LEARNING_DIED,    /* `error`; the next start goes on from the checkpoint */
+  GEM_LEARNING_DONE,      /* what it learned stands in the store's output */
+  GEM_LEARNING_REFUSED,   /* it does not keep the bounds */
+  GEM_LEARNING_FAILED,    /* `error`; the next start would fail alike */
+  GEM_LEARNING_DIED,      /* `error`; the next start goes on from the checkpoint */
+  GEM_LEARNING_NOT_BEGUN, /* `error`; the process never spoke, if there was one: that is not the text's fault
+                           */
 } GemLearningEnd;
 
 typedef struct {
@@ -39,6 +42,9 @@ gem_learning_new(GemLearnedStore *store,
                  const GemLearnedRecord *record,
                  const GemLearningEvents *events,
                  gpointer data);
-/* No more events. `keep`: it may write its checkpoint, to go on another time. */
+/* The process, if one runs, for who waits for its end. Transfer full. */
+GemTrainer *
+gem_learning_take_trainer(GemLearning *self);
+/* No more events. */
 void
-gem_learning_free(GemLearning *self, gboolean keep);
+gem_learning_free(GemLearning *self);

@@ -37,7 +37,8 @@ struct _GemReplay {
   GCancellable *gone;
   GPtrArray *domains; /* const char*, "general" first */
   guint texts, started, ended;
-  GError *error; /* the first; nothing more is started then */
+  gboolean incomplete; /* a domain cannot be had now: what is written is for this once */
+  GError *error;       /* the first; nothing more is started then */
   Slot *slots[SIDE_BY_SIDE];
   GVariantBuilder *builder; /* a(ss) */
   guint idle;
@@ -59,6 +60,7 @@ open_file(GTask *task, gpointer source, gpointer data, GCancellable *cancellable
 typedef struct {
   char *path;
   GVariant *texts;
+  gboolean keep; /* else nothing is left of it but the descriptor */
 } File;
 
 static void
@@ -103,6 +105,9 @@ write_file(GTask *task, gpointer source, gpointer data, GCancellable *cancellabl
                                NULL)) {
     keep_alone(file->path);
     fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (!file->keep) {
+      g_unlink(file->path);
+    }
   }
   if (fd < 0) {
     error = g_error_new(GEM_ERROR, GEM_ERROR_FAILED, "the texts of the other domains cannot be kept: %s",
@@ -151,6 +156,7 @@ replay_write(GemReplay *self)
   File *file = g_new0(File, 1);
 
   file->path = g_strdup(self->path);
+  file->keep = !self->incomplete;
   file->texts = g_variant_ref_sink(g_variant_builder_end(self->builder));
   g_task_set_check_cancellable(task, FALSE);
   g_task_set_task_data(task, file, file_free);
@@ -178,11 +184,14 @@ on_idle(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* The first failure counts. A domain that cannot be had is left out: the service runs without it, too. */
+/* The first failure counts. A domain that cannot be had is left out, this time: the service runs without it,
+ * too. */
 static void
 replay_note_failure(GemReplay *self, const GError *error)
 {
-  if (self->error == NULL && !g_error_matches(error, GEM_ERROR, GEM_ERROR_PATHWAY)) {
+  if (g_error_matches(error, GEM_ERROR, GEM_ERROR_PATHWAY)) {
+    self->incomplete = TRUE;
+  } else if (self->error == NULL) {
     self->error = g_error_copy(error);
   }
 }
@@ -226,8 +235,11 @@ replay_start(GemReplay *self, guint index)
   static const GemGenerationEvents events = {.text = on_text, .finished = on_finished};
   const char *opening = openings[self->started % G_N_ELEMENTS(openings)];
   const char *domain = g_ptr_array_index(self->domains, self->started / TEXTS_A_DOMAIN);
-  const GemRunOptions run = {
-      .domain = (char *)domain, .owner = GEM_OWNER_SERVICE, .priority = GEM_PRIORITY_BATCH};
+  /* Waits for a pathway: what general writes alone is none of the domain's. */
+  const GemRunOptions run = {.domain = (char *)domain,
+                             .owner = GEM_OWNER_SERVICE,
+                             .priority = GEM_PRIORITY_BATCH,
+                             .page_in = GEM_PAGE_IN_WAIT};
   const GemGenerateOptions options = {
       .max_tokens = MIN(TEXT_TOKENS, gem_engine_get_context(self->engine) / 2),
       .temperature = TEMPERATURE,

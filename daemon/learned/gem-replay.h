@@ -1,7 +1,8 @@
 /*
  * Texts of the domains that a model has, written by the model itself: what is learned must not change how it
  * writes them, and the corpus that it was trained on is not on the device. They are made once for each model,
- * as batch work that gives way to all who wait for an answer, and kept in STATE/replay/.
+ * as batch work that gives way to all who wait for an answer, and kept in STATE/replay/, unless a domain
+ * could not be had.
  */
 #pragma once
 

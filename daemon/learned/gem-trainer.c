@@ -8,19 +8,27 @@
 #include <unistd.h>
 
 #include "adaptation/gem-adapt-channel.h"
+#include "daemon/gem-log.h"
 #include "dbus/gem-error.h"
 
 /* It speaks once a second; a machine that is short of memory may hold it up. */
 #define SILENCE_SECONDS 120u
 /* Packets that are read before others have their turn. */
 #define BURST 16u
+/* How long one that was told to go may take: it writes a checkpoint, and systemd takes note of its end. */
+#define LEAVE_SECONDS 20u
 
 struct _GemTrainer {
   GemAdaptChannel *channel;
   GSubprocess *child; /* NULL: systemd's */
-  guint watch, silence;
+  guint watch, silence, deadline;
   const GemTrainerEvents *events;
   gpointer data;
+
+  /* When it goes. */
+  guint leaving; /* source: it takes too long */
+  void (*gone)(gpointer data);
+  gpointer gone_data;
 };
 
 /* ---- how it is started ---- */
@@ -100,6 +108,10 @@ reach(const GemConfig *config, GSubprocess **ret_child, GError **error)
                   g_strerror(errno));
       return -1;
     }
+    gem_log(
+        LOG_WARNING, GEM_LOG_TRAINER_IS_CHILD, NULL,
+        "nothing listens at the socket behind which the process that learns is started: it runs as a child, "
+        "without limits of its own");
   }
   if (!gem_trainer_is_there(config)) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_NOT_SUPPORTED,
@@ -121,7 +133,21 @@ trainer_end(GemTrainer *self, const GemAdaptPacket *packet, const GError *error)
 {
   g_clear_handle_id(&self->watch, g_source_remove);
   g_clear_handle_id(&self->silence, g_source_remove);
+  g_clear_handle_id(&self->deadline, g_source_remove);
   self->events->ended(packet, error, self->data);
+}
+
+/* It was told how long it may take; what it makes of that is its own affair. */
+static gboolean
+on_deadline(gpointer data)
+{
+  GemTrainer *self = data;
+  g_autoptr(GError) error = g_error_new_literal(GEM_ERROR, GEM_ERROR_FAILED,
+                                                "the process that learns did not come to its end in time");
+
+  self->deadline = 0;
+  trainer_end(self, NULL, error);
+  return G_SOURCE_REMOVE;
 }
 
 static gboolean
@@ -176,6 +202,7 @@ on_readable(int fd, GIOCondition condition, gpointer data)
 GemTrainer *
 gem_trainer_start(const GemConfig *config,
                   const GemAdaptPacket *start,
+                  guint most_seconds,
                   const GemTrainerEvents *events,
                   gpointer data,
                   GError **error)
@@ -202,19 +229,85 @@ gem_trainer_start(const GemConfig *config,
   self->data = data;
   self->watch = g_unix_fd_add(gem_adapt_channel_get_fd(self->channel), G_IO_IN | G_IO_HUP | G_IO_ERR,
                               on_readable, self);
+  self->deadline = g_timeout_add_seconds(most_seconds, on_deadline, self);
   listen_on(self);
   return self;
 }
 
+/* ---- its end ---- */
+
 void
-gem_trainer_free(GemTrainer *self, gboolean now)
+gem_trainer_free(GemTrainer *self)
 {
   g_clear_handle_id(&self->watch, g_source_remove);
   g_clear_handle_id(&self->silence, g_source_remove);
+  g_clear_handle_id(&self->deadline, g_source_remove);
+  g_clear_handle_id(&self->leaving, g_source_remove);
   g_clear_pointer(&self->channel, gem_adapt_channel_free);
+  g_clear_object(&self->child);
+  g_free(self);
+}
+
+/* It is over, one way or the other. */
+static void
+trainer_gone(GemTrainer *self)
+{
+  void (*gone)(gpointer data) = self->gone;
+  gpointer data = self->gone_data;
+
+  gem_trainer_free(self);
+  gone(data);
+}
+
+static gboolean
+on_leave_late(gpointer data)
+{
+  GemTrainer *self = data;
+
+  self->leaving = 0;
+  if (self->child != NULL) {
+    g_subprocess_force_exit(self->child);
+  }
+  trainer_gone(self);
+  return G_SOURCE_REMOVE;
+}
+
+/* What it still says is not heard; that it closes the channel is. */
+static gboolean
+on_leave_readable(int fd, GIOCondition condition, gpointer data)
+{
+  GemTrainer *self = data;
+
+  for (guint i = 0; i < BURST; i++) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GemAdaptPacket) packet = gem_adapt_channel_receive(self->channel, &error);
+
+    if (packet == NULL && g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
+      return G_SOURCE_CONTINUE;
+    }
+    if (packet == NULL && !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA)) {
+      self->watch = 0;
+      trainer_gone(self);
+      return G_SOURCE_REMOVE;
+    }
+  }
+  return G_SOURCE_CONTINUE;
+}
+
+void
+gem_trainer_leave(GemTrainer *self, gboolean now, void (*gone)(gpointer data), gpointer data)
+{
+  int fd = gem_adapt_channel_get_fd(self->channel);
+
+  g_clear_handle_id(&self->watch, g_source_remove);
+  g_clear_handle_id(&self->silence, g_source_remove);
+  g_clear_handle_id(&self->deadline, g_source_remove);
+  self->gone = gone;
+  self->gone_data = data;
+  shutdown(fd, SHUT_WR);
   if (self->child != NULL && now) {
     g_subprocess_force_exit(self->child);
   }
-  g_clear_object(&self->child);
-  g_free(self);
+  self->watch = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_leave_readable, self);
+  self->leaving = g_timeout_add_seconds(LEAVE_SECONDS, on_leave_late, self);
 }

@@ -1,0 +1,190 @@
+/* The process that learns, as the service sees it: one that takes too long is ended, and one that was told to
+ * go is waited for. It is one that does what its text says (fake-trainer.c). */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <glib/gstdio.h>
+
+#include "daemon/learned/gem-trainer.h"
+#include "tests/gem-test-folder.h"
+
+#define TEXTS_A_DOMAIN 64u /* as the service makes them */
+#define LONG_SECONDS   3600u
+
+typedef struct {
+  GemConfig *config;
+  char *folder, *held; /* while that file is there, it goes on */
+  GemAdaptPacket *start;
+  guint told, ended, gone;
+  char *error; /* of the end; NULL: it had a last word */
+} Fixture;
+
+static int
+new_file(gconstpointer data, gsize size)
+{
+  int fd = memfd_create("file", MFD_CLOEXEC);
+
+  g_assert_cmpint(write(fd, data, size), ==, (gssize)size);
+  return fd;
+}
+
+static int
+new_replay(void)
+{
+  g_autoptr(GVariant) texts = NULL;
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("a(ss)"));
+  for (guint i = 0; i < 2 * TEXTS_A_DOMAIN; i++) {
+    g_variant_builder_add(&builder, "(ss)", i < TEXTS_A_DOMAIN ? "general" : "legal", "a text");
+  }
+  texts = g_variant_ref_sink(g_variant_builder_end(&builder));
+  return new_file(g_variant_get_data(texts), g_variant_get_size(texts));
+}
+
+static void
+set_up(Fixture *self, gconstpointer data)
+{
+  g_autofree char *orders = NULL, *hash = g_strnfill(64, '0');
+  GemAdaptStart *start;
+
+  self->config = gem_config_new();
+  self->config->adapt_program = g_build_filename(g_getenv("GEM_BUILD_DIR"), "tests", "fake-trainer", NULL);
+  self->folder = gem_test_folder_new();
+  self->held = g_build_filename(self->folder, "held", NULL);
+  g_assert_true(g_file_set_contents(self->held, "", 0, NULL));
+  orders = g_strdup_printf("hold %s\nrefuse\n", self->held);
+  self->start = gem_adapt_packet_new(GEM_ADAPT_START);
+  start = &self->start->start;
+  start->name = g_strdup("letters");
+  start->general_sha256 = g_strdup(hash);
+  start->router_sha256 = g_strdup(hash);
+  start->memory_bytes = GEM_ADAPT_LEAST_MEMORY;
+  start->seconds = 10;
+  start->threads = 1;
+  start->files[GEM_ADAPT_TEXT] = new_file(orders, strlen(orders));
+  start->files[GEM_ADAPT_GENERAL] = new_file("GGUF", 4);
+  start->files[GEM_ADAPT_ROUTER] = new_file("GGUF", 4);
+  start->files[GEM_ADAPT_REPLAY] = new_replay();
+  start->files[GEM_ADAPT_CHECKPOINT] = new_file("", 0);
+  start->files[GEM_ADAPT_OUTPUT] = new_file("", 0);
+  gem_adapt_start_add_pathway(start, "legal", new_file("GGUF", 4));
+}
+
+static void
+tear_down(Fixture *self, gconstpointer data)
+{
+  g_unlink(self->held);
+  gem_adapt_packet_free(self->start);
+  gem_config_unref(self->config);
+  gem_test_folder_remove(self->folder);
+  g_free(self->folder);
+  g_free(self->held);
+  g_free(self->error);
+}
+
+static void
+on_progress(const GemAdaptProgress *progress, gpointer data)
+{
+  ((Fixture *)data)->told++;
+}
+
+static void
+on_ended(const GemAdaptPacket *packet, const GError *error, gpointer data)
+{
+  Fixture *self = data;
+
+  self->ended++;
+  self->error = error != NULL ? g_strdup(error->message) : NULL;
+}
+
+static void
+on_gone(gpointer data)
+{
+  ((Fixture *)data)->gone++;
+}
+
+static GemTrainer *
+start_trainer(Fixture *self, guint most_seconds)
+{
+  static const GemTrainerEvents events = {on_progress, on_ended};
+  g_autoptr(GError) error = NULL;
+  GemTrainer *trainer = gem_trainer_start(self->config, self->start, most_seconds, &events, self, &error);
+
+  g_assert_no_error(error);
+  while (self->told == 0) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  return trainer;
+}
+
+/* However much it has to tell. */
+static void
+test_deadline(Fixture *self, gconstpointer data)
+{
+  GemTrainer *trainer = start_trainer(self, 1);
+
+  while (self->ended == 0) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_cmpstr(self->error, ==, "the process that learns did not come to its end in time");
+  gem_trainer_free(trainer);
+}
+
+/* It goes, and only then is it said to be gone; nothing else is heard of it. */
+static void
+test_leave(Fixture *self, gconstpointer data)
+{
+  GemTrainer *trainer = start_trainer(self, LONG_SECONDS);
+  guint told = self->told;
+  char byte;
+  int checkpoint = self->start->start.files[GEM_ADAPT_CHECKPOINT];
+
+  gem_trainer_leave(trainer, FALSE, on_gone, self);
+  g_assert_cmpuint(self->gone, ==, 0);
+  while (self->gone == 0) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_cmpuint(self->told, ==, told);
+  g_assert_cmpuint(self->ended, ==, 0);
+  /* It did not die of it: it wrote, last of all, that it was told to go. */
+  g_assert_cmpint(pread(checkpoint, &byte, 1, 0), ==, 1);
+  g_assert_cmpint(byte, ==, 'l');
+}
+
+/* One that is not to write any more does not. */
+static void
+test_leave_now(Fixture *self, gconstpointer data)
+{
+  GemTrainer *trainer = start_trainer(self, LONG_SECONDS);
+
+  gem_trainer_leave(trainer, TRUE, on_gone, self);
+  while (self->gone == 0) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_cmpuint(self->ended, ==, 0);
+}
+
+/* Whoever waits for its end may give that up. */
+static void
+test_free(Fixture *self, gconstpointer data)
+{
+  GemTrainer *trainer = start_trainer(self, LONG_SECONDS);
+
+  gem_trainer_leave(trainer, TRUE, on_gone, self);
+  gem_trainer_free(trainer);
+  g_assert_cmpuint(self->gone, ==, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add("/learning-process/deadline", Fixture, NULL, set_up, test_deadline, tear_down);
+  g_test_add("/learning-process/leave", Fixture, NULL, set_up, test_leave, tear_down);
+  g_test_add("/learning-process/leave-now", Fixture, NULL, set_up, test_leave_now, tear_down);
+  g_test_add("/learning-process/free", Fixture, NULL, set_up, test_free, tear_down);
+  return g_test_run();
+}
