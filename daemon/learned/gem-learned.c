@@ -277,6 +277,14 @@ fail_unknown(GemLearnedDone done, gpointer data)
   done(error, data);
 }
 
+static void
+fail_stopping(GemLearnedDone done, gpointer data)
+{
+  g_autoptr(GError) error = g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops");
+
+  done(error, data);
+}
+
 /* Runs `after` for the domain when it is not on its way into the engine; `after` is copied. */
 static void
 ask(GemLearned *self, guint uid, const char *name, const After *after)
@@ -285,6 +293,10 @@ ask(GemLearned *self, guint uid, const char *name, const After *after)
 
   if (entry == NULL) {
     fail_unknown(after->done, after->data);
+    return;
+  }
+  if (self->stopping) {
+    fail_stopping(after->done, after->data);
     return;
   }
   if (entry->after == NULL) {
@@ -540,11 +552,28 @@ gem_learned_new(GemService *service)
   return self;
 }
 
+/* Nobody waits for it any more. */
+static void
+entry_fail_after(GemLearnedEntry *entry)
+{
+  while (entry->after != NULL && entry->after->len > 0) {
+    g_autofree After *after = g_ptr_array_steal_index(entry->after, 0);
+
+    fail_stopping(after->done, after->data);
+  }
+}
+
 void
 gem_learned_stop(GemLearned *self)
 {
+  g_autoptr(GPtrArray) entries = NULL;
+
   if (!self->stopping) {
     self->stopping = TRUE;
+    entries = gem_learned_list(self);
+    for (guint i = 0; i < entries->len; i++) {
+      entry_fail_after(g_ptr_array_index(entries, i));
+    }
     gem_learned_queue_stop(self);
     learned_tell_waiting(self);
   }
