@@ -137,12 +137,13 @@ test_bounds(GemTestAdapt *self, gconstpointer data)
 {
   static const struct {
     const char *option, *value, *message;
+    GemExit status;
   } cases[] = {
-      {"--seconds", "0", "seconds"},
-      {"--seconds", "-5", "--seconds: \"-5\" is no number for it"},
-      {"--worst-other", "-1", "worst_other_percent"},
-      {"--least-gain", "-1", "least_gain_percent"},
-      {"--least-gain", "2x", "--least-gain: \"2x\" is no number for it"},
+      {"--seconds", "0", "seconds", GEM_EXIT_INVALID_INPUT},
+      {"--seconds", "-5", "--seconds: \"-5\" is no number for it", GEM_EXIT_USAGE},
+      {"--worst-other", "-1", "worst_other_percent", GEM_EXIT_INVALID_INPUT},
+      {"--least-gain", "-1", "least_gain_percent", GEM_EXIT_INVALID_INPUT},
+      {"--least-gain", "2x", "--least-gain: \"2x\" is no number for it", GEM_EXIT_USAGE},
   };
   g_autofree char *input = make_input(self, "learn", GEM_TEST_ADAPT_BYTES);
   g_autofree char *path = g_build_filename(self->gemd->folder, "text", NULL);
@@ -152,7 +153,7 @@ test_bounds(GemTestAdapt *self, gconstpointer data)
     g_auto(Run) run = {0};
 
     CLIENT(self, NULL, &run, "adapt", cases[i].option, cases[i].value, "mywork", path);
-    g_assert_cmpint(run.status, ==, GEM_EXIT_INVALID_INPUT);
+    g_assert_cmpint(run.status, ==, cases[i].status);
     g_assert_nonnull(strstr(run.err, cases[i].message));
   }
 }
