@@ -223,6 +223,29 @@ gem_backend_info_free(GemBackendInfo *info)
   g_free(info);
 }
 
+void
+gem_engine_try_devices_again(GemEngine *self)
+{
+  g_debug("model %s tries devices again", self->name);
+}
+
+void
+gem_engine_look_for_devices_async(GemEngine *self,
+                                  GCancellable *cancellable,
+                                  GAsyncReadyCallback callback,
+                                  gpointer data)
+{
+  g_autoptr(GTask) task = g_task_new(self, cancellable, callback, data);
+
+  g_task_return_boolean(task, FALSE);
+}
+
+gboolean
+gem_engine_look_for_devices_finish(GemEngine *self, GAsyncResult *result)
+{
+  return g_task_propagate_boolean(G_TASK(result), NULL);
+}
+
 GPtrArray *
 gem_engine_list_backends(GemEngine *self)
 {

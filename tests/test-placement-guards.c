@@ -197,6 +197,59 @@ test_depends(void)
   g_unsetenv("GEM_TEST_DEVICE_OPTIONS");
 }
 
+/* ---- later ---- */
+
+static void
+on_looked(GObject *source, GAsyncResult *result, gpointer data)
+{
+  gint *found = data;
+  *found = gem_engine_look_for_devices_finish(GEM_ENGINE(source), result) ? 1 : 0;
+}
+
+static gboolean
+look_for_devices(GemEngine *engine)
+{
+  gint found = -1;
+  gem_engine_look_for_devices_async(engine, NULL, on_looked, &found);
+  while (found < 0) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  return found == 1;
+}
+
+/* One that was not ready when the model was loaded is found when it is; not where another was named. */
+static void
+test_deferred(void)
+{
+  static const char *const named[] = {NULL, "device", "cpu"};
+  for (guint i = 0; i < G_N_ELEMENTS(named); i++) {
+    g_autoptr(GemTestScene) scene = gem_test_scene_new("later", named[i]);
+    gem_test_engine_start(scene->test);
+    g_assert_false(look_for_devices(scene->test->engine));
+    g_setenv("GEM_TEST_DEVICE", "work", TRUE);
+    g_assert_cmpint(look_for_devices(scene->test->engine), ==, i < 2);
+  }
+}
+
+static void
+test_tried_again(void)
+{
+  g_autoptr(GemTestScene) scene = gem_test_scene_new("refuse", "device");
+  gem_test_engine_start(scene->test);
+  g_autoptr(GemPathwayInfo) before = gem_engine_get_pathway(scene->test->engine, "general");
+  g_assert_cmpstr(before->backend, ==, "cpu");
+  g_setenv("GEM_TEST_DEVICE", "work", TRUE);
+  gem_engine_try_devices_again(scene->test->engine);
+  gint64 until = gem_test_deadline(30);
+  gboolean moved = FALSE;
+  while (!moved && g_get_monotonic_time() < until) {
+    g_autoptr(GemPathwayInfo) now = gem_engine_get_pathway(scene->test->engine, "general");
+    moved = g_str_equal(now->backend, "device");
+    g_usleep(1000);
+  }
+  g_assert_true(moved);
+}
+
 /* ---- memory ---- */
 
 static guint64
@@ -261,6 +314,8 @@ main(int argc, char **argv)
   g_test_add_func("/placement-guards/left-mark", test_left_mark);
   g_test_add_func("/placement-guards/known-is-checked", test_known_is_checked);
   g_test_add_func("/placement-guards/depends", test_depends);
+  g_test_add_func("/placement-guards/deferred", test_deferred);
+  g_test_add_func("/placement-guards/tried-again", test_tried_again);
   g_test_add_func("/placement-guards/copies", test_copies);
   int status = g_test_run();
   g_free(hold_path);

@@ -32,11 +32,13 @@ typedef struct {
 
 struct _GemModelLoads {
   GemService *service;
-  Load *running;     /* NULL: none */
-  char *served;      /* path of the model that is served; NULL: there was none to start with */
-  gboolean is_other; /* the model that is served is not the configured one */
-  gboolean wanted;   /* the configured one is to be loaded when nothing else is */
-  gboolean failed;   /* it could not be when it was wanted last */
+  Load *running;         /* NULL: none */
+  char *served;          /* path of the model that is served; NULL: there was none to start with */
+  gboolean is_other;     /* the model that is served is not the configured one */
+  gboolean wanted;       /* the configured one is to be loaded when nothing else is */
+  gboolean failed;       /* it could not be when it was wanted last */
+  gboolean renewed;      /* it is wanted anew, though it is served */
+  GCancellable *looking; /* for devices */
 };
 
 static void
@@ -316,7 +318,9 @@ loads_start_configured(GemModelLoads *self)
   self->failed = path == NULL;
   if (path == NULL) {
     log_not_changed(config->model, error);
-  } else if (gem_model_host_get_state(host) != GEM_MODEL_READY || g_strcmp0(path, self->served) != 0) {
+  } else if (gem_model_host_get_state(host) != GEM_MODEL_READY || g_strcmp0(path, self->served) != 0 ||
+             self->renewed) {
+    self->renewed = FALSE;
     gem_idle_inhibit(gem_service_get_idle(self->service), GEM_IDLE_LOADING);
     loads_start(self, config->model, path, GRACE_SECONDS)->configured = TRUE;
   }
@@ -351,6 +355,35 @@ gem_model_loads_reload(GemModelLoads *self, gboolean changed)
   }
 }
 
+/* The configured model is loaded anew, to run on what is there now; another one that serves is left alone. */
+static void
+on_looked(GObject *source, GAsyncResult *result, gpointer data)
+{
+  GemEngine *engine = GEM_ENGINE(source);
+  gboolean found = gem_engine_look_for_devices_finish(engine, result);
+  GemModelLoads *self = found ? data : NULL; /* it is gone when that was cancelled */
+
+  if (self != NULL && !self->is_other && engine == gem_service_get_engine(self->service)) {
+    self->wanted = TRUE;
+    self->renewed = TRUE;
+    loads_go_on(self);
+  }
+}
+
+void
+gem_model_loads_look_for_devices(GemModelLoads *self)
+{
+  GemEngine *engine = gem_service_get_engine(self->service);
+
+  if (engine != NULL) {
+    gem_engine_try_devices_again(engine);
+    g_cancellable_cancel(self->looking);
+    g_object_unref(self->looking);
+    self->looking = g_cancellable_new();
+    gem_engine_look_for_devices_async(engine, self->looking, on_looked, self);
+  }
+}
+
 /* ---- all of them ---- */
 
 GemModelLoads *
@@ -360,6 +393,7 @@ gem_model_loads_new(GemService *service)
   const GemConfig *config = gem_service_get_config(service);
 
   self->service = service;
+  self->looking = g_cancellable_new();
   self->served = gem_config_find_model(config, config->model, NULL);
   return self;
 }
@@ -383,6 +417,8 @@ void
 gem_model_loads_free(GemModelLoads *self)
 {
   gem_model_loads_stop(self);
+  g_cancellable_cancel(self->looking);
+  g_object_unref(self->looking);
   if (self->running != NULL) {
     self->running->loads = NULL;
     if (self->running->engine != NULL) {

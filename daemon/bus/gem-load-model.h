@@ -23,6 +23,10 @@ gem_load_model_run(GemCall *call);
  * already. */
 void
 gem_model_loads_reload(GemModelLoads *self, gboolean changed);
+/* Pathways are tried again on the device that refused them. When a device can be used now that could not when
+ * the model was loaded, the configured one is loaded anew and takes over. */
+void
+gem_model_loads_look_for_devices(GemModelLoads *self);
 /* Fails the one that runs with GEM_ERROR_SHUTTING_DOWN, when the service stops. */
 void
 gem_model_loads_stop(GemModelLoads *self);

@@ -311,6 +311,18 @@ on_sleep(gpointer data)
   memory_ask(data, &ask);
 }
 
+/* Devices and their drivers begin anew then. */
+static void
+on_woke(gpointer data)
+{
+  const GemMemory *self = data;
+  g_autoptr(GPtrArray) engines = gem_model_host_list_engines(gem_service_get_model(self->service));
+
+  for (guint i = 0; i < engines->len; i++) {
+    gem_engine_try_devices_again(engines->pdata[i]);
+  }
+}
+
 GemMemory *
 gem_memory_new(GemService *service)
 {
@@ -319,7 +331,7 @@ gem_memory_new(GemService *service)
 
   self->service = service;
   self->abandoned = g_cancellable_new();
-  self->sleep = gem_sleep_new(gem_service_get_connection(service), on_sleep, self);
+  self->sleep = gem_sleep_new(gem_service_get_connection(service), on_sleep, on_woke, self);
   if (config->memory_pressure) {
     self->pressure = gem_pressure_new(&(GemPressureConfig){.root = config->pressure_root,
                                                            .watch = g_getenv("MEMORY_PRESSURE_WATCH"),

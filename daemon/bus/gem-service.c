@@ -256,6 +256,7 @@ gem_service_reload_config(GemService *self, gboolean model_changed)
 {
   gem_service_apply_config(self);
   gem_model_loads_reload(self->loads, model_changed);
+  gem_model_loads_look_for_devices(self->loads);
 }
 
 void

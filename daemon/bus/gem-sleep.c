@@ -10,6 +10,7 @@
 struct _GemSleep {
   GDBusConnection *connection;
   void (*prepare)(gpointer data);
+  void (*woke)(gpointer data);
   gpointer data;
   guint name, signal;   /* watch, subscription */
   char *owner;          /* logind's unique name; NULL: it is not there */
@@ -101,6 +102,7 @@ on_prepare(GDBusConnection *connection,
     self->prepare(self->data);
   } else {
     take_lock(self);
+    self->woke(self->data);
   }
 }
 
@@ -127,12 +129,16 @@ on_vanished(GDBusConnection *connection, const char *name, gpointer data)
 }
 
 GemSleep *
-gem_sleep_new(GDBusConnection *connection, void (*prepare)(gpointer data), gpointer data)
+gem_sleep_new(GDBusConnection *connection,
+              void (*prepare)(gpointer data),
+              void (*woke)(gpointer data),
+              gpointer data)
 {
   GemSleep *self = g_new0(GemSleep, 1);
 
   self->connection = g_object_ref(connection);
   self->prepare = prepare;
+  self->woke = woke;
   self->data = data;
   self->lock = -1;
   self->signal =

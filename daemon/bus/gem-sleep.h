@@ -11,10 +11,12 @@
 typedef struct _GemSleep GemSleep;
 
 /* Listens on `connection`. `prepare` is called when the machine is about to sleep; gem_sleep_ready answers
- * it.
- */
+ * it. `woke` is called when it is awake again. */
 GemSleep *
-gem_sleep_new(GDBusConnection *connection, void (*prepare)(gpointer data), gpointer data);
+gem_sleep_new(GDBusConnection *connection,
+              void (*prepare)(gpointer data),
+              void (*woke)(gpointer data),
+              gpointer data);
 void
 gem_sleep_free(GemSleep *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemSleep, gem_sleep_free)

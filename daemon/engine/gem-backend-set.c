@@ -49,6 +49,7 @@ gem_backend_info_copy(const GemBackendInfo *info)
   copy->reason = g_strdup(info->reason);
   copy->score = info->score;
   copy->in_use = info->in_use;
+  copy->deferred = info->deferred;
   return copy;
 }
 
@@ -104,6 +105,7 @@ probe_candidate(const GemPluginLoader *loader, const char *name)
   candidate->info.device = take_text(report.device, sizeof report.device);
   candidate->info.kernels = take_text(report.kernels, sizeof report.kernels);
   candidate->info.score = report.score;
+  candidate->info.deferred = candidate->result == GEM_PROBE_DEFERRED && is_device(candidate);
   char **text = candidate->result != GEM_PROBE_SUPPORTED ? &candidate->info.reason : &candidate->settings;
   *text = take_text(report.reason, sizeof report.reason);
   return candidate;
@@ -120,6 +122,16 @@ find(GPtrArray *candidates, const char *name)
     }
   }
   return NULL;
+}
+
+gboolean
+gem_backend_set_is_there(const GemPluginLoader *loader, const char *name)
+{
+  Candidate *candidate = probe_candidate(loader, name);
+  gboolean supported = candidate->result == GEM_PROBE_SUPPORTED;
+
+  candidate_free(candidate);
+  return supported;
 }
 
 /* The supported candidate called `name`, or the one with the highest score; the first of equals. Of devices,

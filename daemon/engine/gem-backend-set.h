@@ -38,6 +38,10 @@ gem_backend_set_get_device(GemBackendSet *self, const GemBackendInfo **ret_info)
 char *
 gem_backend_set_describe(GemBackendSet *self, guint threads);
 
+/* Whether that backend could be opened now. Any thread. */
+gboolean
+gem_backend_set_is_there(const GemPluginLoader *loader, const char *name);
+
 GemBackendInfo *
 gem_backend_info_copy(const GemBackendInfo *info);
 

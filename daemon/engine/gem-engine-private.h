@@ -22,6 +22,8 @@ struct _GemEngine {
   GemTokenizer *tokenizer; /* any thread */
   gsize longest_piece;     /* bytes of a text that one token stands for, at most */
   GPtrArray *backends;     /* of GemBackendInfo */
+  char *backend;           /* that was named; NULL: none */
+  GStrv plugin_dirs;
   char *attention;
   double threshold;
   GemPageIn page_in;   /* of turns that do not say */

@@ -286,6 +286,8 @@ keep_description(GemEngine *self, const GemEngineConfig *config)
   self->tokenizer = gem_tokenizer_ref(self->runtime->tokenizer);
   self->longest_piece = find_longest_piece(self->tokenizer);
   self->backends = gem_backend_set_list(self->runtime->backends);
+  self->backend = g_strdup(config->backend);
+  self->plugin_dirs = g_strdupv((char **)config->plugin_dirs);
   self->attention = g_strdup(gem_plugin_module_get(self->runtime->attention_module)->name);
   self->threshold = self->runtime->threshold;
   self->fixed_bytes = self->runtime->budget.fixed;
@@ -387,6 +389,8 @@ gem_engine_finalize(GObject *object)
   g_clear_pointer(&self->files, gem_model_files_free);
   g_clear_pointer(&self->record, gem_verified_free);
   g_free(self->attention);
+  g_free(self->backend);
+  g_strfreev(self->plugin_dirs);
   g_free(self->model_path);
   g_main_context_unref(self->context);
   g_mutex_clear(&self->mutex);

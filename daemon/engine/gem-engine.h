@@ -76,12 +76,26 @@ typedef struct {
   char *name, *version, *device, *kernels, *reason; /* reason: why it is not in use; may be NULL */
   gint score;
   gboolean in_use;
+  gboolean deferred; /* a device that could not be used then, and may be later */
 } GemBackendInfo;
 void
 gem_backend_info_free(GemBackendInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackendInfo, gem_backend_info_free)
 GPtrArray *
 gem_engine_list_backends(GemEngine *self); /* of GemBackendInfo; transfer full */
+/* Pathways that a device refused, or that it failed with, are tried there again. */
+void
+gem_engine_try_devices_again(GemEngine *self);
+/* Asks the devices that could not be used when the model was loaded. TRUE: one can be used now, by an engine
+ * that is made anew. */
+void
+gem_engine_look_for_devices_async(GemEngine *self,
+                                  GCancellable *cancellable,
+                                  GAsyncReadyCallback callback,
+                                  gpointer data);
+/* FALSE, too, when it was cancelled. */
+gboolean
+gem_engine_look_for_devices_finish(GemEngine *self, GAsyncResult *result);
 
 /* ---- pathways ---- */
 

@@ -2,6 +2,7 @@
  * A device for tests: runs pathways in single precision, on inputs rounded as all backends do. The
  * environment variable GEM_TEST_DEVICE says how it behaves, and may change while it runs:
  *   absent       there is none
+ *   later        there is one, which cannot be used yet
  *   refuse       no pathway can be compiled
  *   slow         a call takes 2 ms
  *   wrong        what it gives is too large
@@ -53,6 +54,10 @@ device_probe(GemProbeReport *ret_report)
   if (is_told("absent")) {
     snprintf(ret_report->reason, sizeof ret_report->reason, "there is no test device");
     return GEM_PROBE_UNSUPPORTED;
+  }
+  if (is_told("later")) {
+    snprintf(ret_report->reason, sizeof ret_report->reason, "the test device is not ready");
+    return GEM_PROBE_DEFERRED;
   }
   const char *options = getenv("GEM_TEST_DEVICE_OPTIONS");
   snprintf(ret_report->reason, sizeof ret_report->reason, "%s", options != NULL ? options : "");
