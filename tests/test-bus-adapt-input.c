@@ -150,13 +150,14 @@ test_line_ends(GemTestAdapt *self, gconstpointer data)
   g_autofree char *head = g_strdup_printf("learn %s\n\ttext\r\n\f\n", learned);
   g_autoptr(GError) error = NULL;
   g_autofree char *job = NULL;
-  char text[70000];
+  g_autoptr(GString) text = g_string_new(head);
   int fd = memfd_create("text", MFD_CLOEXEC);
 
-  memset(text, 'a', sizeof text);
-  memcpy(text, head, strlen(head));
-  memcpy(text + 65535, "\r\n", 2);
-  g_assert_cmpint(write(fd, text, sizeof text), ==, (gssize)sizeof text);
+  while (text->len < 65535) {
+    g_string_append_c(text, 'a');
+  }
+  g_string_append(text, "\r\nand more");
+  g_assert_cmpint(write(fd, text->str, text->len), ==, (gssize)text->len);
   job = gem_test_adapt_call(self->gemd->client, "mywork", fd, "{}", &error);
   g_assert_no_error(error);
   g_assert_nonnull(job);
@@ -188,6 +189,7 @@ test_many(GemTestAdapt *self, gconstpointer data)
     g_assert_cmpint(pipe2(ends[i], O_CLOEXEC), ==, 0);
     job = gem_test_adapt_call(self->gemd->client, name, ends[i][0], "{}", &error);
     g_assert_no_error(error);
+    g_assert_nonnull(job);
   }
   g_assert_cmpint(pipe2(ends[MOST], O_CLOEXEC), ==, 0);
   gem_test_adapt_fails(self, "slow-8", fcntl(ends[MOST][0], F_DUPFD_CLOEXEC, 0), "{}",

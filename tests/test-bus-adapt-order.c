@@ -318,6 +318,7 @@ test_stopped_while_copying(GemTestAdapt *self, gconstpointer data)
   g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
   job = gem_test_adapt_call(self->gemd->client, "mywork", ends[0], "{}", &error);
   g_assert_no_error(error);
+  g_assert_nonnull(job);
   gem_test_adapt_wait_state(self, "mywork", "learning", "copying");
   g_subprocess_send_signal(self->gemd->bus->daemon, SIGTERM);
   gem_test_job_ear_wait(self->ear, 1, "failed");

@@ -139,7 +139,7 @@ test_leave(Fixture *self, gconstpointer data)
 {
   GemTrainer *trainer = start_trainer(self, LONG_SECONDS);
   guint told = self->told;
-  char byte;
+  guint8 byte;
   int checkpoint = self->start->start.files[GEM_ADAPT_CHECKPOINT];
 
   gem_trainer_leave(trainer, FALSE, on_gone, self);

@@ -487,8 +487,8 @@ gem_learned_files_open(const char *folder, GemLearnedFiles *ret_files, GError **
   if (files.checkpoint < 0 || files.output < 0) {
     return fail("the files of the learning", error);
   }
-  *ret_files = files;
-  files = (GemLearnedFiles){-1, -1, -1};
+  *ret_files =
+      (GemLearnedFiles){g_steal_fd(&files.text), g_steal_fd(&files.checkpoint), g_steal_fd(&files.output)};
   return TRUE;
 }
 
