@@ -223,10 +223,11 @@ test_deferred(void)
 {
   static const char *const named[] = {NULL, "device", "cpu"};
   for (guint i = 0; i < G_N_ELEMENTS(named); i++) {
+    hold_device();
     g_autoptr(GemTestScene) scene = gem_test_scene_new("later", named[i]);
     gem_test_engine_start(scene->test);
     g_assert_false(look_for_devices(scene->test->engine));
-    g_setenv("GEM_TEST_DEVICE", "work", TRUE);
+    let_device_go();
     g_assert_cmpint(look_for_devices(scene->test->engine), ==, i < 2);
   }
 }
