@@ -154,7 +154,7 @@ gem_npu_registrations_find_npu(const GemOrtLibrary *library,
   if (listed && found == NULL) {
     gem_plugin_set_error(error, "none of the providers named in the settings has an NPU%s",
                          library->release <= LAST_RELEASE_WITHOUT_NPUS
-                             ? " (before 1.28 ONNX Runtime shows them none on Linux)"
+                             ? " (on Linux ONNX Runtime 1.27 and older shows them none)"
                              : "");
   }
   return found;

@@ -23,7 +23,7 @@ report "it serves with a provider that is not there" answers
 report "with a provider named, it says that the node is closed to it" contains "$(npu_line)" \
   "NPU /dev/accel/accel0 (driver intel_vpu) is closed to the service: No such file or directory; see drop-in npu.conf"
 
-for name in npu npu-compiles; do
+for name in npu npu-amd npu-qualcomm npu-verisilicon npu-compiles; do
   install -m 0644 "/usr/share/gemd/drop-ins/$name.conf" "$drop_ins/"
   systemctl daemon-reload
   report "the unit has no mistakes with $name.conf" systemd-analyze verify --man=no gemd.service
@@ -38,6 +38,8 @@ for name in npu npu-compiles; do
   npu_line | sed "s/^/# /"
   systemd-analyze security gemd.service | sed -n 's/^→/#/p'
 done
+report "memory may be locked with npu-amd.conf" is "$(unit LimitMEMLOCK)" infinity
+report "Qualcomm's nodes are open with npu-qualcomm.conf" contains "$(unit DeviceAllow)" "/dev/fastrpc-cdsp"
 report "memory may be written and run then" is "$(unit MemoryDenyWriteExecute)" no
 
 rm -r "$drop_ins" /etc/gemd/npu-ort.d
