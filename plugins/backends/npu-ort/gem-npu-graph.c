@@ -126,7 +126,7 @@ write_dequantized(Product *product)
 {
   const GemNpuLevels *levels = product->levels;
   size_t rows = levels->rows, cols = levels->cols, blocks = cols / levels->block;
-  int8_t *turned = malloc(rows * cols);
+  int8_t *turned = calloc(rows, cols);
   float *scales = malloc(rows * blocks * sizeof *scales);
   if (turned == NULL || scales == NULL) {
     free(turned);

@@ -53,8 +53,8 @@ take_memory(GemNpuLevels *self, size_t block, GemPluginError *error)
   free(self->levels);
   free(self->scales);
   self->block = block;
-  self->levels = malloc(self->rows * self->cols);
-  self->scales = malloc(self->rows * (self->cols / block) * sizeof *self->scales);
+  self->levels = calloc(self->rows, self->cols);
+  self->scales = calloc(self->rows * (self->cols / block), sizeof *self->scales);
   if (self->levels == NULL || self->scales == NULL) {
     gem_plugin_set_error(error, "out of memory (%zu x %zu values)", self->rows, self->cols);
     return false;
