@@ -1,64 +1,31 @@
 /* gem-train experiment on a model as a whole, as a process, on a tiny model with random weights. */
 #include <string.h>
-#include <sys/wait.h>
 
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 
-#include "tests/gem-test-program.h"
+#include "tests/gem-test-train-program.h"
 #include "tests/gem-test-training.h"
 
-#define SHAPE                                                                                                \
-  "--shape=width=64,heads=2,layers=1,ffn=64,domain-ffn=32,router-width=64,router-embedding=64,"              \
-  "router-heads=2,router-ffn=64"
 #define COMMON                                                                                               \
   " --model start --data data --domains healthcare,legal,stem --sequence 32 --batch-tokens 64 "              \
   "--replay-tokens 64 --steps 3 --items 5 --transfer-items 3 --router-steps 2 --lanes 2 --matmul fp32 "
 
 static char *folder;
 
-/* Runs it in the folder; returns its exit status. */
-static int
-run(const char *command, char **ret_out, char **ret_err)
-{
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GPtrArray) words = gem_test_program_words("training", "gem-train");
-  g_auto(GStrv) parsed = NULL;
-  int status = 0;
-  g_shell_parse_argv(command, NULL, &parsed, &error);
-  g_assert_no_error(error);
-  for (gsize i = 0; parsed[i] != NULL; i++) {
-    g_ptr_array_add(words, g_strdup(parsed[i]));
-  }
-  g_ptr_array_add(words, NULL);
-  g_spawn_sync(folder, (char **)words->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, ret_out, ret_err, &status,
-               &error);
-  g_assert_no_error(error);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
+/* What it wrote to its output. Transfer full. */
 static char *
 assert_done(const char *command)
 {
-  g_autofree char *err = NULL;
-  char *out = NULL;
-  int status = run(command, &out, &err);
-  if (status != 0) {
-    g_test_message("%s: status %d: %s", command, status, err);
-  }
-  g_assert_cmpint(status, ==, 0);
-  return out;
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(folder, command, &run);
+  return g_steal_pointer(&run.out);
 }
 
 static void
-assert_fails(const char *command, int wanted, const char *message)
+assert_fails(const char *command, int status, const char *message)
 {
-  g_autofree char *out = NULL, *err = NULL;
-  int status = run(command, &out, &err);
-  if (status != wanted || strstr(err, message) == NULL) {
-    g_test_message("'%s': status %d for %d, and no '%s' in: %s", command, status, wanted, message, err);
-    g_test_fail();
-  }
+  gem_test_train_assert_fails(folder, command, status, message);
 }
 
 static char *
@@ -101,7 +68,8 @@ make_folder(void)
                       "{\"tasks\": [{\"domain\": \"healthcare\", \"name\": \"task\", \"permissive\": true},"
                       "{\"domain\": \"legal\", \"name\": \"task\", \"permissive\": true},"
                       "{\"domain\": \"stem\", \"name\": \"task\", \"permissive\": true}]}\n");
-  g_autofree char *init = assert_done("init --preset gem-tiny " SHAPE " --output start --seed 3");
+  g_autofree char *init =
+      assert_done("init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE " --output start --seed 3");
 }
 
 static JsonNode *

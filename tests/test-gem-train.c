@@ -8,84 +8,15 @@
 
 #include "format/gem-model-files.h"
 #include "tests/gem-test-model.h"
-#include "tests/gem-test-program.h"
+#include "tests/gem-test-train-program.h"
 #include "tests/gem-test-training.h"
 
-#define SHAPE                                                                                                \
-  "--shape=width=64,heads=2,layers=1,ffn=64,domain-ffn=32,router-width=64,router-embedding=64,"              \
-  "router-heads=2,router-ffn=64"
 #define PRETRAIN_OPTIONS                                                                                     \
   " --tokenizer start/general.gguf --data data --batch-tokens 64 --sequence 64 --warm-up 5 --matmul fp32 "
-#define PRETRAIN "pretrain --preset gem-tiny " SHAPE PRETRAIN_OPTIONS
+#define PRETRAIN "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE PRETRAIN_OPTIONS
 #define ROUTER                                                                                               \
-  "router --preset gem-tiny " SHAPE                                                                          \
+  "router --preset gem-tiny " GEM_TEST_TRAIN_SHAPE                                                           \
   " --tokenizer start/general.gguf --data data --batch-tokens 128 --warm-up 5 --matmul fp32 "
-
-/* ---- processes ---- */
-
-typedef struct {
-  int status; /* exit status; -1: ended by a signal */
-  char *out, *err;
-} Run;
-
-static void
-run_clear(Run *self)
-{
-  g_clear_pointer(&self->out, g_free);
-  g_clear_pointer(&self->err, g_free);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
-
-/* A command line of gem-train: `command` says what follows the program's name. */
-static GStrv
-words_of(const char *command)
-{
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GPtrArray) words = gem_test_program_words("training", "gem-train");
-  g_autofree char *line = g_strconcat("gem-train ", command, NULL);
-  g_auto(GStrv) parsed = NULL;
-  g_shell_parse_argv(line, NULL, &parsed, &error);
-  g_assert_no_error(error);
-  for (gsize i = 1; parsed[i] != NULL; i++) {
-    g_ptr_array_add(words, g_strdup(parsed[i]));
-  }
-  g_ptr_array_add(words, NULL);
-  return (GStrv)g_ptr_array_steal(words, NULL);
-}
-
-static void
-run_in(const char *dir, const char *command, Run *ret_run)
-{
-  g_autoptr(GError) error = NULL;
-  g_auto(GStrv) words = words_of(command);
-  int status = 0;
-  run_clear(ret_run);
-  g_spawn_sync(dir, words, NULL, G_SPAWN_DEFAULT, NULL, NULL, &ret_run->out, &ret_run->err, &status, &error);
-  g_assert_no_error(error);
-  ret_run->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static void
-assert_done(const char *dir, const char *command, Run *ret_run)
-{
-  run_in(dir, command, ret_run);
-  if (ret_run->status != 0) {
-    g_test_message("%s: status %d: %s", command, ret_run->status, ret_run->err);
-  }
-  g_assert_cmpint(ret_run->status, ==, 0);
-}
-
-static void
-assert_fails(const char *dir, const char *command, int status, const char *message)
-{
-  g_auto(Run) run = {0};
-  run_in(dir, command, &run);
-  if (run.status != status || strstr(run.err, message) == NULL) {
-    g_test_message("'%s': status %d for %d, and no '%s' in: %s", command, run.status, status, message,
-                   run.err);
-    g_test_fail();
-  }
-}
 
 static void
 assert_contains(const char *text, const char *part)
@@ -103,13 +34,13 @@ static char *folder;
 static void
 folder_make(void)
 {
-  g_auto(Run) run = {0};
+  g_auto(GemTestTrainRun) run = {0};
   folder = gem_test_folder_new();
   char *data = gem_test_data_folder_new();
   g_autofree char *into = g_build_filename(folder, "data", NULL);
   g_assert_cmpint(g_rename(data, into), ==, 0);
   g_free(data);
-  assert_done(folder, "init --preset gem-tiny " SHAPE " --output start", &run);
+  gem_test_train_assert_done(folder, "init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE " --output start", &run);
 }
 
 static char *
@@ -143,85 +74,90 @@ last_loss(const char *progress)
 static void
 check_measured(void)
 {
-  g_auto(Run) run = {0};
-  assert_done(folder, "perplexity --model model --data data --router model/router.gguf --documents 3 --tasks",
-              &run);
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(
+      folder, "perplexity --model model --data data --router model/router.gguf --documents 3 --tasks", &run);
   assert_contains(run.out, "own pathway");
   assert_contains(run.out, "router");
   assert_contains(run.out, "legal/clauses");
   assert_contains(run.out, "finance/closed"); /* may be measured with, not trained on */
-  assert_done(folder,
-              "perplexity --model backbone.gguf --tokenizer start/general.gguf --data data --clusters 8 "
-              "--documents 2",
-              &run);
+  gem_test_train_assert_done(
+      folder,
+      "perplexity --model backbone.gguf --tokenizer start/general.gguf --data data --clusters 8 "
+      "--documents 2",
+      &run);
   assert_contains(run.out, "own pathway");
-  assert_done(
+  gem_test_train_assert_done(
       folder,
       "perplexity --model model --text data/corpus/legal.txt --domain legal --router model/router.gguf",
       &run);
   assert_contains(run.out, "data/corpus/legal.txt");
   assert_contains(run.out, "own pathway");
-  assert_done(folder,
-              "router --evaluate model/router.gguf --tokenizer start/general.gguf --data data --documents 3",
-              &run);
+  gem_test_train_assert_done(
+      folder, "router --evaluate model/router.gguf --tokenizer start/general.gguf --data data --documents 3",
+      &run);
   assert_contains(run.out, "legal, corpus");
 }
 
 static void
 check_inspected(void)
 {
-  g_auto(Run) run = {0};
-  assert_done(folder, "inspect model", &run);
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(folder, "inspect model", &run);
   assert_contains(run.out, "general.gguf: ");
   assert_contains(run.out, "pathway-legal.gguf: ");
   assert_contains(run.out, "gem.scar.clusters");
   assert_contains(run.out, "blk.0.scar_centroids_16.weight");
-  assert_done(folder, "inspect model --text 'ab c' --top 3 --greedy 4", &run);
+  gem_test_train_assert_done(folder, "inspect model --text 'ab c' --top 3 --greedy 4", &run);
   assert_contains(run.out, "tokens: 1 102 103 261 104\n");
   assert_contains(run.out, "top 1: ");
   assert_contains(run.out, "top 3: ");
   g_assert_null(strstr(run.out, "top 4: "));
   assert_contains(run.out, "greedy text: ");
-  assert_done(folder, "inspect backbone.gguf", &run);
+  gem_test_train_assert_done(folder, "inspect backbone.gguf", &run);
   assert_contains(run.out, "train.step");
-  assert_fails(folder, "inspect backbone.gguf --text a", 2, "--text: backbone.gguf is a checkpoint");
+  gem_test_train_assert_fails(folder, "inspect backbone.gguf --text a", 2,
+                              "--text: backbone.gguf is a checkpoint");
 }
 
 /* A model folder is trained further: it begins about where the one before ended, not where a new one does. */
 static void
 check_further(void)
 {
-  g_auto(Run) run = {0};
-  assert_done(folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint new.gguf", &run);
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint new.gguf", &run);
   double new_loss = last_loss(run.err);
-  assert_done(folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint further.gguf --from model", &run);
+  gem_test_train_assert_done(
+      folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint further.gguf --from model", &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * new_loss);
-  assert_done(folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint again.gguf --from backbone.gguf",
-              &run);
+  gem_test_train_assert_done(
+      folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint again.gguf --from backbone.gguf", &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * new_loss);
-  assert_fails(folder, PRETRAIN "--steps 1 --checkpoint other.gguf --shape ffn=96 --from model", 1,
-               "model is of another shape: ");
-  assert_fails(folder,
-               "pretrain --preset gem-tiny " SHAPE ",clusters=4" PRETRAIN_OPTIONS
-               "--steps 1 --checkpoint other.gguf --from model",
-               1, "model has other clusters");
+  gem_test_train_assert_fails(folder,
+                              PRETRAIN "--steps 1 --checkpoint other.gguf --shape ffn=96 --from model", 1,
+                              "model is of another shape: ");
+  gem_test_train_assert_fails(folder,
+                              "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE
+                              ",clusters=4" PRETRAIN_OPTIONS "--steps 1 --checkpoint other.gguf --from model",
+                              1, "model has other clusters");
 }
 
 static void
 test_pipeline(void)
 {
-  g_auto(Run) run = {0};
+  g_auto(GemTestTrainRun) run = {0};
   g_autoptr(GError) error = NULL;
-  assert_done(folder, ROUTER "--steps 10 --checkpoint router.gguf", &run);
-  assert_done(folder, PRETRAIN "--steps 3 --checkpoint backbone.gguf", &run);
+  gem_test_train_assert_done(folder, ROUTER "--steps 10 --checkpoint router.gguf", &run);
+  gem_test_train_assert_done(folder, PRETRAIN "--steps 3 --checkpoint backbone.gguf", &run);
   double early = last_loss(run.err);
-  assert_done(folder, PRETRAIN "--steps 60 --rate 5e-3 --checkpoint backbone.gguf --router router.gguf",
-              &run);
+  gem_test_train_assert_done(
+      folder, PRETRAIN "--steps 60 --rate 5e-3 --checkpoint backbone.gguf --router router.gguf", &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * early);
-  assert_done(folder,
-              "export --backbone backbone.gguf --router router.gguf --tokenizer start/general.gguf "
-              "--name tiny --output model",
-              &run);
+  gem_test_train_assert_done(
+      folder,
+      "export --backbone backbone.gguf --router router.gguf --tokenizer start/general.gguf "
+      "--name tiny --output model",
+      &run);
   g_autofree char *path = in_folder("model");
   g_autoptr(GemModelFiles) files = gem_model_files_open(path, &error);
   g_assert_no_error(error);
@@ -229,11 +165,12 @@ test_pipeline(void)
   check_measured();
   check_inspected();
   check_further();
-  assert_done(folder,
-              "export --backbone model --tokenizer start/general.gguf --name alone --types general=F16 "
-              "--llama --output alone.gguf",
-              &run);
-  assert_done(folder, "perplexity --model alone.gguf --data data --documents 2", &run);
+  gem_test_train_assert_done(
+      folder,
+      "export --backbone model --tokenizer start/general.gguf --name alone --types general=F16 "
+      "--llama --output alone.gguf",
+      &run);
+  gem_test_train_assert_done(folder, "perplexity --model alone.gguf --data data --documents 2", &run);
   g_assert_null(strstr(run.out, "own pathway"));
 }
 
@@ -241,23 +178,24 @@ test_pipeline(void)
 static void
 test_init_llama(void)
 {
-  g_auto(Run) run = {0};
-  assert_done(folder, "init --preset gem-tiny " SHAPE " --type Q4_0 --llama --output lone.gguf", &run);
-  assert_done(folder, "inspect lone.gguf", &run);
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(
+      folder, "init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE " --type Q4_0 --llama --output lone.gguf", &run);
+  gem_test_train_assert_done(folder, "inspect lone.gguf", &run);
   assert_contains(run.out, "llama.block_count");
   assert_contains(run.out, "blk.0.ffn_down.weight");
   g_assert_null(strstr(run.out, "scar"));
   g_assert_null(strstr(run.out, "domain"));
-  assert_fails(folder, "init --preset gem-tiny --llama --output /dev/null/lone.gguf", 1,
-               "/dev/null/lone.gguf");
+  gem_test_train_assert_fails(folder, "init --preset gem-tiny --llama --output /dev/null/lone.gguf", 1,
+                              "/dev/null/lone.gguf");
 }
 
 static char *
 perplexity_lines(const char *model)
 {
-  g_auto(Run) run = {0};
+  g_auto(GemTestTrainRun) run = {0};
   g_autofree char *command = g_strdup_printf("perplexity --model %s --data data --documents 2", model);
-  assert_done(folder, command, &run);
+  gem_test_train_assert_done(folder, command, &run);
   return g_strdup(run.out);
 }
 
@@ -265,10 +203,13 @@ perplexity_lines(const char *model)
 static void
 test_init_loud(void)
 {
-  g_auto(Run) run = {0};
-  assert_done(folder, "init --preset gem-tiny " SHAPE " --type F32 --output silent", &run);
-  assert_done(folder, "init --preset gem-tiny " SHAPE " --type F32 --output again", &run);
-  assert_done(folder, "init --preset gem-tiny " SHAPE " --type F32 --loud --output loud", &run);
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(
+      folder, "init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE " --type F32 --output silent", &run);
+  gem_test_train_assert_done(
+      folder, "init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE " --type F32 --output again", &run);
+  gem_test_train_assert_done(
+      folder, "init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE " --type F32 --loud --output loud", &run);
   g_autofree char *silent = perplexity_lines("silent"), *again = perplexity_lines("again");
   g_autofree char *loud = perplexity_lines("loud");
   g_assert_cmpstr(silent, ==, again);
@@ -281,20 +222,21 @@ test_llama(void)
 {
   for (int tied = 0; tied < 2; tied++) {
     g_auto(GemModelShape) shape = {0};
-    g_auto(Run) run = {0};
+    g_auto(GemTestTrainRun) run = {0};
     g_autofree char *path = in_folder("llama.gguf");
     gem_test_model_shape(&shape);
     shape.kv_heads = 2;
     shape.tied = tied;
     gem_test_model_write_llama(path, &shape, GEM_TYPE_Q8_0, 4);
-    assert_done(folder, "inspect llama.gguf", &run);
+    gem_test_train_assert_done(folder, "inspect llama.gguf", &run);
     assert_contains(run.out, "llama.attention.head_count_kv");
     g_assert_true((strstr(run.out, "  output.weight") == NULL) == tied);
-    assert_done(folder, "inspect llama.gguf --text 'the end' --top 2 --greedy 3 --no-bos", &run);
+    gem_test_train_assert_done(folder, "inspect llama.gguf --text 'the end' --top 2 --greedy 3 --no-bos",
+                               &run);
     assert_contains(run.out, "top 2: ");
     assert_contains(run.out, "greedy: ");
     g_assert_null(strstr(run.out, "tokens: 1 "));
-    assert_done(folder, "perplexity --model llama.gguf --data data --documents 2", &run);
+    gem_test_train_assert_done(folder, "perplexity --model llama.gguf --data data --documents 2", &run);
     g_assert_null(strstr(run.out, "own pathway"));
     assert_contains(run.out, "legal");
   }
@@ -308,7 +250,7 @@ static int
 stop_after_checkpoint(const char *command, const char *checkpoint, int signal_number, char **ret_err)
 {
   g_autoptr(GError) error = NULL;
-  g_auto(GStrv) words = words_of(command);
+  g_auto(GStrv) words = gem_test_train_words(command);
   g_autofree char *path = in_folder(checkpoint);
   GPid pid = 0;
   int status = 0, stderr_fd = -1;
@@ -334,9 +276,9 @@ stop_after_checkpoint(const char *command, const char *checkpoint, int signal_nu
 static void
 test_resume(void)
 {
-  g_auto(Run) run = {0};
+  g_auto(GemTestTrainRun) run = {0};
   g_autofree char *killed = NULL, *interrupted = NULL;
-  assert_done(folder, ROUTER "--steps 3 --seed 9 --checkpoint routes.gguf", &run);
+  gem_test_train_assert_done(folder, ROUTER "--steps 3 --seed 9 --checkpoint routes.gguf", &run);
   const char *options = PRETRAIN "--steps 60 --routed-share 0.5 --router routes.gguf --checkpoint-minutes 0 ";
   g_autofree char *whole = g_strconcat(options, "--checkpoint whole.gguf", NULL);
   g_autofree char *stopped = g_strconcat(options, "--checkpoint stopped.gguf", NULL);
@@ -345,9 +287,10 @@ test_resume(void)
   g_assert_true(WIFSIGNALED(status));
   status = stop_after_checkpoint(resumed, "stopped.gguf", SIGKILL, &interrupted);
   g_assert_true(WIFSIGNALED(status));
-  assert_fails(folder, PRETRAIN "--steps 60 --seed 2 --checkpoint stopped.gguf --resume", 1, "train.seed");
-  assert_done(folder, resumed, &run);
-  assert_done(folder, whole, &run);
+  gem_test_train_assert_fails(folder, PRETRAIN "--steps 60 --seed 2 --checkpoint stopped.gguf --resume", 1,
+                              "train.seed");
+  gem_test_train_assert_done(folder, resumed, &run);
+  gem_test_train_assert_done(folder, whole, &run);
   assert_same_files("whole.gguf", "stopped.gguf");
 }
 
@@ -427,8 +370,8 @@ static void
 test_usage(void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS(usage_lines); i++) {
-    g_auto(Run) run = {0};
-    run_in(folder, usage_lines[i][0], &run);
+    g_auto(GemTestTrainRun) run = {0};
+    gem_test_train_run(folder, usage_lines[i][0], &run);
     const char *said = *usage_lines[i][0] == '\0' ? run.out : run.err;
     if (run.status != 2 || strstr(said, usage_lines[i][1]) == NULL) {
       g_test_message("'%s': status %d, and no '%s' in: %s", usage_lines[i][0], run.status, usage_lines[i][1],
@@ -442,9 +385,11 @@ test_usage(void)
 static void
 test_files(void)
 {
-  g_auto(Run) run = {0};
-  assert_done(folder, "init --preset gem-tiny --shape vocab=300,domains=2 --output other", &run);
-  assert_done(folder, "inspect other --text a", &run); /* as many domains in the router as in the model */
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(folder, "init --preset gem-tiny --shape vocab=300,domains=2 --output other",
+                             &run);
+  gem_test_train_assert_done(folder, "inspect other --text a",
+                             &run); /* as many domains in the router as in the model */
   g_autofree char *trainer = g_find_program_in_path("spm_train");
   const char *const lines[][2] = {
       {"init --preset gem-tiny --output /dev/null/model", "/dev/null/model"},
@@ -481,7 +426,7 @@ test_files(void)
       {"inspect data --text a", "data"},
   };
   for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
-    assert_fails(folder, lines[i][0], 1, lines[i][1]);
+    gem_test_train_assert_fails(folder, lines[i][0], 1, lines[i][1]);
   }
 }
 
@@ -490,16 +435,16 @@ test_help(void)
 {
   const char *const commands[] = {"tokenizer", "init",       "pretrain", "router",
                                   "export",    "perplexity", "inspect"};
-  g_auto(Run) run = {0};
-  assert_done(folder, "--version", &run);
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(folder, "--version", &run);
   assert_contains(run.out, "gem-train ");
-  assert_done(folder, "--help", &run);
+  gem_test_train_assert_done(folder, "--help", &run);
   for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
     assert_contains(run.out, commands[i]);
-    g_auto(Run) own = {0};
+    g_auto(GemTestTrainRun) own = {0};
     g_autofree char *line = g_strconcat(commands[i], " --help", NULL),
                     *usage = g_strconcat("gem-train ", commands[i], NULL);
-    assert_done(folder, line, &own);
+    gem_test_train_assert_done(folder, line, &own);
     assert_contains(own.out, usage);
   }
 }

@@ -77,6 +77,13 @@ measure_lane(guint lane, gpointer data)
   }
 }
 
+static gboolean
+measure(Measurement *self, GError **error)
+{
+  gem_lanes_run(self->lanes, measure_lane, self);
+  return !g_cancellable_set_error_if_cancelled(self->watch->cancellable, error);
+}
+
 gboolean
 gem_adapt_measure(const GemAdaptModel *model,
                   const GArray *texts,
@@ -94,8 +101,7 @@ gem_adapt_measure(const GemAdaptModel *model,
                       .lanes = lanes,
                       .watch = watch,
                       .sums = ret_sums};
-  gem_lanes_run(lanes, measure_lane, &self);
-  return !g_cancellable_set_error_if_cancelled(watch->cancellable, error);
+  return measure(&self, error);
 }
 
 gboolean
@@ -114,8 +120,7 @@ gem_adapt_measure_forced(const GemAdaptModel *model,
                       .lanes = lanes,
                       .watch = watch,
                       .sums = ret_sums};
-  gem_lanes_run(lanes, measure_lane, &self);
-  return !g_cancellable_set_error_if_cancelled(watch->cancellable, error);
+  return measure(&self, error);
 }
 
 /* ---- what it comes to ---- */

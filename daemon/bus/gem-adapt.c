@@ -137,15 +137,23 @@ read_name(GemCall *call, gsize name_index, gsize options_index)
   return name;
 }
 
+/* A change of a domain of the caller's own, by name. */
+typedef void (*Change)(GemLearned *learned, guint uid, const char *name, GemLearnedDone done, gpointer data);
+
 static void
-forget_ready(gpointer data)
+change_own(GemCall *call, Change change)
 {
-  GemCall *call = data;
   const char *name = read_name(call, 0, 1);
 
   if (name != NULL) {
-    gem_learned_forget(learned_of(call), uid_of(call), name, on_done, call);
+    change(learned_of(call), uid_of(call), name, on_done, call);
   }
+}
+
+static void
+forget_ready(gpointer data)
+{
+  change_own(data, gem_learned_forget);
 }
 
 void
@@ -157,12 +165,7 @@ gem_adapt_forget_run(GemCall *call)
 static void
 undo_ready(gpointer data)
 {
-  GemCall *call = data;
-  const char *name = read_name(call, 0, 1);
-
-  if (name != NULL) {
-    gem_learned_undo(learned_of(call), uid_of(call), name, on_done, call);
-  }
+  change_own(data, gem_learned_undo);
 }
 
 void

@@ -1,9 +1,20 @@
-# arm64: cross-build for aarch64 and run the unit tests under qemu-user (needs root)
+# arm64 [--npu]: cross-build for aarch64 and run the unit tests under qemu-user (needs root)
 #
 # Makes a build root of Debian's arm64 packages in ./build-arm64-root once (minutes, about 1.5 GB), then builds and
 # tests in it. The last line is "N passed, N failed".
+#   --npu   only the tests of backends/npu-ort, on ONNX Runtime for aarch64, fetched as by ./dev npu
 
 . "$GEM_VERB_DIR/lib/results.sh"
+. "$GEM_VERB_DIR/lib/npm.sh"
+. "$GEM_VERB_DIR/lib/npu.sh"
+tests=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --npu) tests=("${gem_npu_tests[@]}") ;;
+    *) die_usage "arm64: unknown option '$1'" ;;
+  esac
+  shift
+done
 [ "$(id -u)" = 0 ] || die "arm64 needs root, to make a build root and to enter it"
 ensure_needs arm64
 root=$GEM_SOURCE_DIR/build-arm64-root
@@ -80,10 +91,17 @@ transparent=no
 write_cross_file
 run_inside 'meson setup /build --cross-file /arm64.ini $([ ! -f /build/build.ninja ] || echo --reconfigure) && ninja -C /build' >&2 ||
   die "the cross-build failed"
+library=
+if [ ${#tests[@]} -gt 0 ]; then
+  fetch_onnxruntime "$(build_dir)/onnxruntime"
+  install -D "$(build_dir)/onnxruntime/arm64/libonnxruntime.so.1" "$root/onnxruntime/libonnxruntime.so.1"
+  library=/onnxruntime/libonnxruntime.so.1
+fi
 say "== Tests under qemu-user"
 rm -f "$root"/build/meson-logs/testlog*.json
 status=0
-run_inside 'GEM_TEST_PATIENCE=30 meson test -C /build --no-rebuild --print-errorlogs --timeout-multiplier 30' >&2 || status=$?
+run_inside "GEM_ORT_LIBRARY=$library GEM_TEST_PATIENCE=30 meson test -C /build --no-rebuild --print-errorlogs --timeout-multiplier 30 ${tests[*]}" >&2 ||
+  status=$?
 log=$(compgen -G "$root/build/meson-logs/testlog*.json") || die "meson test left no log"
 add_counts "$log" "$status"
 report_results

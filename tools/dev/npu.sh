@@ -22,7 +22,7 @@ export GEM_ORT_LIBRARY=$build/onnxruntime/x64/libonnxruntime.so.1
 [ "$(uname -m)" = aarch64 ] && GEM_ORT_LIBRARY=$build/onnxruntime/arm64/libonnxruntime.so.1
 build_tree "$build"
 if [ "$bench" = no ]; then
-  exec meson test -C "$build" --no-rebuild npu-ort npu-forms npu-discovery npu-provider placement placement-guards placement-moves
+  exec meson test -C "$build" --no-rebuild "${gem_npu_tests[@]}"
 fi
 choose_model
 GEM_NPU_ORT_DIR=$(mktemp -d) || exit 1

@@ -1,5 +1,8 @@
 # ONNX Runtime as onnxruntime-node carries it: one shared library for each architecture.
 
+# What tests backends/npu-ort and needs the library for a part of it.
+readonly gem_npu_tests=(npu-ort npu-forms npu-discovery npu-provider npu-blobs placement placement-guards placement-moves)
+
 readonly gem_ort_version=1.30.0
 readonly gem_ort_sum=b7086cd42d82fc1164cf5c9ce4e634288536194aba0d444eee10f86f1e50d90cb79c0309c115d6f31537355733136f5503d96894b3987a9a03f1f8d318e7c8ab
 

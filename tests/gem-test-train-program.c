@@ -1,0 +1,64 @@
+#include "tests/gem-test-train-program.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+#include "tests/gem-test-program.h"
+
+void
+gem_test_train_run_clear(GemTestTrainRun *self)
+{
+  g_clear_pointer(&self->out, g_free);
+  g_clear_pointer(&self->err, g_free);
+}
+
+GStrv
+gem_test_train_words(const char *command)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) words = gem_test_program_words("training", "gem-train");
+  g_autofree char *line = g_strconcat("gem-train ", command, NULL);
+  g_auto(GStrv) parsed = NULL;
+  g_shell_parse_argv(line, NULL, &parsed, &error);
+  g_assert_no_error(error);
+  for (gsize i = 1; parsed[i] != NULL; i++) {
+    g_ptr_array_add(words, g_strdup(parsed[i]));
+  }
+  g_ptr_array_add(words, NULL);
+  return (GStrv)g_ptr_array_steal(words, NULL);
+}
+
+void
+gem_test_train_run(const char *folder, const char *command, GemTestTrainRun *ret_run)
+{
+  g_autoptr(GError) error = NULL;
+  g_auto(GStrv) words = gem_test_train_words(command);
+  int status = 0;
+  gem_test_train_run_clear(ret_run);
+  g_spawn_sync(folder, words, NULL, G_SPAWN_DEFAULT, NULL, NULL, &ret_run->out, &ret_run->err, &status,
+               &error);
+  g_assert_no_error(error);
+  ret_run->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+void
+gem_test_train_assert_done(const char *folder, const char *command, GemTestTrainRun *ret_run)
+{
+  gem_test_train_run(folder, command, ret_run);
+  if (ret_run->status != 0) {
+    g_test_message("%s: status %d: %s", command, ret_run->status, ret_run->err);
+  }
+  g_assert_cmpint(ret_run->status, ==, 0);
+}
+
+void
+gem_test_train_assert_fails(const char *folder, const char *command, int status, const char *message)
+{
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_run(folder, command, &run);
+  if (run.status != status || strstr(run.err, message) == NULL) {
+    g_test_message("'%s': status %d for %d, and no '%s' in: %s", command, run.status, status, message,
+                   run.err);
+    g_test_fail();
+  }
+}

@@ -1,0 +1,35 @@
+/* gem-train as a process. */
+#pragma once
+
+#include <glib.h>
+
+/* What a small model is made with, beside --preset gem-tiny. */
+#define GEM_TEST_TRAIN_SHAPE                                                                                 \
+  "--shape=width=64,heads=2,layers=1,ffn=64,domain-ffn=32,router-width=64,router-embedding=64,"              \
+  "router-heads=2,router-ffn=64"
+
+typedef struct {
+  int status; /* exit status; -1: ended by a signal */
+  char *out, *err;
+} GemTestTrainRun;
+
+void
+gem_test_train_run_clear(GemTestTrainRun *self);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemTestTrainRun, gem_test_train_run_clear)
+
+/* A command line of gem-train, NULL at its end; `command` is what follows the program's name, quoted as for a
+ * shell. */
+GStrv
+gem_test_train_words(const char *command);
+
+/* Runs it in the folder to its end; what *ret_run held is freed. */
+void
+gem_test_train_run(const char *folder, const char *command, GemTestTrainRun *ret_run);
+
+/* The same, and it must end with status 0. */
+void
+gem_test_train_assert_done(const char *folder, const char *command, GemTestTrainRun *ret_run);
+
+/* It must end with that status and say `message` where errors go. */
+void
+gem_test_train_assert_fails(const char *folder, const char *command, int status, const char *message);
