@@ -23,7 +23,7 @@ make_root() {
   # ONNX Runtime ends with a bad access when qemu-user 7.2 opens it, and runs under 10.0.
   local mirror=http://deb.debian.org/debian
   local packages=crossbuild-essential-arm64,meson,ninja-build,pkg-config,qemu-user/bookworm-backports,dbus-daemon,libglib2.0-bin
-  packages+=,libglib2.0-dev:arm64,libglib2.0-dev-bin,libsystemd-dev:arm64,libgcrypt20-dev:arm64,libjson-glib-dev:arm64,libopenblas-dev:arm64
+  packages+=,libglib2.0-dev:arm64,libglib2.0-dev-bin,libsystemd-dev:arm64,libgcrypt20-dev:arm64,libjson-glib-dev:arm64,libopenblas-dev:arm64,libstdc++6:arm64
   say "Making an arm64 build root in $root ..."
   rm -rf "$root.part"
   mmdebstrap --variant=minbase --architectures=amd64,arm64 --include="$packages" bookworm "$root.part" \
