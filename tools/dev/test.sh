@@ -5,7 +5,7 @@
 #   --vm      runs only that of the emulated machine: what it does when memory is short (as root, x86-64; minutes)
 #   --debian=NAME  the release of Debian that those two boot: bookworm (systemd 252, as always), trixie (257)
 #   --all     adds the sanitizers' runs, 60 s of each fuzzer, valgrind, two storms of 500 clients (./dev storm), coverage,
-#             and (as root) the system test, aarch64 under qemu-user, and the emulated machine: takes long
+#             --npu, and (as root) the system test, aarch64 under qemu-user, and the emulated machine: takes long
 #   --ci      adds the style check, warnings as errors, the sanitizers' run, and 10 s of each fuzzer
 #   --npu     adds the tests of backend npu-ort on an ONNX Runtime that is fetched (./dev npu)
 #   --peers   adds the comparison of what gemd and llama.cpp write (./dev peers --check)
@@ -61,6 +61,7 @@ else
   test_suite_quick ${names[@]+"${names[@]}"}
 fi
 if [ "$all" = yes ]; then
+  npu=yes
   ensure_needs sanitize fuzz coverage
   test_suite_sanitize
   test_suite_fuzz 60
