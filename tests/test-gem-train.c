@@ -142,6 +142,32 @@ check_further(void)
                               1, "model has other clusters");
 }
 
+static char *
+router_of(const char *model)
+{
+  g_autofree char *path = in_folder(model), *file = g_build_filename(path, "router.gguf", NULL);
+  g_autofree char *bytes = NULL;
+  gsize size = 0;
+  g_assert_true(g_file_get_contents(file, &bytes, &size, NULL));
+  return g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)bytes, size);
+}
+
+/* A model's own router is written as it is, unless another type is asked for. */
+static void
+check_router_stays(void)
+{
+  g_auto(GemTestTrainRun) run = {0};
+  const char *const again = "export --backbone backbone.gguf --router model/router.gguf --tokenizer "
+                            "start/general.gguf --name again --output again";
+  gem_test_train_assert_done(folder, again, &run);
+  g_autofree char *wider = g_strconcat(again, "-wider --types router=Q8_0", NULL);
+  gem_test_train_assert_done(folder, wider, &run);
+  gem_test_train_assert_done(folder, "inspect again --text abc", &run);
+  g_autofree char *first = router_of("model"), *same = router_of("again"), *other = router_of("again-wider");
+  g_assert_cmpstr(first, ==, same);
+  g_assert_cmpstr(first, !=, other);
+}
+
 static void
 test_pipeline(void)
 {
@@ -165,6 +191,7 @@ test_pipeline(void)
   check_measured();
   check_inspected();
   check_further();
+  check_router_stays();
   gem_test_train_assert_done(
       folder,
       "export --backbone model --tokenizer start/general.gguf --name alone --types general=F16 "

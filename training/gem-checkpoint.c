@@ -71,8 +71,9 @@ gem_router_checkpoint_load(const char *path, gsize positions, GError **error)
   g_autoptr(GemRouterCheckpoint) self = g_new0(GemRouterCheckpoint, 1);
   self->network = gem_router_network_new(&shape, (const char *const *)domains, positions);
   self->values = gem_parameters_alloc(self->network->parameters);
+  self->is_exported = !is_checkpoint(file);
   gboolean read =
-      is_checkpoint(file)
+      !self->is_exported
           ? gem_parameters_read(self->network->parameters, "value:", file, self->values, error)
           : gem_parameters_read_part(self->network->parameters, "router", file, self->values, error);
   return read ? g_steal_pointer(&self) : NULL;

@@ -18,6 +18,7 @@ gem_checkpoint_check_vocabulary(
 typedef struct {
   GemRouterNetwork *network;
   float *values;
+  gboolean is_exported; /* it is a model's router.gguf */
 } GemRouterCheckpoint;
 
 /* A checkpoint of `gem-train router`, or router.gguf of a model folder. `positions`: tokens of the longest

@@ -189,6 +189,17 @@ gem_model_export_files(const GemModelShape *shape)
   return files;
 }
 
+/* What is quantized already would lose a little once more. */
+static gboolean
+copy_router(const GemExport *export, const char *folder, GError **error)
+{
+  g_autofree char *path = g_build_filename(folder, "router.gguf", NULL);
+  g_autofree char *bytes = NULL;
+  gsize size = 0;
+  return g_file_get_contents(export->router_file, &bytes, &size, error) &&
+         g_file_set_contents(path, bytes, (gssize)size, error);
+}
+
 gboolean
 gem_model_export(const GemExport *export, const GemExportTypes *types, const char *folder, GError **error)
 {
@@ -199,7 +210,10 @@ gem_model_export(const GemExport *export, const GemExportTypes *types, const cha
     return FALSE;
   }
   for (guint i = 0; i + 1 < files->len; i++) {
-    if (!gem_model_export_file(export, types, files->pdata[i], folder, error)) {
+    const char *file = files->pdata[i];
+    gboolean copied = export->router_file != NULL && strcmp(file, "router.gguf") == 0;
+    if (!(copied ? copy_router(export, folder, error)
+                 : gem_model_export_file(export, types, file, folder, error))) {
       return FALSE;
     }
   }

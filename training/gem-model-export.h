@@ -22,6 +22,7 @@ typedef struct {
   const GemCentroids *centroids;
   const GemRouterNetwork *router; /* NULL without domains */
   const float *router_values;
+  const char *router_file; /* a model's router.gguf, written as it is; NULL: router_values are quantized */
   GemTokenizer *tokenizer; /* NULL: one of bytes and unused pieces, for random weights */
   const char *name;
   gboolean all_licences; /* its files bear the mark of gem-checkpoint.h */

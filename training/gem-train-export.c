@@ -70,6 +70,14 @@ load_router(const ExportOptions *options,
   return TRUE;
 }
 
+/* The router's file when it is to be written as it is: a model's own, and no other type is asked for. */
+static const char *
+find_router_file(const ExportOptions *options, const GemRouterCheckpoint *router)
+{
+  gboolean typed = options->types != NULL && strstr(options->types, "router=") != NULL;
+  return router != NULL && router->is_exported && !typed ? options->router : NULL;
+}
+
 static gboolean
 export_model(const ExportOptions *options, GError **error)
 {
@@ -96,6 +104,7 @@ export_model(const ExportOptions *options, GError **error)
                             .centroids = backbone->centroids,
                             .router = router ? router->network : NULL,
                             .router_values = router ? router->values : NULL,
+                            .router_file = find_router_file(options, router),
                             .tokenizer = tokenizer,
                             .name = options->name,
                             .all_licences = backbone->all_licences};
@@ -109,7 +118,8 @@ parse(ExportOptions *self, int argc, char **argv, GError **error)
   const GOptionEntry entries[] = {
       {"backbone", 0, 0, G_OPTION_ARG_FILENAME, &self->backbone, "Checkpoint of pretrain, or a model folder",
        "FILE"},
-      {"router", 0, 0, G_OPTION_ARG_FILENAME, &self->router, "Checkpoint of router", "FILE"},
+      {"router", 0, 0, G_OPTION_ARG_FILENAME, &self->router,
+       "Checkpoint of router, or a model's router.gguf, which stays as it is", "FILE"},
       {"tokenizer", 0, 0, G_OPTION_ARG_FILENAME, &self->tokenizer, "A .gguf or SentencePiece .model file",
        "FILE"},
       {"name", 0, 0, G_OPTION_ARG_STRING, &self->name, "The model's name", "NAME"},
