@@ -160,10 +160,10 @@ check_router_stays(void)
   const char *const again = "export --backbone backbone.gguf --router model/router.gguf --tokenizer "
                             "start/general.gguf --name again --output again";
   gem_test_train_assert_done(folder, again, &run);
-  g_autofree char *wider = g_strconcat(again, "-wider --types router=Q8_0", NULL);
-  gem_test_train_assert_done(folder, wider, &run);
+  g_autofree char *narrower = g_strconcat(again, "-narrower --types router=Q4_0", NULL);
+  gem_test_train_assert_done(folder, narrower, &run);
   gem_test_train_assert_done(folder, "inspect again --text abc", &run);
-  g_autofree char *first = router_of("model"), *same = router_of("again"), *other = router_of("again-wider");
+  g_autofree char *first = router_of("model"), *same = router_of("again"), *other = router_of("again-narrower");
   g_assert_cmpstr(first, ==, same);
   g_assert_cmpstr(first, !=, other);
 }

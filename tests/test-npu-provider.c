@@ -231,6 +231,36 @@ is_mapped(const char *path)
 }
 
 /* The provider is there for as long as one of them has it, whichever came first; and again after all. */
+/* What a probe says of the settings; transfer full. NULL: skipped. */
+static char *
+probe_settings(const char *options)
+{
+  g_autoptr(GemTestNpu) npu = gem_test_npu_machine_open();
+  g_autofree char *path = gem_test_npu_machine_add_provider(npu, options);
+  GemProbeReport report = {0};
+  if (path == NULL) {
+    return NULL;
+  }
+  gem_test_npu_machine_add(TRUE);
+  g_assert_cmpint(npu->functions->probe(&report), ==, GEM_PROBE_SUPPORTED);
+  return g_strdup(report.reason);
+}
+
+/* Decisions that were made with other options are not those of these. */
+static void
+test_settings(void)
+{
+  g_autofree char *first = probe_settings("Option=behaviour:plain\n");
+  if (first == NULL) {
+    return;
+  }
+  g_autofree char *same = probe_settings("Option=behaviour:plain\n");
+  g_autofree char *other = probe_settings("Option=behaviour:once\n");
+  g_assert_cmpstr(first, ==, same);
+  g_assert_cmpstr(first, !=, other);
+  g_assert_null(strstr(first, "plain"));
+}
+
 static void
 test_several(void)
 {
@@ -488,6 +518,7 @@ main(int argc, char **argv)
   g_test_add_func("/npu-provider/narrow", test_narrow);
   g_test_add_data_func("/npu-provider/fails", fail, test_fails);
   g_test_add_data_func("/npu-provider/gives-no-number", nan_words, test_fails);
+  g_test_add_func("/npu-provider/settings", test_settings);
   g_test_add_func("/npu-provider/several", test_several);
   g_test_add_func("/npu-provider/several/disagree", test_several_disagree);
   g_test_add_func("/npu-provider/kept", test_kept);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "plugins/backends/npu-ort/gem-npu-blobs.h"
 #include "plugins/backends/npu-ort/gem-npu-session.h"
 #include "plugins/support/gem-plugin-support.h"
 
@@ -19,6 +20,16 @@ struct GemCompiled {
   GemNpuSession *singles; /* [layers] */
   GemNpuSession *blocks;  /* [layers], or NULL */
 };
+
+/* Options decide what a device gives and how fast: decisions are kept by them, in a form that shows none. */
+static void
+describe_settings(const GemNpuDevice *device, GemProbeReport *report)
+{
+  char identity[2048], key[GEM_NPU_BLOB_KEY];
+  gem_npu_device_describe(device, identity, sizeof identity);
+  gem_npu_blob_key("", 0, identity, key);
+  snprintf(report->reason, sizeof report->reason, "settings %s", key);
+}
 
 /* Decisions and compiled pathways are kept by what is said here: versions belong to it. */
 static void
@@ -36,6 +47,7 @@ describe(const GemNpuDevice *device, GemProbeReport *report)
   snprintf(report->kernels, sizeof report->kernels, "ONNX Runtime %.20s, %.36s%s%.16s, %s",
            device->library->version, device->name, device->version[0] != '\0' ? " " : "", device->version,
            gem_npu_form_name(device->lowering.form));
+  describe_settings(device, report);
 }
 
 static GemProbeResult
