@@ -266,7 +266,8 @@ static void
 test_licences(void)
 {
 #define PRETRAIN                                                                                             \
-  "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE " --tokenizer start/general.gguf --data data --batch-tokens 64 "       \
+  "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE                                                         \
+  " --tokenizer start/general.gguf --data data --batch-tokens 64 "                                           \
   "--sequence 64 --steps 2 --warm-up 1 --matmul fp32 "
 #define EXPORT  "export --router start/router.gguf --tokenizer start/general.gguf --name report --output "
 #define REFUSED "has learned from tasks that are not permissive"

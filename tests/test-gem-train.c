@@ -163,7 +163,8 @@ check_router_stays(void)
   g_autofree char *narrower = g_strconcat(again, "-narrower --types router=Q4_0", NULL);
   gem_test_train_assert_done(folder, narrower, &run);
   gem_test_train_assert_done(folder, "inspect again --text abc", &run);
-  g_autofree char *first = router_of("model"), *same = router_of("again"), *other = router_of("again-narrower");
+  g_autofree char *first = router_of("model"), *same = router_of("again"),
+                  *other = router_of("again-narrower");
   g_assert_cmpstr(first, ==, same);
   g_assert_cmpstr(first, !=, other);
 }
