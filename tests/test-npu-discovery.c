@@ -43,6 +43,21 @@ test_no_provider(void)
   g_assert_cmpstr(report.device, ==, "NPU");
 }
 
+/* One that is closed to the service does not hide another. */
+static void
+test_second_node(void)
+{
+  g_autoptr(GemTestNpu) npu = gem_test_npu_machine_open();
+  if (npu == NULL) {
+    return;
+  }
+  gem_test_npu_machine_add(FALSE);
+  gem_test_sys_add_accelerator("accel1", "amdxdna", "0x1022", "0x1502", TRUE);
+  gem_test_npu_assert_declines(
+      npu, GEM_PROBE_DEFERRED,
+      "NPU /dev/accel/accel1 (driver amdxdna) has no provider: no file of the settings names one");
+}
+
 /* The unit keeps devices from the service unless a drop-in lets it have them. */
 static void
 test_closed_node(void)
@@ -227,6 +242,7 @@ main(int argc, char **argv)
   g_test_add_func("/npu-discovery/no-npu", test_no_npu);
   g_test_add_func("/npu-discovery/no-provider", test_no_provider);
   g_test_add_func("/npu-discovery/closed-node", test_closed_node);
+  g_test_add_func("/npu-discovery/second-node", test_second_node);
   g_test_add_func("/npu-discovery/found", test_found);
   g_test_add_func("/npu-discovery/unsafe-provider", test_unsafe_provider);
   g_test_add_func("/npu-discovery/broken-provider", test_broken_provider);

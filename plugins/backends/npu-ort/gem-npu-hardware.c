@@ -12,6 +12,7 @@
 #include "plugins/support/gem-plugin-support.h"
 
 #define ACCELERATORS "/sys/class/accel"
+#define NODES        "/dev/accel/"
 
 static void
 read_line(const char *path, char *line, size_t size)
@@ -48,7 +49,7 @@ static void
 describe(GemNpuHardware *self, const char *name)
 {
   char path[128], target[256];
-  snprintf(self->node, sizeof self->node, "/dev/accel/%.32s", name);
+  snprintf(self->node, sizeof self->node, NODES "%.32s", name);
   snprintf(path, sizeof path, ACCELERATORS "/%.32s/device/vendor", name);
   read_line(path, self->vendor, sizeof self->vendor);
   snprintf(path, sizeof path, ACCELERATORS "/%.32s/device/driver", name);
@@ -59,14 +60,26 @@ describe(GemNpuHardware *self, const char *name)
   read_version(self, name);
 }
 
+static bool
+is_open(const struct dirent *entry)
+{
+  char node[64];
+  snprintf(node, sizeof node, NODES "%.32s", entry->d_name);
+  return access(node, R_OK | W_OK) == 0;
+}
+
 void
 gem_npu_hardware_find(GemNpuHardware *ret_hardware)
 {
   struct dirent **entries = NULL;
   int n = scandir(ACCELERATORS, &entries, is_accelerator, alphasort);
   *ret_hardware = (GemNpuHardware){0};
+  int chosen = 0;
+  while (chosen < n && !is_open(entries[chosen])) {
+    chosen++;
+  }
   if (n > 0) {
-    describe(ret_hardware, entries[0]->d_name);
+    describe(ret_hardware, entries[chosen < n ? chosen : 0]->d_name);
   }
   for (int i = 0; i < n; i++) {
     free(entries[i]);

@@ -5,7 +5,7 @@
 
 #include "plugins/gem-plugin.h"
 
-/* The first accelerator. */
+/* The first accelerator whose node is open to this process; the first of all when none is. */
 typedef struct {
   char node[64];    /* "/dev/accel/accel0"; empty: there is none */
   char driver[64];  /* "intel_vpu"; empty: not known */
