@@ -6,7 +6,7 @@
  * differs, whose minor is newer than its own, or whose structures are smaller than those of the minor that it
  * states. Modules are opened from root-owned folders only, never when writable by group or others.
  *
- * Threads: every function below but `probe` is called from the daemon's engine thread alone.
+ * Threads: every function below is called from the daemon's engine thread alone, but where it says otherwise.
  * Errors: a function that can fail takes a GemPluginError, writes one line without a newline that names the
  * thing at fault, and returns NULL or a negative number. It never writes a caller's text there. Ownership:
  * what `open` or `*_new` returns is released by the matching `close` or `*_free`, never by free(). Pointers
@@ -295,7 +295,8 @@ typedef struct GemBackendFunctions {
   void (*compiled_free)(GemBackendState *self, GemCompiled *compiled);
   size_t (*compiled_bytes)(const GemCompiled *compiled); /* of memory, the device's or the process's */
   /* y[n][width] += FFN(x[n][width]) of that layer. False: the device failed, and y is as it was. What a row
-   * gives may differ with n in its last bits. */
+   * gives may differ with n in its last bits. One thread at a time for each `compiled`: the daemon tries a
+   * new one on a thread of its own, while the engine thread runs others and `compile` may be at work, too. */
   bool (*run)(GemBackendState *self,
               GemCompiled *compiled,
               uint32_t layer,

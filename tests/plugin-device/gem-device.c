@@ -4,7 +4,7 @@
  *   absent       there is none
  *   later        there is one, which cannot be used while the file that GEM_TEST_DEVICE_HOLD names is there
  *   refuse       no pathway can be compiled
- *   slow         a call takes 2 ms
+ *   slow         a call takes 20 ms
  *   wrong        what it gives is too large
  *   wrong-row    that of single rows alone
  *   wrong-layer  that of the first layer alone
@@ -246,7 +246,7 @@ device_run(GemBackendState *self,
     return false;
   }
   if (is_told("slow")) {
-    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
   }
   const Matrix *matrices = &compiled->matrices[3 * layer];
   for (size_t row = 0; row < n; row++) {
