@@ -232,8 +232,9 @@ main(void)
     }
   }
   /* The other side has the last word. */
-  while ((packet = receive(channel)) != NULL) {
-    gem_adapt_packet_free(g_steal_pointer(&packet));
-  }
+  do {
+    g_clear_pointer(&packet, gem_adapt_packet_free);
+    packet = receive(channel);
+  } while (packet != NULL);
   return 0;
 }

@@ -207,6 +207,7 @@ test_many(GemTestAdapt *self, gconstpointer data)
     close(ends[i][1]);
   }
   close(ends[MOST][0]);
+  gem_test_job_ear_wait(self->ear, MOST + 1, "failed"); /* the first was cancelled */
 }
 
 typedef struct {
