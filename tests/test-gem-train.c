@@ -142,6 +142,17 @@ check_further(void)
                               1, "model has other clusters");
 }
 
+static void
+check_some_tasks(void)
+{
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(
+      folder, PRETRAIN "--steps 1 --checkpoint some.gguf --tasks 'stem/*,legal/cl?uses'", &run);
+  assert_contains(run.err, "read legal/clauses\n");
+  gem_test_train_assert_fails(folder, PRETRAIN "--steps 1 --checkpoint none.gguf --tasks legal/clause", 2,
+                              "--tasks: no task of data is 'legal/clause'");
+}
+
 static char *
 router_of(const char *model)
 {
@@ -180,6 +191,7 @@ test_pipeline(void)
   gem_test_train_assert_done(
       folder, PRETRAIN "--steps 60 --rate 5e-3 --checkpoint backbone.gguf --router router.gguf", &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * early);
+  check_some_tasks();
   gem_test_train_assert_done(
       folder,
       "export --backbone backbone.gguf --router router.gguf --tokenizer start/general.gguf "

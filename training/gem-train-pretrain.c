@@ -10,7 +10,7 @@
 
 typedef struct {
   GemTrainingOptions training;
-  char *router, *from;
+  char *router, *from, *tasks;
   gint sequence, accumulate;
   double residual_dropout, answer_weight, answer_least, routed_share;
   gboolean general_only, all_licences;
@@ -22,6 +22,7 @@ pretrain_options_clear(PretrainOptions *self)
   gem_training_options_clear(&self->training);
   g_clear_pointer(&self->router, g_free);
   g_clear_pointer(&self->from, g_free);
+  g_clear_pointer(&self->tasks, g_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PretrainOptions, pretrain_options_clear)
 
@@ -307,19 +308,48 @@ report_source(const char *source, gpointer data)
   g_printerr("read %s\n", source);
 }
 
+/* `data`: the patterns of --tasks. */
+static gboolean
+wants_source(const char *source, gboolean is_task, gpointer data)
+{
+  gboolean wanted = !is_task;
+  for (char **pattern = data; !wanted && *pattern != NULL; pattern++) {
+    wanted = g_pattern_match_simple(*pattern, source);
+  }
+  return wanted;
+}
+
+/* A name that is wrong would go unseen otherwise: some text there always is. */
+static gboolean
+check_tasks(const PretrainOptions *options, const GemCorpus *corpus, GError **error)
+{
+  for (guint i = 0; i < corpus->sources->len; i++) {
+    if (((const GemSource *)corpus->sources->pdata[i])->is_task) {
+      return TRUE;
+    }
+  }
+  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--tasks: no task of %s is '%s'",
+              options->training.data, options->tasks);
+  return FALSE;
+}
+
 static GemCorpus *
 load_corpus(const PretrainOptions *options, GemTokenizer *tokenizer, GError **error)
 {
+  g_auto(GStrv) patterns = options->tasks != NULL ? g_strsplit(options->tasks, ",", -1) : NULL;
   const GemCorpusOptions corpus_options = {.folder = options->training.data,
                                            .split = GEM_SPLIT_TRAIN,
                                            .corpus = TRUE,
                                            .tasks = TRUE,
                                            .all_licences = options->all_licences,
                                            .ask_template = GEM_PRESET_ASK_TEMPLATE,
-                                           .progress = report_source};
+                                           .wants = patterns != NULL ? wants_source : NULL,
+                                           .progress = report_source,
+                                           .data = patterns};
   /* all domains, also for a model without: what has no pathway is general text to it */
   g_autoptr(GemCorpus) corpus = gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
-  if (corpus == NULL || !gem_corpus_check_draw(corpus, options->training.shares.general, 1, error)) {
+  if (corpus == NULL || !gem_corpus_check_draw(corpus, options->training.shares.general, 1, error) ||
+      (patterns != NULL && !check_tasks(options, corpus, error))) {
     return NULL;
   }
   g_printerr("%.1f M tokens of text\n", (double)gem_corpus_n_tokens(corpus) / 1e6);
@@ -391,6 +421,8 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
        "Weight that all tokens of an answer have together at least", "R"},
       {"routed-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->routed_share,
        "Last share of steps, with the router's routes and fixed centroids", "R"},
+      {"tasks", 0, 0, G_OPTION_ARG_STRING, &self->tasks,
+       "Lines of these tasks alone; * and ? stand for others", "DOMAIN/NAME,..."},
       {"all-licences", 0, 0, G_OPTION_ARG_NONE, &self->all_licences,
        "Tasks that are not permissive, too: for measuring, never for a model that ships", NULL},
       G_OPTION_ENTRY_NULL};
