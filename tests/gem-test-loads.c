@@ -31,7 +31,8 @@ on_signal(GDBusConnection *connection,
     g_clear_pointer(&self->result, g_free);
     g_clear_pointer(&self->details, g_variant_unref);
     g_variant_get(parameters, "(s@a{sv})", &self->result, &self->details);
-    g_free(self->path);
+    g_free(self->earlier);
+    self->earlier = self->path;
     self->path = g_strdup(path);
     self->completed++;
   } else if (g_str_equal(signal, "PropertiesChanged")) {
@@ -65,6 +66,7 @@ gem_test_job_ear_free(GemTestJobEar *self)
   g_dbus_connection_signal_unsubscribe(self->connection, self->subscription);
   g_object_unref(self->connection);
   g_free(self->path);
+  g_free(self->earlier);
   g_free(self->changed);
   g_free(self->result);
   g_clear_pointer(&self->details, g_variant_unref);

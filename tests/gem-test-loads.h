@@ -18,6 +18,7 @@ typedef struct {
   GVariant *details;
   double progress; /* the highest, and what it was before the end */
   double progress_running;
+  char *earlier; /* the one that completed before the last */
 } GemTestJobEar;
 
 GemTestJobEar *
