@@ -5,6 +5,7 @@
 #include "tests/gem-test-training.h"
 #include "training/gem-corpus.h"
 #include "training/gem-data-folder.h"
+#include "training/gem-task-choice.h"
 
 #define TEMPLATE "<s><|user|>{text}<|model|>"
 
@@ -335,7 +336,6 @@ test_shares(Fixture *self, gconstpointer data)
   g_assert_cmpfloat_with_epsilon((double)tasks / legal, 0.6, 0.06); /* legal alone has tasks */
 }
 
-/* A draw that could never end is refused before. */
 /* A task whose answers recur is one of labels; such tasks alone are drawn when asked for. */
 static void
 test_labelled(Fixture *self, gconstpointer data)
@@ -371,6 +371,77 @@ test_labelled(Fixture *self, gconstpointer data)
   g_assert_cmpfloat_with_epsilon((double)tasks / legal, 0.5, 0.08);
 }
 
+static char *
+lines_of(guint n)
+{
+  GString *lines = g_string_new(NULL);
+  for (guint i = 0; i < n; i++) {
+    g_string_append_printf(lines, "{\"input\": \"%u\", \"target\": \"yes\"}\n", i);
+  }
+  return g_string_free(lines, FALSE);
+}
+
+/* Tasks by times: over all domains, by the number of lines and how often each is to be read. */
+static void
+test_times(Fixture *self, gconstpointer data)
+{
+  g_autofree char *thirty = lines_of(30), *ten = lines_of(10);
+  gem_test_write_text(self->folder, "tasks/legal/long/train.jsonl", thirty);
+  gem_test_write_text(self->folder, "tasks/legal/short/train.jsonl", ten);
+  gem_test_write_text(self->folder, "tasks/stem/short/train.jsonl", ten);
+  gem_test_write_text(self->folder, "manifest.json",
+                      "{\"tasks\": ["
+                      "{\"domain\": \"legal\", \"name\": \"long\", \"permissive\": true},"
+                      "{\"domain\": \"legal\", \"name\": \"short\", \"permissive\": true},"
+                      "{\"domain\": \"stem\", \"name\": \"short\", \"permissive\": true}]}\n");
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemTaskChoice) choice = gem_task_choice_parse("stem/short=6,*/short,legal/*=2", &error);
+  g_assert_no_error(error);
+  g_assert_true(choice->by_times);
+  g_assert_true(gem_task_choice_apply(choice, corpus, &error));
+  g_assert_no_error(error);
+
+  const GemDrawShares shares = {.general = 0.2, .task = 0.75, .by_times = TRUE};
+  const char *const names[] = {"legal/long", "legal/short", "stem/short"};
+  const double wanted[] = {60.0 / 130.0, 10.0 / 130.0, 60.0 / 130.0};
+  guint drawn[G_N_ELEMENTS(names)] = {0}, tasks = 0;
+  GemRandom random = gem_random_seeded(1, 6);
+  for (guint i = 0; i < 4000; i++) {
+    GemDraw draw = gem_corpus_draw(corpus, &random, 64, &shares);
+    tasks += draw.is_task;
+    for (gsize t = 0; t < G_N_ELEMENTS(names); t++) {
+      const GArray *tokens = find_source(corpus, names[t])->tokens;
+      const guint32 *first = (const guint32 *)(gpointer)tokens->data;
+      drawn[t] += draw.tokens >= first && draw.tokens < first + tokens->len;
+    }
+  }
+  /* a corpus that is not there, of finance, is drawn again: 0.6 / (1 - 0.2 / 3) */
+  g_assert_cmpfloat_with_epsilon(tasks / 4000.0, 0.643, 0.03);
+  for (gsize t = 0; t < G_N_ELEMENTS(names); t++) {
+    g_assert_cmpfloat_with_epsilon((double)drawn[t] / tasks, wanted[t], 0.04);
+  }
+}
+
+static void
+test_task_choice(Fixture *self, gconstpointer data)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemTaskChoice) plain = gem_task_choice_parse("legal/c*,stem/units", &error);
+  g_assert_no_error(error);
+  g_assert_false(plain->by_times);
+  g_assert_true(gem_task_choice_has(plain, "legal/clauses"));
+  g_assert_false(gem_task_choice_has(plain, "stem/clauses"));
+  const char *const refused[] = {
+      "", "legal/a,,stem/b", "=3", "legal/a=", "legal/a=0", "legal/a=1001", "legal/a=nan", "legal/a=2x"};
+  for (gsize i = 0; i < G_N_ELEMENTS(refused); i++) {
+    g_assert_null(gem_task_choice_parse(refused[i], &error));
+    g_assert_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE);
+    g_clear_error(&error);
+  }
+}
+
 /* Domains by a power of their tokens: a fourth of them, a half as often. */
 static void
 test_domain_power(Fixture *self, gconstpointer data)
@@ -401,6 +472,7 @@ test_domain_power(Fixture *self, gconstpointer data)
   g_assert_cmpfloat_with_epsilon(legal_draws / 3000.0, 1.0 / 3.0, 0.04);
 }
 
+/* A draw that could never end is refused before. */
 static void
 test_check_draw(Fixture *self, gconstpointer data)
 {
@@ -478,6 +550,8 @@ main(int argc, char **argv)
       {"/corpus/draw/long-task", test_long_task},
       {"/corpus/draw/shares", test_shares},
       {"/corpus/draw/labelled", test_labelled},
+      {"/corpus/draw/times", test_times},
+      {"/corpus/draw/task-choice", test_task_choice},
       {"/corpus/draw/domain-power", test_domain_power},
       {"/corpus/draw/check", test_check_draw},
   };

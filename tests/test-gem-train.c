@@ -147,10 +147,19 @@ check_some_tasks(void)
 {
   g_auto(GemTestTrainRun) run = {0};
   gem_test_train_assert_done(
-      folder, PRETRAIN "--steps 1 --checkpoint some.gguf --tasks 'stem/*,legal/cl?uses'", &run);
+      folder, PRETRAIN "--steps 1 --checkpoint some.gguf --tasks 'legal/cl?uses,*/clauses'", &run);
   assert_contains(run.err, "read legal/clauses\n");
   gem_test_train_assert_fails(folder, PRETRAIN "--steps 1 --checkpoint none.gguf --tasks legal/clause", 2,
-                              "--tasks: no task of data is 'legal/clause'");
+                              "data: --tasks: there is no task 'legal/clause' to read");
+  gem_test_train_assert_fails(folder, PRETRAIN "--steps 1 --checkpoint none.gguf --tasks 'legal/*,stem/nil'",
+                              2, "there is no task 'stem/nil' to read");
+  gem_test_train_assert_fails(folder, PRETRAIN "--steps 1 --checkpoint none.gguf --tasks legal/clauses=none",
+                              2, "--tasks: 'legal/clauses=none': after = is how often");
+  g_auto(GemTestTrainRun) answers = {0};
+  gem_test_train_assert_done(folder,
+                             PRETRAIN "--steps 2 --checkpoint answers.gguf --tasks legal/clauses=3 "
+                                      "--task-share 1 --general-share 0 --input-share 0",
+                             &answers);
 }
 
 static char *

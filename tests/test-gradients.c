@@ -58,6 +58,9 @@ check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean 
   test.centroids = gem_centroids_new(test.backbone, 5);
   test.pass = gem_backbone_pass_new(test.backbone);
   test.batch = gem_test_mixed_batch_new(test.backbone->shape.vocab, test.backbone->shape.n_domains);
+  for (gsize i = 2; i < test.batch->n; i += 4) {
+    test.batch->weight[i] = 0.0f; /* read and not learned */
+  }
   float *values = gem_parameters_alloc(test.backbone->parameters);
   gem_parameters_init(test.backbone->parameters, 11, values);
   /* away from the start, where residuals are zero and all is small */

@@ -15,25 +15,45 @@ logits_of(const GemBackbone *self, const float *values, const float *final, gsiz
              vocab);
 }
 
-/* From the gradient of the logits of `rows` rows, which pass->logits holds, to that of the states. */
+/* From the gradient of the logits of `rows` rows, which pass->logits holds, to that of the states `final`. */
 static void
 logits_backward(const GemBackbone *self,
                 const float *values,
-                gsize first,
+                const float *final,
                 gsize rows,
                 GemBackbonePass *pass,
                 const GemGradientMap *map,
-                float *gradients)
+                float *gradients,
+                float *d_final)
 {
   gsize width = self->shape.width, vocab = self->shape.vocab;
   gem_matmul(FALSE, FALSE, rows, width, vocab, pass->logits, vocab, values + self->output, width, FALSE,
-             pass->d_norm + first * width, width);
+             d_final, width);
   if (map->output != GEM_FROZEN) {
-    gem_matmul(TRUE, FALSE, vocab, width, rows, pass->logits, vocab, pass->final + first * width, width, TRUE,
+    gem_matmul(TRUE, FALSE, vocab, width, rows, pass->logits, vocab, final, width, TRUE,
                gradients + map->output, width);
   }
 }
 
+/* From batch token *token on, up to GEM_LOGIT_ROWS tokens whose logits are asked for: those with a target,
+ * and of these, when there are gradients to come, those with a weight. Their states are copied to
+ * pass->d_domain. */
+static gsize
+gather_scored(
+    const GemBatch *batch, gsize width, gboolean learns, GemBackbonePass *pass, gsize *token, guint32 *scored)
+{
+  gsize rows = 0;
+  for (; *token < batch->n && rows < GEM_LOGIT_ROWS; (*token)++) {
+    if (batch->target[*token] >= 0 && (!learns || batch->weight[*token] != 0.0f)) {
+      memcpy(pass->d_domain + rows * width, pass->final + *token * width, width * sizeof(float));
+      scored[rows++] = (guint32)*token;
+    }
+  }
+  return rows;
+}
+
+/* pass->d_domain and pass->domain_out, which the feed-forwards need before and after, hold the rows' states
+ * and their gradients. */
 void
 gem_backbone_loss_task(const GemBackbone *self,
                        const float *values,
@@ -45,30 +65,33 @@ gem_backbone_loss_task(const GemBackbone *self,
                        float *token_loss,
                        GemLoss *ret_loss)
 {
-  gsize width = self->shape.width, vocab = self->shape.vocab;
+  gsize width = self->shape.width, vocab = self->shape.vocab, rows, token = 0;
+  guint32 scored[GEM_LOGIT_ROWS];
   GemLoss loss = {0};
-  for (gsize first = 0; first < batch->n; first += GEM_LOGIT_ROWS) {
-    gsize rows = MIN(batch->n - first, GEM_LOGIT_ROWS);
-    logits_of(self, values, pass->final + first * width, rows, pass->logits);
+  if (map != NULL) {
+    memset(pass->d_norm, 0, batch->n * width * sizeof(float));
+  }
+  if (token_loss != NULL) {
+    memset(token_loss, 0, batch->n * sizeof(float));
+  }
+  while ((rows = gather_scored(batch, width, map != NULL, pass, &token, scored)) > 0) {
+    logits_of(self, values, pass->d_domain, rows, pass->logits);
     for (gsize i = 0; i < rows; i++) {
-      gint32 target = batch->target[first + i];
-      float *logits = pass->logits + i * vocab, weight = batch->weight[first + i];
-      double nats = 0.0;
-      if (target >= 0) {
-        nats = gem_cross_entropy_row(logits, vocab, (guint)target, weight * scale);
-        loss.loss += nats;
-        loss.weighted_loss += nats * (double)weight;
-        loss.tokens++;
-      }
-      if (map != NULL && (target < 0 || weight * scale == 0.0f)) {
-        memset(logits, 0, vocab * sizeof(float));
-      }
+      float weight = batch->weight[scored[i]];
+      double nats = gem_cross_entropy_row(pass->logits + i * vocab, vocab, (guint)batch->target[scored[i]],
+                                          weight * scale);
+      loss.loss += nats;
+      loss.weighted_loss += nats * (double)weight;
+      loss.tokens++;
       if (token_loss != NULL) {
-        token_loss[first + i] = (float)nats;
+        token_loss[scored[i]] = (float)nats;
       }
     }
-    if (map != NULL) {
-      logits_backward(self, values, first, rows, pass, map, gradients);
+    if (map != NULL && scale != 0.0f) {
+      logits_backward(self, values, pass->d_domain, rows, pass, map, gradients, pass->domain_out);
+      for (gsize i = 0; i < rows; i++) {
+        memcpy(pass->d_norm + scored[i] * width, pass->domain_out + i * width, width * sizeof(float));
+      }
     }
   }
   *ret_loss = loss;
@@ -98,7 +121,8 @@ gem_backbone_loss_distill(const GemBackbone *self,
       loss += gem_divergence_row(pass->teacher + i * vocab, pass->logits + i * vocab, vocab, scale);
     }
     if (map != NULL) {
-      logits_backward(self, values, first, rows, pass, map, gradients);
+      logits_backward(self, values, pass->final + first * width, rows, pass, map, gradients,
+                      pass->d_norm + first * width);
     }
   }
   return loss;

@@ -70,6 +70,26 @@ draw_source(const GemCorpus *self, GemRandom *random, gint8 domain, Kind kind)
   return NULL;
 }
 
+/* A task of any domain by chance, by its lines and their times; NULL: there is none. */
+static const GemSource *
+draw_task_by_times(const GemCorpus *self, GemRandom *random)
+{
+  const GemSource *last = NULL;
+  double total = 0.0;
+  for (guint i = 0; i < self->sources->len; i++) {
+    const GemSource *source = self->sources->pdata[i];
+    total += source->is_task ? source->times * (double)source->documents->len : 0.0;
+  }
+  double at = gem_random_uniform(random) * total;
+  for (guint i = 0; i < self->sources->len && at >= 0.0; i++) {
+    const GemSource *source = self->sources->pdata[i];
+    double share = source->is_task ? source->times * (double)source->documents->len : 0.0;
+    last = share > 0.0 ? source : last;
+    at -= share;
+  }
+  return last;
+}
+
 /* The document that holds a token chosen by chance, so that long documents come up as often as their text. */
 static const GemDocument *
 draw_document_by_tokens(const GemSource *source, gsize token)
@@ -137,7 +157,8 @@ gem_corpus_draw(const GemCorpus *self, GemRandom *random, guint longest, const G
   while (source == NULL) {
     gint8 domain = draw_domain(self, random, shares);
     Kind kind = draw_kind(random, shares);
-    source = draw_source(self, random, domain, kind);
+    gboolean any_domain = shares->by_times && kind != KIND_CORPUS && domain != GEM_ROUTE_GENERAL;
+    source = any_domain ? draw_task_by_times(self, random) : draw_source(self, random, domain, kind);
     if (source == NULL && kind != KIND_TASK) {
       source = draw_source(self, random, domain, KIND_TASK);
     }

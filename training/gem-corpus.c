@@ -38,6 +38,7 @@ source_new(const char *name, gint8 domain, gboolean is_task)
   source->name = g_strdup(name);
   source->domain = domain;
   source->is_task = is_task;
+  source->times = 1.0;
   source->tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
   source->documents = g_array_new(FALSE, FALSE, sizeof(GemDocument));
   return source;

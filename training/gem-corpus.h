@@ -28,7 +28,8 @@ typedef struct {
   gint8 domain; /* index, or GEM_ROUTE_GENERAL */
   gboolean is_task;
   gboolean labelled; /* a task whose answers are few and recur: a choice among fixed labels */
-  GArray *tokens;    /* guint32 */
+  double times;   /* of a task: how often a line is read, as by_times of GemDrawShares has it; 1 at first */
+  GArray *tokens; /* guint32 */
   GArray *documents; /* GemDocument */
 } GemSource;
 
@@ -97,6 +98,9 @@ typedef struct {
   double task;         /* of draws: lines of tasks; the rest are windows of the corpus */
   double labelled;     /* of lines of tasks: drawn from the labelled tasks alone; the rest from all */
   double domain_power; /* a domain's chance goes with its tokens to this power; 0: all have the same */
+  gboolean
+      by_times; /* lines of tasks: any line of any domain, as often as its task's `times` says, in place
+                   of a domain, a task by the square root of its lines, and a line; `labelled` is unused */
 } GemDrawShares;
 
 /* A window of at most `longest` tokens: general text with its share, else a domain; then kind, source and

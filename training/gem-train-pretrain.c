@@ -5,6 +5,7 @@
 #include "training/gem-centroids.h"
 #include "training/gem-checkpoint.h"
 #include "training/gem-corpus.h"
+#include "training/gem-task-choice.h"
 #include "training/gem-train-options.h"
 #include "training/gem-train.h"
 
@@ -12,7 +13,7 @@ typedef struct {
   GemTrainingOptions training;
   char *router, *from, *tasks;
   gint sequence, accumulate;
-  double residual_dropout, answer_weight, answer_least, routed_share;
+  double residual_dropout, answer_weight, answer_least, input_share, routed_share;
   gboolean general_only, all_licences;
 } PretrainOptions;
 
@@ -81,6 +82,11 @@ append_draw(Pretraining *self, Lane *lane, GemBatch *batch, const GemDraw *draw,
   gem_batch_append(batch, (const guint32 *)(gpointer)lane->window->data, lane->window->len,
                    dropped ? GEM_ROUTE_GENERAL : draw->domain, 1.0f);
   gsize answer = (gsize)draw->answer + shift;
+  /* a window without the answer has nothing else to learn */
+  if (draw->is_task && answer < lane->window->len && self->options->input_share < 1.0 &&
+      gem_random_uniform(random) >= self->options->input_share) {
+    memset(batch->weight + first, 0, lane->window->len * sizeof(float));
+  }
   for (gsize i = answer; draw->is_task && i < lane->window->len; i++) {
     /* token i - 1 predicts token i */
     batch->weight[first + i - 1] = answer_token_weight(self->options, lane->window->len - answer);
@@ -308,50 +314,40 @@ report_source(const char *source, gpointer data)
   g_printerr("read %s\n", source);
 }
 
-/* `data`: the patterns of --tasks. */
+/* `data`: the choice of --tasks. */
 static gboolean
 wants_source(const char *source, gboolean is_task, gpointer data)
 {
-  gboolean wanted = !is_task;
-  for (char **pattern = data; !wanted && *pattern != NULL; pattern++) {
-    wanted = g_pattern_match_simple(*pattern, source);
-  }
-  return wanted;
-}
-
-/* A name that is wrong would go unseen otherwise: some text there always is. */
-static gboolean
-check_tasks(const PretrainOptions *options, const GemCorpus *corpus, GError **error)
-{
-  for (guint i = 0; i < corpus->sources->len; i++) {
-    if (((const GemSource *)corpus->sources->pdata[i])->is_task) {
-      return TRUE;
-    }
-  }
-  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--tasks: no task of %s is '%s'",
-              options->training.data, options->tasks);
-  return FALSE;
+  return !is_task || gem_task_choice_has(data, source);
 }
 
 static GemCorpus *
-load_corpus(const PretrainOptions *options, GemTokenizer *tokenizer, GError **error)
+load_corpus(PretrainOptions *options, GemTokenizer *tokenizer, GError **error)
 {
-  g_auto(GStrv) patterns = options->tasks != NULL ? g_strsplit(options->tasks, ",", -1) : NULL;
+  g_autoptr(GemTaskChoice) choice = NULL;
+  if (options->tasks != NULL && (choice = gem_task_choice_parse(options->tasks, error)) == NULL) {
+    g_prefix_error(error, "--tasks: ");
+    return NULL;
+  }
   const GemCorpusOptions corpus_options = {.folder = options->training.data,
                                            .split = GEM_SPLIT_TRAIN,
                                            .corpus = TRUE,
                                            .tasks = TRUE,
                                            .all_licences = options->all_licences,
                                            .ask_template = GEM_PRESET_ASK_TEMPLATE,
-                                           .wants = patterns != NULL ? wants_source : NULL,
+                                           .wants = choice != NULL ? wants_source : NULL,
                                            .progress = report_source,
-                                           .data = patterns};
+                                           .data = choice};
   /* all domains, also for a model without: what has no pathway is general text to it */
   g_autoptr(GemCorpus) corpus = gem_corpus_load(&corpus_options, gem_preset_domains, tokenizer, error);
-  if (corpus == NULL || !gem_corpus_check_draw(corpus, options->training.shares.general, 1, error) ||
-      (patterns != NULL && !check_tasks(options, corpus, error))) {
+  if (corpus == NULL || !gem_corpus_check_draw(corpus, options->training.shares.general, 1, error)) {
     return NULL;
   }
+  if (choice != NULL && !gem_task_choice_apply(choice, corpus, error)) {
+    g_prefix_error(error, "%s: --tasks: ", options->training.data);
+    return NULL;
+  }
+  options->training.shares.by_times = choice != NULL && choice->by_times;
   g_printerr("%.1f M tokens of text\n", (double)gem_corpus_n_tokens(corpus) / 1e6);
   return g_steal_pointer(&corpus);
 }
@@ -377,7 +373,7 @@ load_router(const PretrainOptions *options,
 }
 
 static gboolean
-pretrain(const PretrainOptions *options, GError **error)
+pretrain(PretrainOptions *options, GError **error)
 {
   g_auto(GemPreset) preset = {0};
   g_autoptr(GemRouterCheckpoint) router = NULL;
@@ -421,8 +417,13 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
        "Weight that all tokens of an answer have together at least", "R"},
       {"routed-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->routed_share,
        "Last share of steps, with the router's routes and fixed centroids", "R"},
+      {"input-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->input_share,
+       "Share of the tasks' lines of which the input is learned, too; of the others the answer alone (1)",
+       "R"},
       {"tasks", 0, 0, G_OPTION_ARG_STRING, &self->tasks,
-       "Lines of these tasks alone; * and ? stand for others", "DOMAIN/NAME,..."},
+       "Lines of these tasks alone; * and ? stand for others. =TIMES: lines of any domain are drawn alike, "
+       "those of this task so many times as often",
+       "DOMAIN/NAME[=TIMES],..."},
       {"all-licences", 0, 0, G_OPTION_ARG_NONE, &self->all_licences,
        "Tasks that are not permissive, too: for measuring, never for a model that ships", NULL},
       G_OPTION_ENTRY_NULL};
@@ -439,6 +440,7 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_check("residual-dropout", self->residual_dropout, 0.0, 1.0, error) &&
          gem_train_options_check("answer-weight", self->answer_weight, 0.0, 1000.0, error) &&
          gem_train_options_check("answer-least", self->answer_least, 0.0, 1000.0, error) &&
+         gem_train_options_check("input-share", self->input_share, 0.0, 1.0, error) &&
          gem_train_options_check("routed-share", self->routed_share, 0.0, 1.0, error);
 }
 
@@ -460,6 +462,7 @@ gem_train_pretrain_command(int argc, char **argv)
                                      .residual_dropout = 0.2,
                                      .answer_weight = 2.0,
                                      .answer_least = 0.0,
+                                     .input_share = 1.0,
                                      .routed_share = 0.1};
   g_autoptr(GError) error = NULL;
   gboolean done = parse(&options, argc, argv, &error) && pretrain(&options, &error);
