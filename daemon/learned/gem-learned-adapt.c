@@ -202,6 +202,9 @@ check_name(GemLearned *self, const char *name, const char **ret_replaces, GError
   return TRUE;
 }
 
+/* so that the engine has room for a new version beside the old ones */
+G_STATIC_ASSERT(GEM_CONFIG_MOST_LEARNED < GEM_MAX_LEARNED);
+
 static gboolean
 check_quota(GemLearned *self, guint uid, GError **error)
 {
