@@ -9,8 +9,8 @@
 /* The largest values of MaxSessions and ParallelAsks: sequences that there may ever be. */
 #define GEM_CONFIG_MOST_SESSIONS 4096u
 #define GEM_CONFIG_MOST_ASKS     64u
-/* Learned domains: fewer than one model can route to (GEM_MAX_LEARNED), since a new version of one comes in while
- * the old one still serves. */
+/* Learned domains: fewer than one model can route to (GEM_MAX_LEARNED), since a new version of one comes in
+ * while the old one still serves. */
 #define GEM_CONFIG_MOST_LEARNED 40u
 
 typedef struct {
