@@ -16,21 +16,14 @@
 
 /* A chunk of two panels. Sub-blocks stand in the order in which they are summed. */
 typedef struct {
+  const uint8_t *next[MOST_PANELS]; /* the chunks that are decoded after this one */
+  size_t next_lines;                /* of 64 bytes */
   size_t subs;
   size_t sub_words;            /* of 4 columns: 8 or 4 */
   uint16_t columns[MOST_SUBS]; /* first column of the sub-block in the chunk */
   __m512i weights[CHUNK_WORDS][MOST_PANELS];
   __m512 scales[MOST_SUBS][MOST_PANELS];
 } Chunk;
-
-/* Loads, and asks for what stands `ahead` bytes behind: the chunk that is decoded next comes from memory
- * while this one is met with its inputs. Past the end it asks for nothing. */
-static inline __m512i
-load(const uint8_t *bytes, size_t ahead)
-{
-  _mm_prefetch((const char *)(bytes + ahead), _MM_HINT_T0);
-  return _mm512_loadu_si512(bytes);
-}
 
 /* Blocks of 32 columns; the scales stand behind all words. */
 static void
@@ -44,14 +37,14 @@ describe_blocks(Chunk *chunk, size_t blocks)
 }
 
 static void
-decode_q4_0(const uint8_t *data, size_t ahead, size_t blocks, size_t panel, Chunk *chunk)
+decode_q4_0(const uint8_t *data, size_t blocks, size_t panel, Chunk *chunk)
 {
   const __m512i low = _mm512_set1_epi8(0x0f);
   const __m512i offset = _mm512_set1_epi8(128 - 8);
   for (size_t block = 0; block < blocks; block++) {
 #pragma GCC unroll 4
     for (size_t word = 0; word < 4; word++) {
-      __m512i nibbles = load(data + (block * 4 + word) * 64, ahead);
+      __m512i nibbles = _mm512_loadu_si512(data + (block * 4 + word) * 64);
       __m512i high = _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low);
       chunk->weights[block * 8 + word][panel] = _mm512_add_epi8(_mm512_and_si512(nibbles, low), offset);
       chunk->weights[block * 8 + 4 + word][panel] = _mm512_add_epi8(high, offset);
@@ -61,11 +54,11 @@ decode_q4_0(const uint8_t *data, size_t ahead, size_t blocks, size_t panel, Chun
 }
 
 static void
-decode_q8_0(const uint8_t *data, size_t ahead, size_t blocks, size_t panel, Chunk *chunk)
+decode_q8_0(const uint8_t *data, size_t blocks, size_t panel, Chunk *chunk)
 {
   const __m512i sign = _mm512_set1_epi8((char)0x80);
   for (size_t word = 0; word < blocks * 8; word++) {
-    chunk->weights[word][panel] = _mm512_xor_si512(load(data + word * 64, ahead), sign);
+    chunk->weights[word][panel] = _mm512_xor_si512(_mm512_loadu_si512(data + word * 64), sign);
   }
   for (size_t block = 0; block < blocks; block++) {
     chunk->scales[block][panel] = gem_avx512_scales(data + blocks * 512 + block * 32);
@@ -82,15 +75,15 @@ six_bits(__m512i nibbles, __m512i pairs)
 }
 
 static void
-decode_q6_k(const uint8_t *data, size_t ahead, size_t panel, Chunk *chunk)
+decode_q6_k(const uint8_t *data, size_t panel, Chunk *chunk)
 {
   __m512 d = gem_avx512_scales(data + 3328);
   for (size_t word = 0; word < 16; word++) {
     size_t group = word / 4;
     const uint8_t *nibbles = data + (word / 8 * 16 + word % 8) * 64;
-    __m512i first = load(nibbles, ahead);
-    __m512i second = load(nibbles + 8 * 64, ahead);
-    __m512i pairs = load(data + 2048 + word * 64, ahead);
+    __m512i first = _mm512_loadu_si512(nibbles);
+    __m512i second = _mm512_loadu_si512(nibbles + 8 * 64);
+    __m512i pairs = _mm512_loadu_si512(data + 2048 + word * 64);
     __m512i *weights = &chunk->weights[group * 16 + word % 4][panel];
     weights[0] = six_bits(first, _mm512_slli_epi16(pairs, 4));
     weights[4 * MOST_PANELS] = six_bits(second, _mm512_slli_epi16(pairs, 2));
@@ -139,18 +132,20 @@ decode_chunk(
   const uint8_t *data = weights->data + first * panel_bytes + col / GEM_CHUNK_COLS * places->chunk_bytes;
   size_t blocks = gem_avx512_width(weights->cols, col) / 32;
   size_t ahead = next_chunk(weights, places, panels, col);
+  chunk->next_lines = places->chunk_bytes / 64;
   if (weights->type == GEM_TYPE_Q6_K) {
     describe_q6_k(chunk);
   } else {
     describe_blocks(chunk, blocks);
   }
   for (size_t panel = 0; panel < panels; panel++, data += panel_bytes) {
+    chunk->next[panel] = data + ahead;
     if (weights->type == GEM_TYPE_Q6_K) {
-      decode_q6_k(data, ahead, panel, chunk);
+      decode_q6_k(data, panel, chunk);
     } else if (weights->type == GEM_TYPE_Q8_0) {
-      decode_q8_0(data, ahead, blocks, panel, chunk);
+      decode_q8_0(data, blocks, panel, chunk);
     } else {
-      decode_q4_0(data, ahead, blocks, panel, chunk);
+      decode_q4_0(data, blocks, panel, chunk);
     }
   }
 }
@@ -203,14 +198,37 @@ multiply_words(const __m512i (*weights)[MOST_PANELS],
   }
 }
 
+/* Asks for the part of the following chunks that belongs to a sub-block: they come from memory while this one
+ * is met with its first inputs. All at once would be more than the processor can wait for. Past the end it
+ * asks for nothing. */
+__attribute__((always_inline)) static inline void
+ask_ahead(const Chunk *chunk, size_t sub, size_t panels)
+{
+  size_t end = (sub + 1) * chunk->next_lines / chunk->subs;
+  for (size_t line = sub * chunk->next_lines / chunk->subs; line < end; line++) {
+#pragma GCC unroll 2
+    for (size_t panel = 0; panel < panels; panel++) {
+      _mm_prefetch((const char *)(chunk->next[panel] + line * 64), _MM_HINT_T0);
+    }
+  }
+}
+
 /* f[panels][n] += one chunk. */
 __attribute__((always_inline)) static inline void
-multiply(
-    const Chunk *chunk, const Tile *tile, size_t words, size_t panels, size_t n, __m512 (*f)[MOST_INPUTS])
+multiply(const Chunk *chunk,
+         const Tile *tile,
+         bool is_first,
+         size_t words,
+         size_t panels,
+         size_t n,
+         __m512 (*f)[MOST_INPUTS])
 {
   const __m512i(*weights)[MOST_PANELS] = chunk->weights;
   for (size_t sub = 0; sub < chunk->subs; sub++, weights += words) {
     __m512i sums[MOST_PANELS][MOST_INPUTS];
+    if (is_first) {
+      ask_ahead(chunk, sub, panels);
+    }
 #pragma GCC unroll 8
     for (size_t i = 0; i < n; i++) {
       sums[0][i] = sums[1][i] = _mm512_set1_epi32(tile->starts[i][chunk->columns[sub] / GEM_SUM_COLS]);
@@ -249,9 +267,9 @@ run_tile(const Chunk *chunk, const Target *target, size_t panels, size_t n)
     f[0][i] = f[1][i] = _mm512_setzero_ps();
   }
   if (chunk->sub_words == 8) {
-    multiply(chunk, &tile, 8, panels, n, f);
+    multiply(chunk, &tile, target->first == 0, 8, panels, n, f);
   } else {
-    multiply(chunk, &tile, 4, panels, n, f);
+    multiply(chunk, &tile, target->first == 0, 4, panels, n, f);
   }
 #pragma GCC unroll 8
   for (size_t i = 0; i < n; i++) {
