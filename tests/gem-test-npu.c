@@ -2,7 +2,13 @@
 
 #include <gio/gio.h>
 #include <glib/gstdio.h>
+#include <malloc.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "tests/gem-test-backend.h"
 
 GemTestNpu *
 gem_test_npu_open(void)
@@ -71,4 +77,42 @@ gem_test_npu_assert_declines(const GemTestNpu *npu, GemProbeResult expected, con
   g_assert_null(strchr(report.reason, '\n'));
   g_assert_null(npu->functions->open(&options, &error));
   g_assert_nonnull(strstr(error.message, reason));
+}
+
+void
+gem_test_npu_run_on_cpu(const GemFeedForwardTensors *tensors, const float *x, gsize n, float *y)
+{
+  g_autoptr(GemTestBackend) test = gem_test_backend_open();
+  const GemBackend *backend = &test->backend;
+  GemPluginError error = {""};
+  const GemFeedForward ffn = {.gate = backend->functions->matrix_new(backend->state, &tensors->gate, &error),
+                              .up = backend->functions->matrix_new(backend->state, &tensors->up, &error),
+                              .down = backend->functions->matrix_new(backend->state, &tensors->down, &error)};
+  g_assert_cmpstr(error.message, ==, "");
+  backend->functions->feed_forward(backend->state, &ffn, x, n, y);
+  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.gate);
+  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.up);
+  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.down);
+}
+
+double
+gem_test_npu_relative_error(const float *y, const float *expected, const float *start, gsize n)
+{
+  double difference = 0.0, norm = 0.0;
+  for (gsize i = 0; i < n; i++) {
+    difference += pow((double)y[i] - (double)expected[i], 2.0);
+    norm += pow((double)expected[i] - (start != NULL ? (double)start[i] : 0.0), 2.0);
+  }
+  return sqrt(difference / norm);
+}
+
+gsize
+gem_test_npu_resident_bytes(void)
+{
+  g_autofree char *line = NULL;
+  unsigned long pages = 0;
+  malloc_trim(0);
+  g_assert_true(g_file_get_contents("/proc/self/statm", &line, NULL, NULL));
+  g_assert_cmpint(sscanf(line, "%*u %lu", &pages), ==, 1);
+  return pages * (gsize)sysconf(_SC_PAGESIZE);
 }

@@ -33,3 +33,15 @@ gem_test_npu_allow_cpu(GemTestNpu *self);
 /* The probe says `expected`, and probe and open both give the reason, in one line. */
 void
 gem_test_npu_assert_declines(const GemTestNpu *npu, GemProbeResult expected, const char *reason);
+
+/* What backend cpu adds to y [n][rows of down], from x [n][columns of gate]. */
+void
+gem_test_npu_run_on_cpu(const GemFeedForwardTensors *tensors, const float *x, gsize n, float *y);
+
+/* |y - expected| / |expected - start|, over n values; NULL for a start of zeros. */
+double
+gem_test_npu_relative_error(const float *y, const float *expected, const float *start, gsize n);
+
+/* Of this process, freed memory given back to the system first. */
+gsize
+gem_test_npu_resident_bytes(void);

@@ -2,12 +2,10 @@
  * The forms that providers want weights in, each on ONNX Runtime's CPU provider: it takes them all, though it
  * would choose one. What vendors' own providers make of them is not seen here.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plugins/backends/npu-ort/gem-npu-session.h"
-#include "tests/gem-test-backend.h"
 #include "tests/gem-test-npu.h"
 
 #define WIDTH  256
@@ -31,17 +29,6 @@ test_provider_names(void)
   }
 }
 
-static double
-relative_error(const float *y, const float *expected, gsize n)
-{
-  double difference = 0.0, norm = 0.0;
-  for (gsize i = 0; i < n; i++) {
-    difference += pow((double)y[i] - (double)expected[i], 2.0);
-    norm += pow((double)expected[i], 2.0);
-  }
-  return sqrt(difference / norm);
-}
-
 static GemTensorView
 add_tensor(GemTestSource *source, const char *name, GemType type, size_t rows, size_t cols)
 {
@@ -49,23 +36,6 @@ add_tensor(GemTestSource *source, const char *name, GemType type, size_t rows, s
   gem_test_source_add(source, name, type, rows, cols, 0.0, 0.1);
   g_assert_true(source->source.find_tensor(source->source.context, name, &view));
   return view;
-}
-
-/* What backend cpu gives; y is [ROWS][WIDTH]. */
-static void
-run_on_cpu(const GemFeedForwardTensors *tensors, const float *x, float *y)
-{
-  g_autoptr(GemTestBackend) test = gem_test_backend_open();
-  const GemBackend *backend = &test->backend;
-  GemPluginError error = {""};
-  const GemFeedForward ffn = {.gate = backend->functions->matrix_new(backend->state, &tensors->gate, &error),
-                              .up = backend->functions->matrix_new(backend->state, &tensors->up, &error),
-                              .down = backend->functions->matrix_new(backend->state, &tensors->down, &error)};
-  g_assert_cmpstr(error.message, ==, "");
-  backend->functions->feed_forward(backend->state, &ffn, x, ROWS, y);
-  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.gate);
-  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.up);
-  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.down);
 }
 
 static GemFeedForwardTensors
@@ -87,7 +57,7 @@ check_form(
   const GemFeedForwardTensors tensors = add_tensors(source, type);
   g_autofree float *x = gem_test_random_floats(random, (gsize)ROWS * WIDTH, 2.0);
   g_autofree float *y = g_new0(float, (gsize)ROWS *WIDTH), *expected = g_new0(float, (gsize)ROWS *WIDTH);
-  run_on_cpu(&tensors, x, expected);
+  gem_test_npu_run_on_cpu(&tensors, x, ROWS, expected);
   GemNpuSession session;
   g_assert_true(gem_npu_session_open(&session, device, lowering, &tensors, rows, &error));
   guint step = rows == 1 ? 1 : ROWS;
@@ -95,7 +65,7 @@ check_form(
     g_assert_true(gem_npu_session_run(&session, device, x + row * WIDTH, step, y + row * WIDTH, &error));
   }
   gem_npu_session_close(&session, device);
-  double relative = relative_error(y, expected, (gsize)ROWS * WIDTH);
+  double relative = gem_test_npu_relative_error(y, expected, NULL, (gsize)ROWS * WIDTH);
   g_test_message("%s as %s, %s inputs, %u rows a call: relative error %.2e", gem_type_name(type),
                  gem_npu_form_name(lowering->form), lowering->rounds_inputs ? "rounded" : "plain", step,
                  relative);

@@ -3,9 +3,6 @@
  * graph on its CPU provider against the reference kernels, for every block type.
  */
 #include <dlfcn.h>
-#include <malloc.h>
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -277,19 +274,6 @@ close_pathway(Scene *self)
   gem_test_source_free(self->source);
 }
 
-/* |y - expected| / |expected - start|. */
-static double
-relative_error(const float *y, const float *expected, const float *start, gsize n)
-{
-  double difference = 0.0, norm = 0.0;
-  for (gsize i = 0; i < n; i++) {
-    double d = (double)y[i] - (double)expected[i], added = (double)expected[i] - (double)start[i];
-    difference += d * d;
-    norm += added * added;
-  }
-  return sqrt(difference / norm);
-}
-
 static void
 check_rows(const Scene *self, const char *what, size_t n)
 {
@@ -304,7 +288,7 @@ check_rows(const Scene *self, const char *what, size_t n)
     g_assert_true(self->npu->functions->run(self->state, self->compiled, layer, x, n, y, &error));
     g_assert_cmpstr(error.message, ==, "");
     backend->functions->feed_forward(backend->state, &self->matrices[layer], x, n, expected);
-    double relative = relative_error(y, expected, start, n * WIDTH);
+    double relative = gem_test_npu_relative_error(y, expected, start, n * WIDTH);
     g_test_message("%s, %zu rows, layer %u: relative error %.2e", what, n, layer, relative);
     g_assert_cmpfloat(relative, <, TOLERANCE);
   }
@@ -423,17 +407,6 @@ test_no_reports(void)
   gem_test_folder_remove(folder);
 }
 
-static gsize
-resident_bytes(void)
-{
-  g_autofree char *line = NULL;
-  unsigned long pages = 0;
-  malloc_trim(0);
-  g_assert_true(g_file_get_contents("/proc/self/statm", &line, NULL, NULL));
-  g_assert_cmpint(sscanf(line, "%*u %lu", &pages), ==, 1);
-  return pages * (gsize)sysconf(_SC_PAGESIZE);
-}
-
 /* What a pathway took is given back when it goes: coming and going does not add up. */
 static void
 test_gives_memory_back(void)
@@ -447,12 +420,12 @@ test_gives_memory_back(void)
   open_pathway(&scene, GEM_TYPE_Q8_0, 4096);
   gsize taken = npu->functions->compiled_bytes(scene.compiled);
   close_pathway(&scene);
-  gsize once = resident_bytes();
+  gsize once = gem_test_npu_resident_bytes();
   for (guint i = 0; i < 32; i++) {
     open_pathway(&scene, GEM_TYPE_Q8_0, 4096);
     close_pathway(&scene);
   }
-  gsize often = resident_bytes();
+  gsize often = gem_test_npu_resident_bytes();
   g_test_message("%zu bytes a pathway; %zu resident after one, %zu after 33", taken, once, often);
   g_assert_cmpuint(often, <, once + taken / 2);
   scene_close(&scene);

@@ -2,15 +2,12 @@
  * backends/npu-ort: pathways on the tests' own provider, where there is an ONNX Runtime: one, several at a
  * time, refused, failing, and kept as they were compiled.
  */
-#include <malloc.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <glib/gstdio.h>
 
-#include "tests/gem-test-backend.h"
 #include "tests/gem-test-npu-machine.h"
 #include "tests/gem-test-sys.h"
 
@@ -62,34 +59,6 @@ scene_compile(const Scene *self, GemPluginError *error)
   return self->npu->functions->compile(self->state, &tensors, error);
 }
 
-/* What backend cpu adds; y is [n][WIDTH]. */
-static void
-run_on_cpu(const GemFeedForwardTensors *tensors, const float *x, gsize n, float *y)
-{
-  g_autoptr(GemTestBackend) test = gem_test_backend_open();
-  const GemBackend *backend = &test->backend;
-  GemPluginError error = {""};
-  const GemFeedForward ffn = {.gate = backend->functions->matrix_new(backend->state, &tensors->gate, &error),
-                              .up = backend->functions->matrix_new(backend->state, &tensors->up, &error),
-                              .down = backend->functions->matrix_new(backend->state, &tensors->down, &error)};
-  g_assert_cmpstr(error.message, ==, "");
-  backend->functions->feed_forward(backend->state, &ffn, x, n, y);
-  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.gate);
-  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.up);
-  backend->functions->matrix_free(backend->state, (GemMatrix *)ffn.down);
-}
-
-static double
-relative_error(const float *y, const float *expected, gsize n)
-{
-  double difference = 0.0, norm = 0.0;
-  for (gsize i = 0; i < n; i++) {
-    difference += pow((double)y[i] - (double)expected[i], 2.0);
-    norm += pow((double)expected[i], 2.0);
-  }
-  return sqrt(difference / norm);
-}
-
 /* A provider that takes all nodes gets the graph, and what it gives comes back; 1, a few and many rows. */
 static void
 test_whole(void)
@@ -114,8 +83,8 @@ test_whole(void)
       gsize values = counts[i] * WIDTH;
       g_autofree float *y = g_new0(float, values), *expected = g_new0(float, values);
       g_assert_true(npu->functions->run(scene.state, compiled, layer, x, counts[i], y, &error));
-      run_on_cpu(&scene.layers[layer], x, counts[i], expected);
-      double relative = relative_error(y, expected, values);
+      gem_test_npu_run_on_cpu(&scene.layers[layer], x, counts[i], expected);
+      double relative = gem_test_npu_relative_error(y, expected, NULL, values);
       g_test_message("layer %u, %zu rows: relative error %.2e", layer, counts[i], relative);
       g_assert_cmpfloat(relative, <, 0.02); /* a scale for each output, as providers that are not known get */
     }
@@ -165,8 +134,8 @@ test_narrow(void)
   g_autofree float *x = gem_test_random_floats(random, (gsize)ROWS * WIDTH, 2.0);
   g_autofree float *y = g_new0(float, (gsize)ROWS *WIDTH), *expected = g_new0(float, (gsize)ROWS *WIDTH);
   g_assert_true(npu->functions->run(scene.state, compiled, 1, x, ROWS, y, &error));
-  run_on_cpu(&scene.layers[1], x, ROWS, expected);
-  double relative = relative_error(y, expected, (gsize)ROWS * WIDTH);
+  gem_test_npu_run_on_cpu(&scene.layers[1], x, ROWS, expected);
+  double relative = gem_test_npu_relative_error(y, expected, NULL, (gsize)ROWS * WIDTH);
   g_test_message("inputs as they are: relative error %.2e", relative);
   g_assert_cmpfloat(relative, <, 0.03);
   npu->functions->compiled_free(scene.state, compiled);
@@ -218,8 +187,8 @@ assert_runs(const Scene *self, GemCompiled *compiled)
   g_autofree float *x = gem_test_random_floats(random, WIDTH, 2.0);
   float y[WIDTH] = {0.0f}, expected[WIDTH] = {0.0f};
   g_assert_true(self->npu->functions->run(self->state, compiled, 1, x, 1, y, &error));
-  run_on_cpu(&self->layers[1], x, 1, expected);
-  g_assert_cmpfloat(relative_error(y, expected, WIDTH), <, 0.02);
+  gem_test_npu_run_on_cpu(&self->layers[1], x, 1, expected);
+  g_assert_cmpfloat(gem_test_npu_relative_error(y, expected, NULL, WIDTH), <, 0.02);
 }
 
 static gboolean
@@ -464,17 +433,6 @@ test_kept_after_failure(void)
   gem_test_folder_remove(folder);
 }
 
-static gsize
-resident_bytes(void)
-{
-  g_autofree char *line = NULL;
-  unsigned long pages = 0;
-  malloc_trim(0);
-  g_assert_true(g_file_get_contents("/proc/self/statm", &line, NULL, NULL));
-  g_assert_cmpint(sscanf(line, "%*u %lu", &pages), ==, 1);
-  return pages * (gsize)sysconf(_SC_PAGESIZE);
-}
-
 /* A pathway that comes and goes leaves nothing behind on the provider, either. */
 static void
 test_gives_memory_back(void)
@@ -494,9 +452,9 @@ test_gives_memory_back(void)
     g_assert_nonnull(compiled);
     taken = npu->functions->compiled_bytes(compiled);
     npu->functions->compiled_free(scene.state, compiled);
-    once = i == 1 ? resident_bytes() : once;
+    once = i == 1 ? gem_test_npu_resident_bytes() : once;
   }
-  gsize often = resident_bytes();
+  gsize often = gem_test_npu_resident_bytes();
   g_test_message("%zu bytes a pathway; %zu resident after two, %zu after 34", taken, once, often);
   g_assert_cmpuint(often, <, once + taken / 2);
   scene_close(&scene);
