@@ -166,16 +166,17 @@ gem_variant_score_gg(const GemVariantScore *self, gboolean forced, const guint *
   return domains > 0 ? sum / domains : NAN;
 }
 
-/* Of one task; NAN where it has none. */
+/* Of a domain's tasks through its own pathway and through those of others; NAN where there is none. */
 static double
-gap_of_task(const GemVariantScore *self, guint t)
+gap_of_domain(const GemVariantScore *self, guint domain, const guint *times)
 {
-  guint own_pathway = (guint)self->domain[t], others = 0;
-  double own = own_pathway < self->n_pathways ? self->forced[own_pathway * self->n_tasks + t] : NAN;
-  double sum = 0.0;
+  double own = NAN, sum = 0.0;
+  guint others = 0;
   for (guint d = 0; d < self->n_pathways; d++) {
-    double f1 = self->forced[d * self->n_tasks + t];
-    if (d != own_pathway && isfinite(f1)) {
+    double f1 = domain_mean(self, self->forced + (gsize)d * self->n_tasks, (gint8)domain, times);
+    if (d == domain) {
+      own = f1;
+    } else if (isfinite(f1)) {
       sum += f1;
       others++;
     }
@@ -186,15 +187,16 @@ gap_of_task(const GemVariantScore *self, guint t)
 double
 gem_variant_score_gap(const GemVariantScore *self, const guint *times)
 {
-  double sum = 0.0, count = 0.0;
-  for (guint t = 0; t < self->n_tasks; t++) {
-    double gap = gap_of_task(self, t), n = times != NULL ? times[t] : 1.0;
+  double sum = 0.0;
+  guint domains = 0;
+  for (guint d = 0; d < self->n_pathways; d++) {
+    double gap = gap_of_domain(self, d, times);
     if (isfinite(gap)) {
-      sum += n * gap;
-      count += n;
+      sum += gap;
+      domains++;
     }
   }
-  return count > 0.0 ? sum / count : NAN;
+  return domains > 0 ? sum / domains : NAN;
 }
 
 static double

@@ -51,9 +51,9 @@ gem_variant_score_in_out(const GemVariantScore *self,
  * arithmetic and the harmonic mean of their F1: never above 0, and of no more than how unequal they are. */
 double
 gem_variant_score_gg(const GemVariantScore *self, gboolean forced, const guint *times);
-/* The gap on the same tasks: for each, (own - others) / own, where own is its F1 through its domain's pathway
- * and others the mean of that through all other pathways; the mean over tasks with an `own` above 0. How hard
- * a task is cancels. NAN without any. */
+/* The gap on the same tasks: for each domain (own - others) / own, where own is the mean F1 of its tasks
+ * through its own pathway and others the mean of that through all other pathways, as `gem-bench edge` has it;
+ * the mean over domains with an `own` above 0. How hard the tasks are cancels. NAN without any. */
 double
 gem_variant_score_gap(const GemVariantScore *self, const guint *times);
 /* Means over the tasks that were scored. */
