@@ -424,6 +424,44 @@ test_times(Fixture *self, gconstpointer data)
   }
 }
 
+/* Where an answer parts from the line's other choices, or else from the labels beside the lines; each token
+ * with which others go on once. */
+static void
+test_forks(Fixture *self, gconstpointer data)
+{
+  gem_test_write_text(
+      self->folder, "tasks/legal/clauses/train.jsonl",
+      "{\"input\": \"1\", \"target\": \"abd\", \"choices\": [\"abc\", \"abd\", \"abce\", \"x\"]}\n"
+      "{\"input\": \"2\", \"target\": \"abc\", \"choices\": [\"abc\", \"abce\"]}\n"
+      "{\"input\": \"3\", \"target\": \"no\"}\n");
+  gem_test_write_text(self->folder, "tasks/legal/clauses/labels.json", "[\"yes\", \"no\", \"never\"]");
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  g_autoptr(GemCorpus) without = load(self, &options);
+  g_assert_cmpuint(find_source(without, "legal/clauses")->forks->places->len, ==, 0);
+  options.forks = TRUE;
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  const GemSource *source = find_source(corpus, "legal/clauses");
+  const struct {
+    guint document, depth, n;
+    const char *others;
+  } expected[] = {{0, 0, 1, "x"}, {0, 2, 1, "c"}, {1, 3, 1, "e"}, {2, 0, 1, "y"}, {2, 1, 1, "e"}};
+  g_assert_cmpuint(source->forks->places->len, ==, G_N_ELEMENTS(expected));
+  for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
+    const GemFork *fork = &g_array_index(source->forks->places, GemFork, i);
+    const GemDocument *document = &g_array_index(source->documents, GemDocument, expected[i].document);
+    g_assert_cmpuint(i, >=, document->first_fork);
+    g_assert_cmpuint(i, <, document->first_fork + document->n_forks);
+    g_assert_cmpuint(fork->at, ==, document->first + document->answer + expected[i].depth);
+    g_assert_cmpuint(fork->n, ==, expected[i].n);
+    for (guint32 o = 0; o < fork->n; o++) {
+      g_assert_cmpuint(g_array_index(source->forks->others, guint32, fork->first + o), ==,
+                       GEM_TEST_BYTES + (guint8)expected[i].others[o]);
+    }
+  }
+  gem_test_write_text(self->folder, "tasks/legal/clauses/labels.json", "{}");
+  assert_load_fails(self, &options, "labels.json: no array of strings");
+}
+
 static void
 test_task_choice(Fixture *self, gconstpointer data)
 {
@@ -550,6 +588,7 @@ main(int argc, char **argv)
       {"/corpus/draw/long-task", test_long_task},
       {"/corpus/draw/shares", test_shares},
       {"/corpus/draw/labelled", test_labelled},
+      {"/corpus/forks", test_forks},
       {"/corpus/draw/times", test_times},
       {"/corpus/draw/task-choice", test_task_choice},
       {"/corpus/draw/domain-power", test_domain_power},

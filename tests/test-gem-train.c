@@ -158,7 +158,7 @@ check_some_tasks(void)
   g_auto(GemTestTrainRun) answers = {0};
   gem_test_train_assert_done(folder,
                              PRETRAIN "--steps 2 --checkpoint answers.gguf --tasks legal/clauses=3 "
-                                      "--task-share 1 --general-share 0 --input-share 0",
+                                      "--task-share 1 --general-share 0 --input-share 0 --choice-weight 40",
                              &answers);
 }
 

@@ -42,6 +42,18 @@ router_loss(gpointer data, const float *values, float *gradients)
   return gem_router_network_run(self->network, values, self->batch, 1.0f, self->pass, gradients);
 }
 
+/* Of a token with a weight of its own, of one without, and two in a row. */
+static void
+add_forks(GemBatch *batch)
+{
+  const guint32 rows[] = {1, 6, 20, 21};
+  for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+    guint32 target = (guint32)batch->target[rows[i]],
+            others[] = {(target + 1) % 200, (target + 7) % 200, 201};
+    gem_batch_add_fork(batch, rows[i], others, i == 2 ? 1 : 3, 0.5f + (float)i);
+  }
+}
+
 static void
 check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean exclusive)
 {
@@ -58,8 +70,11 @@ check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean 
   test.centroids = gem_centroids_new(test.backbone, 5);
   test.pass = gem_backbone_pass_new(test.backbone);
   test.batch = gem_test_mixed_batch_new(test.backbone->shape.vocab, test.backbone->shape.n_domains);
-  for (gsize i = 2; i < test.batch->n; i += 4) {
-    test.batch->weight[i] = 0.0f; /* read and not learned */
+  if (cluster_set < 0) { /* what changes no cluster has differences everywhere */
+    for (gsize i = 0; i < test.batch->n; i += 3) {
+      test.batch->weight[i] = 0.0f; /* read and not learned */
+    }
+    add_forks(test.batch);
   }
   float *values = gem_parameters_alloc(test.backbone->parameters);
   gem_parameters_init(test.backbone->parameters, 11, values);

@@ -35,21 +35,104 @@ logits_backward(const GemBackbone *self,
   }
 }
 
-/* From batch token *token on, up to GEM_LOGIT_ROWS tokens whose logits are asked for: those with a target,
- * and of these, when there are gradients to come, those with a weight. Their states are copied to
+/* What is known of a batch's rows while they are walked through: rows and forks both rise. */
+typedef struct {
+  gsize token; /* the next */
+  guint fork;  /* the next of the batch's */
+} Walk;
+
+/* The fork of the token, over which the walk moves; NULL: it has none. */
+static const GemFork *
+take_fork(const GemBatch *batch, Walk *walk, gsize token)
+{
+  const GArray *places = batch->forks->places;
+  if (walk->fork >= places->len || g_array_index(places, GemFork, walk->fork).at != token) {
+    return NULL;
+  }
+  return &g_array_index(places, GemFork, walk->fork++);
+}
+
+/* From the walk's token on, up to GEM_LOGIT_ROWS tokens whose logits are asked for: those with a target, and
+ * of these, when there are gradients to come, those with a weight or a fork. Their states are copied to
  * pass->d_domain. */
 static gsize
 gather_scored(
-    const GemBatch *batch, gsize width, gboolean learns, GemBackbonePass *pass, gsize *token, guint32 *scored)
+    const GemBatch *batch, gsize width, gboolean learns, GemBackbonePass *pass, Walk *walk, guint32 *scored)
 {
   gsize rows = 0;
-  for (; *token < batch->n && rows < GEM_LOGIT_ROWS; (*token)++) {
-    if (batch->target[*token] >= 0 && (!learns || batch->weight[*token] != 0.0f)) {
-      memcpy(pass->d_domain + rows * width, pass->final + *token * width, width * sizeof(float));
-      scored[rows++] = (guint32)*token;
+  for (; walk->token < batch->n && rows < GEM_LOGIT_ROWS; walk->token++) {
+    gsize token = walk->token;
+    gboolean at_fork = take_fork(batch, walk, token) != NULL;
+    if (batch->target[token] >= 0 && (!learns || at_fork || batch->weight[token] != 0.0f)) {
+      memcpy(pass->d_domain + rows * width, pass->final + token * width, width * sizeof(float));
+      scored[rows++] = (guint32)token;
     }
   }
   return rows;
+}
+
+/* -log p(target | the target or one of the others), in nats; gradient[1 + n] = that of the target's logit and
+ * of the others'. */
+static double
+fork_loss(const float *logits, guint target, const guint32 *others, guint32 n, float *gradient)
+{
+  float top = logits[target], sum;
+  for (guint32 i = 0; i < n; i++) {
+    top = MAX(top, logits[others[i]]);
+  }
+  sum = gradient[0] = expf(logits[target] - top);
+  for (guint32 i = 0; i < n; i++) {
+    gradient[1 + i] = expf(logits[others[i]] - top);
+    sum += gradient[1 + i];
+  }
+  for (guint32 i = 0; i <= n; i++) {
+    gradient[i] /= sum;
+  }
+  gradient[0] -= 1.0f;
+  return log((double)sum) + (double)top - (double)logits[target];
+}
+
+/* One row: adds its losses to `loss`; its logits become their gradient, which is meaningless when there is
+ * none to come. `scratch`: as many floats as the fork has tokens. Returns -log p of the target. */
+static double
+score_row(const GemBatch *batch,
+          guint32 token,
+          const GemFork *fork,
+          float fork_weight,
+          float scale,
+          gsize vocab,
+          float *logits,
+          float *scratch,
+          GemLoss *loss)
+{
+  float weight = batch->weight[token];
+  guint target = (guint)batch->target[token];
+  const guint32 *others = fork != NULL ? &g_array_index(batch->forks->others, guint32, fork->first) : NULL;
+  double parting = fork != NULL ? fork_loss(logits, target, others, fork->n, scratch) : 0.0;
+  double nats = gem_cross_entropy_row(logits, vocab, target, weight * scale);
+  if (weight * scale == 0.0f) {
+    memset(logits, 0, vocab * sizeof(float));
+  }
+  if (fork != NULL) {
+    logits[target] += fork_weight * scale * scratch[0];
+    for (guint32 i = 0; i < fork->n; i++) {
+      logits[others[i]] += fork_weight * scale * scratch[1 + i];
+    }
+  }
+  loss->loss += nats;
+  loss->weighted_loss += nats * (double)weight + parting * (double)fork_weight;
+  loss->tokens++;
+  return nats;
+}
+
+static guint32
+most_others(const GemForks *forks)
+{
+  guint32 most = 0;
+  for (guint i = 0; i < forks->places->len; i++) {
+    most = MAX(most, g_array_index(forks->places, GemFork, i).n);
+  }
+  return most;
 }
 
 /* pass->d_domain and pass->domain_out, which the feed-forwards need before and after, hold the rows' states
@@ -65,8 +148,10 @@ gem_backbone_loss_task(const GemBackbone *self,
                        float *token_loss,
                        GemLoss *ret_loss)
 {
-  gsize width = self->shape.width, vocab = self->shape.vocab, rows, token = 0;
+  gsize width = self->shape.width, vocab = self->shape.vocab, rows;
+  g_autofree float *scratch = g_new(float, 1 + most_others(batch->forks));
   guint32 scored[GEM_LOGIT_ROWS];
+  Walk gathered = {0}, walked = {0};
   GemLoss loss = {0};
   if (map != NULL) {
     memset(pass->d_norm, 0, batch->n * width * sizeof(float));
@@ -74,15 +159,13 @@ gem_backbone_loss_task(const GemBackbone *self,
   if (token_loss != NULL) {
     memset(token_loss, 0, batch->n * sizeof(float));
   }
-  while ((rows = gather_scored(batch, width, map != NULL, pass, &token, scored)) > 0) {
+  while ((rows = gather_scored(batch, width, map != NULL, pass, &gathered, scored)) > 0) {
     logits_of(self, values, pass->d_domain, rows, pass->logits);
     for (gsize i = 0; i < rows; i++) {
-      float weight = batch->weight[scored[i]];
-      double nats = gem_cross_entropy_row(pass->logits + i * vocab, vocab, (guint)batch->target[scored[i]],
-                                          weight * scale);
-      loss.loss += nats;
-      loss.weighted_loss += nats * (double)weight;
-      loss.tokens++;
+      const GemFork *fork = take_fork(batch, &walked, scored[i]);
+      float fork_weight = fork != NULL ? g_array_index(batch->fork_weight, float, walked.fork - 1) : 0.0f;
+      double nats = score_row(batch, scored[i], fork, fork_weight, scale, vocab, pass->logits + i * vocab,
+                              scratch, &loss);
       if (token_loss != NULL) {
         token_loss[scored[i]] = (float)nats;
       }

@@ -64,7 +64,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackbonePass, gem_backbone_pass_free)
 
 typedef struct {
   double loss;          /* sum of -log p over tokens that have a target, in nats, unweighted */
-  double weighted_loss; /* the same, each times its weight */
+  double weighted_loss; /* the same, each times its weight, and those of the batch's forks, times theirs */
   gsize tokens;         /* how many those are */
 } GemLoss;
 

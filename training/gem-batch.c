@@ -13,6 +13,8 @@ gem_batch_new(gsize capacity)
   self->position = g_new0(guint32, capacity);
   self->route = g_new0(gint8, capacity);
   self->prefix = g_new0(guint32, capacity + 1);
+  self->forks = gem_forks_new();
+  self->fork_weight = g_array_new(FALSE, FALSE, sizeof(float));
   self->start = g_array_new(FALSE, FALSE, sizeof(guint32));
   gem_batch_clear(self);
   return self;
@@ -30,6 +32,8 @@ gem_batch_free(GemBatch *self)
   g_free(self->position);
   g_free(self->route);
   g_free(self->prefix);
+  gem_forks_free(self->forks);
+  g_array_unref(self->fork_weight);
   g_array_unref(self->start);
   g_free(self);
 }
@@ -39,6 +43,8 @@ gem_batch_clear(GemBatch *self)
 {
   const guint32 zero = 0;
   self->n = 0;
+  gem_forks_clear(self->forks);
+  g_array_set_size(self->fork_weight, 0);
   g_array_set_size(self->start, 0);
   g_array_append_val(self->start, zero);
 }
@@ -73,12 +79,23 @@ gem_batch_append(GemBatch *self, const guint32 *tokens, gsize n, gint8 route, fl
   g_array_append_val(self->start, end);
 }
 
+void
+gem_batch_add_fork(GemBatch *self, guint32 row, const guint32 *others, guint32 n, float weight)
+{
+  g_assert(row < self->n && self->target[row] >= 0);
+  gem_forks_add(self->forks, row, others, n);
+  g_array_append_val(self->fork_weight, weight);
+}
+
 double
 gem_batch_total_weight(const GemBatch *self)
 {
   double total = 0.0;
   for (gsize i = 0; i < self->n; i++) {
     total += self->target[i] >= 0 ? (double)self->weight[i] : 0.0;
+  }
+  for (guint i = 0; i < self->fork_weight->len; i++) {
+    total += (double)g_array_index(self->fork_weight, float, i);
   }
   return total;
 }

@@ -4,20 +4,22 @@
  */
 #pragma once
 
-#include <glib.h>
+#include "training/gem-forks.h"
 
 #define GEM_ROUTE_GENERAL (-1)
 
 typedef struct {
-  gsize capacity;    /* tokens that the arrays hold */
-  gsize n;           /* tokens in use */
-  guint32 *token;    /* [n] */
-  gint32 *target;    /* [n] the class wanted: the next token, or the domain; -1: none */
-  float *weight;     /* [n] of the token's loss */
-  guint32 *position; /* [n] in its sequence */
-  gint8 *route;      /* [n] index of the domain, or GEM_ROUTE_GENERAL */
-  guint32 *prefix;   /* [n_sequences] router only: the first `prefix` tokens see each other both ways */
-  GArray *start;     /* guint32, n_sequences + 1 values, the first is 0 */
+  gsize capacity;      /* tokens that the arrays hold */
+  gsize n;             /* tokens in use */
+  guint32 *token;      /* [n] */
+  gint32 *target;      /* [n] the class wanted: the next token, or the domain; -1: none */
+  float *weight;       /* [n] of the token's loss */
+  guint32 *position;   /* [n] in its sequence */
+  gint8 *route;        /* [n] index of the domain, or GEM_ROUTE_GENERAL */
+  guint32 *prefix;     /* [n_sequences] router only: the first `prefix` tokens see each other both ways */
+  GemForks *forks;     /* rows (`at`) whose target is to be told from other tokens, rising */
+  GArray *fork_weight; /* float, of each fork's loss */
+  GArray *start;       /* guint32, n_sequences + 1 values, the first is 0 */
 } GemBatch;
 
 GemBatch *
@@ -40,6 +42,10 @@ gem_batch_room(const GemBatch *self);
 void
 gem_batch_append(GemBatch *self, const guint32 *tokens, gsize n, gint8 route, float weight);
 
-/* Sum of the weights of all tokens that have a target. */
+/* The target of `row`, which is not before the last such row, is to be told from the `n` tokens `others`. */
+void
+gem_batch_add_fork(GemBatch *self, guint32 row, const guint32 *others, guint32 n, float weight);
+
+/* Sum of the weights of all tokens that have a target, and of all forks. */
 double
 gem_batch_total_weight(const GemBatch *self);

@@ -167,11 +167,12 @@ gem_corpus_draw(const GemCorpus *self, GemRandom *random, guint longest, const G
     }
   }
   const guint32 *tokens = (const guint32 *)(gpointer)source->tokens->data;
-  GemDraw draw = {.domain = source->domain, .is_task = source->is_task, .at_start = TRUE};
+  GemDraw draw = {.source = source, .domain = source->domain, .is_task = source->is_task, .at_start = TRUE};
   if (source->is_task) {
     const GemDocument *document =
         &g_array_index(source->documents, GemDocument, gem_random_below(random, source->documents->len));
     gboolean fits = document->length <= longest;
+    draw.document = document;
     /* a long input: its beginning, or its end with the answer */
     guint skipped = fits || gem_random_uniform(random) < 0.3 ? 0 : document->length - longest;
     draw.tokens = tokens + document->first + skipped;
@@ -183,6 +184,7 @@ gem_corpus_draw(const GemCorpus *self, GemRandom *random, guint longest, const G
   gsize chosen = gem_random_below(random, source->tokens->len);
   const GemDocument *document = draw_document_by_tokens(source, chosen);
   guint within = (guint)(chosen - document->first), window = within / longest * longest;
+  draw.document = document;
   draw.tokens = tokens + document->first + window;
   draw.n = MIN(document->length - window, longest);
   draw.answer = draw.n;

@@ -21,6 +21,7 @@ source_free(gpointer data)
   g_free(source->name);
   g_array_unref(source->tokens);
   g_array_unref(source->documents);
+  gem_forks_free(source->forks);
   g_free(source);
 }
 
@@ -41,6 +42,7 @@ source_new(const char *name, gint8 domain, gboolean is_task)
   source->times = 1.0;
   source->tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
   source->documents = g_array_new(FALSE, FALSE, sizeof(GemDocument));
+  source->forks = gem_forks_new();
   return source;
 }
 
@@ -217,8 +219,55 @@ read_corpus(const Loading *loading, GemSource *source, const char *text, gsize s
   return TRUE;
 }
 
+/* The tokens of each choice, ended as an answer is: of GArray of guint32. */
+static GPtrArray *
+encode_choices(const Loading *loading, const char *const *choices, GError **error)
+{
+  g_autoptr(GPtrArray) encoded = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+  guint32 eos = gem_tokenizer_eos(loading->tokenizer);
+  for (guint c = 0; choices[c] != NULL; c++) {
+    GArray *tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_ptr_array_add(encoded, tokens);
+    if (!gem_tokenizer_encode(loading->tokenizer, choices[c], -1, tokens, NULL, error)) {
+      return NULL;
+    }
+    g_array_append_val(tokens, eos);
+  }
+  return g_steal_pointer(&encoded);
+}
+
+/* Where the last document's answer parts from the line's other choices, or else from the task's `labels`
+ * (NULL: it has none). */
 static gboolean
-read_task_line(const Loading *loading, GemSource *source, const char *text, GArray *tokens, GError **error)
+add_forks(const Loading *loading,
+          GemSource *source,
+          const GemDataLine *line,
+          const GPtrArray *labels,
+          GError **error)
+{
+  GemDocument *document = &g_array_index(source->documents, GemDocument, source->documents->len - 1);
+  const guint32 *answer = &g_array_index(source->tokens, guint32, document->first + document->answer);
+  g_autoptr(GPtrArray) own = NULL;
+  if (loading->options->forks && line->choices != NULL &&
+      (own = encode_choices(loading, (const char *const *)line->choices, error)) == NULL) {
+    return FALSE;
+  }
+  document->first_fork = source->forks->places->len;
+  if (own != NULL || labels != NULL) {
+    gem_forks_add_choices(source->forks, own != NULL ? own : labels, answer,
+                          document->length - document->answer, (guint32)document->first + document->answer);
+  }
+  document->n_forks = source->forks->places->len - document->first_fork;
+  return TRUE;
+}
+
+static gboolean
+read_task_line(const Loading *loading,
+               GemSource *source,
+               const char *text,
+               const GPtrArray *labels,
+               GArray *tokens,
+               GError **error)
 {
   g_auto(GemDataLine) line = {0};
   guint32 eos = gem_tokenizer_eos(loading->tokenizer);
@@ -234,7 +283,8 @@ read_task_line(const Loading *loading, GemSource *source, const char *text, GArr
   }
   g_array_append_val(tokens, eos);
   append_document(source, tokens, answer);
-  return append_bare(loading, source, line.input, strlen(line.input), tokens, error);
+  return add_forks(loading, source, &line, labels, error) &&
+         append_bare(loading, source, line.input, strlen(line.input), tokens, error);
 }
 
 /* Whether the answers of the source's lines recur: LINES_A_LABEL lines or more for each that there is. */
@@ -253,15 +303,37 @@ answers_recur(const GemSource *source)
   return source->documents->len >= LINES_A_LABEL * g_hash_table_size(answers);
 }
 
+/* The labels beside the lines of `path`, encoded; NULL without an error when there are none. */
 static gboolean
-read_task(const Loading *loading, GemSource *source, const char *text, GError **error)
+load_labels(const Loading *loading, const char *path, GPtrArray **ret_labels, GError **error)
 {
+  g_autofree char *folder = g_path_get_dirname(path), *file = g_build_filename(folder, "labels.json", NULL);
+  g_auto(GStrv) labels = NULL;
+  if (!gem_data_read_labels(file, &labels, error)) {
+    return FALSE;
+  }
+  g_autoptr(GPtrArray) encoded = NULL;
+  if (labels != NULL && (encoded = encode_choices(loading, (const char *const *)labels, error)) == NULL) {
+    g_prefix_error(error, "%s: ", file);
+    return FALSE;
+  }
+  *ret_labels = g_steal_pointer(&encoded);
+  return TRUE;
+}
+
+static gboolean
+read_task(const Loading *loading, GemSource *source, const char *path, const char *text, GError **error)
+{
+  g_autoptr(GPtrArray) labels = NULL;
+  if (loading->options->forks && !load_labels(loading, path, &labels, error)) {
+    return FALSE;
+  }
   g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
   gsize total = g_strv_length(lines);
   for (gsize i = 0; i < total; i++) {
     if (*lines[i] != '\0' && is_picked(i, total, loading->options->most_documents) &&
-        !read_task_line(loading, source, lines[i], tokens, error)) {
+        !read_task_line(loading, source, lines[i], labels, tokens, error)) {
       g_prefix_error(error, "line %" G_GSIZE_FORMAT ": ", i + 1);
       return FALSE;
     }
@@ -280,7 +352,7 @@ read_source(const Loading *loading, guint index, GError **error)
   if (!g_file_get_contents(path, &text, &size, error)) {
     return FALSE;
   }
-  gboolean read = source->is_task ? read_task(loading, source, text, error)
+  gboolean read = source->is_task ? read_task(loading, source, path, text, error)
                                   : read_corpus(loading, source, text, size, error);
   if (!read) {
     g_prefix_error(error, "%s: ", path);

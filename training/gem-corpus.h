@@ -7,6 +7,7 @@
 
 #include "format/gem-tokenizer.h"
 #include "training/gem-batch.h"
+#include "training/gem-forks.h"
 #include "training/gem-random.h"
 
 /* The folder name of text that belongs to no domain. */
@@ -18,9 +19,10 @@ typedef enum {
 } GemSplit;
 
 typedef struct {
-  gsize first;  /* index into the source's tokens */
-  guint length; /* tokens, with <s> and </s> */
-  guint answer; /* index of the target's first token in the document; 0 for a corpus document */
+  gsize first;               /* index into the source's tokens */
+  guint length;              /* tokens, with <s> and </s> */
+  guint answer;              /* index of the target's first token in the document; 0 for a corpus document */
+  guint first_fork, n_forks; /* of the source's; none unless they were asked for */
 } GemDocument;
 
 typedef struct {
@@ -31,6 +33,7 @@ typedef struct {
   double times;   /* of a task: how often a line is read, as by_times of GemDrawShares has it; 1 at first */
   GArray *tokens; /* guint32 */
   GArray *documents; /* GemDocument */
+  GemForks *forks;   /* where the answers part from the lines' other choices, as indices into `tokens` */
 } GemSource;
 
 typedef struct {
@@ -43,8 +46,9 @@ typedef struct {
   GemSplit split;
   gboolean corpus, tasks; /* which kinds to read */
   gboolean all_licences;  /* tasks that are not permissive too: for measuring, never for a model that ships */
-  gboolean bare_too;      /* each document once more without the labels ("User: ") that begin its lines */
-  gsize most_documents;   /* of each source, evenly picked; 0: all */
+  gboolean forks;    /* where a task's answers part from the other choices of the line, or of labels.json */
+  gboolean bare_too; /* each document once more without the labels ("User: ") that begin its lines */
+  gsize most_documents; /* of each source, evenly picked; 0: all */
   const char *ask_template;
   /* whether to read the source of that name (as GemSource has it); NULL: all that the above allows */
   gboolean (*wants)(const char *source, gboolean is_task, gpointer data);
@@ -88,6 +92,8 @@ typedef struct {
   guint n;
   guint answer;      /* index of the answer's first token in the window; n when it holds none */
   gboolean at_start; /* the window begins where the document does */
+  const GemSource *source;
+  const GemDocument *document;
   gint8 domain;
   gboolean is_task;
 } GemDraw;

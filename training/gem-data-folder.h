@@ -36,6 +36,11 @@ void
 gem_data_line_clear(GemDataLine *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemDataLine, gem_data_line_clear)
 
+/* The labels of a task whose lines do not name their choices: an array of strings in the file labels.json
+ * beside them. NULL without an error when there is no such file. */
+gboolean
+gem_data_read_labels(const char *path, GStrv *ret_labels, GError **error);
+
 /* The document at `*at`, without the line breaks at its end, over which `*at` moves; NULL at `end`. The text
  * is NUL-terminated there. */
 const char *

@@ -13,7 +13,7 @@ typedef struct {
   GemTrainingOptions training;
   char *router, *from, *tasks;
   gint sequence, accumulate;
-  double residual_dropout, answer_weight, answer_least, input_share, routed_share;
+  double residual_dropout, answer_weight, answer_least, choice_weight, input_share, routed_share;
   gboolean general_only, all_licences;
 } PretrainOptions;
 
@@ -59,11 +59,37 @@ cluster_set_of_step(const Pretraining *self, guint64 step)
 }
 
 /* Of one of the `n` tokens of an answer: a short answer, which is a label as a rule, would else be lost among
- * its input's tokens. */
+ * its input's tokens. One that is taught as a choice is not. */
 static float
-answer_token_weight(const PretrainOptions *options, gsize n)
+answer_token_weight(const PretrainOptions *options, gsize n, gboolean is_choice)
 {
-  return (float)MAX(options->answer_weight, options->answer_least / (double)n);
+  double least = is_choice ? 0.0 : options->answer_least / (double)n;
+  return (float)MAX(options->answer_weight, least);
+}
+
+/* The forks of the answer that the window holds, whose first token is token `first` of the batch. Together
+ * they have the weight of one choice. Returns whether there are any. */
+static gboolean
+append_forks(const PretrainOptions *options, GemBatch *batch, const GemDraw *draw, gsize first)
+{
+  const GemForks *forks = draw->source->forks;
+  const guint32 *tokens = (const guint32 *)(gpointer)draw->source->tokens->data;
+  guint n = options->choice_weight > 0.0 && draw->answer < draw->n ? draw->document->n_forks : 0,
+        in_window = 0;
+  for (guint pass = 0; pass < 2; pass++) {
+    for (guint i = 0; i < n; i++) {
+      const GemFork *fork = &g_array_index(forks->places, GemFork, draw->document->first_fork + i);
+      gsize at = fork->at - (gsize)(draw->tokens - tokens); /* in the window; token at - 1 predicts it */
+      if (at > 0 && at < draw->n && pass == 0) {
+        in_window++;
+      } else if (at > 0 && at < draw->n) {
+        gem_batch_add_fork(batch, (guint32)(first + at - 1),
+                           &g_array_index(forks->others, guint32, fork->first), fork->n,
+                           (float)(options->choice_weight / in_window));
+      }
+    }
+  }
+  return in_window > 0;
 }
 
 static void
@@ -87,9 +113,10 @@ append_draw(Pretraining *self, Lane *lane, GemBatch *batch, const GemDraw *draw,
       gem_random_uniform(random) >= self->options->input_share) {
     memset(batch->weight + first, 0, lane->window->len * sizeof(float));
   }
+  gboolean is_choice = draw->is_task && append_forks(self->options, batch, draw, first + shift);
   for (gsize i = answer; draw->is_task && i < lane->window->len; i++) {
     /* token i - 1 predicts token i */
-    batch->weight[first + i - 1] = answer_token_weight(self->options, lane->window->len - answer);
+    batch->weight[first + i - 1] = answer_token_weight(self->options, lane->window->len - answer, is_choice);
   }
   /* the router reads the prompt both ways and what follows causally; a document, up to a point by chance */
   gsize n_sequences = gem_batch_n_sequences(batch);
@@ -334,6 +361,7 @@ load_corpus(PretrainOptions *options, GemTokenizer *tokenizer, GError **error)
                                            .corpus = TRUE,
                                            .tasks = TRUE,
                                            .all_licences = options->all_licences,
+                                           .forks = options->choice_weight > 0.0,
                                            .ask_template = GEM_PRESET_ASK_TEMPLATE,
                                            .wants = choice != NULL ? wants_source : NULL,
                                            .progress = report_source,
@@ -417,6 +445,10 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
        "Weight that all tokens of an answer have together at least", "R"},
       {"routed-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->routed_share,
        "Last share of steps, with the router's routes and fixed centroids", "R"},
+      {"choice-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->choice_weight,
+       "Weight of telling an answer from the line's other choices, or the task's other labels, in place of "
+       "--answer-least (0: none)",
+       "R"},
       {"input-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->input_share,
        "Share of the tasks' lines of which the input is learned, too; of the others the answer alone (1)",
        "R"},
@@ -440,6 +472,7 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_check("residual-dropout", self->residual_dropout, 0.0, 1.0, error) &&
          gem_train_options_check("answer-weight", self->answer_weight, 0.0, 1000.0, error) &&
          gem_train_options_check("answer-least", self->answer_least, 0.0, 1000.0, error) &&
+         gem_train_options_check("choice-weight", self->choice_weight, 0.0, 1000.0, error) &&
          gem_train_options_check("input-share", self->input_share, 0.0, 1.0, error) &&
          gem_train_options_check("routed-share", self->routed_share, 0.0, 1.0, error);
 }

@@ -1,7 +1,6 @@
 #include "training/adapt/gem-choice-tasks.h"
 
 #include <string.h>
-#include <json-glib/json-glib.h>
 
 #include "training/gem-data-folder.h"
 
@@ -22,37 +21,6 @@ task_free(gpointer data)
   g_free(task->name);
   g_ptr_array_unref(task->items);
   g_free(task);
-}
-
-/* The labels beside a task's lines; NULL without an error when there is no such file. */
-static gboolean
-read_labels(const char *path, GStrv *ret_labels, GError **error)
-{
-  g_autoptr(JsonParser) parser = json_parser_new_immutable();
-  g_autoptr(GStrvBuilder) labels = g_strv_builder_new();
-  *ret_labels = NULL;
-  if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
-    return TRUE;
-  }
-  if (!json_parser_load_from_file(parser, path, error)) {
-    return FALSE;
-  }
-  JsonNode *root = json_parser_get_root(parser);
-  JsonArray *array = root != NULL && JSON_NODE_HOLDS_ARRAY(root) ? json_node_get_array(root) : NULL;
-  for (guint i = 0; array != NULL && i < json_array_get_length(array); i++) {
-    JsonNode *node = json_array_get_element(array, i);
-    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_string(node) == NULL) {
-      array = NULL;
-    } else {
-      g_strv_builder_add(labels, json_node_get_string(node));
-    }
-  }
-  if (array == NULL) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED, "%s: no array of strings", path);
-    return FALSE;
-  }
-  *ret_labels = g_strv_builder_end(labels);
-  return TRUE;
 }
 
 /* Keeps the end of a prompt, after its <s>. */
@@ -185,7 +153,7 @@ read_task(const GemChoiceTasksOptions *options,
   if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
     return TRUE;
   }
-  if (!read_labels(labels_path, &labels, error) || !g_file_get_contents(path, &text, NULL, error)) {
+  if (!gem_data_read_labels(labels_path, &labels, error) || !g_file_get_contents(path, &text, NULL, error)) {
     return FALSE;
   }
   GemChoiceTask *task = g_new0(GemChoiceTask, 1);
