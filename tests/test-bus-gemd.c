@@ -350,6 +350,50 @@ test_paging(void)
   page(gemd, "general", "PageOut", GEM_ERROR_PATHWAY, "*general*");
 }
 
+static void
+pin(GemTestGemd *gemd, const char *domain, int code, const char *pattern)
+{
+  g_autofree char *path = g_strconcat(GEM_PATHWAY_PATH "/", domain, NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) reply = gem_test_call(
+      gemd->client, path, "org.freedesktop.DBus.Properties", "Set",
+      g_variant_new("(ssv)", GEM_PATHWAY_INTERFACE, "Pinned", g_variant_new_boolean(TRUE)), &error);
+
+  if (code < 0) {
+    g_assert_no_error(error);
+  } else {
+    gem_test_error_is(error, (GemError)code, pattern);
+  }
+}
+
+static gboolean
+is_pinned(GemTestGemd *gemd, const char *domain)
+{
+  g_autofree char *path = g_strconcat(GEM_PATHWAY_PATH "/", domain, NULL);
+  g_autoptr(GVariant) pinned = gem_test_get(gemd->client, path, GEM_PATHWAY_INTERFACE, "Pinned");
+
+  return g_variant_get_boolean(pinned);
+}
+
+/* A pin is the word that the weights are there; one that cannot be given takes nothing from an earlier one.
+ */
+static void
+test_pin_of_broken_file(void)
+{
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
+
+  gem_test_gemd_start(gemd, "ready");
+  pin(gemd, "stem", -1, NULL);
+  page(gemd, "stem", "PageOut", -1, NULL);
+  remove_file(gemd, "pathway-stem.gguf");
+  pin(gemd, "stem", GEM_ERROR_PATHWAY, "*pathway-stem.gguf*");
+  g_assert_true(is_pinned(gemd, "stem"));
+  page(gemd, "legal", "PageOut", -1, NULL);
+  remove_file(gemd, "pathway-legal.gguf");
+  pin(gemd, "legal", GEM_ERROR_PATHWAY, "*pathway-legal.gguf*");
+  g_assert_false(is_pinned(gemd, "legal"));
+}
+
 /* ---- the end ---- */
 
 /* In the middle of work: every call is answered, and the process ends well. */
@@ -414,6 +458,7 @@ main(int argc, char **argv)
   g_test_add_func("/bus/gemd/broken-domains", test_broken_domains);
   g_test_add_func("/bus/gemd/broken-model", test_broken_model);
   g_test_add_func("/bus/gemd/paging", test_paging);
+  g_test_add_func("/bus/gemd/pin-of-broken-file", test_pin_of_broken_file);
   g_test_add_func("/bus/gemd/terminate", test_terminate);
   g_test_add_func("/bus/gemd/canary", test_canary);
   return g_test_run();

@@ -7,6 +7,8 @@
 struct _GemPathwayObject {
   GemDBusPathwaySkeleton parent_instance;
   GemService *service;
+  guint pinning;       /* calls that pin, and wait for the weights */
+  gboolean pin_stands; /* whatever becomes of those: it stood before them, or one of them succeeded */
 };
 
 /* Those that change are asked of the engine each time; the others stand in the skeleton. */
@@ -202,14 +204,19 @@ static void
 on_pinned(GObject *source, GAsyncResult *result, gpointer data)
 {
   GemCall *call = data;
-  const char *domain = gem_dbus_pathway_get_domain(gem_call_get_target(call));
+  GemPathwayObject *self = gem_call_get_target(call);
+  const char *domain = gem_dbus_pathway_get_domain(GEM_DBUS_PATHWAY(self));
   GError *error = NULL;
 
+  self->pinning--;
   if (!gem_engine_page_finish(GEM_ENGINE(source), result, &error)) {
-    gem_engine_set_pinned(GEM_ENGINE(source), domain, FALSE);
+    if (self->pinning == 0 && !self->pin_stands) {
+      gem_engine_set_pinned(GEM_ENGINE(source), domain, FALSE);
+    }
     gem_call_fail(call, error);
     return;
   }
+  self->pin_stands = TRUE;
   gem_log(LOG_NOTICE, GEM_LOG_PATHWAY_PAGED, (const char *[]){"GEM_PATHWAY", domain, NULL},
           "pathway %s: pinned", domain);
   gem_call_return(call, NULL);
@@ -218,7 +225,8 @@ on_pinned(GObject *source, GAsyncResult *result, gpointer data)
 static void
 set_pinned(GemCall *call)
 {
-  const char *domain = gem_dbus_pathway_get_domain(gem_call_get_target(call));
+  GemPathwayObject *self = gem_call_get_target(call);
+  const char *domain = gem_dbus_pathway_get_domain(GEM_DBUS_PATHWAY(self));
   g_autoptr(GVariant) boxed = g_variant_get_child_value(gem_call_get_parameters(call), 2);
   g_autoptr(GVariant) value = g_variant_get_variant(boxed);
   gboolean pinned = g_variant_get_boolean(value);
@@ -229,12 +237,16 @@ set_pinned(GemCall *call)
   engine = gem_call_get_engine(call);
   info = gem_engine_get_pathway(engine, domain);
   gem_engine_set_pinned(engine, domain, pinned);
-  /* What is pinned already stays so, whatever becomes of this call. */
-  if (pinned && (info == NULL || !info->pinned)) {
-    gem_engine_page_in_async(engine, domain, gem_call_get_cancellable(call), on_pinned, call);
-  } else {
+  if (!pinned) {
+    self->pin_stands = FALSE;
     gem_call_return(call, NULL);
+    return;
   }
+  if (self->pinning == 0) {
+    self->pin_stands = info != NULL && info->pinned;
+  }
+  self->pinning++;
+  gem_engine_page_in_async(engine, domain, gem_call_get_cancellable(call), on_pinned, call);
 }
 
 static void
