@@ -121,6 +121,33 @@ test_failure(GemTestLoads *self, gconstpointer data)
   g_assert_cmpuint(inhibitors(self, "model"), ==, 0);
 }
 
+/* A service that has never had a model has none to stay for, whatever is tried. */
+static void
+test_failures_alone(GemTestLoads *self, gconstpointer data)
+{
+  start_configured(self, "broken", "failed");
+  reload(self, "mute");
+  wait_for_inhibitors(self, "loading", 0);
+  gem_test_manager_is(self->client, "ModelState", "failed");
+  g_assert_cmpuint(inhibitors(self, "model"), ==, 0);
+}
+
+/* The one that comes up while the configuration names another already is not what the next start brings. */
+static void
+test_failure_while_loading(GemTestLoads *self, gconstpointer data)
+{
+  gem_test_loads_hold(self, "ok");
+  self->bus->config_text = g_strdup("[gemd]\nModel=ok\n");
+  gem_test_bus_spawn(self->bus, NULL);
+  gem_test_bus_wait_name(self->bus);
+  reload(self, "broken");
+  g_assert_cmpuint(inhibitors(self, "model"), ==, 0);
+  gem_test_loads_let_go(self, "ok");
+  wait_for_inhibitors(self, "model", 1);
+  wait_for_inhibitors(self, "loading", 0);
+  gem_test_manager_is(self->client, "ModelName", "fake");
+}
+
 /* The same name again is no reason to load, whatever serves meanwhile. */
 static void
 test_unchanged(GemTestLoads *self, gconstpointer data)
@@ -189,6 +216,8 @@ main(int argc, char **argv)
   static const GemTestLoadsCase cases[] = {
       {"/bus/reload/switch", test_switch},
       {"/bus/reload/failure", test_failure},
+      {"/bus/reload/failures-alone", test_failures_alone},
+      {"/bus/reload/failure-while-loading", test_failure_while_loading},
       {"/bus/reload/unchanged", test_unchanged},
       {"/bus/reload/after-job", test_after_job},
       {"/bus/reload/while-loading", test_while_loading},

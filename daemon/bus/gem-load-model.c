@@ -33,7 +33,8 @@ typedef struct {
 struct _GemModelLoads {
   GemService *service;
   Load *running;         /* NULL: none */
-  char *served;          /* path of the model that is served; NULL: there was none to start with */
+  char *served;          /* path of the model that is served, and before one is, of the one to start with;
+                            NULL: there was none to start with */
   gboolean is_other;     /* the model that is served is not the configured one */
   gboolean wanted;       /* the configured one is to be loaded when nothing else is */
   gboolean failed;       /* it could not be when it was wanted last */
@@ -100,14 +101,16 @@ load_end(Load *load, const GError *error)
 
 /* ---- the new model answers ---- */
 
-/* A service that serves another model than the next start would has a reason to stay. */
+/* A service that serves another model than the next start would has a reason to stay; one that serves none
+ * has not. */
 static void
 loads_note_served(GemModelLoads *self)
 {
   GemIdle *idle = gem_service_get_idle(self->service);
   const GemConfig *config = gem_service_get_config(self->service);
   g_autofree char *configured = gem_config_find_model(config, config->model, NULL);
-  gboolean is_other = self->served != NULL && g_strcmp0(self->served, configured) != 0;
+  gboolean is_other = gem_model_host_get_state(gem_service_get_model(self->service)) == GEM_MODEL_READY &&
+                      self->served != NULL && g_strcmp0(self->served, configured) != 0;
 
   if (is_other && !self->is_other) {
     gem_idle_inhibit(idle, GEM_IDLE_MODEL);
@@ -340,6 +343,7 @@ loads_go_on(GemModelLoads *self)
 static void
 on_settled(gpointer data)
 {
+  loads_note_served(data);
   loads_go_on(data);
 }
 
