@@ -5,6 +5,7 @@
 
 #include "clients/gem-client/gem-client-exit.h"
 #include "tests/gem-test-client.h"
+#include "tests/gem-test-folder.h"
 
 #define ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -168,10 +169,129 @@ test_stats(void)
   g_assert_nonnull(strstr(refused.err, "not you"));
 }
 
+/* What a terminal would obey is shown in its place. */
+static void
+test_status_shows_control_bytes(void)
+{
+  g_autoptr(GemTestService) service = gem_test_service_new();
+  g_auto(GemTestRun) run = {0};
+
+  gem_test_service_set_model_state(service, "odd\033[2J");
+  gem_test_client_run(service, ARGUMENTS("status"), NULL, &run);
+  g_assert_cmpint(run.status, ==, GEM_EXIT_OK);
+  g_assert_nonnull(strstr(run.out, "gem-test, odd^[[2J\n"));
+  g_assert_null(strchr(run.out, '\033'));
+}
+
+static void
+test_status_unreached(void)
+{
+  g_autoptr(GemTestService) service = gem_test_service_new();
+  g_auto(GemTestRun) no_bus = {0}, no_service = {0};
+
+  gem_test_client_run(service,
+                      ARGUMENTS("status", "--wait", "0.1", "--address", "unix:path=/nonexistent/bus"), NULL,
+                      &no_bus);
+  g_assert_cmpint(no_bus.status, ==, GEM_EXIT_UNREACHABLE);
+  g_assert_nonnull(strstr(no_bus.err, "not ready after 0.1 seconds: no connection to"));
+  gem_test_service_leave(service);
+  gem_test_client_run(service, ARGUMENTS("status", "--wait", "0.1"), NULL, &no_service);
+  g_assert_cmpint(no_service.status, ==, GEM_EXIT_UNREACHABLE);
+  g_assert_nonnull(strstr(no_service.err, "the service is not there"));
+}
+
+/* ---- a bus that cannot start the service ---- */
+
+typedef struct {
+  const char *error; /* the D-Bus name */
+  GDBusConnection *connection;
+  guint starts;
+} DeadEnd;
+
+static void
+on_bus_call(GDBusConnection *connection,
+            const char *sender,
+            const char *path,
+            const char *interface,
+            const char *method,
+            GVariant *parameters,
+            GDBusMethodInvocation *invocation,
+            gpointer data)
+{
+  DeadEnd *self = data;
+
+  if (g_str_equal(method, "Hello")) {
+    g_dbus_method_invocation_return_value(invocation, g_variant_new("(s)", ":1.1"));
+  } else if (g_str_equal(method, "GetNameOwner")) {
+    g_dbus_method_invocation_return_dbus_error(invocation, "org.freedesktop.DBus.Error.NameHasNoOwner",
+                                               "nobody has it");
+  } else {
+    self->starts++;
+    g_dbus_method_invocation_return_dbus_error(invocation, self->error, "the unit is what it is");
+  }
+}
+
+static gboolean
+on_bus_connection(GDBusServer *server, GDBusConnection *connection, gpointer data)
+{
+  static const GDBusInterfaceVTable vtable = {.method_call = on_bus_call};
+  static const char xml[] =
+      "<node><interface name='org.freedesktop.DBus'>"
+      "<method name='Hello'><arg type='s' direction='out'/></method>"
+      "<method name='GetNameOwner'><arg type='s' direction='in'/><arg type='s' direction='out'/></method>"
+      "<method name='StartServiceByName'><arg type='s' direction='in'/><arg type='u' direction='in'/>"
+      "<arg type='u' direction='out'/></method>"
+      "</interface></node>";
+  g_autoptr(GDBusNodeInfo) node = g_dbus_node_info_new_for_xml(xml, NULL);
+
+  g_assert_cmpuint(g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", node->interfaces[0],
+                                                     &vtable, data, NULL, NULL),
+                   >, 0);
+  ((DeadEnd *)data)->connection = g_object_ref(connection);
+  return TRUE;
+}
+
+static void
+check_failed_start(const char *error_name, int status)
+{
+  DeadEnd dead_end = {.error = error_name};
+  g_autofree char *dir = gem_test_folder_new();
+  g_autofree char *address = g_strdup_printf("unix:path=%s/bus", dir);
+  g_autofree char *guid = g_dbus_generate_guid();
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GDBusServer) server =
+      g_dbus_server_new_sync(address, G_DBUS_SERVER_FLAGS_NONE, guid, NULL, NULL, &error);
+  g_auto(GemTestRun) run = {0};
+
+  g_assert_no_error(error);
+  g_signal_connect(server, "new-connection", G_CALLBACK(on_bus_connection), &dead_end);
+  g_dbus_server_start(server);
+  gem_test_client_run(NULL, ARGUMENTS("tokens", "--address", address, "x"), NULL, &run);
+  g_test_message("%s: %s", error_name, run.err);
+  g_assert_cmpuint(dead_end.starts, ==, 1);
+  g_assert_cmpint(run.status, ==, status);
+  g_assert_nonnull(strstr(run.err, "the service is not there: the unit is what it is"));
+  g_clear_object(&dead_end.connection);
+  g_dbus_server_stop(server);
+  gem_test_folder_remove(dir);
+}
+
+/* The errors of a service manager are those of a service that is not there; a refusal is a refusal. */
+static void
+test_failed_start(void)
+{
+  check_failed_start("org.freedesktop.systemd1.UnitMasked", GEM_EXIT_UNREACHABLE);
+  check_failed_start("org.freedesktop.systemd1.NoSuchUnit", GEM_EXIT_UNREACHABLE);
+  check_failed_start("org.freedesktop.DBus.Error.TimedOut", GEM_EXIT_UNREACHABLE);
+  check_failed_start("org.freedesktop.DBus.Error.Spawn.ChildExited", GEM_EXIT_UNREACHABLE);
+  check_failed_start("org.freedesktop.DBus.Error.AccessDenied", GEM_EXIT_NOT_AUTHORIZED);
+}
+
 static gboolean
 page_legal_out(gpointer data)
 {
   gem_test_service_set_legal_state(data, "absent");
+  gem_test_service_set_model_state(data, "odd\033[2J");
   return G_SOURCE_REMOVE;
 }
 
@@ -198,6 +318,7 @@ test_monitor(void)
   g_assert_cmpstr(run.err, ==, "");
   g_assert_nonnull(strstr(run.out, "service        is there\n"));
   g_assert_nonnull(strstr(run.out, "model          is ready\n"));
+  g_assert_nonnull(strstr(run.out, "model          is odd^[[2J\n"));
   g_assert_nonnull(strstr(run.out, "legal          is resident\n"));
   g_assert_nonnull(strstr(run.out, "legal          is absent\n"));
   g_assert_nonnull(strstr(run.out, "load           tokens/s 512\n"));
@@ -215,7 +336,10 @@ main(int argc, char **argv)
   g_test_add_func("/client/load/whole", test_load);
   g_test_add_func("/client/load/interrupted", test_load_interrupted);
   g_test_add_func("/client/load/interrupted-twice", test_load_interrupted_twice);
-  g_test_add_func("/client/status", test_status);
+  g_test_add_func("/client/status/whole", test_status);
+  g_test_add_func("/client/status/control-bytes", test_status_shows_control_bytes);
+  g_test_add_func("/client/status/unreached", test_status_unreached);
+  g_test_add_func("/client/failed-start", test_failed_start);
   g_test_add_func("/client/stats", test_stats);
   g_test_add_func("/client/monitor", test_monitor);
   return g_test_run();

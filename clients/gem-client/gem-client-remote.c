@@ -56,6 +56,20 @@ call_bus(GemRemote *self, const char *method, GVariant *arguments, const char *r
                                      G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, -1, NULL, error);
 }
 
+/* Why it could not be started is said by the bus or, in words of its own
+ * (org.freedesktop.systemd1.UnitMasked), by the service manager behind it: whatever it is, the service is not
+ * there. But who is not allowed to, or too often, is told that. */
+static void
+note_failed_start(GError *error)
+{
+  if (!g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_ACCESS_DENIED) &&
+      !g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_AUTH_FAILED) &&
+      !g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_LIMITS_EXCEEDED)) {
+    error->domain = G_DBUS_ERROR;
+    error->code = G_DBUS_ERROR_SERVICE_UNKNOWN;
+  }
+}
+
 gboolean
 gem_remote_find(GemRemote *self, GError **error)
 {
@@ -69,6 +83,8 @@ gem_remote_find(GemRemote *self, GError **error)
     started = call_bus(self, "StartServiceByName", g_variant_new("(su)", GEM_BUS_NAME, 0u), "(u)", &local);
     if (started != NULL) {
       reply = call_bus(self, "GetNameOwner", g_variant_new("(s)", GEM_BUS_NAME), "(s)", &local);
+    } else {
+      note_failed_start(local);
     }
   }
   if (reply == NULL) {

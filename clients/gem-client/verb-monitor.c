@@ -3,6 +3,7 @@
 #include <glib-unix.h>
 #include <signal.h>
 
+#include "clients/gem-client/gem-client-escape.h"
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-load.h"
 #include "clients/gem-client/gem-client-objects.h"
@@ -52,7 +53,10 @@ print_event(Monitor *monitor, const char *subject, const char *property, const c
     json_builder_end_object(builder);
     gem_json_print(builder);
   } else {
-    gem_output_printf("%s  %-14s %s %s\n", time, subject, property, value);
+    g_autofree char *line = g_strdup_printf("%s  %-14s %s %s\n", time, subject, property, value);
+    g_autofree char *shown = gem_escape_text(line, GEM_ESCAPE_STREAM);
+
+    gem_output_printf("%s", shown);
   }
   if (!gem_output_push()) {
     g_main_loop_quit(monitor->loop);

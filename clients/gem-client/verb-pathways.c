@@ -191,12 +191,12 @@ const GemVerb gem_verb_pathways = {
     .name = "pathways",
     .arguments = "[list | page-in DOMAIN | page-out DOMAIN]",
     .summary = "List the pathways, or page one in or out",
-    .details =
-        "Paging is for the superuser and the service's own user. A text whose pathway is not in memory runs\n"
-        "through general alone.\n\n"
-        "Examples:\n"
-        "  gem-client pathways\n"
-        "  sudo gem-client pathways page-out legal\n"
-        "  gem-client pathways --json | jq -r '.[] | select(.State == \"resident\") | .Domain'",
+    .details = "Paging is for the superuser, and for those whom polkit lets do\n"
+               "org.gemd.Gem1.manage-pathways; it may ask for a password. A pathway that is not in memory\n"
+               "is read when a text needs it.\n\n"
+               "Examples:\n"
+               "  gem-client pathways\n"
+               "  sudo gem-client pathways page-out legal\n"
+               "  gem-client pathways --json | jq -r '.[] | select(.State == \"resident\") | .Domain'",
     .run = run,
 };

@@ -1,6 +1,7 @@
 /* gem-client status: what runs, and whether it is ready. */
 #include <math.h>
 
+#include "clients/gem-client/gem-client-escape.h"
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-load.h"
 #include "clients/gem-client/gem-client-objects.h"
@@ -65,7 +66,7 @@ look(const GemVerbOptions *options, Status *status, GError **error)
 }
 
 /* Looks until the model is loaded, or could not be, or the time is over. A service that is not there yet may
- * come. */
+ * come; one that was not when the time was over is what is told. */
 static gboolean
 look_until_ready(const GemVerbOptions *options, double seconds, Status *status, GError **error)
 {
@@ -88,12 +89,28 @@ look_until_ready(const GemVerbOptions *options, double seconds, Status *status, 
       return FALSE;
     }
     if (g_get_monotonic_time() >= deadline) {
-      break;
+      if (there) {
+        g_set_error(error, GEM_ERROR, GEM_ERROR_NOT_READY, "not ready after %g seconds", seconds);
+      } else {
+        g_propagate_prefixed_error(error, g_steal_pointer(&local), "not ready after %g seconds: ", seconds);
+      }
+      return FALSE;
     }
     g_usleep(POLL_MICROSECONDS);
   }
-  g_set_error(error, GEM_ERROR, GEM_ERROR_NOT_READY, "not ready after %g seconds", seconds);
-  return FALSE;
+}
+
+/* A line, with nothing in it that a terminal would obey: reasons and names are a model's, or a module's. */
+static void G_GNUC_PRINTF(1, 2) print_line(const char *format, ...)
+{
+  g_autofree char *text = NULL, *shown = NULL;
+  va_list arguments;
+
+  va_start(arguments, format);
+  text = g_strdup_vprintf(format, arguments);
+  va_end(arguments);
+  shown = gem_escape_text(text, GEM_ESCAPE_STREAM);
+  gem_output_printf("%s\n", shown);
 }
 
 static void
@@ -109,7 +126,7 @@ print_pathways(GPtrArray *pathways)
       resident++;
     }
   }
-  gem_output_printf("%-11s %u of %u resident%s\n", "pathways", resident, pathways->len, names->str);
+  print_line("%-11s %u of %u resident%s", "pathways", resident, pathways->len, names->str);
 }
 
 static void
@@ -122,11 +139,11 @@ print_backends(GPtrArray *backends)
     const char *reason = gem_object_string(backend, "Reason");
     gboolean in_use = gem_object_boolean(backend, "InUse");
 
-    gem_output_printf("%-11s %s on %s, kernels %s%s\n", "backend", gem_object_string(backend, "Name"),
-                      gem_object_string(backend, "Device"), gem_object_string(backend, "Kernels"),
-                      in_use ? ", in use" : "");
+    print_line("%-11s %s on %s, kernels %s%s", "backend", gem_object_string(backend, "Name"),
+               gem_object_string(backend, "Device"), gem_object_string(backend, "Kernels"),
+               in_use ? ", in use" : "");
     if (!in_use && reason != NULL && reason[0] != '\0') {
-      gem_output_printf("%-11s   not in use: %s\n", "", reason);
+      print_line("%-11s   not in use: %s", "", reason);
     }
   }
 }
@@ -140,10 +157,10 @@ print_load(const Status *status)
 
   g_variant_lookup(status->manager, "MemoryStep", "u", &step);
   if (step > 0) {
-    gem_output_printf("%-11s short: step %u of 4\n", "", step);
+    print_line("%-11s short: step %u of 4", "", step);
   }
   if (load != NULL) {
-    gem_output_printf("%-11s %s\n", "load", load);
+    print_line("%-11s %s", "load", load);
   }
 }
 
@@ -160,16 +177,16 @@ print_plain(const Status *status)
   g_variant_lookup(status->manager, "Threshold", "d", &threshold);
   g_variant_lookup(status->manager, "ResidentBytes", "t", &resident);
   size = gem_output_size(resident);
-  gem_output_printf("%-11s gemd %s\n", "service", get_string(status->manager, "Version"));
-  gem_output_printf("%-11s %s%s%s%s%s\n", "model", get_string(status->manager, "ModelName"),
-                    get_string(status->manager, "ModelName")[0] == '\0' ? "" : ", ",
-                    get_string(status->manager, "ModelState"), reason[0] == '\0' ? "" : ": ", reason);
-  gem_output_printf("%-11s %s, context of %u tokens\n", "attention", get_string(status->manager, "Attention"),
-                    context);
-  gem_output_printf("%-11s to a domain above %.2f, to general otherwise\n", "routing", threshold);
+  print_line("%-11s gemd %s", "service", get_string(status->manager, "Version"));
+  print_line("%-11s %s%s%s%s%s", "model", get_string(status->manager, "ModelName"),
+             get_string(status->manager, "ModelName")[0] == '\0' ? "" : ", ",
+             get_string(status->manager, "ModelState"), reason[0] == '\0' ? "" : ": ", reason);
+  print_line("%-11s %s, context of %u tokens", "attention", get_string(status->manager, "Attention"),
+             context);
+  print_line("%-11s to a domain above %.2f, to general otherwise", "routing", threshold);
   print_pathways(status->pathways);
   print_backends(status->backends);
-  gem_output_printf("%-11s %s resident\n", "memory", size);
+  print_line("%-11s %s resident", "memory", size);
   print_load(status);
 }
 
