@@ -78,7 +78,20 @@ take_string(Cursor *cursor, const char *field, const char **ret_string, gsize *r
   return TRUE;
 }
 
-/* A key or a tensor's name: 1 .. max bytes of UTF-8. Transfer full; NULL on error. */
+/* Length in bytes of what stands before the first control character; `length`: there is none. */
+static gsize
+find_control(const char *string, gsize length)
+{
+  const char *p = string;
+
+  while (p < string + length && !g_unichar_iscntrl(g_utf8_get_char(p))) {
+    p = g_utf8_next_char(p);
+  }
+  return (gsize)(p - string);
+}
+
+/* A key or a tensor's name: 1 .. max bytes of UTF-8 without control characters, since messages quote it and
+ * these reach terminals and the service manager. Transfer full; NULL on error. */
 static char *
 take_name(Cursor *cursor, const char *field, gsize max, GError **error)
 {
@@ -94,6 +107,11 @@ take_name(Cursor *cursor, const char *field, gsize max, GError **error)
   }
   if (!g_utf8_validate_len(string, length, NULL)) {
     gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field, "not UTF-8");
+    return NULL;
+  }
+  if (find_control(string, length) < length) {
+    gem_gguf_fail(cursor->file, error, GEM_FORMAT_ERROR_MALFORMED, field,
+                  "a control character at byte %" G_GSIZE_FORMAT, find_control(string, length));
     return NULL;
   }
   return g_strndup(string, length);

@@ -254,8 +254,9 @@ test_notification_of_failure(void)
   int fd = listen_at(path);
 
   bus->daemon_environment = g_strsplit(environment, "\n", -1);
-  gem_test_bus_spawn(bus, "/fake/none");
-  expect_message(fd, "*STATUS=No model: *general.gguf is missing*");
+  /* Whatever is told of files is one line: each line is an order to systemd. */
+  gem_test_bus_spawn(bus, "/fake/none\nWATCHDOG=trigger\n");
+  expect_message(fd, "STATUS=No model: */fake/none WATCHDOG=trigger : general.gguf is missing*");
   close(fd);
 }
 

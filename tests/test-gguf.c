@@ -190,6 +190,16 @@ test_key_names(void)
   put_u32(bytes, 0);
   assert_refused(bytes, GEM_FORMAT_ERROR_MALFORMED, "name of key 0: not UTF-8");
 
+  /* They would be lines to the service manager, and orders to a terminal. */
+  bytes = craft_key("x\nWATCHDOG=trigger\n", 0);
+  put_u32(bytes, 0);
+  assert_refused(bytes, GEM_FORMAT_ERROR_MALFORMED, "name of key 0: a control character at byte 1");
+  bytes = craft_key("\xc3\xa9\xc2\x9b"
+                    "2J",
+                    0);
+  put_u32(bytes, 0);
+  assert_refused(bytes, GEM_FORMAT_ERROR_MALFORMED, "name of key 0: a control character at byte 2");
+
   g_autofree char *endless = g_strnfill(65536, 'k');
   bytes = craft_key(endless, 0);
   put_u32(bytes, 0);

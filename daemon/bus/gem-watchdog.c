@@ -80,6 +80,13 @@ gem_watchdog_free(GemWatchdog *self)
   g_free(self);
 }
 
+/* Each line of what systemd is told is an order of its own: what a file or a module says must stay in one. */
+static char *
+one_line(char *text)
+{
+  return g_strdelimit(text, "\n\r", ' ');
+}
+
 static char *
 status(GemWatchdog *self)
 {
@@ -88,10 +95,10 @@ status(GemWatchdog *self)
   const GError *error = gem_model_host_get_error(model);
 
   if (engine != NULL) {
-    return g_strdup_printf("Model %s is ready", gem_engine_get_model_name(engine));
+    return one_line(g_strdup_printf("Model %s is ready", gem_engine_get_model_name(engine)));
   }
   if (error != NULL) {
-    return g_strdup_printf("No model: %s", error->message);
+    return one_line(g_strdup_printf("No model: %s", error->message));
   }
   return g_strdup("Loading the model");
 }
