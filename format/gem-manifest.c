@@ -84,13 +84,6 @@ gem_manifest_has_file(GemManifest *self, const char *file)
   return g_hash_table_contains(self->entries, file);
 }
 
-guint64
-gem_manifest_get_size(GemManifest *self, const char *file)
-{
-  const ManifestEntry *entry = g_hash_table_lookup(self->entries, file);
-  return entry ? entry->size : 0;
-}
-
 const char *
 gem_manifest_get_sha256(GemManifest *self, const char *file)
 {

@@ -45,9 +45,6 @@ const char *const *
 gem_manifest_get_files(GemManifest *self); /* NULL-terminated */
 gboolean
 gem_manifest_has_file(GemManifest *self, const char *file);
-/* Size in bytes as the manifest states it; 0 for a file that it does not list. */
-guint64
-gem_manifest_get_size(GemManifest *self, const char *file);
 /* SHA-256 as the manifest states it, lower-case hexadecimal; NULL for a file that it does not list. Borrowed.
  */
 const char *

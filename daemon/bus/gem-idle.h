@@ -1,6 +1,6 @@
 /*
  * Whether anybody needs the service: the reasons to stay, counted by kind, and a clock that runs while there
- * is none. A reason has no name and no owner: the counts are shown to everybody.
+ * is none. A reason has no name and no owner; the counts are shown with the statistics, to administrators.
  */
 #pragma once
 

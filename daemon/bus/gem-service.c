@@ -229,8 +229,8 @@ service_apply_idle(GemService *self)
 
 /* ---- the model ---- */
 
-void
-gem_service_apply_config(GemService *self)
+static void
+service_apply_config(GemService *self)
 {
   GemEngine *engine = gem_service_get_engine(self);
   guint64 limit = self->config->memory_limit;
@@ -254,7 +254,7 @@ gem_service_apply_config(GemService *self)
 void
 gem_service_reload_config(GemService *self, gboolean model_changed)
 {
-  gem_service_apply_config(self);
+  service_apply_config(self);
   gem_model_loads_reload(self->loads, model_changed);
   gem_model_loads_look_for_devices(self->loads);
 }
@@ -265,7 +265,7 @@ gem_service_show_model(GemService *self)
   GemEngine *engine = gem_service_get_engine(self);
 
   if (engine != NULL) {
-    gem_service_apply_config(self);
+    service_apply_config(self);
     gem_memory_lock_code(self->memory);
     gem_model_objects_update(self->model_objects, engine);
     gem_memory_take_model(self->memory);

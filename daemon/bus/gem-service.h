@@ -52,8 +52,6 @@ gem_service_leave(GemService *self);
 /* What the configuration says now is heeded: of the engine's memory, of an idle service's end, and, when it
  * was read again, which model is wanted (`model_changed`: another than before). */
 void
-gem_service_apply_config(GemService *self);
-void
 gem_service_reload_config(GemService *self, gboolean model_changed);
 
 /* Objects and properties tell the model that is served now, or why there is none; so does the journal. */
