@@ -1,4 +1,4 @@
-# valgrind: run the tests of files, tokenizer, sessions and engine under valgrind
+# valgrind: run the tests of files, tokenizer and engine under valgrind
 #
 # In ./build, with plain C kernels (GEM_CPU_KERNELS). Errors and definite leaks fail a test; tests/valgrind/suppressions lists what is GLib's. The last line
 # is "N passed, N failed".
