@@ -66,13 +66,14 @@ gem_attend_find_largest(const float *q, size_t count)
  * vector has bytes, and more than a head may have. */
 #define GEM_ATTEND_ROUND_LANES 16
 
+/* 0 of what is no number. */
 static inline int32_t
 gem_attend_round_level(float x, float inverse)
 {
   float scaled = x * inverse;
   scaled = scaled < -127.0f ? -127.0f : scaled;
   scaled = scaled > 127.0f ? 127.0f : scaled;
-  return (int32_t)gem_attend_round(scaled);
+  return (int32_t)gem_attend_round(isnan(scaled) ? 0.0f : scaled);
 }
 
 /* Levels from -127 to 127 of x / scale; `inverse` is 1 / scale. Returns their sum. */

@@ -27,6 +27,9 @@ enum {
 
 /* Below this a largest value is zero: one over it must be a number. */
 #define GEM_ATTEND_SMALLEST 0x1p-100f
+/* The scale of infinite keys and values, as its upper half: with an infinite one weights would become no
+ * numbers, which no integer stands for. */
+#define GEM_ATTEND_LARGEST_SCALE 0x7f7f
 /* In place of minus infinity. */
 #define GEM_ATTEND_NOTHING (-3e38f)
 

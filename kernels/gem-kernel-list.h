@@ -18,7 +18,7 @@
   KERNEL(void, pack, (GemType type, size_t rows, size_t cols, const uint8_t *stored, uint8_t *panels))        \
                                                                                                              \
   /* Levels, scales and sums of inputs first .. end - 1 from their values; columns are a multiple of 32. A    \
-   * chunk of zeros has scale 0. The same bits. */                                                           \
+   * chunk of zeros has scale 0. The same bits, of what is not finite, too: gem-packed.h. */                 \
   KERNEL(void, quantize, (const GemInputs *inputs, size_t first, size_t end))                                \
                                                                                                              \
   /* y[n][rows] = inputs W^T for the rows of panels first .. end - 1; other columns of y are not touched.     \
@@ -43,7 +43,7 @@
   /* x[n] becomes exp(x - max) / sum; n >= 1. The exponentials are within 4e-7 of themselves. */             \
   KERNEL(void, softmax, (float *x, size_t n))                                                                \
                                                                                                              \
-  /* out[count] = silu(gate) * up, silu within 4e-7 of itself; out may be gate. */                           \
+  /* out[count] = silu(gate) * up, silu within 4e-7 of itself and 1e-35; out may be gate. */                 \
   KERNEL(void, swiglu, (const float *gate, const float *up, size_t count, float *out))                       \
                                                                                                              \
   /* x[count] becomes 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), within 2e-7 |x|. */                 \

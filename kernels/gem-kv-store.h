@@ -8,7 +8,7 @@
 #include "kernels/gem-kv.h"
 
 /* The scale of values whose largest is `largest`, as its upper half: rounded up, so that no level is beyond
- * 127. 0: they are all next to nothing. */
+ * 127, but finite. 0: they are all next to nothing. */
 static inline uint16_t
 gem_kv_choose_scale(float largest)
 {
@@ -18,7 +18,7 @@ gem_kv_choose_scale(float largest)
   float scale = largest / 127.0f;
   uint32_t bits;
   memcpy(&bits, &scale, sizeof bits);
-  return (uint16_t)((bits + 0xffff) >> 16);
+  return isinf(scale) ? GEM_ATTEND_LARGEST_SCALE : (uint16_t)((bits + 0xffff) >> 16);
 }
 
 static inline void

@@ -14,7 +14,8 @@
  *   [16] scales of keys, [16] scales of values
  *
  * where a position's level is round(x / scale), and its scale max |x| / 127, rounded up to the upper half of
- * a single (bfloat16). A head of halves is
+ * a single (bfloat16). What is no number counts for nothing and is the level 0; a scale is finite, so that an
+ * infinity is the largest level of the largest scale. A head of halves is
  *
  *   [D][16 positions] keys, [16 positions][D] values
  *

@@ -17,9 +17,7 @@ gem_packed_takes_levels(GemType type)
 size_t
 gem_packed_chunk_bytes(GemType type, size_t cols, size_t first)
 {
-  size_t left = cols - first;
-  size_t width = left < GEM_CHUNK_COLS ? left : GEM_CHUNK_COLS;
-  return round_up(GEM_PANEL_ROWS * gem_type_row_bytes(type, width));
+  return round_up(GEM_PANEL_ROWS * gem_type_row_bytes(type, gem_packed_width(cols, first)));
 }
 
 size_t
@@ -99,8 +97,7 @@ gem_packed_row(const GemPacked *packed, size_t row, float *values)
   const uint8_t *panel =
       packed->data + row / GEM_PANEL_ROWS * gem_packed_panel_bytes(packed->type, packed->cols);
   for (size_t first = 0; first < packed->cols; first += GEM_CHUNK_COLS) {
-    size_t left = packed->cols - first;
-    size_t width = left < GEM_CHUNK_COLS ? left : GEM_CHUNK_COLS;
+    size_t width = gem_packed_width(packed->cols, first);
     unpack_chunk(packed->type, panel + gem_packed_chunk_offset(packed->type, first), width,
                  row % GEM_PANEL_ROWS, stored);
     gem_dequantize_row(packed->type, stored, values + first, width);

@@ -1,3 +1,4 @@
+/* clang-format off */
 /*
  * The forms in which the linear kernels take weights and inputs: the same for all instruction sets.
  *
@@ -6,7 +7,8 @@
  * is ever taken across lanes. A chunk of `c` columns (blocks of 32: b = c / 32) holds
  *
  *   Q4_0   [b][4 words][16 rows] words of 4 bytes as in the file's block: the low nibbles of word w are
- * columns 4 w .. 4 w + 3 of the block, the high ones columns 16 + 4 w ..; then [b][16 rows] scales (half)
+ *          columns 4 w .. 4 w + 3 of the block, the high ones columns 16 + 4 w ..; then [b][16 rows] scales
+ *          (half)
  *   Q8_0   [b][8 words][16 rows] words of 4 int8: word w is columns 4 w .. 4 w + 3; then [b][16 rows] scales
  *          (half)
  *   Q6_K   (c = 256) [32 words][16 rows] low nibbles, [16 words][16 rows] high pairs, as in the file's block;
@@ -18,8 +20,10 @@
  * blocks, but for the padding (1 % for Q6_K).
  *
  * Inputs of quantized matrices are rounded to int8, once for all their users: a chunk of 256 columns has one
- * scale, max |x| / 127.
+ * scale, max |x| / 127. What is no number counts for nothing there, and becomes the level 0; beside an
+ * infinity, which makes the scale infinite, all levels are 0, so that the products are no numbers.
  */
+/* clang-format on */
 #pragma once
 
 #include "kernels/gem-types.h"
@@ -35,6 +39,10 @@ enum {
   GEM_Q8_0_CHUNK_BYTES = 4352,
   GEM_Q6_K_CHUNK_BYTES = 3392
 };
+
+/* What the largest |x| of a chunk must exceed: 127 / |x| is a number then. A chunk of smaller ones is zeros.
+ */
+#define GEM_SMALLEST_INPUT 0x1p-120f
 
 typedef struct {
   GemType type;
@@ -77,6 +85,13 @@ static inline size_t
 gem_packed_chunks(size_t cols)
 {
   return (cols + GEM_CHUNK_COLS - 1) / GEM_CHUNK_COLS;
+}
+
+/* Columns of the chunk that starts at column `first`. */
+static inline size_t
+gem_packed_width(size_t cols, size_t first)
+{
+  return cols - first < GEM_CHUNK_COLS ? cols - first : GEM_CHUNK_COLS;
 }
 
 static inline size_t

@@ -1,17 +1,21 @@
+/* clang-format off */
 /*
  * The block types of GGUF tensors that GEM uses, bit for bit as the format defines them.
  *
  * A row of `cols` values is stored as cols / block_cols consecutive blocks:
  *
- *   type   id  values a block  bytes a block  value
- *   F32     0        1               4        IEEE single
- *   F16     1        1               2        IEEE half
- *   Q4_0    2       32              18        d (half), 16 bytes of nibbles: byte j holds value j (low) and j
- * + 16 (high); (q - 8) d Q8_0    8       32              34        d (half), 32 int8; q d Q6_K   14      256
- * 210        128 bytes low nibbles, 64 bytes high pairs, 16 int8 scales, d (half); d s (q - 32)
+ *   type   id  values  bytes  of a block: what it holds, and a value of it
+ *   F32     0       1      4  IEEE single
+ *   F16     1       1      2  IEEE half
+ *   Q4_0    2      32     18  d (half), 16 bytes of nibbles: byte j holds value j (low) and j + 16 (high);
+ *                             (q - 8) d
+ *   Q8_0    8      32     34  d (half), 32 int8; q d
+ *   Q6_K   14     256    210  128 bytes of low nibbles, 64 of high pairs, 16 int8 scales s, d (half);
+ *                             d s (q - 32)
  *
  * Nothing here allocates, fails at run time or knows GLib.
  */
+/* clang-format on */
 #pragma once
 
 #include <stdbool.h>

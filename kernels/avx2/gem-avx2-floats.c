@@ -39,7 +39,7 @@ run_single(GemType type, const GemPacked *weights, size_t panel, size_t panels, 
   }
   for (size_t start = 0; start < weights->cols; start += GEM_CHUNK_COLS) {
     const uint8_t *chunk = weights->data + panel * panel_bytes + gem_packed_chunk_offset(type, start);
-    size_t width = gem_avx2_width(weights->cols, start);
+    size_t width = gem_packed_width(weights->cols, start);
     for (size_t col = 0; col < width; col++) {
       __m256 input = _mm256_set1_ps(x[start + col]);
 #pragma GCC unroll 8
@@ -123,7 +123,7 @@ run_many(const GemPacked *weights, size_t panel, const GemInputs *inputs, float 
   size_t n_tiles = (inputs->n + TILE_INPUTS - 1) / TILE_INPUTS;
   for (chunk.start = 0; chunk.start < weights->cols; chunk.start += GEM_CHUNK_COLS) {
     const uint8_t *stored = data + gem_packed_chunk_offset(weights->type, chunk.start);
-    chunk.width = gem_avx2_width(weights->cols, chunk.start);
+    chunk.width = gem_packed_width(weights->cols, chunk.start);
     if (weights->type == GEM_TYPE_F16) {
       for (size_t i = 0; i < chunk.width * GEM_PANEL_ROWS; i += GEM_AVX2_ROWS) {
         _mm256_storeu_ps(decoded + i, gem_avx2_halves(stored + i * 2));

@@ -182,7 +182,7 @@ run_panels(GemType type,
   const GemDotInput *prepared = segment->prepared;
   load_sums(segment, panel, halves, n, sums);
   for (size_t col = segment->col; col < segment->end_col; col += GEM_CHUNK_COLS) {
-    size_t blocks = gem_avx2_width(cols, col) / STEP_COLS;
+    size_t blocks = gem_packed_width(cols, col) / STEP_COLS;
     const uint8_t *chunk = data + gem_packed_chunk_offset(type, col);
     for (size_t i = 0; i < n * halves; i++) {
       f[i] = _mm256_setzero_ps();
@@ -235,6 +235,9 @@ GEM_AVX2_INLINE void
 run_type(GemType type, const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
 {
   Segment segment;
+  if (first >= end) {
+    return; /* before inputs are prepared for nobody */
+  }
   segment.weights = weights;
   segment.inputs = inputs;
   segment.y = y;

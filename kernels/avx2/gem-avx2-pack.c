@@ -191,7 +191,7 @@ pack_chunk(GemType type, Rows rows, size_t width, uint8_t *chunk)
 static inline size_t
 stored_bytes(GemType type, size_t cols, size_t col)
 {
-  return gem_type_row_bytes(type, gem_avx2_width(cols, col));
+  return gem_type_row_bytes(type, gem_packed_width(cols, col));
 }
 
 /* `stored` is the panel's first row; there are `lanes` of them, row_bytes apart. */
@@ -211,7 +211,7 @@ pack_panel(GemType type, size_t cols, const uint8_t *stored, size_t row_bytes, s
       rows = (Rows){filled, bytes};
     }
     uint8_t *chunk = panel + gem_packed_chunk_offset(type, col);
-    pack_chunk(type, rows, gem_avx2_width(cols, col), chunk);
+    pack_chunk(type, rows, gem_packed_width(cols, col), chunk);
     memset(chunk + GEM_PANEL_ROWS * bytes, 0,
            gem_packed_chunk_bytes(type, cols, col) - GEM_PANEL_ROWS * bytes);
   }

@@ -1,7 +1,5 @@
 #include "kernels/avx2/gem-avx2.h"
 
-/* As in the reference: what |x| must exceed for 127 / |x| to be a number. */
-static const float smallest_input = 0x1p-120f;
 static const float largest_level = 127.0f;
 
 static float
@@ -22,12 +20,12 @@ largest_of(const float *x, size_t width)
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
+/* At most 127, since no value is above the largest; 0 of what is no number. */
 static inline __m256i
 round_eight(const float *x, __m256 inverse)
 {
   __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x), inverse);
-  __m256 above = _mm256_max_ps(scaled, _mm256_set1_ps(-largest_level));
-  return _mm256_cvtps_epi32(_mm256_min_ps(above, _mm256_set1_ps(largest_level)));
+  return _mm256_cvtps_epi32(_mm256_and_ps(scaled, _mm256_cmp_ps(scaled, scaled, _CMP_ORD_Q)));
 }
 
 /* 32 columns, and their two sums. */
@@ -54,7 +52,7 @@ static float
 quantize_chunk(const float *x, size_t width, int8_t *levels, int32_t *sums)
 {
   float largest = largest_of(x, width);
-  if (!(largest > smallest_input)) {
+  if (!(largest > GEM_SMALLEST_INPUT)) {
     memset(levels, 0, width);
     memset(sums, 0, width / GEM_SUM_COLS * sizeof *sums);
     return 0.0f;
@@ -75,7 +73,7 @@ gem_avx2_quantize(const GemInputs *inputs, size_t first, size_t end)
     for (size_t col = 0; col < cols; col += GEM_CHUNK_COLS) {
       size_t at = i * cols + col;
       inputs->scales[i * chunks + col / GEM_CHUNK_COLS] =
-          quantize_chunk(inputs->values + at, gem_avx2_width(cols, col), inputs->levels + at,
+          quantize_chunk(inputs->values + at, gem_packed_width(cols, col), inputs->levels + at,
                          inputs->sums + at / GEM_SUM_COLS);
     }
   }

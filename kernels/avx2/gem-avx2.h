@@ -78,13 +78,6 @@ gem_avx2_counted(__m256i sum)
   return _mm256_sub_ps(_mm256_castsi256_ps(sum), _mm256_set1_ps(0x1.8p23f));
 }
 
-/* Columns of the chunk that starts at `col`. */
-static inline size_t
-gem_avx2_width(size_t cols, size_t col)
-{
-  return cols - col < GEM_CHUNK_COLS ? cols - col : GEM_CHUNK_COLS;
-}
-
 /* Of 8 rows from `row` on those that the matrix has. */
 static inline size_t
 gem_avx2_lanes(size_t rows, size_t row)

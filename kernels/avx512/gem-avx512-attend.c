@@ -31,12 +31,6 @@ load_scales(const uint8_t *scales)
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-static inline __mmask16
-lanes_of(size_t left)
-{
-  return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-}
-
 /* ---- queries ---- */
 
 static void
@@ -44,16 +38,16 @@ prepare(GemAttendQuery *query, const GemKvForm *form)
 {
   __m512 largest_of_lanes = _mm512_setzero_ps();
   for (size_t i = 0; i < form->head_dim; i += 16) {
-    __m512 q = _mm512_maskz_loadu_ps(lanes_of(form->head_dim - i), query->q + i);
+    __m512 q = _mm512_maskz_loadu_ps(gem_avx512_first_lanes(form->head_dim - i), query->q + i);
     largest_of_lanes = _mm512_max_ps(_mm512_abs_ps(q), largest_of_lanes);
   }
   float largest = _mm512_reduce_max_ps(largest_of_lanes);
   __m512 inverse = _mm512_set1_ps(largest > GEM_ATTEND_SMALLEST ? 127.0f / largest : 0.0f);
   __m512i sums = _mm512_setzero_si512();
   for (size_t i = 0; i < form->head_dim; i += 16) {
-    __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes_of(form->head_dim - i), query->q + i), inverse);
-    scaled = _mm512_min_ps(_mm512_max_ps(scaled, _mm512_set1_ps(-127.0f)), _mm512_set1_ps(127.0f));
-    __m512i levels = _mm512_cvtps_epi32(scaled);
+    __m512 scaled = _mm512_mul_ps(
+        _mm512_maskz_loadu_ps(gem_avx512_first_lanes(form->head_dim - i), query->q + i), inverse);
+    __m512i levels = gem_avx512_round(scaled); /* at most 127, since no value is above the largest */
     _mm_store_si128((__m128i *)(void *)(query->levels + i), _mm512_cvtepi32_epi8(levels));
     sums = _mm512_add_epi32(sums, levels);
   }
@@ -143,7 +137,8 @@ find_largest(const Weights *weights, size_t n_tiles)
 {
   __m512 largest = _mm512_set1_ps(GEM_ATTEND_NOTHING);
   for (size_t t = 0; t < n_tiles; t++) {
-    largest = _mm512_max_ps(largest, _mm512_load_ps(weights->e + t * GEM_KV_TILE));
+    /* The second operand is taken where one is no number. */
+    largest = _mm512_max_ps(_mm512_load_ps(weights->e + t * GEM_KV_TILE), largest);
   }
   return _mm512_reduce_max_ps(largest);
 }
@@ -209,7 +204,7 @@ load_four(const uint8_t *weights)
 static inline void
 add_totals(float *out, size_t left, const Weights *weights, __m512i totals)
 {
-  __mmask16 lanes = lanes_of(left);
+  __mmask16 lanes = gem_avx512_first_lanes(left);
   __m512 faded = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, out), _mm512_set1_ps(weights->fading));
   __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(totals), _mm512_set1_ps(weights->unit), faded);
   _mm512_mask_storeu_ps(out, lanes, sum);

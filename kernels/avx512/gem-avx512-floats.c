@@ -34,7 +34,7 @@ run_tile(GemType type,
   for (size_t start = 0; start < cols; start += GEM_CHUNK_COLS) {
     const uint8_t *chunk = weights->data + panel * panel_bytes + gem_packed_chunk_offset(type, start);
     const float *x = inputs->values + first * cols + start;
-    for (size_t col = 0; col < gem_avx512_width(cols, start); col++) {
+    for (size_t col = 0; col < gem_packed_width(cols, start); col++) {
 #pragma GCC unroll 4
       for (size_t p = 0; p < panels; p++) {
         __m512 column = load_column(type, chunk + p * panel_bytes, col);

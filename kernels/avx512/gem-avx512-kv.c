@@ -14,8 +14,7 @@ typedef struct {
 static inline __m512
 load(const float *x, size_t first, size_t n)
 {
-  size_t left = n - first;
-  return _mm512_maskz_loadu_ps(left >= LANES ? 0xffff : (__mmask16)((1u << left) - 1), x + first);
+  return _mm512_maskz_loadu_ps(gem_avx512_first_lanes(n - first), x + first);
 }
 
 /* What is no number counts for nothing in the largest, and becomes the level 0. */
@@ -32,7 +31,7 @@ quantize(const float *x, size_t n, Head *head)
   for (size_t first = 0; first < n; first += LANES) {
     __m512 scaled = _mm512_mul_ps(load(x, first, n), inverse);
     scaled = _mm512_min_ps(highest, _mm512_max_ps(lowest, scaled));
-    head->levels[first / LANES] = head->scale > 0 ? _mm512_cvtps_epi32(scaled) : _mm512_setzero_si512();
+    head->levels[first / LANES] = head->scale > 0 ? gem_avx512_round(scaled) : _mm512_setzero_si512();
   }
 }
 

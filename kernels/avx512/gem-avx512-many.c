@@ -130,7 +130,7 @@ decode_chunk(
 {
   size_t panel_bytes = places->panel_bytes;
   const uint8_t *data = weights->data + first * panel_bytes + col / GEM_CHUNK_COLS * places->chunk_bytes;
-  size_t blocks = gem_avx512_width(weights->cols, col) / 32;
+  size_t blocks = gem_packed_width(weights->cols, col) / 32;
   size_t ahead = next_chunk(weights, places, panels, col);
   chunk->next_lines = places->chunk_bytes / 64;
   if (weights->type == GEM_TYPE_Q6_K) {
@@ -165,7 +165,7 @@ start_tile(Tile *tile, const GemInputs *inputs, size_t first, size_t n, size_t c
   tile->cols = inputs->cols;
   for (size_t i = 0; i < n; i++) {
     const int32_t *stored = inputs->sums + ((first + i) * inputs->cols + col) / GEM_SUM_COLS;
-    __m512i sums = gem_avx512_sums(stored, gem_avx512_width(inputs->cols, col));
+    __m512i sums = gem_avx512_sums(stored, gem_packed_width(inputs->cols, col));
     if (sub_words == 8) {
       sums = gem_avx512_pair_sums(sums);
     }

@@ -153,7 +153,7 @@ run_panel(ChunkFunction chunk, const GemPacked *weights, size_t panel, const Gem
   const uint8_t *data = weights->data + panel * gem_packed_panel_bytes(weights->type, cols);
   __m512 sum = _mm512_setzero_ps();
   for (size_t col = 0; col < cols; col += GEM_CHUNK_COLS) {
-    size_t width = gem_avx512_width(cols, col);
+    size_t width = gem_packed_width(cols, col);
     __m512i sums = gem_avx512_sums(inputs->sums + col / GEM_SUM_COLS, width);
     __m512 f = chunk(data + gem_packed_chunk_offset(weights->type, col), width, inputs->levels + col, sums);
     sum = _mm512_fmadd_ps(_mm512_set1_ps(inputs->scales[col / GEM_CHUNK_COLS]), f, sum);

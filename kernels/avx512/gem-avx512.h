@@ -64,19 +64,25 @@ gem_avx512_scales(const uint8_t *halves)
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)halves));
 }
 
+/* The first 16 of `left` values, as a mask. */
+static inline __mmask16
+gem_avx512_first_lanes(size_t left)
+{
+  return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+}
+
 /* Rows of a panel that the matrix has, as a mask. */
 static inline __mmask16
 gem_avx512_lanes(const GemPacked *weights, size_t panel)
 {
-  size_t left = weights->rows - panel * GEM_PANEL_ROWS;
-  return left >= GEM_PANEL_ROWS ? 0xffff : (__mmask16)((1u << left) - 1);
+  return gem_avx512_first_lanes(weights->rows - panel * GEM_PANEL_ROWS);
 }
 
-/* Columns of the chunk that starts at `col`. */
-static inline size_t
-gem_avx512_width(size_t cols, size_t col)
+/* Nearest integers, ties to even; 0 of what is no number. */
+static inline __m512i
+gem_avx512_round(__m512 values)
 {
-  return cols - col < GEM_CHUNK_COLS ? cols - col : GEM_CHUNK_COLS;
+  return _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(values, values, _CMP_ORD_Q), values);
 }
 
 /* The sums of a chunk's levels, one for each 16 columns; those behind its end are not read. */

@@ -172,7 +172,7 @@ multiply_panel(const GemPacked *weights, size_t panel, const GemInputs *inputs, 
   for (size_t col = 0; col < weights->cols; col += GEM_CHUNK_COLS) {
     Columns chunk = {.type = weights->type,
                      .data = data + gem_packed_chunk_offset(weights->type, col),
-                     .width = gem_neon_width(weights->cols, col)};
+                     .width = gem_packed_width(weights->cols, col)};
     if (chunk.type == GEM_TYPE_F16 && inputs->n > GEM_NEON_TILE) {
       add_many_halves(chunk, inputs->values + col, inputs->cols, inputs->n, results);
     } else {

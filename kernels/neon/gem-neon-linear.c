@@ -40,7 +40,7 @@ static void
 add_single(const Product *product, const Place *place)
 {
   const GemInputs *inputs = product->inputs;
-  size_t width = gem_neon_width(inputs->cols, place->col);
+  size_t width = gem_packed_width(inputs->cols, place->col);
   for (size_t i = 0; i < inputs->n; i++) {
     size_t at = i * inputs->cols + place->col;
     float f[GEM_PANEL_ROWS];
@@ -56,7 +56,7 @@ add_many(const Product *product, const Place *place)
 {
   const GemInputs *inputs = product->inputs;
   GemNeonChunk chunk;
-  gem_neon_decode(product->weights->type, place->data, gem_neon_width(inputs->cols, place->col), &chunk);
+  gem_neon_decode(product->weights->type, place->data, gem_packed_width(inputs->cols, place->col), &chunk);
   if (product->steps->arrange != NULL) {
     product->steps->arrange(&chunk);
   }

@@ -157,7 +157,7 @@ pack_panel(GemType type, size_t rows, size_t cols, const uint8_t *stored, uint8_
   static const uint8_t zeros[GEM_CHUNK_COLS * sizeof(float)];
   size_t row_bytes = gem_type_row_bytes(type, cols);
   for (size_t col = 0; col < cols; col += GEM_CHUNK_COLS) {
-    size_t width = gem_neon_width(cols, col);
+    size_t width = gem_packed_width(cols, col);
     uint8_t *chunk = panel + gem_packed_chunk_offset(type, col);
     Stored from;
     for (size_t row = 0; row < GEM_PANEL_ROWS; row++) {

@@ -1,8 +1,6 @@
 #include "kernels/neon/gem-neon.h"
 
-/* The largest level, and what |x| must exceed: 127 / |x| is a number then. Smaller inputs are zeros. */
 static const float largest_level = 127.0f;
-static const float smallest_input = 0x1p-120f;
 
 /* The largest |x| of `width` values, a multiple of 32. */
 static float
@@ -18,7 +16,7 @@ find_largest(const float *x, size_t width)
 }
 
 /* Nearest integers, ties to even, of 8 values times `inverse`: at most 127, since no value is above the
- * largest. */
+ * largest. The conversion makes 0 of what is no number. */
 static inline int16x8_t
 round_levels(const float *x, float inverse)
 {
@@ -32,7 +30,7 @@ static float
 quantize_chunk(const float *x, size_t width, int8_t *levels, int32_t *sums)
 {
   float largest = find_largest(x, width);
-  if (!(largest > smallest_input)) {
+  if (!(largest > GEM_SMALLEST_INPUT)) {
     memset(levels, 0, width);
     memset(sums, 0, width / GEM_SUM_COLS * sizeof *sums);
     return 0.0f;
@@ -55,7 +53,7 @@ gem_neon_quantize(const GemInputs *inputs, size_t first, size_t end)
     for (size_t col = 0; col < inputs->cols; col += GEM_CHUNK_COLS) {
       size_t at = i * inputs->cols + col;
       inputs->scales[i * chunks + col / GEM_CHUNK_COLS] =
-          quantize_chunk(inputs->values + at, gem_neon_width(inputs->cols, col), inputs->levels + at,
+          quantize_chunk(inputs->values + at, gem_packed_width(inputs->cols, col), inputs->levels + at,
                          inputs->sums + at / GEM_SUM_COLS);
     }
   }

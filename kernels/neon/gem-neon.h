@@ -89,13 +89,6 @@ GemNeonSingle gem_neon_dot_single;
 
 /* ---- small steps ---- */
 
-/* Columns of the chunk that starts at `col`. */
-static inline size_t
-gem_neon_width(size_t cols, size_t col)
-{
-  return cols - col < GEM_CHUNK_COLS ? cols - col : GEM_CHUNK_COLS;
-}
-
 /* Rows of a panel that the matrix has. */
 static inline size_t
 gem_neon_lanes(const GemPacked *weights, size_t panel)

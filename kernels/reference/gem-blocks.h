@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <math.h>
+
 #include "kernels/gem-half.h"
 #include "kernels/gem-types.h"
 
@@ -54,14 +56,15 @@ gem_block_round(float x)
   return (x + shifter) - shifter;
 }
 
-/* x / scale as the nearest of the integers lowest .. highest; `inverse` is 1 / scale. */
+/* x / scale as the nearest of the integers lowest .. highest, 0 when that is no number; `inverse` is
+ * 1 / scale. */
 static inline float
 gem_block_level(float x, float inverse, float lowest, float highest)
 {
   float scaled = x * inverse;
   scaled = scaled < lowest ? lowest : scaled;
   scaled = scaled > highest ? highest : scaled;
-  return gem_block_round(scaled);
+  return isnan(scaled) ? 0.0f : gem_block_round(scaled);
 }
 
 /* The squared error of `n` values stored as integers lowest .. highest of `scale`; with scale 0 all is lost.

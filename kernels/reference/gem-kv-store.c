@@ -3,7 +3,7 @@
 #include "kernels/reference/gem-blocks.h"
 #include "kernels/reference/gem-reference.h"
 
-/* The scale of n values as its upper half, rounded up so that no level is beyond 127. */
+/* The scale of n values as its upper half, rounded up so that no level is beyond 127, but finite. */
 static uint16_t
 choose_scale(const float *x, size_t n)
 {
@@ -17,7 +17,7 @@ choose_scale(const float *x, size_t n)
   float scale = largest / 127.0f;
   uint32_t bits;
   memcpy(&bits, &scale, sizeof bits);
-  return (uint16_t)((bits + 0xffff) >> 16);
+  return isinf(scale) ? GEM_ATTEND_LARGEST_SCALE : (uint16_t)((bits + 0xffff) >> 16);
 }
 
 /* x[i] as a level; 0 beyond the last value. */

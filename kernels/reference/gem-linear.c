@@ -142,8 +142,7 @@ add_levels(GemType type,
            size_t stride)
 {
   Chunk chunk;
-  size_t left = inputs->cols - first_col;
-  decode_chunk(type, data, left < GEM_CHUNK_COLS ? left : GEM_CHUNK_COLS, &chunk);
+  decode_chunk(type, data, gem_packed_width(inputs->cols, first_col), &chunk);
   for (size_t i = 0; i < inputs->n; i++) {
     float f[GEM_PANEL_ROWS];
     float scale = inputs->scales[i * gem_packed_chunks(inputs->cols) + first_col / GEM_CHUNK_COLS];
@@ -164,8 +163,7 @@ add_values(GemType type,
            float *y,
            size_t stride)
 {
-  size_t left = inputs->cols - first_col;
-  size_t width = left < GEM_CHUNK_COLS ? left : GEM_CHUNK_COLS;
+  size_t width = gem_packed_width(inputs->cols, first_col);
   float weights[GEM_CHUNK_COLS * GEM_PANEL_ROWS];
   gem_dequantize_row(type, data, weights, width * GEM_PANEL_ROWS);
   for (size_t i = 0; i < inputs->n; i++) {

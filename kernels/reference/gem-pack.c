@@ -63,7 +63,7 @@ gem_reference_pack(GemType type, size_t rows, size_t cols, const uint8_t *stored
   for (size_t row = 0; row < rows; row++) {
     uint8_t *panel = panels + row / GEM_PANEL_ROWS * panel_bytes;
     for (size_t first = 0; first < cols; first += GEM_CHUNK_COLS) {
-      size_t width = cols - first < GEM_CHUNK_COLS ? cols - first : GEM_CHUNK_COLS;
+      size_t width = gem_packed_width(cols, first);
       pack_chunk(type, stored + row * row_bytes + gem_type_row_bytes(type, first), width,
                  row % GEM_PANEL_ROWS, panel + gem_packed_chunk_offset(type, first));
     }

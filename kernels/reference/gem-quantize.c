@@ -3,9 +3,7 @@
 
 #include <math.h>
 
-/* The largest level, and what |x| must exceed: 127 / |x| is a number then. Smaller inputs are zeros. */
 static const float largest_level = 127.0f;
-static const float smallest_input = 0x1p-120f;
 
 static float
 quantize_chunk(const float *x, size_t width, int8_t *levels)
@@ -14,7 +12,7 @@ quantize_chunk(const float *x, size_t width, int8_t *levels)
   for (size_t i = 0; i < width; i++) {
     largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
   }
-  if (!(largest > smallest_input)) {
+  if (!(largest > GEM_SMALLEST_INPUT)) {
     memset(levels, 0, width);
     return 0.0f;
   }
@@ -33,7 +31,7 @@ gem_reference_quantize(const GemInputs *inputs, size_t first, size_t end)
     int8_t *levels = inputs->levels + i * inputs->cols;
     for (size_t chunk = 0; chunk < chunks; chunk++) {
       size_t col = chunk * GEM_CHUNK_COLS;
-      size_t width = inputs->cols - col < GEM_CHUNK_COLS ? inputs->cols - col : GEM_CHUNK_COLS;
+      size_t width = gem_packed_width(inputs->cols, col);
       inputs->scales[i * chunks + chunk] =
           quantize_chunk(inputs->values + i * inputs->cols + col, width, levels + col);
     }

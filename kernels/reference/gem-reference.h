@@ -33,20 +33,3 @@ gem_reference_dot(const float *a, const float *b, size_t n)
   }
   return lanes[0];
 }
-
-/* Columns that are decoded at a time: a multiple of every block, and 4 KiB of floats stay in the nearest
- * cache. */
-enum { GEM_REFERENCE_CHUNK = 1024 };
-
-/* `width` (<= GEM_REFERENCE_CHUNK) values of a stored row from column `start`, a multiple of the chunk: the
- * row itself when it is floats at their natural alignment, otherwise decoded into `buffer`. */
-static inline const float *
-gem_reference_chunk(GemType type, const uint8_t *row, size_t start, size_t width, float *buffer)
-{
-  const uint8_t *chunk = row + gem_type_row_bytes(type, start);
-  if (type == GEM_TYPE_F32 && (uintptr_t)chunk % _Alignof(float) == 0) {
-    return (const float *)(const void *)chunk;
-  }
-  gem_dequantize_row(type, chunk, buffer, width);
-  return buffer;
-}

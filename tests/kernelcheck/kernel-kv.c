@@ -208,8 +208,9 @@ check_attend(Check *check, bool half)
   static const size_t dims[] = {1, 2, 6, 16, 20, 32, 48, 64, 80, 96, 128, 160, 256};
   static const uint32_t rows[] = {1, 2, 3, 4, 5, 9};
   static const uint32_t members[] = {1, 2, 15, 16, 17, 40, 255, 256, 257, 300, 600};
-  static const ValuesPattern patterns[] = {VALUES_RANDOM, VALUES_RANDOM,  VALUES_MIXED, VALUES_SIGNS,
-                                           VALUES_ZERO,   VALUES_ONE_HOT, VALUES_TINY,  VALUES_HUGE};
+  static const ValuesPattern patterns[] = {VALUES_RANDOM, VALUES_RANDOM, VALUES_MIXED,
+                                           VALUES_SIGNS,  VALUES_ZERO,   VALUES_ONE_HOT,
+                                           VALUES_TINY,   VALUES_HUGE,   VALUES_NOT_FINITE};
   size_t number = 0;
   for (size_t d = 0; d < COUNT(dims); d++) {
     for (size_t m = 0; m < COUNT(members); m++, number++) {

@@ -7,7 +7,7 @@
 static const GemType all_types[] = {GEM_TYPE_F32, GEM_TYPE_F16, GEM_TYPE_Q4_0, GEM_TYPE_Q8_0, GEM_TYPE_Q6_K};
 
 /* Below, at and above a panel. */
-static const size_t some_rows[] = {1, 16, 15, 17, 33, 64, 50};
+static const size_t some_rows[] = {1, 16, 15, 17, 33, 64, 50, 32};
 
 /* Below, at and above a vector, a chunk, two chunks. Ends with 0. */
 static const size_t float_cols[] = {1, 2, 3, 5, 15, 16, 17, 31, 32, 33, 100, 255, 256, 257, 511, 512, 700, 0};
@@ -91,6 +91,7 @@ typedef struct {
   size_t rows, cols, n;
   WeightsPattern weights;
   ValuesPattern values;
+  bool whole; /* all panels; else some, by chance */
 } Shape;
 
 /* Each input alone gives what it gave among the others; its levels stand at the beginning of the buffers. */
@@ -120,8 +121,10 @@ static void
 check_linear_case(Check *check, const Shape *shape)
 {
   size_t panels = gem_packed_panels(shape->rows), values = shape->n * shape->rows;
-  size_t first = check_random_below(check, 2) ? 0 : check_random_below(check, panels);
-  size_t end = check_random_below(check, 2) ? panels : first + 1 + check_random_below(check, panels - first);
+  bool from_first = shape->whole || check_random_below(check, 2),
+       to_last = shape->whole || check_random_below(check, 2);
+  size_t first = from_first ? 0 : check_random_below(check, panels);
+  size_t end = to_last ? panels : first + 1 + check_random_below(check, panels - first);
   check_case(check, "%s %zu x %zu, n %zu, weights %s, values %s, panels %zu to %zu",
              gem_type_name(shape->type), shape->rows, shape->cols, shape->n,
              weights_pattern_name(shape->weights), values_pattern_name(shape->values), first, end);
@@ -137,20 +140,48 @@ check_linear_case(Check *check, const Shape *shape)
   }
 }
 
+/* All columns with all numbers of inputs, and patterns in turn. Rows move on by one more with each number of
+ * columns: else each number of inputs, or each pattern of weights, would meet the same few of them. */
+static void
+check_linear_shapes(Check *check, GemType type)
+{
+  size_t number = 0;
+  size_t row_number = 0;
+  for (const size_t *cols = type_cols(type); *cols != 0; cols++, row_number++) {
+    for (size_t c = 0; c < COUNT(some_counts); c++, number++, row_number++) {
+      check_linear_case(check, &(Shape){.type = type,
+                                        .rows = some_rows[row_number % COUNT(some_rows)],
+                                        .cols = *cols,
+                                        .n = some_counts[c],
+                                        .weights = number % N_WEIGHTS,
+                                        .values = number / N_WEIGHTS % N_VALUES});
+    }
+  }
+}
+
+/* All pairs of patterns, with panels and inputs enough for what takes two at a time, and one more of each. */
+static void
+check_linear_patterns(Check *check, GemType type)
+{
+  size_t cols = type == GEM_TYPE_Q6_K ? 512 : 288;
+  for (unsigned weights = 0; weights < N_WEIGHTS; weights++) {
+    for (unsigned values = 0; values < N_VALUES; values++) {
+      check_linear_case(check, &(Shape){.type = type,
+                                        .rows = 33,
+                                        .cols = cols,
+                                        .n = 9,
+                                        .weights = weights,
+                                        .values = values,
+                                        .whole = true});
+    }
+  }
+}
+
 void
 check_kernel_linear(Check *check)
 {
-  size_t number = 0; /* pairs all patterns, and each with many shapes */
   for (size_t t = 0; t < COUNT(all_types); t++) {
-    for (const size_t *cols = type_cols(all_types[t]); *cols != 0; cols++) {
-      for (size_t c = 0; c < COUNT(some_counts); c++, number++) {
-        check_linear_case(check, &(Shape){.type = all_types[t],
-                                          .rows = some_rows[number % COUNT(some_rows)],
-                                          .cols = *cols,
-                                          .n = some_counts[c],
-                                          .weights = number % N_WEIGHTS,
-                                          .values = number / N_WEIGHTS % N_VALUES});
-      }
-    }
+    check_linear_shapes(check, all_types[t]);
+    check_linear_patterns(check, all_types[t]);
   }
 }

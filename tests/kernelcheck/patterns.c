@@ -16,8 +16,8 @@ weights_pattern_name(WeightsPattern pattern)
 const char *
 values_pattern_name(ValuesPattern pattern)
 {
-  static const char *const names[] = {"random", "zero", "one-hot", "highest", "lowest",
-                                      "signs",  "ties", "mixed",   "tiny",    "huge"};
+  static const char *const names[] = {"random", "zero",  "one-hot", "highest", "lowest",    "signs",
+                                      "ties",   "mixed", "tiny",    "huge",    "not finite"};
   return names[pattern];
 }
 
@@ -158,6 +158,22 @@ pattern_value(Check *check, ValuesPattern pattern)
   }
 }
 
+/* Some of a row's values, or all. An infinity takes every other level of its chunk with it, so that some rows
+ * have none. */
+static void
+spoil_row(Check *check, size_t cols, float *values)
+{
+  enum { NANS, INFINITIES, BOTH, ALL_NANS, N_KINDS };
+  size_t kind = check_random_below(check, N_KINDS);
+  for (size_t col = 0; col < cols; col++) {
+    bool is_infinite = kind == INFINITIES || (kind == BOTH && check_random_below(check, 2));
+    float value = is_infinite ? INFINITY : NAN;
+    if (kind == ALL_NANS || check_random_below(check, 5) == 0) {
+      values[col] = check_random_below(check, 2) ? value : -value;
+    }
+  }
+}
+
 void
 fill_values(Check *check, ValuesPattern pattern, size_t n, size_t cols, float *values)
 {
@@ -169,6 +185,8 @@ fill_values(Check *check, ValuesPattern pattern, size_t n, size_t cols, float *v
       values[check_random_below(check, cols)] = check_random_float(check, 4.0f);
     } else if (pattern == VALUES_TIES) {
       values[check_random_below(check, cols)] = check_random_below(check, 2) ? 127.0f : -127.0f;
+    } else if (pattern == VALUES_NOT_FINITE) {
+      spoil_row(check, cols, values);
     }
   }
 }

@@ -20,11 +20,13 @@ typedef enum {
   VALUES_ONE_HOT,
   VALUES_HIGHEST, /* all alike: the highest level */
   VALUES_LOWEST,
-  VALUES_SIGNS, /* the highest and the lowest level in turn, by chance */
-  VALUES_TIES,  /* halfway between two levels */
-  VALUES_MIXED, /* of all magnitudes from 2^-60 to 2^60 */
-  VALUES_TINY,  /* below what a scale can hold */
-  VALUES_HUGE,  /* near the end of singles */
+  VALUES_SIGNS,      /* the highest and the lowest level in turn, by chance */
+  VALUES_TIES,       /* halfway between two levels */
+  VALUES_MIXED,      /* of all magnitudes from 2^-60 to 2^60 */
+  VALUES_TINY,       /* below what a scale can hold */
+  VALUES_HUGE,       /* near the end of singles */
+  VALUES_NOT_FINITE, /* infinities, and what is no number, among others: in a row one of them, both, or
+                        nothing else */
   N_VALUES,
 } ValuesPattern;
 
