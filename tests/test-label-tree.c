@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/engine/gem-label-tree.h"
+#include "dbus/gem-error.h"
 
 #define END        0u
 #define VOCABULARY 10u
@@ -114,7 +115,7 @@ test_probabilities(void)
     fill_logits(logits, path);
     gem_label_tree_take_logits(tree, i, logits);
   }
-  probabilities = gem_label_tree_get_probabilities(tree);
+  probabilities = gem_label_tree_get_probabilities(tree, NULL);
   g_assert_cmpuint(probabilities->len, ==, G_N_ELEMENTS(expected));
   for (guint i = 0; i < probabilities->len; i++) {
     g_assert_cmpfloat_with_epsilon(g_array_index(probabilities, double, i), expected[i], 1e-6);
@@ -132,9 +133,26 @@ test_extremes(void)
   g_autoptr(GArray) probabilities = NULL;
 
   gem_label_tree_take_logits(tree, 0, logits);
-  probabilities = gem_label_tree_get_probabilities(tree);
+  probabilities = gem_label_tree_get_probabilities(tree, NULL);
   g_assert_cmpfloat(g_array_index(probabilities, double, 0), ==, 1.0);
   g_assert_cmpfloat(g_array_index(probabilities, double, 1), ==, 0.0);
+}
+
+/* A choice is refused rather than told from what is no number. */
+static void
+test_not_finite(void)
+{
+  const float bad[] = {NAN, INFINITY, -INFINITY};
+
+  for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+    g_autoptr(GemLabelTree) tree = tree_of(LIST("1", "2"));
+    const float logits[VOCABULARY] = {[1] = 1.0f, [2] = bad[i]};
+    g_autoptr(GError) error = NULL;
+
+    gem_label_tree_take_logits(tree, 0, logits);
+    g_assert_null(gem_label_tree_get_probabilities(tree, &error));
+    g_assert_error(error, GEM_ERROR, GEM_ERROR_FAILED);
+  }
 }
 
 int
@@ -144,5 +162,6 @@ main(int argc, char **argv)
   g_test_add_func("/label-tree/forks", test_forks);
   g_test_add_func("/label-tree/probabilities", test_probabilities);
   g_test_add_func("/label-tree/extremes", test_extremes);
+  g_test_add_func("/label-tree/not-finite", test_not_finite);
   return g_test_run();
 }

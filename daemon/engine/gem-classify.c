@@ -125,7 +125,10 @@ classify_advance(GemJob *job, GError **error)
       return start_fork(self, path, depth, error);
     }
   }
-  self->base.result = gem_label_tree_get_probabilities(self->tree);
+  self->base.result = gem_label_tree_get_probabilities(self->tree, error);
+  if (self->base.result == NULL) {
+    return FALSE;
+  }
   self->base.destroy = (GDestroyNotify)g_array_unref;
   job->done = TRUE;
   return TRUE;

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "dbus/gem-error.h"
+
 /* Labels first .. last of the sorted ones have their first `depth` tokens in common, and not the next. */
 typedef struct {
   guint first, last, depth;
@@ -143,14 +145,18 @@ gem_label_tree_take_logits(GemLabelTree *self, guint fork, const float *logits)
 }
 
 GArray *
-gem_label_tree_get_probabilities(const GemLabelTree *self)
+gem_label_tree_get_probabilities(const GemLabelTree *self, GError **error)
 {
-  GArray *probabilities = g_array_sized_new(FALSE, FALSE, sizeof(double), self->labels->len);
+  g_autoptr(GArray) probabilities = g_array_sized_new(FALSE, FALSE, sizeof(double), self->labels->len);
 
   for (guint i = 0; i < self->labels->len; i++) {
     double probability = exp(self->log_probabilities[i]);
 
+    if (!isfinite(self->log_probabilities[i])) {
+      g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "the model gave no finite logits");
+      return NULL;
+    }
     g_array_append_val(probabilities, probability);
   }
-  return probabilities;
+  return g_steal_pointer(&probabilities);
 }

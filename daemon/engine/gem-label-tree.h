@@ -33,6 +33,6 @@ void
 gem_label_tree_take_logits(GemLabelTree *self, guint fork, const float *logits);
 
 /* One probability a label, in the order of `labels`, summing to 1, when all forks have theirs: array of
- * double. */
+ * double. FAILED: a logit of a label's was not finite. */
 GArray *
-gem_label_tree_get_probabilities(const GemLabelTree *self);
+gem_label_tree_get_probabilities(const GemLabelTree *self, GError **error);

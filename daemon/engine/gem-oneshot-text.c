@@ -144,8 +144,13 @@ static gboolean
 score_advance(GemJob *job, GError **error)
 {
   SumJob *self = (SumJob *)job;
-  Score *score = g_new(Score, 1);
+  Score *score;
 
+  if (!isfinite(self->log_likelihood)) {
+    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "the model gave no finite logits");
+    return FALSE;
+  }
+  score = g_new(Score, 1);
   score->log_likelihood = self->log_likelihood;
   score->tokens = job->sequence->tokens->len - 1;
   self->base.result = score;

@@ -1,5 +1,6 @@
 #include "daemon/engine/gem-step.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Rows whose logits are computed at a time. */
@@ -317,6 +318,29 @@ run_feed_forward(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
   }
 }
 
+/* Whether the row's final state and what the norm made of it are numbers. A state that has overflowed would
+ * leave the norm as zeros, of which rounding makes logits that are numbers, and all the same. */
+static gboolean
+has_finite_state(const GemStep *self, guint row)
+{
+  gsize width = self->runtime->shape->width;
+  const float *x = self->x + row * width, *normed = self->normed + row * width;
+  float squares = 0;
+
+  for (gsize i = 0; i < width; i++) {
+    squares += x[i] * x[i] + 0.0f * normed[i];
+  }
+  return isfinite(squares);
+}
+
+static void
+fill_with_no_number(float *values, gsize n)
+{
+  for (gsize i = 0; i < n; i++) {
+    values[i] = NAN;
+  }
+}
+
 /* Rows whose logits wait to be computed together. */
 typedef struct {
   const GemStepSpan *span[OUTPUT_ROWS];
@@ -328,7 +352,7 @@ static void
 flush_logits(GemStep *self, OutputBatch *batch)
 {
   const GemBackend *backend = self->runtime->backend;
-  gsize width = self->runtime->shape->width;
+  gsize width = self->runtime->shape->width, vocab = self->runtime->shape->vocab;
 
   if (batch->n == 0) {
     return;
@@ -338,8 +362,12 @@ flush_logits(GemStep *self, OutputBatch *batch)
   }
   gem_backend_linear(backend, self->runtime->model->output, self->projected, batch->n, self->logits);
   for (guint i = 0; i < batch->n; i++) {
-    batch->span[i]->output(batch->span[i]->data, self->positions[batch->row[i]],
-                           self->logits + (gsize)i * self->runtime->shape->vocab);
+    float *logits = self->logits + i * vocab;
+
+    if (isnan(self->projected[i * width])) {
+      fill_with_no_number(logits, vocab);
+    }
+    batch->span[i]->output(batch->span[i]->data, self->positions[batch->row[i]], logits);
   }
   batch->n = 0;
 }
@@ -357,6 +385,9 @@ give_outputs(GemStep *self, const GemStepSpan *spans, guint n)
     for (guint j = 0; j < spans[i].rows; j++, row++) {
       if (self->positions[row] < spans[i].outputs_from) {
         continue;
+      }
+      if (!has_finite_state(self, row)) {
+        fill_with_no_number(self->normed + row * width, width);
       }
       if (spans[i].hidden) {
         spans[i].output(spans[i].data, self->positions[row], self->normed + row * width);

@@ -7,8 +7,9 @@
 #include "daemon/engine/gem-beat.h"
 #include "daemon/engine/gem-sequence-state.h"
 
-/* The logits [vocab], or the final hidden state [width] after the output norm, of the row at `position`.
- * Called inside gem_step_run, in the order of positions. */
+/* The logits [vocab], or the final hidden state [width] after the output norm, of the row at `position`. All
+ * are NaN when the state before the norm has overflowed: who takes them fails with GEM_ERROR_FAILED, and
+ * nobody beside it. Called inside gem_step_run, in the order of positions. */
 typedef void (*GemStepOutput)(gpointer data, guint position, const float *values);
 
 /* The next rows of one sequence. */

@@ -23,7 +23,7 @@ typedef struct {
   guint rows_before[GEM_MAX_PATHWAYS];
   guint degraded_before;
   guint32 drawn;
-  gboolean has_drawn; /* FALSE: no logit was finite */
+  gboolean has_drawn; /* FALSE: no logit was finite, as when the state has overflowed */
   gsize drawn_bytes;  /* that the drawn token adds to the answer */
   gboolean stopped;   /* it completes a stop string */
   GString *shown;     /* what may be shown of the answer and is not posted yet */
