@@ -348,6 +348,51 @@ test_pathway(void)
   gem_model_files_free(files);
 }
 
+/* ---- matrices ---- */
+
+static bool
+read_zeros(const GemTensorView *self, size_t offset, size_t bytes, void *to)
+{
+  memset(to, 0, bytes);
+  return true;
+}
+
+/* Sixteen of its rows are read at a time by way of memory that must be asked for, on whichever thread packs
+ * them. */
+static void
+test_wide_matrix(void)
+{
+  enum { ROWS = 64, COLS = 4096, PANELS = 4, PANEL_BYTES = 2 * COLS * ROWS / PANELS };
+  const GemTensorView view = {
+      .type = GEM_TYPE_F16, .rows = ROWS, .cols = COLS, .bytes = 2 * ROWS * COLS, .read = read_zeros};
+  g_autoptr(GemTestBackend) backend = NULL;
+  GemMatrix *matrix;
+  guint nth = 1;
+
+  if (!can_refuse()) {
+    return;
+  }
+  backend = gem_test_backend_open();
+  for (;; nth++) {
+    GemPluginError error = {""};
+    int number;
+
+    arm(nth, PANEL_BYTES);
+    errno = 0;
+    matrix = backend->functions.matrix_new(backend->backend.state, &view, &error);
+    number = errno;
+    if (!disarm()) {
+      g_assert_nonnull(matrix);
+      break;
+    }
+    g_assert_null(matrix);
+    g_assert_cmpint(number, ==, ENOMEM);
+    g_assert_nonnull(strstr(error.message, "out of memory"));
+  }
+  g_assert_cmpuint(nth, ==, PANELS + 1);
+  backend->functions.matrix_free(backend->backend.state, matrix);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -356,5 +401,6 @@ main(int argc, char **argv)
   g_test_add_func("/allocation/cache", test_cache);
   g_test_add_func("/allocation/session", test_session);
   g_test_add_func("/allocation/pathway", test_pathway);
+  g_test_add_func("/allocation/wide-matrix", test_wide_matrix);
   return g_test_run();
 }

@@ -21,8 +21,9 @@ static size_t
 count_parts(const GemBackendState *self, size_t products)
 {
   size_t most = products / LEAST_PRODUCTS;
-  size_t parts = gem_cpu_pool_threads(self->pool) * PARTS_A_THREAD;
-  return most < 2 ? 1 : most < parts ? most : parts;
+  size_t threads = gem_cpu_pool_threads(self->pool);
+  size_t parts = threads * PARTS_A_THREAD;
+  return most < 2 || threads == 1 ? 1 : most < parts ? most : parts;
 }
 
 static size_t

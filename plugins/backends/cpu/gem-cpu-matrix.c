@@ -1,4 +1,5 @@
 /* Weights in the form that the kernels take: packed once, when they come in. */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -8,30 +9,35 @@
 /* Bytes that are read and packed at a time: they stay in a core's own cache between the two. */
 #define PART_BYTES 65536
 
+typedef enum { PACKED, OUT_OF_MEMORY, NOT_READ } Outcome;
+
 typedef struct {
   const GemKernels *kernels;
   const GemTensorView *tensor;
   const GemMatrix *matrix;
-  size_t panels; /* of a part */
-  bool fetches;  /* the pages of a part, by who packs it */
-  atomic_bool failed;
+  size_t panels;      /* of a part */
+  bool fetches;       /* the pages of a part, by who packs it */
+  atomic_int outcome; /* Outcome: of a part that failed, if one did. Its errno stays with its thread */
 } Packing;
 
 /* Packs `rows` rows, `offset` bytes into the tensor, that lie on disk, by way of `room`, if they fit. */
-static bool
+static Outcome
 pack_from_disk(
     const Packing *packing, size_t rows, size_t offset, size_t bytes, uint8_t *room, uint8_t *panels)
 {
   const GemTensorView *tensor = packing->tensor;
   uint8_t *stored = bytes <= PART_BYTES ? room : malloc(bytes);
-  bool there = stored != NULL && tensor->read(tensor, offset, bytes, stored);
+  if (stored == NULL) {
+    return OUT_OF_MEMORY;
+  }
+  bool there = tensor->read(tensor, offset, bytes, stored);
   if (there) {
     packing->kernels->pack(packing->matrix->packed.type, rows, tensor->cols, stored, panels);
   }
   if (stored != room) {
     free(stored);
   }
-  return there;
+  return there ? PACKED : NOT_READ;
 }
 
 /* Panels from `part` of `parts` to the next: whole ones, so that no two parts write to the same. */
@@ -57,12 +63,15 @@ pack_part(void *context, size_t part, size_t parts)
   if (tensor->data != NULL) {
     const uint8_t *stored = tensor->data;
     packing->kernels->pack(packed->type, rows, packed->cols, stored + first_row * row_bytes, panels);
-  } else if (!pack_from_disk(packing, rows, first_row * row_bytes, rows * row_bytes, room, panels)) {
-    atomic_store(&packing->failed, true);
+  } else {
+    Outcome outcome = pack_from_disk(packing, rows, first_row * row_bytes, rows * row_bytes, room, panels);
+    if (outcome != PACKED) {
+      atomic_store(&packing->outcome, outcome);
+    }
   }
 }
 
-static bool
+static Outcome
 pack(const GemBackendState *self, const GemTensorView *tensor, const GemMatrix *matrix)
 {
   size_t panels = gem_packed_panels(tensor->rows);
@@ -75,7 +84,7 @@ pack(const GemBackendState *self, const GemTensorView *tensor, const GemMatrix *
       .fetches = matrix->group != NULL && !self->fetched,
   };
   gem_cpu_pool_run_patiently(self->pool, pack_part, &packing, (panels + packing.panels - 1) / packing.panels);
-  return !atomic_load(&packing.failed);
+  return (Outcome)atomic_load(&packing.outcome);
 }
 
 static void
@@ -143,8 +152,16 @@ gem_cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPlugin
   }
   matrix->packed =
       (GemPacked){.type = type, .rows = tensor->rows, .cols = tensor->cols, .data = matrix->data};
-  if (!pack(self, tensor, matrix)) {
+  Outcome outcome = pack(self, tensor, matrix);
+  if (outcome != PACKED) {
     gem_cpu_matrix_free(self, matrix);
+  }
+  if (outcome == OUT_OF_MEMORY) {
+    gem_plugin_set_error(error, "out of memory (%zu bytes)", GEM_PANEL_ROWS * row_bytes);
+    errno = ENOMEM;
+    return NULL;
+  }
+  if (outcome == NOT_READ) {
     gem_plugin_set_error(error, "its bytes cannot be read");
     return NULL;
   }

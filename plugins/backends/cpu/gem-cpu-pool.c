@@ -76,7 +76,7 @@ take_parts(GemCpuPool *self)
 static bool
 has_news(GemCpuPool *self, unsigned seen)
 {
-  unsigned call = atomic_load_explicit(&self->call, memory_order_acquire);
+  unsigned call = atomic_load(&self->call);
   return (call != seen && call % 2 != 0) || atomic_load_explicit(&self->ending, memory_order_relaxed);
 }
 
@@ -84,7 +84,8 @@ static void
 sleep_until_news(GemCpuPool *self, unsigned seen)
 {
   pthread_mutex_lock(&self->mutex);
-  /* The caller looks at `asleep` after it has published a call: one of the two sees the other. */
+  /* The caller looks at `asleep` after it has published a call: one of the two sees the other, since all four
+   * steps are in the one order of what is sequentially consistent. */
   atomic_fetch_add(&self->asleep, 1);
   while (!has_news(self, seen)) {
     pthread_cond_wait(&self->wake, &self->mutex);
