@@ -183,8 +183,8 @@ gem_pager_page_out_oldest(GemPager *self, GemPathwaySet kept, GemPageOutCause ca
 
 /* Tries those again, as soon as they are needed, whose file is not any more what it was when they failed, and
  * those that failed for a reason that passes (no memory, no file descriptor, an error in reading) when a
- * second is over since then; twice as long after each further failure, up to a minute. `now`: monotonic, us.
- */
+ * second is over since then; twice as long after each further failure, up to about a minute. `now`:
+ * monotonic, us. */
 void
 gem_pager_look_again(GemPager *self, gint64 now);
 
