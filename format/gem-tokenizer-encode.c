@@ -7,6 +7,7 @@
  * that ordinary text is merged word by word in a few cache lines; what cannot be cut costs n log n.
  */
 #include "format/gem-tokenizer-private.h"
+#include "format/gem-wipe.h"
 
 #include <string.h>
 
@@ -27,6 +28,12 @@ typedef struct {
   guint32 merged;
 } Candidate;
 
+/* A binary heap. */
+typedef struct {
+  Candidate *items;
+  gsize n, capacity;
+} Heap;
+
 /* How an unused piece came about, and what it is taken apart into again. Nothing outside a piece has a say in
  * the order in which its inside merges, so this is the same wherever it stands. */
 typedef struct {
@@ -38,9 +45,12 @@ typedef struct {
   const char *text;
   gsize length;
 
-  GArray *segment;    /* Symbol */
-  GArray *candidates; /* Candidate, a binary heap */
-  GArray *splits;     /* Split by token; NULL for a vocabulary without unused pieces */
+  /* What tells of the text: wiped when it grows and when it goes. */
+  Symbol *segment;
+  guint n_symbols;
+  gsize capacity;
+  Heap candidates;
+  Split *splits; /* by token; NULL for a vocabulary without unused pieces */
 
   GArray *tokens;  /* guint32 */
   GArray *offsets; /* gsize, or NULL */
@@ -52,16 +62,34 @@ typedef struct {
   gboolean dummy_prefix; /* the space before the text is still to come */
 } Cursor;
 
+/* ---- growing ---- */
+
+#define LEAST_CAPACITY 64u
+
+/* Room for at least one more of `size` bytes each. */
+static gpointer
+grow(gpointer items, gsize size, gsize *capacity)
+{
+  const gsize wanted = MAX(2 * *capacity, LEAST_CAPACITY);
+
+  items = gem_wipe_realloc(items, *capacity * size, wanted * size);
+  *capacity = wanted;
+  return items;
+}
+
 /* ---- heap ---- */
 
 static void
-candidate_push(GArray *heap, Candidate candidate)
+candidate_push(Heap *heap, Candidate candidate)
 {
   Candidate *items;
-  guint i = heap->len;
+  gsize i = heap->n;
 
-  g_array_set_size(heap, heap->len + 1);
-  items = &g_array_index(heap, Candidate, 0);
+  if (heap->n == heap->capacity) {
+    heap->items = grow(heap->items, sizeof(Candidate), &heap->capacity);
+  }
+  heap->n++;
+  items = heap->items;
   while (i > 0 && candidate.key < items[(i - 1) / 2].key) {
     items[i] = items[(i - 1) / 2];
     i = (i - 1) / 2;
@@ -71,15 +99,15 @@ candidate_push(GArray *heap, Candidate candidate)
 
 /* The heap must not be empty. */
 static Candidate
-candidate_pop(GArray *heap)
+candidate_pop(Heap *heap)
 {
-  Candidate *items = &g_array_index(heap, Candidate, 0);
+  Candidate *items = heap->items;
   const Candidate top = items[0];
-  const guint n = heap->len - 1;
+  const gsize n = heap->n - 1;
   const Candidate last = items[n];
-  guint i = 0;
+  gsize i = 0;
 
-  for (guint child = 1; child < n; child = 2 * i + 1) {
+  for (gsize child = 1; child < n; child = 2 * i + 1) {
     if (child + 1 < n && items[child + 1].key < items[child].key) {
       child++;
     }
@@ -90,7 +118,7 @@ candidate_pop(GArray *heap)
     i = child;
   }
   items[i] = last;
-  g_array_set_size(heap, n);
+  heap->n = n;
   return top;
 }
 
@@ -128,7 +156,7 @@ count_characters(GemTokenizer *tokenizer, guint32 symbol)
 static void
 append_symbol(Encoder *self, guint32 symbol, guint index)
 {
-  const gsize offset = g_array_index(self->segment, Symbol, index).offset;
+  const gsize offset = self->segment[index].offset;
   const Split *split = NULL;
 
   if (symbol >= self->tokenizer->tokens->len) {
@@ -136,7 +164,7 @@ append_symbol(Encoder *self, guint32 symbol, guint index)
     return;
   }
   if (self->splits) {
-    split = &g_array_index(self->splits, Split, symbol);
+    split = &self->splits[symbol];
   }
   if (!split || split->left == GEM_NONE) {
     append_token(self, symbol, offset);
@@ -152,23 +180,23 @@ append_symbol(Encoder *self, guint32 symbol, guint index)
 static void
 push_pair(Encoder *self, guint32 left, guint32 right, guint32 merged)
 {
-  const Symbol *symbols = &g_array_index(self->segment, Symbol, 0);
+  const Symbol *symbols = self->segment;
   const GemToken *token;
 
   if (merged == GEM_NONE) {
     return;
   }
   token = gem_tokenizer_token(self->tokenizer, merged);
-  candidate_push(self->candidates, (Candidate){(guint64)token->rank << 32 | left, right, merged});
+  candidate_push(&self->candidates, (Candidate){(guint64)token->rank << 32 | left, right, merged});
   if (self->splits && token->type == GEM_PIECE_UNUSED) {
-    g_array_index(self->splits, Split, merged) = (Split){symbols[left].symbol, symbols[right].symbol};
+    self->splits[merged] = (Split){symbols[left].symbol, symbols[right].symbol};
   }
 }
 
 static void
 consider_pair(Encoder *self, guint32 left, guint32 right)
 {
-  const Symbol *symbols = &g_array_index(self->segment, Symbol, 0);
+  const Symbol *symbols = self->segment;
 
   if (left == GEM_NONE || right == GEM_NONE) {
     return;
@@ -190,10 +218,10 @@ is_current(Encoder *self, const Candidate *candidate, const Symbol *left, const 
 static void
 merge_candidates(Encoder *self)
 {
-  Symbol *symbols = &g_array_index(self->segment, Symbol, 0);
+  Symbol *symbols = self->segment;
 
-  while (self->candidates->len > 0) {
-    const Candidate top = candidate_pop(self->candidates);
+  while (self->candidates.n > 0) {
+    const Candidate top = candidate_pop(&self->candidates);
     const guint32 index = (guint32)top.key;
     Symbol *left = &symbols[index];
     Symbol *right = &symbols[top.right];
@@ -216,14 +244,14 @@ merge_candidates(Encoder *self)
 static void
 flush_segment(Encoder *self)
 {
-  if (self->segment->len == 0) {
+  if (self->n_symbols == 0) {
     return;
   }
   merge_candidates(self);
-  for (guint32 i = 0; i != GEM_NONE; i = g_array_index(self->segment, Symbol, i).next) {
-    append_symbol(self, g_array_index(self->segment, Symbol, i).symbol, i);
+  for (guint32 i = 0; i != GEM_NONE; i = self->segment[i].next) {
+    append_symbol(self, self->segment[i].symbol, i);
   }
-  g_array_set_size(self->segment, 0);
+  self->n_symbols = 0;
 }
 
 /* ---- reading ---- */
@@ -273,12 +301,15 @@ read_user_defined(const Encoder *self, Cursor *cursor)
 static void
 append_to_segment(Encoder *self, guint32 symbol, gsize offset, guint32 merged)
 {
-  const guint32 index = self->segment->len;
-  const Symbol item = {symbol, (guint32)offset, index > 0 ? index - 1 : GEM_NONE, GEM_NONE};
+  const guint32 index = self->n_symbols;
 
-  g_array_append_val(self->segment, item);
+  if (self->n_symbols == self->capacity) {
+    self->segment = grow(self->segment, sizeof(Symbol), &self->capacity);
+  }
+  self->segment[index] = (Symbol){symbol, (guint32)offset, index > 0 ? index - 1 : GEM_NONE, GEM_NONE};
+  self->n_symbols++;
   if (index > 0) {
-    g_array_index(self->segment, Symbol, index - 1).next = index;
+    self->segment[index - 1].next = index;
     push_pair(self, index - 1, index, merged);
   }
 }
@@ -290,10 +321,10 @@ find_border(const Encoder *self, guint32 symbol)
 {
   guint32 last;
 
-  if (self->segment->len == 0) {
+  if (self->n_symbols == 0) {
     return NULL;
   }
-  last = g_array_index(self->segment, Symbol, self->segment->len - 1).symbol;
+  last = self->segment[self->n_symbols - 1].symbol;
   return last == GEM_NONE || symbol == GEM_NONE ? NULL
                                                 : gem_pair_table_find(&self->tokenizer->merges, last, symbol);
 }
@@ -351,9 +382,9 @@ gem_tokenizer_check_text(const char *text, gsize length, GError **error)
 static void
 encoder_clear(Encoder *self)
 {
-  g_clear_pointer(&self->segment, g_array_unref);
-  g_clear_pointer(&self->candidates, g_array_unref);
-  g_clear_pointer(&self->splits, g_array_unref);
+  gem_wipe_free(self->segment, self->capacity * sizeof(Symbol));
+  gem_wipe_free(self->candidates.items, self->candidates.capacity * sizeof(Candidate));
+  gem_wipe_free(self->splits, self->tokenizer->tokens->len * sizeof(Split));
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Encoder, encoder_clear)
 
@@ -368,12 +399,9 @@ gem_tokenizer_encode(
     return FALSE;
   }
 
-  encoder.segment = g_array_new(FALSE, FALSE, sizeof(Symbol));
-  encoder.candidates = g_array_new(FALSE, FALSE, sizeof(Candidate));
   if (self->has_unused) {
-    encoder.splits = g_array_sized_new(FALSE, FALSE, sizeof(Split), self->tokens->len);
-    g_array_set_size(encoder.splits, self->tokens->len);
-    memset(encoder.splits->data, 0xff, self->tokens->len * sizeof(Split)); /* GEM_NONE */
+    encoder.splits = g_new(Split, self->tokens->len);
+    memset(encoder.splits, 0xff, self->tokens->len * sizeof(Split)); /* GEM_NONE */
   }
   encode_text(&encoder);
   return TRUE;

@@ -2,6 +2,7 @@
  * Templates: control tokens spelled out around a caller's text.
  */
 #include "format/gem-tokenizer-private.h"
+#include "format/gem-wipe.h"
 
 #include <string.h>
 
@@ -59,7 +60,8 @@ check_template(const char *ask_template, GError **error)
 static gboolean
 encode_filled(GemTokenizer *self, const char *ask_template, const char *text, GArray *tokens, GError **error)
 {
-  g_autoptr(GString) run = g_string_new(NULL);
+  /* It never grows: no copy is left behind. */
+  g_autoptr(GemWipedString) run = g_string_sized_new(strlen(ask_template) + strlen(text));
 
   for (const char *p = ask_template; *p;) {
     const guint32 control = find_control_at(self, p);
@@ -84,7 +86,7 @@ gboolean
 gem_tokenizer_encode_template(
     GemTokenizer *self, const char *ask_template, const char *text, GArray *tokens, GError **error)
 {
-  g_autoptr(GArray) filled = g_array_new(FALSE, FALSE, sizeof(guint32));
+  const guint before = tokens->len;
 
   /* The text alone first, so that the offset in an error is one in the caller's text. */
   if (!gem_tokenizer_check_text(text, strlen(text), error)) {
@@ -93,17 +95,17 @@ gem_tokenizer_encode_template(
 
   if (!ask_template) {
     if (self->add_bos) {
-      g_array_append_val(filled, self->bos);
+      g_array_append_val(tokens, self->bos);
     }
-    if (!gem_tokenizer_encode(self, text, -1, filled, NULL, error)) {
-      return FALSE;
-    }
-  } else if (!check_template(ask_template, error) ||
-             !encode_filled(self, ask_template, text, filled, error)) {
+    return gem_tokenizer_encode(self, text, -1, tokens, NULL, error);
+  }
+  if (!check_template(ask_template, error)) {
     return FALSE;
   }
-  if (filled->len > 0) {
-    g_array_append_vals(tokens, filled->data, filled->len);
+  if (!encode_filled(self, ask_template, text, tokens, error)) {
+    explicit_bzero(tokens->data + before * sizeof(guint32), (tokens->len - before) * sizeof(guint32));
+    g_array_set_size(tokens, before);
+    return FALSE;
   }
   return TRUE;
 }

@@ -48,7 +48,8 @@ gem_tokenizer_find_control(GemTokenizer *self, const char *piece);
 /* Appends the ids of `text` (`length` bytes of UTF-8; -1: NUL-terminated) to `tokens` (guint32). No BOS is
  * added. Control tokens spelled out in the text are text. INVALID, with the byte offset, for text that is not
  * UTF-8 or holds a NUL, and for text of 4 GiB or more. `offsets` (gsize; may be NULL) gets each token's byte
- * offset in the text. Linear in the length up to a logarithm. */
+ * offset in the text. Linear in the length up to a logarithm. What the text was taken apart into on the way
+ * is wiped; `tokens` that are to leave no copy of themselves need room for all of them. */
 gboolean
 gem_tokenizer_encode(
     GemTokenizer *self, const char *text, gssize length, GArray *tokens, GArray *offsets, GError **error);

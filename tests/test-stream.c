@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/gem-test-memory.h"
 #include "tests/gem-test-patience.h"
 
 typedef struct {
@@ -216,6 +217,54 @@ test_reader_leaves_at_end(void)
   g_assert_cmpuint(counts.broken, ==, 0);
 }
 
+#define SECRET 400u
+
+/* An answer that waits for its reader stands in one place, however the queue grows and moves, and in none
+ * when the stream is gone. */
+static void
+test_wiped(void)
+{
+  Counts counts = {0};
+  int reader = -1;
+  GemStream *stream = gem_stream_new(&events, &counts, &reader, NULL);
+  g_autoptr(GPtrArray) between = g_ptr_array_new_with_free_func(g_free);
+  GemTestSecret secret = {0};
+  char *text = gem_test_draw_text(91, SECRET);
+  char other[100];
+  char buffer[1000];
+
+  if (!gem_test_can_read_memory()) {
+    g_test_skip("the memory of a process cannot be read here");
+    gem_stream_free(stream);
+    close(reader);
+    g_free(text);
+    return;
+  }
+  memset(other, '.', sizeof other);
+  while (gem_stream_get_queued(stream) == 0) {
+    gem_stream_write(stream, other, sizeof other);
+  }
+  gem_test_secret_set(&secret, text, SECRET);
+  gem_stream_write(stream, text, SECRET);
+  explicit_bzero(text, SECRET);
+  g_free(text);
+  while (gem_stream_get_queued(stream) < GEM_STREAM_HIGH_WATER) {
+    gem_stream_write(stream, other, sizeof other);
+    g_ptr_array_add(between, g_malloc(24)); /* so that it cannot grow where it is */
+  }
+  g_assert_cmpuint(gem_test_secret_count(&secret), ==, 1);
+  /* The pipe takes in pages. */
+  while (gem_stream_get_queued(stream) >= GEM_STREAM_HIGH_WATER) {
+    g_assert_cmpint(read(reader, buffer, sizeof buffer), >, 0);
+    run_pending();
+  }
+  g_assert_cmpuint(gem_test_secret_count(&secret), ==, 0); /* it is in the pipe */
+  gem_stream_free(stream);
+  g_assert_cmpuint(gem_test_secret_count(&secret), ==, 0);
+  gem_test_secret_clear(&secret);
+  close(reader);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -228,5 +277,6 @@ main(int argc, char **argv)
   g_test_add_func("/stream/reader-leaves", test_reader_leaves);
   g_test_add_func("/stream/reader-leaves-at-write", test_reader_leaves_at_write);
   g_test_add_func("/stream/reader-leaves-at-end", test_reader_leaves_at_end);
+  g_test_add_func("/stream/wiped", test_wiped);
   return g_test_run();
 }

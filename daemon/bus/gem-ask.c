@@ -6,6 +6,7 @@
 #include "daemon/bus/gem-call-queue.h"
 #include "daemon/bus/gem-cut.h"
 #include "daemon/bus/gem-service.h"
+#include "format/gem-wipe.h"
 
 #define DEFAULT_TOKENS 128u
 
@@ -44,10 +45,7 @@ ask_free(GemAsk *ask)
   gem_call_options_clear(&ask->options);
   g_clear_object(&ask->generation);
   g_clear_object(&ask->sequence);
-  if (ask->answer->len > 0) {
-    explicit_bzero(ask->answer->str, ask->answer->len);
-  }
-  g_string_free(ask->answer, TRUE);
+  gem_wipe_string(ask->answer);
   gem_quota_hold_clear(&ask->hold);
   g_free(ask);
 }
@@ -110,7 +108,7 @@ on_text(const char *text, gsize length, gpointer data)
     gem_statistics_count_first_text(gem_service_get_statistics(gem_call_get_service(ask->call)),
                                     g_get_monotonic_time() - gem_call_get_arrival(ask->call));
   }
-  g_string_append_len(ask->answer, text, (gssize)length);
+  gem_wipe_append(&ask->answer, text, length);
 }
 
 static gboolean

@@ -7,15 +7,16 @@
 #include <unistd.h>
 
 #include "dbus/gem-error.h"
+#include "format/gem-wipe.h"
 
 struct _GemStream {
   const GemStreamEvents *events;
   gpointer data;
-  int fd;            /* -1: closed */
-  GByteArray *queue; /* what the pipe did not take yet */
-  gint64 progress;   /* monotonic: when the reader last made room, or the queue began */
-  guint hang_up;     /* source: the reader went away */
-  guint writable;    /* source: the pipe takes more; 0 while the queue is empty */
+  int fd;          /* -1: closed */
+  GString *queue;  /* what the pipe did not take yet */
+  gint64 progress; /* monotonic: when the reader last made room, or the queue began */
+  guint hang_up;   /* source: the reader went away */
+  guint writable;  /* source: the pipe takes more; 0 while the queue is empty */
   gboolean finishing;
 };
 
@@ -29,10 +30,8 @@ stream_close(GemStream *self)
     self->fd = -1;
   }
   /* A caller's answer: wiped, not only freed. */
-  if (self->queue->len > 0) {
-    explicit_bzero(self->queue->data, self->queue->len);
-    g_byte_array_set_size(self->queue, 0);
-  }
+  explicit_bzero(self->queue->str, self->queue->allocated_len);
+  g_string_truncate(self->queue, 0);
 }
 
 static void
@@ -73,17 +72,17 @@ pipe_write(int fd, const void *bytes, gsize length)
 
 /* What moves up leaves a copy of the answer's end behind it: wiped, too. */
 static void
-queue_drop(GemStream *self, guint length)
+queue_drop(GemStream *self, gsize length)
 {
-  g_byte_array_remove_range(self->queue, 0, length);
-  explicit_bzero(self->queue->data + self->queue->len, length);
+  g_string_erase(self->queue, 0, (gssize)length);
+  explicit_bzero(self->queue->str + self->queue->len, length);
 }
 
 static gboolean
 on_writable(int fd, GIOCondition condition, gpointer data)
 {
   GemStream *self = data;
-  gssize written = pipe_write(self->fd, self->queue->data, self->queue->len);
+  gssize written = pipe_write(self->fd, self->queue->str, self->queue->len);
   gboolean keep;
 
   if (written < 0) {
@@ -94,7 +93,7 @@ on_writable(int fd, GIOCondition condition, gpointer data)
   if (written > 0) {
     self->progress = g_get_monotonic_time();
   }
-  queue_drop(self, (guint)written);
+  queue_drop(self, (gsize)written);
   keep = self->queue->len > 0;
   if (!keep) {
     self->writable = 0;
@@ -128,7 +127,7 @@ gem_stream_new(const GemStreamEvents *events, gpointer data, int *ret_reader, GE
   self->events = events;
   self->data = data;
   self->fd = ends[1];
-  self->queue = g_byte_array_new();
+  self->queue = g_string_new(NULL);
   self->hang_up = g_unix_fd_add(self->fd, G_IO_ERR, on_hang_up, self);
   *ret_reader = ends[0];
   return self;
@@ -138,7 +137,7 @@ void
 gem_stream_free(GemStream *self)
 {
   stream_close(self);
-  g_byte_array_unref(self->queue);
+  gem_wipe_string(self->queue);
   g_free(self);
 }
 
@@ -162,7 +161,7 @@ gem_stream_write(GemStream *self, const char *text, gsize length)
     if (self->queue->len == 0) {
       self->progress = g_get_monotonic_time();
     }
-    g_byte_array_append(self->queue, (const guint8 *)text + written, (guint)(length - (gsize)written));
+    gem_wipe_append(&self->queue, text + written, length - (gsize)written);
     if (self->writable == 0) {
       self->writable = g_unix_fd_add(self->fd, G_IO_OUT, on_writable, self);
     }
