@@ -28,7 +28,7 @@ typedef struct {
   guint64 memory_limit;     /* bytes; 0: none */
   gboolean page_in_degrade; /* tokens do not wait for their pathway unless the call says so */
 
-  /* Quotas, see gem-quota.h and gem-ask.h. */
+  /* Quotas, see gem-quota.h and gem-call-queue.h. */
   guint max_sessions;
   guint max_sessions_per_user;
   guint max_requests;

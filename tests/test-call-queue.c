@@ -41,7 +41,7 @@ setup(Fixture *self, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS(self->callers); i++) {
     self->callers[i].user = &self->users[i / 2];
   }
-  self->queue = gem_call_queue_new(2, 1);
+  self->queue = gem_call_queue_new(GEM_QUEUE_CALLS, 2, 1);
   ran = g_string_new(NULL);
   late = 0;
 }
@@ -121,8 +121,8 @@ test_parallel(Fixture *self, gconstpointer data)
   turn("adbc");
   leave(self, 'a');
   leave(self, 'c');
-  g_assert_cmpuint(self->users[0].running, ==, 0);
-  g_assert_cmpuint(self->callers[0].running, ==, 0);
+  g_assert_cmpuint(self->users[0].running[GEM_QUEUE_CALLS], ==, 0);
+  g_assert_cmpuint(self->callers[0].running[GEM_QUEUE_CALLS], ==, 0);
 }
 
 /* The user with the fewest at work is next, then the connection, then the oldest. */
@@ -226,7 +226,7 @@ on_very_late(gpointer data, guint seconds)
 static void
 test_waited_before(Fixture *self, gconstpointer data)
 {
-  g_autoptr(GemCallQueue) queue = gem_call_queue_new(1, 1000);
+  g_autoptr(GemCallQueue) queue = gem_call_queue_new(GEM_QUEUE_CALLS, 1, 1000);
   Call calls[3];
 
   for (guint i = 0; i < G_N_ELEMENTS(calls); i++) {
@@ -251,6 +251,32 @@ test_waited_before(Fixture *self, gconstpointer data)
   gem_call_queue_leave(&calls[1].ticket);
 }
 
+/* What a user has at work in one queue is no reason to wait in another. */
+static void
+test_kinds(Fixture *self, gconstpointer data)
+{
+  g_autoptr(GemCallQueue) asks = gem_call_queue_new(GEM_QUEUE_ASKS, 1, 1000);
+  Call calls[2];
+
+  join(self, 0, TRUE);
+  turn("a");
+  for (guint i = 0; i < G_N_ELEMENTS(calls); i++) {
+    calls[i] = (Call){
+        {.caller = &self->callers[2 * i], .heavy = TRUE, .run = on_run, .late = on_late, .data = &calls[i]},
+        (char)('x' + i)};
+    gem_call_queue_join(asks, &calls[i].ticket);
+  }
+  turn("ax");
+  g_assert_cmpuint(gem_call_queue_count_running(asks), ==, 1);
+  g_assert_cmpuint(self->users[0].running[GEM_QUEUE_CALLS], ==, 1);
+  g_assert_cmpuint(self->users[0].running[GEM_QUEUE_ASKS], ==, 1);
+  gem_call_queue_leave(&calls[0].ticket);
+  turn("axy");
+  gem_call_queue_leave(&calls[1].ticket);
+  leave(self, 'a');
+  g_assert_cmpuint(gem_call_queue_count_running(asks), ==, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -265,6 +291,7 @@ main(int argc, char **argv)
       {"/call-queue/batch-is-not-forgotten", test_batch_is_not_forgotten},
       {"/call-queue/late", test_late},
       {"/call-queue/waited-before", test_waited_before},
+      {"/call-queue/kinds", test_kinds},
   };
 
   g_test_init(&argc, &argv, NULL);

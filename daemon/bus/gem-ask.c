@@ -1,7 +1,5 @@
 #include "daemon/bus/gem-ask.h"
 
-#include <string.h>
-
 #include "daemon/bus/gem-answer.h"
 #include "daemon/bus/gem-call-queue.h"
 #include "daemon/bus/gem-cut.h"
@@ -10,33 +8,18 @@
 
 #define DEFAULT_TOKENS 128u
 
-struct _GemAskQueue {
-  GQueue waiting; /* of GemAsk, oldest first */
-  guint running, parallel;
-  guint batch;  /* of those that run */
-  guint passed; /* starts since a batch one that waits was next */
-  guint start;  /* source: one may start */
-};
-
 typedef struct {
   GemCall *call;
-  GemAskQueue *queue;
+  GemCallTicket ticket;
   GemCallOptions options;
   GemSequence *sequence;     /* NULL while it waits */
   GemGeneration *generation; /* NULL while it waits */
   GString *answer;
   GemQuotaHold hold; /* while it runs: tokens and cache */
-  guint deadline;    /* source */
+  guint deadline;    /* source: while it runs, which it does once its text is being cut */
   gulong bye;        /* handler: the caller left */
-  gboolean running;  /* it has its place among those that do: its text is cut, or its turn runs */
   gboolean late;     /* the deadline came meanwhile */
 } GemAsk;
-
-static gboolean
-is_batch(const GemAsk *ask)
-{
-  return ask->options.generate.run.priority == GEM_PRIORITY_BATCH;
-}
 
 static void
 ask_free(GemAsk *ask)
@@ -58,16 +41,14 @@ ask_fail(GemAsk *ask, GError *error)
 }
 
 static void
-queue_start(GemAskQueue *self);
-
-static void
 ask_fail_late(GemAsk *ask)
 {
-  const GemConfig *config = gem_service_get_config(gem_call_get_service(ask->call));
+  GemService *service = gem_call_get_service(ask->call);
 
   ask_fail(ask, g_error_new(GEM_ERROR, GEM_ERROR_BUSY,
                             "others ask too: %u run (ParallelAsks), this one did not start in %u s",
-                            ask->queue->running, config->ask_seconds));
+                            gem_call_queue_count_running(gem_service_get_asks(service)),
+                            gem_service_get_config(service)->ask_seconds));
 }
 
 static gboolean
@@ -79,24 +60,14 @@ on_deadline(gpointer data)
   ask->late = TRUE;
   if (ask->generation != NULL) {
     gem_generation_cancel(ask->generation);
-  } else if (!ask->running) {
-    g_queue_remove(&ask->queue->waiting, ask);
-    ask_fail_late(ask);
   }
   return G_SOURCE_REMOVE;
 }
 
-/* A place among those that run. */
 static void
-ask_count(GemAsk *ask, gint change)
+on_late(gpointer data, guint seconds)
 {
-  GemCaller *caller = gem_call_get_caller(ask->call);
-
-  ask->running = change > 0;
-  caller->asks += (guint)change;
-  caller->user->asks += (guint)change;
-  ask->queue->running += (guint)change;
-  ask->queue->batch += is_batch(ask) ? (guint)change : 0;
+  ask_fail_late(data);
 }
 
 static void
@@ -145,11 +116,9 @@ static void
 on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
 {
   GemAsk *ask = data;
-  GemCaller *caller = gem_call_get_caller(ask->call);
-  GemAskQueue *queue = ask->queue;
 
-  g_signal_handler_disconnect(caller->bye, ask->bye);
-  ask_count(ask, -1);
+  g_signal_handler_disconnect(gem_call_get_caller(ask->call)->bye, ask->bye);
+  gem_call_queue_leave(&ask->ticket);
   gem_statistics_count_turn(gem_service_get_statistics(gem_call_get_service(ask->call)),
                             reason_of(ask, stats), stats);
   if (stats->reason == GEM_FINISH_FAILED) {
@@ -162,7 +131,6 @@ on_finished(const GemGenerateStats *stats, const GError *error, gpointer data)
     gem_call_return(ask->call, g_variant_new("(s@a{sv})", ask->answer->str, ask_stats(ask, stats)));
     ask_free(ask);
   }
-  queue_start(queue);
 }
 
 static gboolean
@@ -185,7 +153,7 @@ on_bye(GCancellable *bye, gpointer data)
   gem_generation_cancel(ask->generation);
 }
 
-/* What keeps it from its turn, once its text is cut; NULL: nothing. */
+/* What keeps it from its turn; NULL: nothing. */
 static GError *
 ask_find_error(GemAsk *ask)
 {
@@ -202,16 +170,13 @@ ask_find_error(GemAsk *ask)
 static void
 ask_leave(GemAsk *ask, GError *error)
 {
-  GemAskQueue *queue = ask->queue;
-
-  ask_count(ask, -1);
+  gem_call_queue_leave(&ask->ticket);
   if (ask->late) {
     g_clear_error(&error);
     ask_fail_late(ask);
   } else {
     ask_fail(ask, error);
   }
-  queue_start(queue);
 }
 
 static void
@@ -243,86 +208,21 @@ on_cut(GemPrompt *prompt, GError *error, gpointer data)
 }
 
 static void
-ask_start(GemAsk *ask)
+on_run(gpointer data)
 {
+  GemAsk *ask = data;
   const GemPromptSpec spec = {.form = ask->options.generate.raw ? GEM_PROMPT_RAW : GEM_PROMPT_ASK};
   const char *text = NULL;
+  GError *error = ask_find_error(ask);
 
+  if (error != NULL) {
+    ask_leave(ask, error);
+    return;
+  }
+  ask->deadline = g_timeout_add(gem_call_queue_milliseconds_left(&ask->ticket), on_deadline, ask);
   gem_call_take_model(ask->call);
   g_variant_get_child(gem_call_get_parameters(ask->call), 0, "&s", &text);
-  ask_count(ask, 1);
   gem_cut(gem_call_get_engine(ask->call), text, &spec, on_cut, ask);
-}
-
-/* ---- the queue ---- */
-
-static gboolean
-has_place(const GemAskQueue *self, const GemAsk *ask)
-{
-  return self->running < self->parallel && (!is_batch(ask) || self->batch < MAX(self->parallel - 1, 1));
-}
-
-static gboolean
-comes_before(const GemAskQueue *self, const GemAsk *a, const GemAsk *b)
-{
-  const GemCaller *callers[] = {gem_call_get_caller(a->call), gem_call_get_caller(b->call)};
-
-  if (is_batch(a) != is_batch(b)) {
-    return is_batch(a) == (self->passed >= GEM_CALL_BATCH_AFTER);
-  }
-  if (callers[0]->user->asks != callers[1]->user->asks) {
-    return callers[0]->user->asks < callers[1]->user->asks;
-  }
-  return callers[0]->asks < callers[1]->asks;
-}
-
-/* NULL: none may start. */
-static GList *
-find_next(const GemAskQueue *self, gboolean *ret_has_batch)
-{
-  GList *next = NULL;
-  gboolean has_batch = FALSE;
-
-  for (GList *link = self->waiting.head; link != NULL; link = link->next) {
-    has_batch = has_batch || is_batch(link->data);
-    if (has_place(self, link->data) && (next == NULL || comes_before(self, link->data, next->data))) {
-      next = link;
-    }
-  }
-  *ret_has_batch = has_batch;
-  return next;
-}
-
-static gboolean
-on_start(gpointer data)
-{
-  GemAskQueue *self = data;
-  gboolean has_batch;
-  GList *next = find_next(self, &has_batch);
-  GemAsk *ask;
-
-  if (next == NULL) {
-    self->start = 0;
-    return G_SOURCE_REMOVE;
-  }
-  ask = next->data;
-  g_queue_delete_link(&self->waiting, next);
-  self->passed = !is_batch(ask) && has_batch ? self->passed + 1 : 0;
-  if (gem_call_get_caller(ask->call)->gone) {
-    ask_fail(ask, g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "the caller left the bus"));
-  } else {
-    ask_start(ask);
-  }
-  return G_SOURCE_CONTINUE;
-}
-
-/* One a turn of the main loop: its text, when it is short, is cut into tokens there. */
-static void
-queue_start(GemAskQueue *self)
-{
-  if (self->start == 0 && self->waiting.length > 0) {
-    self->start = g_idle_add_full(G_PRIORITY_DEFAULT, on_start, self, NULL);
-  }
 }
 
 void
@@ -330,8 +230,6 @@ gem_ask_run(GemCall *call)
 {
   GemService *service = gem_call_get_service(call);
   const GemConfig *config = gem_service_get_config(service);
-  gint64 spent = (g_get_monotonic_time() - gem_call_get_arrival(call)) / 1000;
-  gint64 left = (gint64)config->ask_seconds * 1000 - spent;
   g_auto(GemCallOptions) options = {0};
   GemAsk *ask;
 
@@ -341,42 +239,20 @@ gem_ask_run(GemCall *call)
   }
   ask = g_new0(GemAsk, 1);
   ask->call = call;
-  ask->queue = gem_service_get_asks(service);
   ask->options = options;
   options = (GemCallOptions){0};
   if (ask->options.generate.max_tokens == 0) {
     ask->options.generate.max_tokens = MIN(DEFAULT_TOKENS, config->ask_tokens);
   }
   ask->answer = g_string_new(NULL);
-  ask->deadline = g_timeout_add((guint)MAX(left, 1), on_deadline, ask);
-  g_queue_push_tail(&ask->queue->waiting, ask);
-  queue_start(ask->queue);
-}
-
-GemAskQueue *
-gem_ask_queue_new(guint parallel)
-{
-  GemAskQueue *self = g_new0(GemAskQueue, 1);
-
-  g_queue_init(&self->waiting);
-  self->parallel = parallel;
-  return self;
-}
-
-void
-gem_ask_queue_free(GemAskQueue *self)
-{
-  g_assert(g_queue_is_empty(&self->waiting));
-  g_clear_handle_id(&self->start, g_source_remove);
-  g_free(self);
-}
-
-void
-gem_ask_queue_stop(GemAskQueue *self)
-{
-  GemAsk *ask;
-
-  while ((ask = g_queue_pop_head(&self->waiting)) != NULL) {
-    ask_fail(ask, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
-  }
+  ask->ticket = (GemCallTicket){
+      .caller = gem_call_get_caller(call),
+      .heavy = TRUE,
+      .batch = ask->options.generate.run.priority == GEM_PRIORITY_BATCH,
+      .run = on_run,
+      .late = on_late,
+      .data = ask,
+      .since = gem_call_get_arrival(call),
+  };
+  gem_call_queue_join(gem_service_get_asks(service), &ask->ticket);
 }

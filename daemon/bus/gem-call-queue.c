@@ -1,6 +1,7 @@
 #include "daemon/bus/gem-call-queue.h"
 
 struct _GemCallQueue {
+  GemQueueKind kind;
   GQueue waiting; /* of GemCallTicket, oldest first */
   guint running;  /* heavy ones */
   guint batch;    /* of these, the batch ones */
@@ -11,10 +12,11 @@ struct _GemCallQueue {
 };
 
 GemCallQueue *
-gem_call_queue_new(guint parallel, guint seconds)
+gem_call_queue_new(GemQueueKind kind, guint parallel, guint seconds)
 {
   GemCallQueue *self = g_new0(GemCallQueue, 1);
 
+  self->kind = kind;
   g_queue_init(&self->waiting);
   self->parallel = parallel;
   self->seconds = seconds;
@@ -40,7 +42,8 @@ has_place(const GemCallQueue *self, const GemCallTicket *ticket)
 static gboolean
 comes_before(const GemCallQueue *self, const GemCallTicket *a, const GemCallTicket *b)
 {
-  guint of_user[] = {a->heavy ? a->caller->user->running : 0, b->heavy ? b->caller->user->running : 0};
+  guint of_user[] = {a->heavy ? a->caller->user->running[self->kind] : 0,
+                     b->heavy ? b->caller->user->running[self->kind] : 0};
 
   if (a->batch != b->batch) {
     return a->batch == (self->passed >= GEM_CALL_BATCH_AFTER);
@@ -48,7 +51,7 @@ comes_before(const GemCallQueue *self, const GemCallTicket *a, const GemCallTick
   if (of_user[0] != of_user[1]) {
     return of_user[0] < of_user[1];
   }
-  return (a->heavy ? a->caller->running : 0) < (b->heavy ? b->caller->running : 0);
+  return (a->heavy ? a->caller->running[self->kind] : 0) < (b->heavy ? b->caller->running[self->kind] : 0);
 }
 
 /* NULL: nothing can run now. */
@@ -91,8 +94,8 @@ run_link(GemCallQueue *self, GList *link)
   if (ticket->heavy) {
     self->running++;
     self->batch += ticket->batch ? 1 : 0;
-    ticket->caller->running++;
-    ticket->caller->user->running++;
+    ticket->caller->running[self->kind]++;
+    ticket->caller->user->running[self->kind]++;
   }
   ticket->run(ticket->data);
 }
@@ -133,12 +136,18 @@ on_deadline(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static guint
-milliseconds_left(const GemCallQueue *self, const GemCallTicket *ticket)
+guint
+gem_call_queue_milliseconds_left(const GemCallTicket *ticket)
 {
   gint64 waited = ticket->since > 0 ? (g_get_monotonic_time() - ticket->since) / 1000 : 0;
 
-  return (guint)MAX((gint64)self->seconds * 1000 - waited, 1);
+  return (guint)MAX((gint64)ticket->queue->seconds * 1000 - waited, 1);
+}
+
+guint
+gem_call_queue_count_running(const GemCallQueue *self)
+{
+  return self->running;
 }
 
 void
@@ -146,7 +155,7 @@ gem_call_queue_join(GemCallQueue *self, GemCallTicket *ticket)
 {
   ticket->queue = self;
   if (ticket->heavy) {
-    ticket->deadline = g_timeout_add(milliseconds_left(self, ticket), on_deadline, ticket);
+    ticket->deadline = g_timeout_add(gem_call_queue_milliseconds_left(ticket), on_deadline, ticket);
   }
   g_queue_push_tail(&self->waiting, ticket);
   arm(self);
@@ -164,8 +173,8 @@ gem_call_queue_leave(GemCallTicket *ticket)
   if (ticket->heavy) {
     self->running--;
     self->batch -= ticket->batch ? 1 : 0;
-    ticket->caller->running--;
-    ticket->caller->user->running--;
+    ticket->caller->running[self->kind]--;
+    ticket->caller->user->running[self->kind]--;
   }
   arm(self);
 }

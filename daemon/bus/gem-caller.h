@@ -9,26 +9,27 @@
 
 #include "daemon/bus/gem-quota.h"
 
+/* The queues whose calls work in the engine: each counts its own. */
+typedef enum { GEM_QUEUE_CALLS, GEM_QUEUE_ASKS, GEM_QUEUE_N_KINDS } GemQueueKind;
+
 /* What all connections of one uid have in use. Lives as long as the GemCallers. */
 typedef struct {
   guint32 uid;
-  GemQuotaUse use;  /* see gem_user_hold */
-  GemQuotaUse *all; /* of all users together */
-  guint running;    /* calls at work in the engine, see gem-call-queue.h */
-  guint asks;       /* that run, see gem-ask.h */
+  GemQuotaUse use;                  /* see gem_user_hold */
+  GemQuotaUse *all;                 /* of all users together */
+  guint running[GEM_QUEUE_N_KINDS]; /* calls at work in the engine, see gem-call-queue.h */
 } GemUser;
 
 typedef struct _GemCallers GemCallers;
 
 typedef struct {
-  char *sender;      /* unique name, such as ":1.42" */
-  char *mangled;     /* the same as an element of an object path: "1_42" */
-  GemUser *user;     /* NULL until identified */
-  gboolean gone;     /* left the bus, or could not be identified */
-  GCancellable *bye; /* cancelled when it leaves the bus */
-  guint calls;       /* that wait for their answer */
-  guint running;     /* calls at work in the engine */
-  guint asks;        /* that run */
+  char *sender;                     /* unique name, such as ":1.42" */
+  char *mangled;                    /* the same as an element of an object path: "1_42" */
+  GemUser *user;                    /* NULL until identified */
+  gboolean gone;                    /* left the bus, or could not be identified */
+  GCancellable *bye;                /* cancelled when it leaves the bus */
+  guint calls;                      /* that wait for their answer */
+  guint running[GEM_QUEUE_N_KINDS]; /* calls at work in the engine */
 
   /*< private >*/
   GemCallers *callers;

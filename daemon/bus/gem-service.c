@@ -27,7 +27,7 @@ struct _GemService {
   GemMemory *memory;
   GemStatistics *statistics;
   GemIdle *idle;
-  GemAskQueue *asks;
+  GemCallQueue *asks;
   GemCallQueue *queue;
   GemHolds *holds;
   GemRequests *requests;
@@ -134,7 +134,7 @@ gem_service_stop(GemService *self)
   self->work++;
   service_settle_untold(self);
   gem_call_queue_run_all(self->queue);
-  gem_ask_queue_stop(self->asks);
+  gem_call_queue_run_all(self->asks);
   gem_model_loads_stop(self->loads);
   gem_learned_stop(self->learned);
   gem_model_host_stop(self->model);
@@ -379,9 +379,9 @@ gem_service_new(GDBusConnection *connection,
   self->statistics = gem_statistics_new();
   self->callers = gem_callers_new(connection);
   self->idle = gem_idle_new(connection, on_idle, self);
-  self->asks = gem_ask_queue_new(config->parallel_asks);
+  self->asks = gem_call_queue_new(GEM_QUEUE_ASKS, config->parallel_asks, config->ask_seconds);
   self->holds = gem_holds_new();
-  self->queue = gem_call_queue_new(PARALLEL_CALLS, config->ask_seconds);
+  self->queue = gem_call_queue_new(GEM_QUEUE_CALLS, PARALLEL_CALLS, config->ask_seconds);
   if (!service_export_root(self, error)) {
     return NULL;
   }
@@ -408,7 +408,7 @@ gem_service_free(GemService *self)
   /* When the bus was lost nobody stopped the service: calls may still wait. */
   service_settle_untold(self);
   gem_call_queue_run_all(self->queue);
-  gem_ask_queue_stop(self->asks);
+  gem_call_queue_run_all(self->asks);
   g_clear_pointer(&self->memory, gem_memory_free);
   /* Who still waits for the model is told while it is there to be asked. */
   if (self->model != NULL) {
@@ -422,7 +422,7 @@ gem_service_free(GemService *self)
   g_clear_pointer(&self->callers, gem_callers_free);
   g_clear_pointer(&self->holds, gem_holds_free);
   g_clear_pointer(&self->requests, gem_requests_free);
-  g_clear_pointer(&self->asks, gem_ask_queue_free);
+  g_clear_pointer(&self->asks, gem_call_queue_free);
   g_clear_pointer(&self->queue, gem_call_queue_free);
   g_clear_pointer(&self->statistics, gem_statistics_free);
   g_clear_pointer(&self->idle, gem_idle_free);
@@ -507,7 +507,7 @@ gem_service_get_learned(GemService *self)
   return self->learned;
 }
 
-GemAskQueue *
+GemCallQueue *
 gem_service_get_asks(GemService *self)
 {
   return self->asks;

@@ -81,7 +81,7 @@ GemModelLoads *
 gem_service_get_loads(GemService *self);
 GemLearned *
 gem_service_get_learned(GemService *self);
-GemAskQueue *
+GemCallQueue *
 gem_service_get_asks(GemService *self);
 GemCallQueue *
 gem_service_get_queue(GemService *self);
