@@ -1,6 +1,6 @@
 #!/bin/bash
-# The inner loops of gem-bench limits are what the compiler has made of them: each still has one instruction for each of
-# its chains. A loop in which chains were found to be the same, or products with 1 to be none, counts right and measures
+# The inner loops of gem-bench limits, and those of kernelcheck --bench, are what the compiler has made of them: each
+# still has one instruction for each of its chains. A loop in which chains were found to be the same, or products with 1 to be none, counts right and measures
 # nothing. Speaks TAP.
 set -u
 
@@ -43,6 +43,12 @@ case $("$objdump" -f "$program") in
     expect gem_limits_read_portable 8 paddq
     expect gem_limits_read_avx2 8 '(vpadd|vmov).*\(%r.*\),.*%ymm'
     expect gem_limits_read_avx512 8 '(vpadd|vmov).*\(%r.*\),.*%zmm'
+    program=${GEM_BUILD_DIR:?}/tests/kernelcheck/kernelcheck
+    expect kernelcheck_int8_avx2 12 'vpmaddubsw.*%ymm'
+    expect kernelcheck_floats_avx2 12 'vfmadd[0-9]*ps.*%ymm'
+    expect kernelcheck_int8_avx2_vnni 12 'vpdpbusd.*%ymm'
+    expect kernelcheck_int8_avx512 12 'vpdpbusd.*%zmm'
+    expect kernelcheck_floats_avx512 12 'vfmadd[0-9]*ps.*%zmm'
     ;;
   *aarch64*)
     expect gem_limits_neon_int8 8 smull
@@ -52,6 +58,11 @@ case $("$objdump" -f "$program") in
     expect gem_limits_neon_dot 16 sdot
     expect gem_limits_neon_i8mm 16 smmla
     expect gem_limits_read_neon 16 'add.*\.2d'
+    program=${GEM_BUILD_DIR:?}/tests/kernelcheck/kernelcheck
+    expect kernelcheck_int8_neon 12 smlal
+    expect kernelcheck_floats_neon 12 fmla
+    expect kernelcheck_int8_neon_dot 12 sdot
+    expect kernelcheck_int8_neon_i8mm 12 smmla
     ;;
 esac
 echo "1..$number"

@@ -1,7 +1,9 @@
 /*
- * The most that an instruction set can do: independent sums in registers, and reads of whole vectors.
+ * The most that an instruction set can do: independent sums in registers (bench/direct/limits), and reads of
+ * whole vectors. What is multiplied is what the kernels multiply with, so that none can be faster.
  * Compiled once a set, with its flags and its name as GEM_KERNEL_SET.
  */
+#include "bench/direct/limits/gem-limits-chains.h"
 #include "tests/kernelcheck/limits.h"
 
 #if defined(__x86_64__)
@@ -21,7 +23,7 @@
 typedef float Floats __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint64_t Words __attribute__((vector_size(VECTOR_BYTES)));
 
-enum { SUMS = 12, LANES = VECTOR_BYTES / sizeof(float) };
+enum { CHAINS = 12, LANES = VECTOR_BYTES / sizeof(float) };
 
 /* ---- bytes: a step of one sum, and its operations ---- */
 
@@ -30,86 +32,88 @@ typedef __m512i Bytes, Sums;
 #define FILL(value)     _mm512_set1_epi8(value)
 #define STEP(sum, a, b) _mm512_dpbusd_epi32(sum, a, b)
 #define STEP_OPERATIONS 128
-#define OPAQUE          "+v"
 #elif defined(__AVXVNNI__)
 typedef __m256i Bytes, Sums;
 #define FILL(value)     _mm256_set1_epi8(value)
 #define STEP(sum, a, b) _mm256_dpbusd_avx_epi32(sum, a, b)
 #define STEP_OPERATIONS 64
-#define OPAQUE          "+x"
 #elif defined(__AVX2__)
 /* Products of bytes, pairs of them added to words: what the multipliers do without VNNI. */
 typedef __m256i Bytes, Sums;
 #define FILL(value)     _mm256_set1_epi8(value)
 #define STEP(sum, a, b) _mm256_add_epi16(sum, _mm256_maddubs_epi16(a, b))
 #define STEP_OPERATIONS 64
-#define OPAQUE          "+x"
 #elif defined(__ARM_FEATURE_MATMUL_INT8)
 typedef int8x16_t Bytes;
 typedef int32x4_t Sums;
 #define FILL(value)     vdupq_n_s8(value)
 #define STEP(sum, a, b) vmmlaq_s32(sum, a, b)
 #define STEP_OPERATIONS 64
-#define OPAQUE          "+w"
 #elif defined(__ARM_FEATURE_DOTPROD)
 typedef int8x16_t Bytes;
 typedef int32x4_t Sums;
 #define FILL(value)     vdupq_n_s8(value)
 #define STEP(sum, a, b) vdotq_s32(sum, a, b)
 #define STEP_OPERATIONS 32
-#define OPAQUE          "+w"
 #elif defined(__aarch64__)
 typedef int8x8_t Bytes;
 typedef int16x8_t Sums;
 #define FILL(value)     vdup_n_s8(value)
 #define STEP(sum, a, b) vmlal_s8(sum, a, b)
 #define STEP_OPERATIONS 16
-#define OPAQUE          "+w"
 #else
 #error "no probe for this instruction set"
 #endif
 
-static double
-probe_int8(size_t rounds, uint64_t *keep)
-{
-  Sums sums[SUMS];
-  Bytes a = FILL(3), b = FILL(1);
-  for (int i = 0; i < SUMS; i++) {
-    sums[i] = (Sums){0};
-  }
-  for (size_t round = 0; round < rounds; round++) {
-    __asm__ volatile("" : OPAQUE(a)); /* not the same factor as the round before, for all that is known */
-    for (int i = 0; i < SUMS; i++) {
-      sums[i] = STEP(sums[i], a, b);
-    }
-  }
-  for (int i = 0; i < SUMS; i++) {
-    *keep += (uint64_t)sums[i][0];
-  }
-  return (double)rounds * SUMS * STEP_OPERATIONS;
-}
+/* Of the functions below, so that the instructions of each set are found under names of their own. */
+#define EXPAND(macro, name) macro(name)
+#define INT8_OF(name)       kernelcheck_int8_##name
+#define FLOATS_OF(name)     kernelcheck_floats_##name
+
+/* `a` is another one for every step, for all that the compiler knows: else one product would do for all sums.
+ */
+#define BEGIN(j)                                                                                             \
+  Sums sum##j = {0};                                                                                         \
+  GEM_LIMITS_HIDE(sum##j);
+#define MULTIPLY(j)                                                                                          \
+  GEM_LIMITS_HIDE(a);                                                                                        \
+  sum##j = STEP(sum##j, a, b);
+#define KEEP(j) *keep += (uint64_t)sum##j[0];
 
 static double
-probe_floats(size_t rounds, uint64_t *keep)
+EXPAND(INT8_OF, GEM_KERNEL_SET)(size_t rounds, uint64_t *keep)
 {
-  Floats sums[SUMS];
+  Bytes a = FILL(3), b = FILL(1);
+  GEM_LIMITS_HIDE(b);
+  GEM_LIMITS_EACH_12(BEGIN)
+  for (size_t round = 0; round < rounds; round++) {
+    GEM_LIMITS_EACH_12(MULTIPLY)
+  }
+  GEM_LIMITS_EACH_12(KEEP)
+  return (double)rounds * CHAINS * STEP_OPERATIONS;
+}
+
+#define BEGIN_FLOATS(j)                                                                                      \
+  Floats sum##j = {0};                                                                                       \
+  GEM_LIMITS_HIDE(sum##j);
+#define MULTIPLY_FLOATS(j) sum##j = sum##j * factor + term;
+
+static double
+EXPAND(FLOATS_OF, GEM_KERNEL_SET)(size_t rounds, uint64_t *keep)
+{
   Floats factor, term;
   for (int lane = 0; lane < LANES; lane++) {
     factor[lane] = 0.5f;
     term[lane] = 1.0f;
   }
-  for (int i = 0; i < SUMS; i++) {
-    sums[i] = term;
-  }
+  GEM_LIMITS_HIDE(factor);
+  GEM_LIMITS_HIDE(term);
+  GEM_LIMITS_EACH_12(BEGIN_FLOATS)
   for (size_t round = 0; round < rounds; round++) {
-    for (int i = 0; i < SUMS; i++) {
-      sums[i] = sums[i] * factor + term;
-    }
+    GEM_LIMITS_EACH_12(MULTIPLY_FLOATS)
   }
-  for (int i = 0; i < SUMS; i++) {
-    *keep += (uint64_t)sums[i][0];
-  }
-  return (double)rounds * SUMS * LANES * 2;
+  GEM_LIMITS_EACH_12(KEEP)
+  return (double)rounds * CHAINS * LANES * 2;
 }
 
 static double
@@ -129,13 +133,12 @@ probe_read(const void *memory, size_t bytes, uint64_t *keep)
   return (double)bytes;
 }
 
-#define PROBE_OF(name)      kernelcheck_probe_##name
-#define EXPAND(macro, name) macro(name)
+#define PROBE_OF(name) kernelcheck_probe_##name
 
 extern const Probe EXPAND(PROBE_OF, GEM_KERNEL_SET);
 const Probe EXPAND(PROBE_OF, GEM_KERNEL_SET) = {
     .set = GEM_KERNELCHECK_SET_NAME,
-    .int8 = probe_int8,
-    .floats = probe_floats,
+    .int8 = EXPAND(INT8_OF, GEM_KERNEL_SET),
+    .floats = EXPAND(FLOATS_OF, GEM_KERNEL_SET),
     .read = probe_read,
 };
