@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "bench/gem-bench-statistics.h"
 #include "bench/gem-bench-svg.h"
 
 /* Pixels. */
@@ -115,6 +116,16 @@ gem_bench_chart_add_bar(GemBenchChart *self, const char *label, double value, do
   Item item = {self->series->len - 1, g_strdup(label), 0, value, low, high};
 
   g_array_append_val(self->items, item);
+}
+
+void
+gem_bench_chart_add_spread(GemBenchChart *self, const char *label, const GArray *values)
+{
+  GemBenchSpread spread = gem_bench_spread(values);
+
+  if (values->len > 0) {
+    gem_bench_chart_add_bar(self, label, spread.median, spread.min, spread.max);
+  }
 }
 
 void

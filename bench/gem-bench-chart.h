@@ -26,6 +26,10 @@ gem_bench_chart_add_series(GemBenchChart *self, const char *name);
  * series. A value that is no number is left out. */
 void
 gem_bench_chart_add_bar(GemBenchChart *self, const char *label, double value, double low, double high);
+/* The bar of an array of doubles: to their median, with a mark from the least to the most. Of an empty one
+ * there is none. */
+void
+gem_bench_chart_add_spread(GemBenchChart *self, const char *label, const GArray *values);
 /* A point of a line. One that is no number, or not above 0 where an axis is logarithmic, is left out. */
 void
 gem_bench_chart_add_point(GemBenchChart *self, double x, double value);

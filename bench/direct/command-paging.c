@@ -155,22 +155,39 @@ measure_delay(const Subject *subject, Figures *figures, GError **error)
   return gem_pager_page_out(subject->pager, subject->domain, GEM_PAGE_OUT_ASKED, error);
 }
 
-/* In, in place, and out with the file in the cache, then without, then because of a prompt. */
+/* *ret_cold: nothing of the file stayed in the cache. */
 static gboolean
-run_round(const Subject *subject, Figures *figures, GError **error)
+drop_file(const Subject *subject, Figures *figures, gboolean *ret_cold, GError **error)
 {
   guint64 left = 0;
 
-  if (!page_in(subject, figures, WARM_IN, error) || !page_in_place(subject, figures, error) ||
-      !page_out(subject, figures, error) || !gem_bench_file_cache_drop(subject->file, &left, error)) {
+  if (!gem_bench_file_cache_drop(subject->file, &left, error)) {
     return FALSE;
   }
   figures->left = MAX(figures->left, left);
-  if (left > 0) {
+  *ret_cold = left == 0;
+  return TRUE;
+}
+
+/* In, in place, and out with the file in the cache, then without, then because of a prompt: what is to be
+ * cold and is not is left out. */
+static gboolean
+run_round(const Subject *subject, Figures *figures, GError **error)
+{
+  gboolean cold;
+
+  if (!page_in(subject, figures, WARM_IN, error) || !page_in_place(subject, figures, error) ||
+      !page_out(subject, figures, error) || !drop_file(subject, figures, &cold, error)) {
+    return FALSE;
+  }
+  if (!cold) {
     return TRUE;
   }
-  return page_in(subject, figures, COLD_IN, error) && page_out(subject, figures, error) &&
-         gem_bench_file_cache_drop(subject->file, &left, error) && measure_delay(subject, figures, error);
+  if (!page_in(subject, figures, COLD_IN, error) || !page_out(subject, figures, error) ||
+      !drop_file(subject, figures, &cold, error)) {
+    return FALSE;
+  }
+  return !cold || measure_delay(subject, figures, error);
 }
 
 /* The first time does not count: the file may be anywhere. */

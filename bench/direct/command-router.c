@@ -182,16 +182,6 @@ add_json(const RouterOptions *options, const Figures *figures, JsonBuilder *buil
   gem_bench_json_add_double(builder, "peak_share", peak_share(options, figures));
 }
 
-static void
-add_bar(GemBenchChart *chart, const char *label, const GArray *values)
-{
-  GemBenchSpread spread = gem_bench_spread(values);
-
-  if (values->len > 0) {
-    gem_bench_chart_add_bar(chart, label, spread.median, spread.min, spread.max);
-  }
-}
-
 static gboolean
 draw_chart(const RouterOptions *options, const Figures *figures, const char *title, GError **error)
 {
@@ -199,8 +189,8 @@ draw_chart(const RouterOptions *options, const Figures *figures, const char *tit
   g_autofree char *turn = g_strdup_printf("turn of %d", options->prompt_tokens);
 
   gem_bench_chart_add_series(chart, "router");
-  add_bar(chart, turn, figures->turn_rate);
-  add_bar(chart, "token by token", figures->token_rate);
+  gem_bench_chart_add_spread(chart, turn, figures->turn_rate);
+  gem_bench_chart_add_spread(chart, "token by token", figures->token_rate);
   return options->common.chart == NULL || gem_bench_chart_write(chart, options->common.chart, error);
 }
 

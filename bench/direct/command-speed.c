@@ -1,5 +1,6 @@
 /* gem-bench speed: how fast the engine reads and writes, run in this process. */
 #include <math.h>
+#include <string.h>
 
 #include "bench/direct/gem-bench-model.h"
 #include "bench/direct/gem-bench-sequence.h"
@@ -24,12 +25,13 @@ typedef struct {
 
 /* What was measured: a double a round, but for what stands otherwise. */
 typedef struct {
-  GArray *load;    /* milliseconds */
-  GArray *prefill; /* tokens a second; empty without a prompt */
-  GArray *decode;  /* tokens a second; empty without an answer */
-  GArray *token;   /* microseconds, one for each token of each round */
-  guint64 peak;    /* bytes */
-  double read;     /* bytes of weights that a token of the answer read; NAN without an answer */
+  GArray *load;                 /* milliseconds */
+  GArray *prefill;              /* tokens a second; empty without a prompt */
+  GArray *decode;               /* tokens a second; empty without an answer */
+  GArray *token;                /* microseconds, one for each token of each round */
+  guint64 peak;                 /* bytes */
+  double read;                  /* bytes of weights that a token of the answer read; NAN without an answer */
+  guint rows[GEM_MAX_PATHWAYS]; /* of the answers' tokens, as GemSequenceState has them */
 } Figures;
 
 static void
@@ -77,12 +79,38 @@ seconds_since(gint64 started)
   return (double)(g_get_monotonic_time() - started) / G_USEC_PER_SEC;
 }
 
+/* One answer. */
+static gboolean
+write_answer(GemBenchSequence *sequence, const SpeedOptions *options, Figures *figures, GError **error)
+{
+  const guint *rows = sequence->state->rows_by_pathway;
+  guint before[GEM_MAX_PATHWAYS];
+  double seconds = 0;
+  guint pathway;
+  gint i;
+
+  memcpy(before, rows, sizeof before);
+  for (i = 0; i < options->tokens; i++) {
+    gint64 started = g_get_monotonic_time();
+
+    if (!gem_bench_sequence_decode(sequence, error)) {
+      return FALSE;
+    }
+    note(figures->token, seconds_since(started) * 1e6);
+    seconds += g_array_index(figures->token, double, figures->token->len - 1) / 1e6;
+  }
+  note(figures->decode, options->tokens / seconds);
+  for (pathway = 0; pathway < GEM_MAX_PATHWAYS; pathway++) {
+    figures->rows[pathway] += rows[pathway] - before[pathway];
+  }
+  return TRUE;
+}
+
 /* One prompt and one answer, both after `depth` tokens. */
 static gboolean
 run_round(GemBenchSequence *sequence, const SpeedOptions *options, Figures *figures, GError **error)
 {
   gint64 started = g_get_monotonic_time();
-  gint i;
 
   if (options->prompt_tokens > 0) {
     if (!gem_bench_sequence_prefill(sequence, (guint)options->prompt_tokens, error)) {
@@ -93,18 +121,8 @@ run_round(GemBenchSequence *sequence, const SpeedOptions *options, Figures *figu
       return FALSE;
     }
   }
-  if (options->tokens > 0) {
-    double seconds = 0;
-
-    for (i = 0; i < options->tokens; i++) {
-      started = g_get_monotonic_time();
-      if (!gem_bench_sequence_decode(sequence, error)) {
-        return FALSE;
-      }
-      note(figures->token, seconds_since(started) * 1e6);
-      seconds += g_array_index(figures->token, double, figures->token->len - 1) / 1e6;
-    }
-    note(figures->decode, options->tokens / seconds);
+  if (options->tokens > 0 && !write_answer(sequence, options, figures, error)) {
+    return FALSE;
   }
   return gem_bench_sequence_rewind(sequence, error);
 }
@@ -147,11 +165,10 @@ count_steps(const SpeedOptions *options)
          MIN(WARM_TOKENS, (guint)options->tokens);
 }
 
-/* Bytes of weights a token, over all tokens that ran. */
+/* Bytes of weights a token, of tokens that were routed so. */
 static double
-bytes_read(const GemBenchModel *model, const GemBenchSequence *sequence, gboolean routed)
+bytes_read(const GemBenchModel *model, const guint *rows, gboolean routed)
 {
-  const guint *rows = sequence->state->rows_by_pathway;
   double domains = 0;
   guint i, all = 0;
 
@@ -216,7 +233,7 @@ measure_rounds(GemBenchModel *model, const SpeedOptions *options, Figures *figur
       return FALSE;
     }
   }
-  figures->read = options->tokens > 0 ? bytes_read(model, sequence, options->route) : NAN;
+  figures->read = options->tokens > 0 ? bytes_read(model, figures->rows, options->route) : NAN;
   return TRUE;
 }
 
@@ -287,16 +304,6 @@ add_json(const SpeedOptions *options, const Figures *figures, JsonBuilder *build
   gem_bench_json_add_double(builder, "bandwidth_share", bandwidth_share(options, figures));
 }
 
-static void
-add_bar(GemBenchChart *chart, const char *label, const GArray *values)
-{
-  GemBenchSpread spread = gem_bench_spread(values);
-
-  if (values->len > 0) {
-    gem_bench_chart_add_bar(chart, label, spread.median, spread.min, spread.max);
-  }
-}
-
 static gboolean
 draw_chart(const SpeedOptions *options, const Figures *figures, const char *title, GError **error)
 {
@@ -305,8 +312,8 @@ draw_chart(const SpeedOptions *options, const Figures *figures, const char *titl
   g_autofree char *decode = g_strdup_printf("decode %d", options->tokens);
 
   gem_bench_chart_add_series(chart, "speed");
-  add_bar(chart, prefill, figures->prefill);
-  add_bar(chart, decode, figures->decode);
+  gem_bench_chart_add_spread(chart, prefill, figures->prefill);
+  gem_bench_chart_add_spread(chart, decode, figures->decode);
   return options->common.chart == NULL || gem_bench_chart_write(chart, options->common.chart, error);
 }
 
