@@ -18,3 +18,5 @@
 
 /* The longest text that a method takes, in bytes of UTF-8: 256 KiB. */
 #define GEM_MAX_TEXT_BYTES (256u * 1024u)
+/* What all arguments of a call may have together: the longest text, 256 labels of 1 KiB, options; 640 KiB. */
+#define GEM_MAX_CALL_BYTES (640u * 1024u)

@@ -5,9 +5,13 @@
 #include "tests/gem-test-calls.h"
 #include "tests/gem-test-patience.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <gio/gunixfdlist.h>
 
 #define NONE gem_test_options("{}")
 
@@ -313,10 +317,98 @@ test_flood(void)
   g_assert_cmpstr(answers.message, ==, "MaxCallsPerClient: 64 are in use, 64 are allowed");
 }
 
+static void
+on_any_reply(GObject *source, GAsyncResult *result, gpointer data)
+{
+  guint *replies = data;
+  g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, NULL);
+
+  (*replies)++;
+}
+
+/* Sends `count` writing ends of one pipe with a call that waits; returns the reading end. */
+static int
+send_descriptors(
+    GDBusConnection *client, const char *method, GVariant *parameters, guint count, guint *replies)
+{
+  g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
+  int ends[2];
+
+  g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+  for (guint i = 0; i < count; i++) {
+    g_assert_cmpint(g_unix_fd_list_append(list, ends[1], NULL), ==, (gint)i);
+  }
+  close(ends[1]);
+  g_dbus_connection_call_with_unix_fd_list(client, GEM_BUS_NAME, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE,
+                                           method, parameters, NULL, G_DBUS_CALL_FLAGS_NONE, -1, list, NULL,
+                                           on_any_reply, replies);
+  return ends[0];
+}
+
+/* Lets go of the client; its calls end, one way or another. */
+static void
+leave(GDBusConnection *client, const guint *replies, guint sent)
+{
+  g_assert_true(g_dbus_connection_close_sync(client, NULL, NULL));
+  while (*replies < sent) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+}
+
+/* Refused before the call waits for anything: it does not count among those that do. */
+static void
+test_large_calls(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxCallsPerClient=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autofree char *text = g_strnfill(GEM_MAX_CALL_BYTES, 'x'),
+                  *label = g_strnfill(GEM_MAX_CALL_BYTES / 2, 'x');
+  const char *const labels[] = {label, label, NULL};
+  guint replies = 0;
+
+  close(send_descriptors(client, "Ask", g_variant_new("(s@a{sv})", "silent", NONE), 1, &replies));
+  gem_test_manager_fails(client, "CountTokens", g_variant_new("(s)", text), GEM_ERROR_INVALID_TEXT,
+                         "the text has 655360 bytes, up to 262144 are taken");
+  gem_test_manager_fails(client, "Classify", g_variant_new("(s^as@a{sv})", "x", labels, NONE),
+                         GEM_ERROR_INVALID_OPTION,
+                         "the arguments have 6553* bytes together, up to 655360 are taken");
+  gem_test_manager_fails(client, "CountTokens", g_variant_new("(s)", "x"), GEM_ERROR_LIMIT_EXCEEDED,
+                         "MaxCallsPerClient: 1 are in use, 1 are allowed");
+  g_assert_cmpuint(replies, ==, 0);
+  leave(client, &replies, 1);
+}
+
+/* What nobody asked for is closed while the call that it came with still waits. */
+static void
+test_unwanted_descriptors(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_daemon();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  guint replies = 0;
+  gint64 deadline = gem_test_deadline(20);
+  int ends[] = {
+      send_descriptors(client, "Ask", g_variant_new("(s@a{sv})", "silent", NONE), 16, &replies),
+      send_descriptors(client, "AdaptDomain", g_variant_new("(sh@a{sv})", "x", 0, NONE), 2, &replies)};
+
+  for (gsize i = 0; i < G_N_ELEMENTS(ends); i++) {
+    struct pollfd end = {.fd = ends[i], .events = POLLIN};
+
+    while (poll(&end, 1, 0) == 0 && g_get_monotonic_time() < deadline) {
+      gem_test_run_for(10);
+    }
+    g_assert_cmpint(end.revents, ==, POLLHUP);
+    close(ends[i]);
+  }
+  g_assert_cmpuint(replies, <=, 1); /* Ask still waits */
+  leave(client, &replies, 2);
+}
+
 int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/bus/limits/large-calls", test_large_calls);
+  g_test_add_func("/bus/limits/unwanted-descriptors", test_unwanted_descriptors);
   g_test_add_func("/bus/limits/session-limits", test_session_limits);
   g_test_add_func("/bus/limits/many-callers-leave", test_many_callers_leave);
   g_test_add_func("/bus/limits/reload", test_reload);

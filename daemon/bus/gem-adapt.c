@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "daemon/bus/gem-authorize.h"
+#include "daemon/bus/gem-descriptors.h"
 #include "daemon/bus/gem-service.h"
 
 /* The domains as they are when both the store and the model have been read. */
@@ -67,9 +68,7 @@ adapt_ready(gpointer data)
     gem_call_return(call, g_variant_new("(o)", path));
     return;
   }
-  if (text >= 0) {
-    close(text);
-  }
+  gem_descriptors_close(text);
   gem_call_fail(call, error);
 }
 

@@ -1,9 +1,9 @@
 #include "daemon/bus/gem-call.h"
 
-#include <gio/gunixfdlist.h>
 #include <string.h>
 
 #include "daemon/bus/gem-call-queue.h"
+#include "daemon/bus/gem-descriptors.h"
 #include "daemon/bus/gem-service.h"
 #include "dbus/gem-names.h"
 
@@ -16,7 +16,8 @@ struct _GemCall {
   gboolean needs_model;
   GemCallRun run;
   gint64 arrival;
-  guint loading; /* timeout source: it waits for the model; 0: it does not */
+  int descriptor; /* that came with it; -1: none, or taken */
+  guint loading;  /* timeout source: it waits for the model; 0: it does not */
   GemCallTicket ticket;
   gboolean counted; /* among the caller's calls */
   GemQuotaHold hold;
@@ -88,6 +89,7 @@ call_free(GemCall *self)
   gem_service_end_work(self->service, GEM_IDLE_CALLS);
   gem_caller_unref(self->caller);
   g_object_unref(self->target);
+  gem_descriptors_close(self->descriptor);
   g_free(self);
 }
 
@@ -247,6 +249,31 @@ is_batch(GVariant *parameters)
          gem_call_options_are_batch(last);
 }
 
+/* While a call waits its arguments stay in memory, which MemoryLimit does not count: nobody is to have much
+ * there. A text that is too long is said to be that. */
+static gboolean
+check_size(GVariant *parameters, GError **error)
+{
+  gsize size = g_variant_get_size(parameters), n = g_variant_n_children(parameters);
+
+  if (size <= GEM_MAX_CALL_BYTES) {
+    return TRUE;
+  }
+  for (gsize i = 0; i < n; i++) {
+    g_autoptr(GVariant) argument = g_variant_get_child_value(parameters, i);
+
+    if (g_variant_is_of_type(argument, G_VARIANT_TYPE_STRING) &&
+        g_variant_get_size(argument) > GEM_MAX_TEXT_BYTES &&
+        !gem_text_check(g_variant_get_string(argument, NULL), error)) {
+      return FALSE;
+    }
+  }
+  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+              "the arguments have %" G_GSIZE_FORMAT " bytes together, up to %u are taken", size,
+              GEM_MAX_CALL_BYTES);
+  return FALSE;
+}
+
 typedef enum { PLAIN, LIGHT, HEAVY } CallKind;
 
 static void
@@ -264,6 +291,7 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
   self->needs_model = kind != PLAIN;
   self->run = run;
   self->arrival = g_get_monotonic_time();
+  self->descriptor = gem_descriptors_take(g_dbus_method_invocation_get_message(invocation));
   self->ticket =
       (GemCallTicket){.caller = self->caller,
                       .heavy = kind == HEAVY,
@@ -277,7 +305,8 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
     gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
     return;
   }
-  if (!gem_quota_check("MaxCallsPerClient", self->caller->calls, 1, config->max_calls_per_client, &error)) {
+  if (!check_size(g_dbus_method_invocation_get_parameters(invocation), &error) ||
+      !gem_quota_check("MaxCallsPerClient", self->caller->calls, 1, config->max_calls_per_client, &error)) {
     gem_call_fail(self, error);
     return;
   }
@@ -392,15 +421,13 @@ gem_call_read_text(GemCall *self, gsize index)
 int
 gem_call_take_descriptor(GemCall *self, gsize index, GError **error)
 {
-  GDBusMessage *message = g_dbus_method_invocation_get_message(self->invocation);
-  GUnixFDList *descriptors = g_dbus_message_get_unix_fd_list(message);
   gint32 handle = -1;
 
   g_variant_get_child(gem_call_get_parameters(self), index, "h", &handle);
-  if (descriptors == NULL || handle < 0 || handle >= g_unix_fd_list_get_length(descriptors)) {
+  if (self->descriptor < 0 || handle != 0) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
                 "argument %" G_GSIZE_FORMAT ": no descriptor came with it", index + 1);
     return -1;
   }
-  return g_unix_fd_list_get(descriptors, handle, error);
+  return g_steal_fd(&self->descriptor);
 }

@@ -64,7 +64,8 @@ gem_call_read_options(
 const char *
 gem_call_read_text(GemCall *self, gsize index);
 
-/* A duplicate of the descriptor that argument `index` (h) names; -1 with INVALID_OPTION when none came. */
+/* The descriptor that argument `index` (h) names and that came alone, once; -1 with INVALID_OPTION when none
+ * did. Transfer full: gem_descriptors_close. */
 int
 gem_call_take_descriptor(GemCall *self, gsize index, GError **error);
 

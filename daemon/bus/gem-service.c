@@ -1,6 +1,7 @@
 #include "daemon/bus/gem-service.h"
 
 #include "daemon/gem-log.h"
+#include "daemon/bus/gem-descriptors.h"
 #include "daemon/bus/gem-manager.h"
 #include "daemon/bus/gem-memory.h"
 #include "daemon/bus/gem-model-list.h"
@@ -41,6 +42,7 @@ struct _GemService {
   GemModelObjects *model_objects;
 
   guint name;   /* owner id */
+  guint guard;  /* filter of the connection: gem-descriptors.h */
   guint work;   /* calls and turns on their way */
   guint drain;  /* timeout source while stopping */
   guint finish; /* idle source */
@@ -376,6 +378,7 @@ gem_service_new(GDBusConnection *connection,
   self->events = events;
   self->data = data;
   self->untold = g_array_new(FALSE, FALSE, sizeof(Waiting));
+  self->guard = gem_descriptors_guard(connection);
   self->statistics = gem_statistics_new();
   self->callers = gem_callers_new(connection);
   self->idle = gem_idle_new(connection, on_idle, self);
@@ -405,6 +408,9 @@ gem_service_free(GemService *self)
   g_clear_handle_id(&self->drain, g_source_remove);
   g_clear_handle_id(&self->finish, g_source_remove);
   g_clear_signal_handler(&self->closed, self->connection);
+  if (self->guard != 0) {
+    g_dbus_connection_remove_filter(self->connection, self->guard);
+  }
   /* When the bus was lost nobody stopped the service: calls may still wait. */
   service_settle_untold(self);
   gem_call_queue_run_all(self->queue);

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/bus/gem-descriptors.h"
 #include "daemon/bus/gem-service.h"
 #include "daemon/learned/gem-learned-private.h"
 #include "daemon/learned/gem-learned-text.h"
@@ -70,9 +71,7 @@ static void
 begin_free(Begin *begin)
 {
   set_copies(begin->copies, begin->uid, count_copies(begin->copies, begin->uid) - 1);
-  if (begin->text >= 0) {
-    close(begin->text);
-  }
+  gem_descriptors_close(begin->text);
   g_hash_table_unref(begin->copies);
   g_object_unref(begin->copying);
   gem_learned_entry_unref(begin->entry);

@@ -1,0 +1,78 @@
+#include "daemon/bus/gem-descriptors.h"
+
+#include <gio/gunixfdlist.h>
+#include <unistd.h>
+
+#include "dbus/gem-names.h"
+
+/* Threads that close: one whose file system does not answer leaves room for others. */
+#define MOST_THREADS 8
+
+static void
+close_one(gpointer data, gpointer none)
+{
+  close(GPOINTER_TO_INT(data) - 1);
+}
+
+static GThreadPool *
+closing_threads(void)
+{
+  static gsize made = 0;
+
+  if (g_once_init_enter(&made)) {
+    /* Not exclusive: it never fails, and has no thread where there is nothing to close. */
+    g_once_init_leave(&made, (gsize)g_thread_pool_new(close_one, NULL, MOST_THREADS, FALSE, NULL));
+  }
+  return (GThreadPool *)made;
+}
+
+void
+gem_descriptors_close(int fd)
+{
+  if (fd >= 0) {
+    /* When no thread can be started it waits in the pool: nothing to be done about it here. A pool holds no
+     * NULL. */
+    g_thread_pool_push(closing_threads(), GINT_TO_POINTER(fd + 1), NULL);
+  }
+}
+
+int
+gem_descriptors_take(GDBusMessage *message)
+{
+  GUnixFDList *list = g_dbus_message_get_unix_fd_list(message);
+  gint n = 0;
+  g_autofree gint *fds = list != NULL ? g_unix_fd_list_steal_fds(list, &n) : NULL;
+
+  for (gint i = 1; i < n; i++) {
+    gem_descriptors_close(fds[i]);
+  }
+  return n > 0 ? fds[0] : -1;
+}
+
+/* AdaptDomain alone has an argument of type h. */
+static gboolean
+takes_one(GDBusMessage *message)
+{
+  return g_strcmp0(g_dbus_message_get_member(message), "AdaptDomain") == 0 &&
+         g_strcmp0(g_dbus_message_get_path(message), GEM_OBJECT_PATH) == 0;
+}
+
+/* On GDBus's own thread, before the message is dispatched. Replies are to calls of the service's own. */
+static GDBusMessage *
+on_message(GDBusConnection *connection, GDBusMessage *message, gboolean incoming, gpointer data)
+{
+  GDBusMessageType type = g_dbus_message_get_message_type(message);
+  gboolean asked = type == G_DBUS_MESSAGE_TYPE_METHOD_RETURN || type == G_DBUS_MESSAGE_TYPE_ERROR;
+  GUnixFDList *list = incoming && !asked ? g_dbus_message_get_unix_fd_list(message) : NULL;
+
+  if (list != NULL && !(takes_one(message) && g_unix_fd_list_get_length(list) == 1)) {
+    gem_descriptors_close(gem_descriptors_take(message));
+  }
+  return message;
+}
+
+guint
+gem_descriptors_guard(GDBusConnection *connection)
+{
+  return g_dbus_connection_add_filter(connection, on_message, NULL, NULL);
+}
