@@ -292,6 +292,7 @@ typedef struct GemBackendFunctions {
 
   /* Copies the weights into the form of the device. May take its time; from any thread, while others run. */
   GemCompiled *(*compile)(GemBackendState *self, const GemPathwayTensors *tensors, GemPluginError *error);
+  /* From any thread, too. */
   void (*compiled_free)(GemBackendState *self, GemCompiled *compiled);
   size_t (*compiled_bytes)(const GemCompiled *compiled); /* of memory, the device's or the process's */
   /* y[n][width] += FFN(x[n][width]) of that layer. False: the device failed, and y is as it was. What a row
@@ -437,7 +438,9 @@ typedef struct GemPathway GemPathway;
 
 typedef struct GemPathwayFunctions {
   /* `source` is pathway-<domain>.gguf, or general.gguf for "general": tensors blk.N.ffn_gate, ffn_up,
-   * ffn_down (.weight). NULL with ENOMEM in errno, as malloc leaves it: it is tried again later. */
+   * ffn_down (.weight). NULL with ENOMEM in errno, as malloc leaves it: it is tried again later. With a
+   * device as the backend `open`, `close` and the first `try_apply` run on the thread that tries pathways
+   * there. */
   GemPathway *(*open)(const GemTensorSource *source,
                       const GemShape *shape,
                       const GemBackend *backend,

@@ -133,6 +133,7 @@ cache_new(const Scene *scene)
       .clusters = scene->by_cluster ? scene->k : 0,
       .window = scene->functions->needs_window(scene->attention),
   };
+  shape.tile_bytes = shape.backend->functions->kv_tile_bytes(shape.backend->state, &shape.form);
   return gem_kv_cache_new(&shape);
 }
 

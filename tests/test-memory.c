@@ -312,6 +312,75 @@ test_page_in(void)
   g_assert_false(gem_test_limit_is_resident(&scene, "legal"));
 }
 
+#define CHOOSERS        3u
+#define ROOM_OF_CHOICES (1u << 20) /* more than they take at once */
+
+/* So many choices at once, all there before the engine begins with one; probabilities [CHOOSERS][4], or an
+ * error for want of memory. */
+static gboolean
+choose_at_once(GemEngine *engine, double (*ret_probabilities)[4])
+{
+  /* They part at once, and then twice more. */
+  static const char *const labels[] = {"a garden on the hill: one", "a garden on the hill: two",
+                                       "the old house in the rain: three", "the old house in the rain: four",
+                                       NULL};
+  GAsyncResult *slots[CHOOSERS] = {NULL};
+  GemTestHold *hold = gem_test_engine_hold(engine);
+  gboolean enough = TRUE;
+
+  for (guint i = 0; i < CHOOSERS; i++) {
+    g_autofree char *text =
+        g_strdup_printf("the house %u on the hill and the garden behind it in the rain", i);
+
+    gem_engine_classify_async(engine, text, labels, NULL, NULL, gem_test_keep_result, &slots[i]);
+  }
+  gem_test_engine_let_go(hold);
+  for (guint i = 0; i < CHOOSERS; i++) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GAsyncResult) result = gem_test_wait_result(&slots[i]);
+    g_autoptr(GArray) probabilities = gem_engine_classify_finish(engine, result, &error);
+
+    g_assert_true(probabilities != NULL || g_error_matches(error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED));
+    enough = enough && probabilities != NULL;
+    if (probabilities != NULL) {
+      memcpy(ret_probabilities[i], probabilities->data, sizeof ret_probabilities[i]);
+    }
+  }
+  return enough;
+}
+
+/* A choice that gives its memory back between its text and its labels is the same to the last bit. */
+static void
+test_choices_give_way(void)
+{
+  g_autoptr(GemTestEngine) test = NULL;
+  double expected[CHOOSERS][4], found[CHOOSERS][4];
+  GemEngineCounters before, after;
+  guint64 most, step;
+  guint rounds = 0;
+
+  gem_test_model_router_layers = 3; /* so that a route depends on what was before */
+  test = gem_test_engine_new_started();
+  gem_test_model_router_layers = 1;
+  g_assert_true(choose_at_once(test->engine, expected));
+  gem_engine_get_counters(test->engine, &before);
+  most = gem_engine_get_resident_bytes(test->engine) + ROOM_OF_CHOICES;
+  step = ROOM_OF_CHOICES / 60;
+  for (guint64 limit = most; limit > step; limit -= step) {
+    gem_engine_set_memory_limit(test->engine, limit);
+    gem_test_limit_relieve(test->engine, GEM_RELIEF_OVER);
+    if (!choose_at_once(test->engine, found)) {
+      break;
+    }
+    g_assert_cmpmem(found, sizeof found, expected, sizeof expected);
+    rounds++;
+  }
+  gem_engine_get_counters(test->engine, &after);
+  g_test_message("%u limits, %" G_GUINT64_FORMAT " times memory was given back", rounds,
+                 after.cache_drops_budget - before.cache_drops_budget);
+  g_assert_cmpuint(after.cache_drops_budget, >, before.cache_drops_budget);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -329,5 +398,6 @@ main(int argc, char **argv)
   g_test_add_func("/memory/degrade", test_degrade);
   g_test_add_func("/memory/below-general", test_below_general);
   g_test_add_func("/memory/page-in", test_page_in);
+  g_test_add_func("/memory/choices-give-way", test_choices_give_way);
   return g_test_run();
 }

@@ -49,6 +49,9 @@ wind_back(ClassifyJob *self, GError **error)
 
   gem_sequence_state_truncate(job->sequence, self->prefix);
   if (self->router_after == NULL) {
+    /* It gave its memory back before it could be copied: what is remembered now is of another label, too. It
+     * is made again from the prefix. */
+    gem_sequence_state_set_router(job->runtime, job->sequence, NULL);
     return TRUE;
   }
   copy = job->runtime->router_functions->state_copy(job->runtime->router, self->router_after);

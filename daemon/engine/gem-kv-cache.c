@@ -39,7 +39,7 @@ gem_kv_cache_new(const GemKvCacheShape *shape)
 
   self->shape = *shape;
   self->shape.window = MAX(shape->window, 1);
-  self->pool = gem_kv_pool_new(shape->backend->functions->kv_tile_bytes(shape->backend->state, &shape->form));
+  self->pool = gem_kv_pool_new(shape->tile_bytes);
   self->layers = g_new0(Layer, shape->layers);
   for (guint i = 0; i < shape->layers; i++) {
     self->layers[i].lists = g_new0(GemKeyValueList, shape->clusters);

@@ -16,9 +16,10 @@ typedef struct {
   const GemBackend *backend;
   guint layers;
   GemKeyValueForm form;
-  guint limit;    /* rows that it may ever hold */
-  guint clusters; /* lists; 0: attention does without */
-  guint window;   /* latest positions that are kept in order; G_MAXUINT: all */
+  guint limit;      /* rows that it may ever hold */
+  gsize tile_bytes; /* of the backend, for that form */
+  guint clusters;   /* lists; 0: attention does without */
+  guint window;     /* latest positions that are kept in order; G_MAXUINT: all */
 } GemKvCacheShape;
 
 typedef struct GemKvCache GemKvCache;

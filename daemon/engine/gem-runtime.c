@@ -150,6 +150,8 @@ open_attention(GemRuntime *self, const GemEngineConfig *config, GError **error)
     return FALSE;
   }
   self->clusters_needed = self->attention_functions->needs_clusters(self->attention);
+  /* What is out of the window comes back out of the clusters' lists: without them all is kept. */
+  self->window = self->clusters_needed ? self->attention_functions->needs_window(self->attention) : G_MAXUINT;
   return gem_runtime_find_cluster_set(self, config->clusters, &self->cluster_set, error);
 }
 
@@ -158,6 +160,9 @@ router_may_go_on(void *data)
 {
   const GemRuntime *self = data;
 
+  if (self->beat != NULL) {
+    gem_beat_now(self->beat);
+  }
   return self->go_on == NULL || self->go_on(self->go_on_data);
 }
 
@@ -267,7 +272,8 @@ gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **e
   self->files = files;
   self->shape = &files->shape;
   self->context = config->context > 0 ? config->context : DEFAULT_CONTEXT;
-  self->kv_half = config->kv_half;
+  self->kv_form = (GemKeyValueForm){
+      .kv_heads = self->shape->kv_heads, .head_dim = self->shape->head_dim, .half = config->kv_half};
   self->loader = gem_plugin_loader_new(config->plugin_dirs);
   self->backends =
       gem_backend_set_open(self->loader, config->backend, config->threads, config->cache_dir, error);
@@ -275,6 +281,7 @@ gem_runtime_open(const GemEngineConfig *config, GemModelFiles *files, GError **e
     return NULL;
   }
   self->backend = gem_backend_set_get(self->backends);
+  self->kv_tile_bytes = self->backend->functions->kv_tile_bytes(self->backend->state, &self->kv_form);
   self->conversations = g_ptr_array_new();
   if (!open_together(self, config, error) || !check_files(self, error)) {
     return NULL;

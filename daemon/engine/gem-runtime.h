@@ -6,6 +6,7 @@
 #pragma once
 
 #include "daemon/engine/gem-backend-set.h"
+#include "daemon/engine/gem-beat.h"
 #include "daemon/engine/gem-engine.h"
 #include "daemon/model/gem-model.h"
 #include "daemon/pager/gem-budget.h"
@@ -28,13 +29,16 @@ typedef struct {
   const GemAttentionFunctions *attention_functions;
   GemAttention *attention;
   gboolean clusters_needed;
-  guint cluster_set; /* index into shape->clusters that is used unless a call says otherwise */
+  guint window;        /* latest positions that attention wants in order; G_MAXUINT: all */
+  gsize kv_tile_bytes; /* of the backend, for kv_form */
+  guint cluster_set;   /* index into shape->clusters that is used unless a call says otherwise */
 
   GemPluginModule *router_module; /* NULL, as the next two, for a model without domains */
   const GemRouterFunctions *router_functions;
   GemRouter *router;
   guint row_width; /* values of a learned domain's row of the router; 0: it takes none */
   float threshold; /* tau, 0..1 */
+  GemBeat *beat;   /* shows that the engine thread is alive while the router is at work; NULL: nobody looks */
   /* Asked again and again while the router is at work on a long turn; FALSE: it gives up, and what is
    * appended fails as cancelled. NULL: it never gives up. */
   gboolean (*go_on)(gpointer data);
@@ -44,7 +48,7 @@ typedef struct {
   GemPlacement *placement;
   GemPager *pager;
   guint context; /* tokens a sequence may hold */
-  gboolean kv_half;
+  GemKeyValueForm kv_form;
   gsize sequence_bytes;     /* of all sequences: caches and router states */
   GPtrArray *conversations; /* of GemSequenceState: those that live from turn to turn */
   GemBudget budget;

@@ -30,6 +30,7 @@ gem_scheduler_new(GemRuntime *runtime, guint prefill_block, GemBeat *beat)
   GemScheduler *self = g_new0(GemScheduler, 1);
 
   self->runtime = runtime;
+  runtime->beat = beat;
   self->step = gem_step_new(runtime, beat);
   self->prefill_block = prefill_block;
   self->jobs = g_ptr_array_new();
@@ -158,12 +159,19 @@ advance(GemScheduler *self, GemJob *job)
   return TRUE;
 }
 
+static gboolean
+is_wanted(gpointer job)
+{
+  return !gem_job_is_cancelled(job);
+}
+
 /* A turn at work whose router's memory went, while it was paused or with the older half of its tokens. FALSE:
  * it has ended. */
 static gboolean
 restore_router(GemScheduler *self, GemJob *job)
 {
   GError *error = NULL;
+  gboolean there;
 
   if (job->next_routing.forced) {
     return TRUE;
@@ -171,11 +179,14 @@ restore_router(GemScheduler *self, GemJob *job)
   while (!gem_router_memory_fits(self->runtime, job->sequence) &&
          gem_give_way(self->runtime, self->jobs, job)) {
   }
-  if (!gem_router_memory_need(self->runtime, job->sequence, &error)) {
+  self->runtime->go_on = is_wanted;
+  self->runtime->go_on_data = job;
+  there = gem_router_memory_need(self->runtime, job->sequence, &error);
+  self->runtime->go_on = NULL;
+  if (!there) {
     end_job(self, job, error);
-    return FALSE;
   }
-  return TRUE;
+  return there;
 }
 
 /* Appends the tokens that wait in jobs [n], of which none is NULL: one pass of the router for all. */
@@ -319,12 +330,6 @@ static GemJob *
 pick(GemScheduler *self, GemFairLine line, gboolean hurry)
 {
   return gem_fair_pick(self->fair, line, (GemJob *const *)self->waiting->pdata, self->waiting->len, hurry);
-}
-
-static gboolean
-is_wanted(gpointer job)
-{
-  return !gem_job_is_cancelled(job);
 }
 
 /* Prepares one job that may run and is not prepared; the router's pass over a long turn takes as long as a

@@ -6,15 +6,15 @@ GemSequenceState *
 gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set)
 {
   GemSequenceState *self = g_new0(GemSequenceState, 1);
+  /* On the main loop, while the engine thread may be in the modules: both numbers were asked for before. */
   GemKvCacheShape shape = {
       .backend = runtime->backend,
+      .tile_bytes = runtime->kv_tile_bytes,
       .layers = runtime->shape->layers,
-      .form = {.kv_heads = runtime->shape->kv_heads,
-               .head_dim = runtime->shape->head_dim,
-               .half = runtime->kv_half},
+      .form = runtime->kv_form,
       .limit = runtime->context,
       .clusters = runtime->clusters_needed ? runtime->shape->clusters[cluster_set] : 0,
-      .window = runtime->attention_functions->needs_window(runtime->attention),
+      .window = runtime->window,
   };
 
   /* As many as there may ever be: the array never moves, so that no copy of the text is left behind. */

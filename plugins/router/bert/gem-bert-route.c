@@ -275,6 +275,17 @@ tokens_are_known(const GemRouter *self, const GemRouterTurn *turn)
   return true;
 }
 
+/* What the states of long turns grew by, they give back. */
+static int
+finish(const GemRouterTurn *turns, size_t count, int status)
+{
+  for (size_t i = 0; i < count; i++) {
+    turns[i].state->next += status == 0 ? (uint32_t)turns[i].n : 0;
+    gem_bert_state_trim(turns[i].state);
+  }
+  return status;
+}
+
 int
 gem_bert_route(GemRouter *self, const GemRouterTurn *turns, size_t count)
 {
@@ -290,10 +301,10 @@ gem_bert_route_classes(GemRouter *self,
   Batch batch = {.router = self, .turns = turns, .classes = classes, .count = count};
   for (size_t i = 0; i < count; i++) {
     if (!tokens_are_known(self, &turns[i])) {
-      return -2;
+      return finish(turns, i, -2);
     }
     if (!gem_bert_state_reserve(turns[i].state, turns[i].n)) {
-      return -1;
+      return finish(turns, i, -1);
     }
     batch.n += turns[i].n;
   }
@@ -301,7 +312,7 @@ gem_bert_route_classes(GemRouter *self,
   size_t values = batch.n * self->width;
   batch.x = batch.n <= GEM_BERT_BLOCK ? self->scratch.turn : malloc(2 * values * sizeof *batch.x);
   if (batch.x == NULL) {
-    return -1;
+    return finish(turns, count, -1);
   }
   batch.queries = batch.x + values;
   bool ran = run_batch(&batch);
@@ -310,11 +321,7 @@ gem_bert_route_classes(GemRouter *self,
   if (batch.x != self->scratch.turn) {
     free(batch.x);
   }
-  for (size_t i = 0; i < count; i++) {
-    turns[i].state->next += ran ? (uint32_t)turns[i].n : 0;
-    gem_bert_state_trim(turns[i].state);
-  }
-  return ran ? 0 : GEM_ROUTER_STOPPED;
+  return finish(turns, count, ran ? 0 : GEM_ROUTER_STOPPED);
 }
 
 void
