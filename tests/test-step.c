@@ -117,7 +117,7 @@ check_against_reference(Scene *scene, int cluster_set)
   sequence = forced_sequence(scene, tokens, (guint)MAX(cluster_set, 0));
   logits = run_in_blocks(scene, sequence, 16, FALSE);
   expected = reference_forward(scene->files, tokens, N, sequence->routes->data, cluster_set,
-                               scene->runtime->kv_half, FALSE);
+                               scene->runtime->kv_form.half, FALSE);
   gem_test_assert_close(logits, expected, (gsize)N * scene->runtime->shape->vocab, TOLERANCE);
   gem_sequence_state_free(scene->runtime, sequence);
 }
@@ -194,7 +194,7 @@ test_hidden(void)
   sequence = forced_sequence(scene, tokens, 0);
   states = run_in_blocks(scene, sequence, N, TRUE);
   expected =
-      reference_forward(scene->files, tokens, N, sequence->routes->data, 0, scene->runtime->kv_half, TRUE);
+      reference_forward(scene->files, tokens, N, sequence->routes->data, 0, scene->runtime->kv_form.half, TRUE);
   gem_test_assert_close(states, expected, (gsize)N * scene->runtime->shape->width, TOLERANCE);
   gem_sequence_state_free(scene->runtime, sequence);
 }
@@ -239,7 +239,7 @@ test_router(void)
 
   logits = run_in_blocks(scene, sequence, 16, FALSE);
   expected =
-      reference_forward(scene->files, tokens, N, sequence->routes->data, 0, scene->runtime->kv_half, FALSE);
+      reference_forward(scene->files, tokens, N, sequence->routes->data, 0, scene->runtime->kv_form.half, FALSE);
   gem_test_assert_close(logits, expected, (gsize)N * scene->runtime->shape->vocab, TOLERANCE);
   gem_sequence_state_free(scene->runtime, sequence);
 }
@@ -352,7 +352,7 @@ test_slide(void)
   span.sequence = sequence;
   span.rows = left;
   g_assert_true(gem_step_run(scene->step, &span, 1, NULL));
-  expected = reference_forward(scene->files, tokens, left, routes, 0, scene->runtime->kv_half, FALSE);
+  expected = reference_forward(scene->files, tokens, left, routes, 0, scene->runtime->kv_form.half, FALSE);
   gem_test_assert_close(after, expected, left * outputs.width, TOLERANCE);
   /* No token is counted twice. */
   g_assert_cmpuint(sequence->rows_by_pathway[0] + sequence->rows_by_pathway[1] +
@@ -390,7 +390,7 @@ test_missing_domain(void)
 
     degraded[i] = route == legal ? GEM_ROUTE_GENERAL : route;
   }
-  expected = reference_forward(scene->files, tokens, N, degraded, 0, scene->runtime->kv_half, FALSE);
+  expected = reference_forward(scene->files, tokens, N, degraded, 0, scene->runtime->kv_form.half, FALSE);
   gem_test_assert_close(logits, expected, (gsize)N * scene->runtime->shape->vocab, TOLERANCE);
   g_assert_cmpuint(sequence->rows_by_pathway[legal], ==, 0);
   g_assert_cmpuint(sequence->rows_by_pathway[0] + sequence->rows_by_pathway[1] +
