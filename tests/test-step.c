@@ -193,8 +193,8 @@ test_hidden(void)
   fill_tokens(scene, 4, tokens);
   sequence = forced_sequence(scene, tokens, 0);
   states = run_in_blocks(scene, sequence, N, TRUE);
-  expected =
-      reference_forward(scene->files, tokens, N, sequence->routes->data, 0, scene->runtime->kv_form.half, TRUE);
+  expected = reference_forward(scene->files, tokens, N, sequence->routes->data, 0,
+                               scene->runtime->kv_form.half, TRUE);
   gem_test_assert_close(states, expected, (gsize)N * scene->runtime->shape->width, TOLERANCE);
   gem_sequence_state_free(scene->runtime, sequence);
 }
@@ -238,8 +238,8 @@ test_router(void)
   g_assert_cmpuint(routed, <, N);
 
   logits = run_in_blocks(scene, sequence, 16, FALSE);
-  expected =
-      reference_forward(scene->files, tokens, N, sequence->routes->data, 0, scene->runtime->kv_form.half, FALSE);
+  expected = reference_forward(scene->files, tokens, N, sequence->routes->data, 0,
+                               scene->runtime->kv_form.half, FALSE);
   gem_test_assert_close(logits, expected, (gsize)N * scene->runtime->shape->vocab, TOLERANCE);
   gem_sequence_state_free(scene->runtime, sequence);
 }
