@@ -21,6 +21,12 @@ typedef struct {
 } Scene;
 
 static void
+set_tile_bytes(GemKvCacheShape *shape)
+{
+  shape->tile_bytes = shape->backend->functions->kv_tile_bytes(shape->backend->state, &shape->form);
+}
+
+static void
 scene_init(Scene *self, gboolean half, guint clusters, guint window)
 {
   *self = (Scene){.backend = gem_test_backend_open()};
@@ -32,6 +38,7 @@ scene_init(Scene *self, gboolean half, guint clusters, guint window)
       .clusters = clusters,
       .window = window,
   };
+  set_tile_bytes(&self->shape);
   self->cache = gem_kv_cache_new(&self->shape);
 }
 
@@ -311,6 +318,7 @@ test_no_memory(void)
   scene_init(&scene, FALSE, 0, G_MAXUINT);
   scene.shape.form = (GemKeyValueForm){.kv_heads = 1u << 16, .head_dim = 1u << 12};
   scene.shape.limit = G_MAXINT;
+  set_tile_bytes(&scene.shape);
   cache = gem_kv_cache_new(&scene.shape);
   g_assert_false(gem_kv_cache_reserve(cache, 0, G_MAXINT, &error));
   g_assert_error(error, GEM_ERROR, GEM_ERROR_FAILED);
