@@ -12,7 +12,7 @@ struct GemAttention {
 
 struct _GemBenchAttention {
   GemRuntime *runtime;
-  guint set; /* of clusters, that the runtime used */
+  guint set, window; /* set of clusters and window that the runtime used */
   double seconds;
 
   GemAttention object;
@@ -111,6 +111,7 @@ gem_bench_attention_new(GemRuntime *runtime, GError **error)
     return NULL;
   }
   self->set = runtime->cluster_set;
+  self->window = runtime->window;
   self->scar_functions = runtime->attention_functions;
   self->scar = runtime->attention;
   self->timed = *self->scar_functions;
@@ -132,6 +133,7 @@ gem_bench_attention_free(GemBenchAttention *self)
     self->runtime->attention_functions = self->scar_functions;
     self->runtime->attention = self->scar;
     self->runtime->clusters_needed = TRUE;
+    self->runtime->window = self->window;
     self->runtime->cluster_set = self->set;
   }
   if (self->dense != NULL) {
@@ -159,6 +161,7 @@ gem_bench_attention_use(GemBenchAttention *self, guint kind)
   self->functions = kind == 0 ? self->dense_functions : self->scar_functions;
   self->attention = kind == 0 ? self->dense : self->scar;
   self->runtime->clusters_needed = kind > 0;
+  self->runtime->window = kind > 0 ? self->window : G_MAXUINT;
   self->runtime->cluster_set = kind > 0 ? kind - 1 : self->set;
 }
 
