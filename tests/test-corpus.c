@@ -462,24 +462,6 @@ test_forks(Fixture *self, gconstpointer data)
   assert_load_fails(self, &options, "labels.json: no array of strings");
 }
 
-static void
-test_task_choice(Fixture *self, gconstpointer data)
-{
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GemTaskChoice) plain = gem_task_choice_parse("legal/c*,stem/units", &error);
-  g_assert_no_error(error);
-  g_assert_false(plain->by_times);
-  g_assert_true(gem_task_choice_has(plain, "legal/clauses"));
-  g_assert_false(gem_task_choice_has(plain, "stem/clauses"));
-  const char *const refused[] = {
-      "", "legal/a,,stem/b", "=3", "legal/a=", "legal/a=0", "legal/a=1001", "legal/a=nan", "legal/a=2x"};
-  for (gsize i = 0; i < G_N_ELEMENTS(refused); i++) {
-    g_assert_null(gem_task_choice_parse(refused[i], &error));
-    g_assert_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE);
-    g_clear_error(&error);
-  }
-}
-
 /* Domains by a power of their tokens: a fourth of them, a half as often. */
 static void
 test_domain_power(Fixture *self, gconstpointer data)
@@ -590,7 +572,6 @@ main(int argc, char **argv)
       {"/corpus/draw/labelled", test_labelled},
       {"/corpus/forks", test_forks},
       {"/corpus/draw/times", test_times},
-      {"/corpus/draw/task-choice", test_task_choice},
       {"/corpus/draw/domain-power", test_domain_power},
       {"/corpus/draw/check", test_check_draw},
   };

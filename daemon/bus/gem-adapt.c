@@ -1,7 +1,5 @@
 #include "daemon/bus/gem-adapt.h"
 
-#include <unistd.h>
-
 #include "daemon/bus/gem-authorize.h"
 #include "daemon/bus/gem-descriptors.h"
 #include "daemon/bus/gem-service.h"
