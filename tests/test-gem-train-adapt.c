@@ -276,6 +276,10 @@ test_licences(void)
   assert_fails(EXPORT "refused --backbone all.gguf", 2, "all.gguf " REFUSED);
   assert_fails(PRETRAIN "--checkpoint new.gguf --from all.gguf", 2, "all.gguf " REFUSED);
   assert_fails(PRETRAIN "--checkpoint all.gguf --resume", 2, "all.gguf " REFUSED);
+  assert_fails("average some.gguf all.gguf --output mean.gguf", 2, "all.gguf " REFUSED);
+  assert_fails("average all.gguf some.gguf --output mean.gguf", 2, "all.gguf " REFUSED);
+  g_free(assert_done("average some.gguf all.gguf --all-licences --output mean.gguf"));
+  assert_fails(EXPORT "refused --backbone mean.gguf", 2, "mean.gguf " REFUSED);
   g_free(assert_done(EXPORT "marked --backbone all.gguf --all-licences"));
   g_free(assert_done(EXPORT "bare --backbone some.gguf --all-licences"));
   g_autofree char *marked_files = assert_done("inspect marked"), *bare_files = assert_done("inspect bare");

@@ -6,6 +6,7 @@
 
 #include <glib/gstdio.h>
 
+#include "format/gem-gguf.h"
 #include "format/gem-model-files.h"
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-train-program.h"
@@ -58,6 +59,23 @@ assert_same_files(const char *a, const char *b)
   g_assert_true(g_file_get_contents(right_path, &right, &right_size, NULL));
   g_assert_cmpuint(left_size, ==, right_size);
   gem_test_assert_same_bytes(left, right, left_size, a);
+}
+
+/* A tensor of a file in the folder, of single floats. */
+static float *
+read_floats(const char *name, const char *tensor_name, gsize *ret_n)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *path = in_folder(name);
+  g_autoptr(GemGguf) file = gem_gguf_open(path, &error);
+  g_assert_no_error(error);
+  const GemTensor *tensor = gem_gguf_find_tensor(file, tensor_name);
+  g_assert_nonnull(tensor);
+  gsize size = tensor->bytes;
+  const void *data = gem_gguf_read_tensor(file, tensor, &error);
+  g_assert_no_error(error);
+  *ret_n = size / sizeof(float);
+  return g_memdup2(data, size);
 }
 
 /* The loss in the last line of progress. */
@@ -142,6 +160,44 @@ check_further(void)
                               1, "model has other clusters");
 }
 
+/* A mean of nothing but one file is that file; halfway it is neither, and a network that runs. */
+static void
+check_average(void)
+{
+  static const char *const first = "value:general/token_embd.weight";
+  g_auto(GemTestTrainRun) run = {0};
+  const struct {
+    const char *command, *output;
+    double share;
+  } means[] = {{"average backbone.gguf new.gguf --share 0 --output mean.gguf", "mean.gguf", 0.0},
+               {"average backbone.gguf new.gguf --output half.gguf", "half.gguf", 0.5},
+               {"average backbone.gguf new.gguf --share 1 --output mean1.gguf", "mean1.gguf", 1.0}};
+  gsize n = 0, n_other = 0, n_mean = 0;
+  g_autofree float *one = read_floats("backbone.gguf", first, &n),
+                   *other = read_floats("new.gguf", first, &n_other);
+  g_assert_cmpuint(n, ==, n_other);
+  for (gsize i = 0; i < G_N_ELEMENTS(means); i++) {
+    gem_test_train_assert_done(folder, means[i].command, &run);
+    g_autofree float *mean = read_floats(means[i].output, first, &n_mean);
+    g_assert_cmpuint(n, ==, n_mean);
+    for (gsize x = 0; x < n; x++) {
+      double wanted = (1.0 - means[i].share) * one[x] + means[i].share * other[x];
+      g_assert_cmpfloat_with_epsilon(mean[x], wanted, 1e-6);
+    }
+  }
+  gem_test_train_assert_done(folder,
+                             "perplexity --model half.gguf --tokenizer start/general.gguf --data data", &run);
+  gem_test_train_assert_done(folder, PRETRAIN "--steps 1 --checkpoint further.gguf --from half.gguf", &run);
+  gem_test_train_assert_fails(folder, PRETRAIN "--steps 2 --checkpoint half.gguf --resume", 1, "train.steps");
+  gem_test_train_assert_fails(folder, "average backbone.gguf --output mean.gguf", 2, "FIRST SECOND");
+  gem_test_train_assert_fails(folder, "average backbone.gguf new.gguf", 2, "--output is needed");
+  gem_test_train_assert_fails(folder, "average backbone.gguf router.gguf --output mean.gguf", 1,
+                              "router.gguf");
+  gem_test_train_assert_done(folder, "init --preset gem-tiny --output another", &run);
+  gem_test_train_assert_fails(folder, "average backbone.gguf another --output mean.gguf", 1,
+                              "another is of another shape: ");
+}
+
 static void
 check_some_tasks(void)
 {
@@ -213,6 +269,7 @@ test_pipeline(void)
   check_measured();
   check_inspected();
   check_further();
+  check_average();
   check_router_stays();
   gem_test_train_assert_done(
       folder,

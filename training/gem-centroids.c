@@ -57,6 +57,19 @@ gem_centroids_start_from(GemCentroids *self, const GemCentroids *other)
 }
 
 void
+gem_centroids_average(GemCentroids *self, const GemCentroids *other, double share)
+{
+  gsize rows = gem_backbone_n_centroids(self->backbone), width = self->backbone->shape.width;
+  for (gsize row = 0; row < rows; row++) {
+    float *own = self->values + row * width;
+    gem_vector_scale(own, (float)(1.0 - share), width);
+    gem_vector_add_scaled(own, other->values + row * width, (float)share, width);
+    normalise(own, width);
+    self->shares[row] += share * (other->shares[row] - self->shares[row]);
+  }
+}
+
+void
 gem_centroids_free(GemCentroids *self)
 {
   g_free(self->values);

@@ -24,6 +24,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemCentroids, gem_centroids_free)
 void
 gem_centroids_start_from(GemCentroids *self, const GemCentroids *other);
 
+/* (1 - share) of each centroid and `share` of the other backbone's, of the same clusters, at unit length. */
+void
+gem_centroids_average(GemCentroids *self, const GemCentroids *other, double share);
+
 /* One step from the sums of unit inputs and counts of gem_backbone_collect_clusters (zeroed again), with
  * inputs of `pass` (n tokens) to reseed from. */
 void

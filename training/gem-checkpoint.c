@@ -4,6 +4,8 @@
 
 #include "format/gem-model-files.h"
 
+#define CHECKPOINT_STEP "train.step"
+
 GemTokenizer *
 gem_checkpoint_open_tokenizer(const char *path, GError **error)
 {
@@ -31,7 +33,7 @@ gem_checkpoint_check_vocabulary(
 static gboolean
 is_checkpoint(GemGguf *file)
 {
-  return gem_gguf_has_key(file, "train.step");
+  return gem_gguf_has_key(file, CHECKPOINT_STEP);
 }
 
 gboolean
@@ -162,6 +164,50 @@ gem_backbone_checkpoint_load(const char *path, gsize positions, GError **error)
   gboolean read = file != NULL && is_checkpoint(file) ? read_checkpoint(self, file, positions, error)
                                                       : read_folder(self, path, positions, error);
   return read ? g_steal_pointer(&self) : NULL;
+}
+
+gboolean
+gem_backbone_checkpoint_check_same(const GemBackboneCheckpoint *self,
+                                   const GemBackbone *backbone,
+                                   const char *path,
+                                   GError **error)
+{
+  const GemModelShape *own = &self->backbone->shape, *other = &backbone->shape;
+  if (!gem_parameters_check_same(backbone->parameters, self->backbone->parameters, path, error)) {
+    return FALSE;
+  }
+  if (own->n_cluster_sets != other->n_cluster_sets ||
+      memcmp(own->clusters, other->clusters, own->n_cluster_sets * sizeof(guint)) != 0) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has other clusters", path);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+gem_backbone_checkpoint_describe(const GemBackbone *backbone,
+                                 const GemCentroids *centroids,
+                                 gboolean all_licences,
+                                 GemGgufWriter *writer,
+                                 GError **error)
+{
+  gem_model_shape_write(&backbone->shape, writer);
+  gem_gguf_writer_set_string(writer, "general.architecture", "gem");
+  if (all_licences) {
+    gem_gguf_writer_set_bool(writer, GEM_CHECKPOINT_ALL_LICENCES, TRUE);
+  }
+  return gem_centroids_write(centroids, "scar:", writer, error);
+}
+
+gboolean
+gem_backbone_checkpoint_write(const GemBackboneCheckpoint *self, const char *path, GError **error)
+{
+  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  gem_gguf_writer_set_uint(writer, CHECKPOINT_STEP, 0);
+  return gem_parameters_write(self->backbone->parameters, "value:", self->values, writer, error) &&
+         gem_backbone_checkpoint_describe(self->backbone, self->centroids, self->all_licences, writer,
+                                          error) &&
+         gem_gguf_writer_write(writer, path, error);
 }
 
 void

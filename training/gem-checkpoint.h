@@ -58,6 +58,23 @@ gem_backbone_checkpoint_load(const char *path, gsize positions, GError **error);
 /* FALSE: it is marked and that is not `allowed`; the error names the path and the option that allows it. */
 gboolean
 gem_checkpoint_check_licences(gboolean marked, gboolean allowed, const char *path, GError **error);
+/* The checkpoint of `path` has the tensors and the clusters of `backbone`; else an error that names the path.
+ */
+gboolean
+gem_backbone_checkpoint_check_same(const GemBackboneCheckpoint *self,
+                                   const GemBackbone *backbone,
+                                   const char *path,
+                                   GError **error);
+/* What tells a reader of the file which network it is, and the centroids; the values are the caller's. */
+gboolean
+gem_backbone_checkpoint_describe(const GemBackbone *backbone,
+                                 const GemCentroids *centroids,
+                                 gboolean all_licences,
+                                 GemGgufWriter *writer,
+                                 GError **error);
+/* A checkpoint that no training was stopped at: everything reads it but --resume. */
+gboolean
+gem_backbone_checkpoint_write(const GemBackboneCheckpoint *self, const char *path, GError **error);
 void
 gem_backbone_checkpoint_free(GemBackboneCheckpoint *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackboneCheckpoint, gem_backbone_checkpoint_free)

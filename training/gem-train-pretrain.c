@@ -216,13 +216,9 @@ static gboolean
 save(gpointer data, GemGgufWriter *writer, GError **error)
 {
   Pretraining *self = data;
-  gem_model_shape_write(&self->backbone->shape, writer);
-  gem_gguf_writer_set_string(writer, "general.architecture", "gem");
-  if (self->options->all_licences) {
-    gem_gguf_writer_set_bool(writer, GEM_CHECKPOINT_ALL_LICENCES, TRUE);
-  }
   gem_gguf_writer_set_string(writer, "train.tokenizer", self->options->training.tokenizer);
-  return gem_centroids_write(self->centroids, "scar:", writer, error);
+  return gem_backbone_checkpoint_describe(self->backbone, self->centroids, self->options->all_licences,
+                                          writer, error);
 }
 
 static char *
@@ -279,13 +275,7 @@ start_from(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *ce
   g_autoptr(GemBackboneCheckpoint) start = gem_backbone_checkpoint_load(path, backbone->positions, error);
   if (start == NULL ||
       !gem_checkpoint_check_licences(start->all_licences, options->all_licences, path, error) ||
-      !gem_parameters_check_same(backbone->parameters, start->backbone->parameters, path, error)) {
-    return FALSE;
-  }
-  if (start->backbone->shape.n_cluster_sets != backbone->shape.n_cluster_sets ||
-      memcmp(start->backbone->shape.clusters, backbone->shape.clusters,
-             backbone->shape.n_cluster_sets * sizeof(guint)) != 0) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has other clusters", path);
+      !gem_backbone_checkpoint_check_same(start, backbone, path, error)) {
     return FALSE;
   }
   memcpy(gem_trainer_values(trainer), start->values, backbone->parameters->size * sizeof(float));

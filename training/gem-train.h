@@ -17,6 +17,8 @@ gem_train_adapt_command(int argc, char **argv);
 int
 gem_train_experiment_command(int argc, char **argv);
 int
+gem_train_average_command(int argc, char **argv);
+int
 gem_train_export_command(int argc, char **argv);
 int
 gem_train_perplexity_command(int argc, char **argv);

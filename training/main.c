@@ -18,6 +18,7 @@ static const Command commands[] = {
     {"router", gem_train_router_command, "train the token router, or measure it"},
     {"adapt", gem_train_adapt_command, "a domain of a model learns further"},
     {"experiment", gem_train_experiment_command, "compare adaptations, and what the model is made of"},
+    {"average", gem_train_average_command, "the mean of two checkpoints of one shape"},
     {"export", gem_train_export_command, "write a model folder from checkpoints, quantized"},
     {"perplexity", gem_train_perplexity_command, "measure a checkpoint or a model folder on held-out text"},
     {"inspect", gem_train_inspect_command, "show metadata, tensors, and what a model makes of a text"},
