@@ -19,19 +19,18 @@ typedef struct {
   char *data, *json;
 } Scene;
 
-/* The first document is of orders for the process that learns; those that are held out have words of their
- * own. */
+/* The second document is of orders for the process that learns; those that are held out, which training
+ * leaves out, too (tests/test-corpus.c), are the first and the fifty-first, and have words of their own. */
 static void
 write_corpus(const Scene *self, const char *name, const char *orders)
 {
   g_autofree char *file = g_strdup_printf("corpus/%s.txt", name);
-  g_autoptr(GString) text = g_string_new(orders);
+  g_autoptr(GString) text = g_string_new("This is for the proof.\n\n");
 
-  for (guint i = 1; i < HELD_OUT * GEM_BENCH_HELD_OUT_EVERY; i++) {
-    gboolean held_out = i % GEM_BENCH_HELD_OUT_EVERY == GEM_BENCH_HELD_OUT_EVERY - 1;
-
-    g_string_append(text, held_out ? "\n\nThis is for the proof."
-                                   : "\n\nThe party shall pay what it owes, in good time and in full.");
+  g_string_append(text, orders);
+  for (guint i = 2; i < 100; i++) {
+    g_string_append(text, i == 50 ? "\n\nThis is for the proof."
+                                  : "\n\nThe party shall pay what it owes, in good time and in full.");
   }
   gem_test_write_text(self->data, file, text->str);
 }
@@ -218,7 +217,7 @@ test_wrong_usage(Scene *self, gconstpointer data)
     GemExit status;
     const char *part;
   } cases[] = {
-      {"--text", few, GEM_EXIT_FAILED, "few.txt: 2 documents"},
+      {"--text", few, GEM_EXIT_FAILED, "few.txt: there is no document to score"},
       {"--domain", "none", GEM_EXIT_FAILED, "none.txt"},
       {"--kib", "3", GEM_EXIT_USAGE, "--kib"},
       {"--documents", "0", GEM_EXIT_USAGE, "--documents"},
@@ -228,7 +227,7 @@ test_wrong_usage(Scene *self, gconstpointer data)
   g_auto(GemTestRun) both = {0};
 
   order(self, "learn");
-  gem_test_write_text(self->data, "few.txt", "one\n\ntwo");
+  gem_test_write_text(self->data, "few.txt", "\n\n");
   for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
     g_auto(GemTestRun) run = {0};
 

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "bench/bus/gem-bench-data.h"
 #include "bench/bus/gem-bench-held-out.h"
 #include "bench/bus/gem-bench-lesson.h"
 #include "bench/bus/gem-bench-service.h"
@@ -125,7 +126,7 @@ make_lesson(const GPtrArray *all, gsize bytes)
   GString *lesson = g_string_new(NULL);
 
   for (guint i = 0; i < all->len && lesson->len < bytes; i++) {
-    if (i % GEM_BENCH_HELD_OUT_EVERY != GEM_BENCH_HELD_OUT_EVERY - 1) {
+    if (i % GEM_BENCH_DATA_HELD_OUT_EVERY != 0) {
       g_string_append_printf(lesson, "%s\n\n", (const char *)all->pdata[i]);
     }
   }

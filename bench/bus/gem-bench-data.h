@@ -44,6 +44,10 @@ gem_bench_data_read_lines(
 GPtrArray *
 gem_bench_data_read_documents(const char *path, GError **error);
 
+/* The first document of a corpus and every so manieth after it are kept out of training
+ * (training/gem-data-folder.c has the same). */
+#define GEM_BENCH_DATA_HELD_OUT_EVERY 50u
+
 /* Which of `total` are drawn: an array of guint, rising, of min(limit, total) entries; all for limit 0. */
 GArray *
 gem_bench_data_draw(guint total, guint limit, guint seed);

@@ -58,17 +58,14 @@ gem_bench_held_out_add(GemBenchHeldOut *self, const char *name, const char *path
   text = g_new0(GemBenchHeldOutText, 1);
   *text = (GemBenchHeldOutText){.name = g_strdup(name), .all = all, .documents = g_ptr_array_new()};
   g_ptr_array_add(self->texts, text);
-  for (guint i = GEM_BENCH_HELD_OUT_EVERY - 1; i < all->len && text->documents->len < most;
-       i += GEM_BENCH_HELD_OUT_EVERY) {
+  for (guint i = 0; i < all->len && text->documents->len < most; i += GEM_BENCH_DATA_HELD_OUT_EVERY) {
     DocumentCall call = {text, all->pdata[i]};
 
     g_ptr_array_add(text->documents, all->pdata[i]);
     g_array_append_val(self->calls, call);
   }
   if (text->documents->len == 0) {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "%s: %u documents, of which every %uth is held out: none is left to score", path, all->len,
-                GEM_BENCH_HELD_OUT_EVERY);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: there is no document to score", path);
     return NULL;
   }
   return text;

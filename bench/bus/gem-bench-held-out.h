@@ -3,8 +3,6 @@
 
 #include "clients/gem-client/gem-client-remote.h"
 
-/* Every so manieth document is kept out of training: training/gem-data-folder.c says the same. */
-#define GEM_BENCH_HELD_OUT_EVERY 50u
 #define GEM_BENCH_HELD_OUT_MOST  10000u /* documents of a text that are scored */
 #define GEM_BENCH_HELD_OUT_TIMES 2u
 
@@ -27,7 +25,7 @@ gem_bench_held_out_free(GemBenchHeldOut *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBenchHeldOut, gem_bench_held_out_free)
 
 /* Adds the documents of a file, of which at most `most` are scored. Borrowed; NULL with an error of the file,
- * or when it has too few documents for one to be held out. */
+ * or when it has no document. */
 const GemBenchHeldOutText *
 gem_bench_held_out_add(GemBenchHeldOut *self, const char *name, const char *path, guint most, GError **error);
 

@@ -11,8 +11,6 @@
 #define GENERAL "general"
 /* The domain without a subject of its own: reported, not judged. */
 #define ADAPTIVE "adaptive"
-/* Every so manieth document of a corpus is kept out of training: training/gem-data-folder.c says the same. */
-#define HELD_OUT_EVERY 50
 
 typedef struct {
   guint documents, right, unrouted; /* of those that were routed at all */
@@ -89,9 +87,10 @@ add_general_corpus(
   if (documents == NULL) {
     return FALSE;
   }
-  drawn = gem_bench_data_draw((documents->len + HELD_OUT_EVERY - 1) / HELD_OUT_EVERY, limit, seed);
+  drawn = gem_bench_data_draw(
+      (documents->len + GEM_BENCH_DATA_HELD_OUT_EVERY - 1) / GEM_BENCH_DATA_HELD_OUT_EVERY, limit, seed);
   for (i = 0; i < drawn->len; i++) {
-    const char *document = documents->pdata[g_array_index(drawn, guint, i) * HELD_OUT_EVERY];
+    const char *document = documents->pdata[g_array_index(drawn, guint, i) * GEM_BENCH_DATA_HELD_OUT_EVERY];
 
     gem_bench_routed_texts_add(texts, g_strdup(document), names->len);
   }
