@@ -1,8 +1,10 @@
 #include "daemon/bus/gem-descriptors.h"
 
 #include <gio/gunixfdlist.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "dbus/gem-dbus-generated.h"
 #include "dbus/gem-names.h"
 
 /* Threads that close: one whose file system does not answer leaves room for others. */
@@ -49,12 +51,37 @@ gem_descriptors_take(GDBusMessage *message)
   return n > 0 ? fds[0] : -1;
 }
 
-/* AdaptDomain alone has an argument of type h. */
+/* The signature of the arguments that a method of Manager takes, if one of them is a descriptor; NULL: none
+ * is, or there is no such method. */
+static char *
+descriptor_signature(const char *method)
+{
+  const GDBusMethodInfo *info =
+      g_dbus_interface_info_lookup_method(gem_dbus_manager_interface_info(), method);
+  g_autoptr(GString) signature = g_string_new(NULL);
+
+  for (guint i = 0; info != NULL && info->in_args != NULL && info->in_args[i] != NULL; i++) {
+    g_string_append(signature, info->in_args[i]->signature);
+  }
+  return strchr(signature->str, 'h') != NULL ? g_string_free(g_steal_pointer(&signature), FALSE) : NULL;
+}
+
+/* Whether the message is a call that GDBus hands to a method which takes a descriptor, as it stands. All else
+ * it drops by itself, on its own thread, with what came with it: a wrong signature, a signal, a call of a
+ * method that is not there. Objects other than Manager have no such method. */
 static gboolean
 takes_one(GDBusMessage *message)
 {
-  return g_strcmp0(g_dbus_message_get_member(message), "AdaptDomain") == 0 &&
-         g_strcmp0(g_dbus_message_get_path(message), GEM_OBJECT_PATH) == 0;
+  const char *method = g_dbus_message_get_member(message);
+  g_autofree char *signature = NULL;
+
+  if (g_dbus_message_get_message_type(message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL || method == NULL ||
+      g_strcmp0(g_dbus_message_get_path(message), GEM_OBJECT_PATH) != 0 ||
+      g_strcmp0(g_dbus_message_get_interface(message), GEM_MANAGER_INTERFACE) != 0) {
+    return FALSE;
+  }
+  signature = descriptor_signature(method);
+  return signature != NULL && g_strcmp0(g_dbus_message_get_signature(message), signature) == 0;
 }
 
 /* On GDBus's own thread, before the message is dispatched. Replies are to calls of the service's own. */

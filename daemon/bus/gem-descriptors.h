@@ -9,7 +9,8 @@
 #include <gio/gio.h>
 
 /* From now on only calls of a method of the contract that takes a descriptor arrive with one, and with no
- * more. Returns the id of the connection's filter. */
+ * more; and only with the arguments that it takes, so that each of them reaches the method. Returns the id of
+ * the connection's filter. */
 guint
 gem_descriptors_guard(GDBusConnection *connection);
 
