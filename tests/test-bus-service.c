@@ -309,6 +309,54 @@ test_terminate_with_stuck_reader(void)
   close(fd);
 }
 
+/* Tries until a short turn of the session is let in, and reads it; FALSE: it never is. */
+static gboolean
+wait_turn(GDBusConnection *client, const char *session)
+{
+  gint64 deadline = gem_test_deadline(20);
+
+  while (g_get_monotonic_time() < deadline) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GVariant) reply = gem_test_call(
+        client, session, GEM_SESSION_INTERFACE, "Generate",
+        g_variant_new("(s@a{sv})", "x", gem_test_options("{'max_tokens': <uint32 1>}")), &error);
+
+    if (reply != NULL) {
+      return TRUE; /* its end is closed: nobody took it */
+    }
+    g_assert_error(error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED);
+    gem_test_run_for(10);
+  }
+  return FALSE;
+}
+
+/* Nor can one whose answer is written, and not yet all in the pipe: it hears that the answer is not whole. */
+static void
+test_terminate_with_unread_answer(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_config("MaxRequestsPerUser=1\n");
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autoptr(GemTestEar) ear = gem_test_ear_new(client);
+  g_autofree char *session = gem_test_create_session(client);
+  g_autofree char *other = gem_test_create_session(client);
+  g_autofree char *text = NULL;
+  const char *reason = NULL;
+  /* More than the pipe takes, less than what pauses the engine. */
+  int fd = gem_test_generate(client, session, "flood", "{'max_tokens': <uint32 28>}", NULL);
+
+  /* Another turn may start as soon as the engine is done. */
+  g_assert_true(wait_turn(client, other));
+  gem_test_ear_wait(ear, 1);
+  g_subprocess_send_signal(bus->daemon, SIGTERM);
+  gem_test_ear_wait(ear, 2);
+  g_assert_cmpuint(ear->reason, ==, 5);
+  g_assert_true(g_variant_lookup(ear->stats, "reason", "&s", &reason));
+  g_assert_cmpstr(reason, ==, "shutdown");
+  text = gem_test_read_all(fd);
+  g_assert_cmpuint(strlen(text), <, 28 * 4096);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+}
+
 static void
 test_terminate_with_calls(void)
 {
@@ -428,6 +476,7 @@ main(int argc, char **argv)
   g_test_add_func("/bus/service/notification-of-failure", test_notification_of_failure);
   g_test_add_func("/bus/service/terminate", test_terminate);
   g_test_add_func("/bus/service/terminate-with-stuck-reader", test_terminate_with_stuck_reader);
+  g_test_add_func("/bus/service/terminate-with-unread-answer", test_terminate_with_unread_answer);
   g_test_add_func("/bus/service/terminate-with-calls", test_terminate_with_calls);
   g_test_add_func("/bus/service/terminate-while-loading", test_terminate_while_loading);
   g_test_add_func("/bus/service/other-user", test_other_user);

@@ -129,11 +129,11 @@ request_log(GemRequest *self)
 
 /* Whatever the engine says: what it wrote did not arrive. */
 static void
-request_blame_reader(GemRequest *self)
+request_set_reason(GemRequest *self, GemFinishReason reason)
 {
   GVariantDict stats;
 
-  self->reason = GEM_FINISH_SLOW_READER;
+  self->reason = reason;
   g_variant_dict_init(&stats, self->stats);
   g_variant_dict_insert(&stats, "reason", "s", gem_answer_reason(self->reason));
   g_variant_unref(self->stats);
@@ -153,7 +153,7 @@ request_over(GemRequest *self)
     self->stats = g_variant_ref_sink(g_variant_builder_end(&none));
   }
   if (self->reader_dropped) {
-    request_blame_reader(self);
+    request_set_reason(self, GEM_FINISH_SLOW_READER);
   }
   self->over = TRUE;
   g_signal_handler_disconnect(self->caller->bye, self->bye);
@@ -544,6 +544,12 @@ gem_requests_force(GemRequests *self)
   g_autoptr(GList) all = g_hash_table_get_keys(self->all);
 
   for (GList *item = all; item != NULL; item = item->next) {
-    request_over(item->data);
+    GemRequest *request = item->data;
+
+    /* The engine is done, its answer not all in the pipe: what waits goes with the stream. */
+    if (request->stats != NULL && request->stream != NULL && gem_stream_get_queued(request->stream) > 0) {
+      request_set_reason(request, GEM_FINISH_SHUTDOWN);
+    }
+    request_over(request);
   }
 }
