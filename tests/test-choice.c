@@ -159,6 +159,23 @@ test_tasks(void)
   gem_test_folder_remove(dir);
 }
 
+/* A split that is partly of another form is no task: what stood before would have no majority to be held
+ * against. */
+static void
+test_mixed_forms(void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *dir =
+      folder_with("{\"input\": \"A?\", \"target\": \"yes\", \"choices\": [\"no\", \"yes\"]}\n"
+                  "{\"input\": \"B?\", \"target\": \"whatever\"}\n");
+  g_autoptr(GPtrArray) tasks = load(dir, 0, &error);
+  g_assert_no_error(error);
+  for (guint i = 0; i < tasks->len; i++) {
+    g_assert_cmpstr(((const GemChoiceTask *)tasks->pdata[i])->name, !=, "legal/clauses");
+  }
+  gem_test_folder_remove(dir);
+}
+
 static void
 test_task_errors(void)
 {
@@ -396,6 +413,20 @@ test_forgetting_without_reduction(void)
   g_assert_cmpfloat_with_epsilon(compared.difference.mean, 0.02 / 0.4, 1e-9);
 }
 
+/* Of a model that is nowhere above majority nothing can be said, and least of all that it forgets nothing. */
+static void
+test_forgetting_of_nothing(void)
+{
+  g_auto(TaskCase) chance = {0};
+  task_case_init(&chance, 0.5, 1, (const gint[]){50, 51, 49, 50});
+  const GemForgettingRuns runs = {&chance.task, 1, 1, 3};
+  GemForgettingComparison compared;
+  gem_forgetting_compare(&runs, &runs, GEM_FORGETTING_BEST, 50, 9, &compared);
+  g_assert_cmpuint(compared.counted, ==, 0);
+  g_assert_true(isnan(compared.forgetting.mean) && isnan(compared.difference.mean));
+  g_assert_false(compared.has_reduction);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -405,6 +436,7 @@ main(int argc, char **argv)
   g_assert_no_error(error);
   g_test_add_func("/choice/continuations", test_continuations);
   g_test_add_func("/choice/tasks", test_tasks);
+  g_test_add_func("/choice/tasks/mixed-forms", test_mixed_forms);
   g_test_add_func("/choice/tasks/errors", test_task_errors);
   g_test_add_func("/choice/scores", test_scores);
   g_test_add_func("/choice/forgetting/task", test_forgetting_task);
@@ -413,5 +445,6 @@ main(int argc, char **argv)
   g_test_add_func("/choice/forgetting/fluctuation", test_forgetting_fluctuation);
   g_test_add_func("/choice/forgetting/compare", test_forgetting_compare);
   g_test_add_func("/choice/forgetting/without-reduction", test_forgetting_without_reduction);
+  g_test_add_func("/choice/forgetting/nothing", test_forgetting_of_nothing);
   return g_test_run();
 }

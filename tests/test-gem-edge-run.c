@@ -2,7 +2,10 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#include <glib/gstdio.h>
 
 #include "bench/edge/gem-edge-result.h"
 #include "bench/edge/gem-edge-run.h"
@@ -316,6 +319,35 @@ test_resume(Scene *self, gconstpointer data)
   }
 }
 
+/* A line that the disk has no room for leaves nothing behind that the next one would be appended to. */
+static void
+test_full_disk(Scene *self, gconstpointer data)
+{
+  g_autoptr(GemEdgeSuite) suite = read_suite(self, NULL, NULL);
+  g_autoptr(GemEdgePlan) plan = gem_edge_plan_new(suite, domains, 0, 1),
+                         kept = gem_edge_plan_new(suite, domains, 0, 1);
+  g_autoptr(GemEdgeState) state = gem_edge_state_open(self->state, identity, plan, NULL), again = NULL;
+  g_autoptr(GError) error = NULL;
+  const GemEdgeReply reply = {.fate = GEM_BENCH_USED, .answer = (char *)"what is written"};
+  struct rlimit before, room;
+  GStatBuf file;
+
+  g_assert_cmpint(g_stat(self->state, &file), ==, 0);
+  g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &before), ==, 0);
+  room = (struct rlimit){(rlim_t)file.st_size + 10, before.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &room), ==, 0);
+  g_assert_false(gem_edge_state_add_reply(state, 0, &reply, &error));
+  g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &before), ==, 0);
+  g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED);
+  g_clear_error(&error);
+  g_assert_true(gem_edge_state_add_reply(state, 1, &reply, &error));
+  again = gem_edge_state_open(self->state, identity, kept, &error);
+  g_assert_no_error(error);
+  g_assert_false(g_array_index(kept->items, GemEdgeItem, 0).done);
+  g_assert_true(g_array_index(kept->items, GemEdgeItem, 1).done);
+}
+
 /* What was kept is what comes out, with or without a last line that was cut short; and of no other run. */
 static void
 test_state(Scene *self, gconstpointer data)
@@ -552,6 +584,7 @@ main(int argc, char **argv)
   ADD("scores", test_scores);
   ADD("transfer", test_transfer);
   ADD("resume", test_resume);
+  ADD("full-disk", test_full_disk);
   ADD("state", test_state);
   ADD("specialist", test_specialist);
   ADD("baselines", test_baselines);

@@ -270,6 +270,7 @@ test_licences(void)
   " --tokenizer start/general.gguf --data data --batch-tokens 64 "                                           \
   "--sequence 64 --steps 2 --warm-up 1 --matmul fp32 "
 #define EXPORT  "export --router start/router.gguf --tokenizer start/general.gguf --name report --output "
+#define SMALL   " --sequence 32 --batch-tokens 64 --replay-tokens 64 --lanes 2 --matmul fp32 --steps 2"
 #define REFUSED "has learned from tasks that are not permissive"
   g_autofree char *all = assert_done(PRETRAIN "--checkpoint all.gguf --all-licences");
   g_autofree char *some = assert_done(PRETRAIN "--checkpoint some.gguf");
@@ -286,10 +287,18 @@ test_licences(void)
   g_assert_nonnull(strstr(marked_files, "train.all_licences"));
   g_assert_null(strstr(bare_files, "train.all_licences"));
   assert_fails("adapt --model marked --data data --domain legal --output x", 2, "marked " REFUSED);
+  /* a router's row is enough */
+  g_free(assert_done("adapt --model bare --data data --domain legal --kind task --router --all-licences "
+                     "--checkpoint row.gguf" SMALL " --output rows"));
+  assert_fails(EXPORT "refused --backbone some.gguf --router rows/router.gguf", 2,
+               "rows/router.gguf " REFUSED);
+  assert_fails(
+      "adapt --model bare --data data --domain legal --kind task --checkpoint row.gguf --resume" SMALL
+      " --output x",
+      2, "row.gguf " REFUSED);
   /* one pathway is enough */
-  g_autofree char *taught =
-      assert_done("adapt --model bare --data data --domain stem --kind task --sequence 32 --batch-tokens 64 "
-                  "--replay-tokens 64 --lanes 2 --matmul fp32 --steps 2 --all-licences --output taught");
+  g_autofree char *taught = assert_done(
+      "adapt --model bare --data data --domain stem --kind task --all-licences" SMALL " --output taught");
   g_assert_true(same_file("bare", "taught", "general.gguf"));
   assert_fails(PRETRAIN "--checkpoint new.gguf --from taught", 2, "taught " REFUSED);
 }

@@ -180,11 +180,15 @@ test_rates(void)
       "experiment rates --work rates --seeds 1 --variations start,plain-1e-4,plain-1e-3,akp-1e-3" COMMON);
   g_autoptr(JsonNode) result = read_json("rates/result.json");
   JsonObject *best = json_object_get_object_member(json_node_get_object(result), "best");
-  g_assert_true(exists("rates/akp-1e-3-legal-1.json"));
-  g_assert_false(exists("rates/akp-1e-3-stem-1.json"));
+  g_assert_true(exists("rates/own-akp-1e-3-legal-1.json"));
+  g_assert_false(exists("rates/own-akp-1e-3-stem-1.json"));
   g_assert_nonnull(strstr(out, "best: plain-1e-"));
   g_assert_nonnull(strstr(out, "best: akp-1e-3"));
   g_assert_cmpuint(json_object_get_size(best), ==, 2);
+  /* what is scored through the own pathway alone is no other experiment's, which has the same folder */
+  g_autofree char *routed = assert_done("experiment model --work rates --seeds 1 --variations start" COMMON);
+  g_assert_true(exists("rates/own-start-1.json"));
+  g_assert_true(exists("rates/start-1.json"));
 }
 
 static void

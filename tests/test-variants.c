@@ -225,6 +225,12 @@ test_costs(void)
   g_assert_cmpfloat(unmasked.flop, ==, all.flop - 2.0 * 2 * 16 * 64);
   g_assert_cmpfloat(chat.flop, ==, 2.0 * (decoder - 2.0 * 3 * 64 * 16));
   g_assert_cmpfloat(all.active_bytes, <, all.bytes);
+  /* where a pathway stands in place of the general feed-forward, its token does not read that, Q8_0 */
+  model->backbone->exclusive = TRUE;
+  GemVariantCosts exclusive = gem_variant_costs(&base, &gem_export_types_default, model, router, 0.5);
+  model->backbone->exclusive = FALSE;
+  g_assert_cmpfloat(exclusive.bytes, ==, all.bytes);
+  g_assert_cmpfloat(exclusive.active_bytes, ==, all.active_bytes - 2 * 3 * 64 * 64 * 34.0 / 32.0);
   /* single precision, the general part alone: matrices and five norms */
   g_assert_cmpfloat(chat.bytes, ==, 4.0 * (2 * (4 * 64 * 64 + 3 * 64 * 64) + 512 * 64 + 5 * 64));
 }

@@ -74,6 +74,7 @@ gem_router_checkpoint_load(const char *path, gsize positions, GError **error)
   self->network = gem_router_network_new(&shape, (const char *const *)domains, positions);
   self->values = gem_parameters_alloc(self->network->parameters);
   self->is_exported = !is_checkpoint(file);
+  self->all_licences = gem_checkpoint_has_mark(file);
   gboolean read =
       !self->is_exported
           ? gem_parameters_read(self->network->parameters, "value:", file, self->values, error)
@@ -133,7 +134,8 @@ read_folder(GemBackboneCheckpoint *self, const char *path, gsize positions, GErr
     return FALSE;
   }
   const GemModelShape *shape = &self->backbone->shape;
-  self->all_licences = gem_checkpoint_has_mark(files->general);
+  self->all_licences = gem_checkpoint_has_mark(files->general) ||
+                       (files->router != NULL && gem_checkpoint_has_mark(files->router));
   for (guint d = 0; d < shape->n_domains; d++) {
     g_autofree char *part = g_strdup_printf("pathway-%s", shape->domains[d]);
     g_autoptr(GemGguf) pathway = gem_model_files_open_pathway(files, shape->domains[d], error);
@@ -167,13 +169,38 @@ gem_backbone_checkpoint_load(const char *path, gsize positions, GError **error)
 }
 
 gboolean
+gem_checkpoint_check_heads(const GemModelShape *its,
+                           const GemModelShape *wanted,
+                           const char *path,
+                           GError **error)
+{
+  const struct {
+    const char *name;
+    double its, wanted;
+  } values[] = {{"heads", its->heads, wanted->heads},
+                {"heads of keys", its->kv_heads, wanted->kv_heads},
+                {"values a head", its->head_dim, wanted->head_dim},
+                {"rotated values a head", its->rope_dim, wanted->rope_dim},
+                {"as the base of the rotation", its->rope_base, wanted->rope_base}};
+  for (gsize i = 0; i < G_N_ELEMENTS(values); i++) {
+    if (values[i].its != values[i].wanted) {
+      g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has %g %s, not %g", path,
+                  values[i].its, values[i].name, values[i].wanted);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+gboolean
 gem_backbone_checkpoint_check_same(const GemBackboneCheckpoint *self,
                                    const GemBackbone *backbone,
                                    const char *path,
                                    GError **error)
 {
   const GemModelShape *own = &self->backbone->shape, *other = &backbone->shape;
-  if (!gem_parameters_check_same(backbone->parameters, self->backbone->parameters, path, error)) {
+  if (!gem_parameters_check_same(backbone->parameters, self->backbone->parameters, path, error) ||
+      !gem_checkpoint_check_heads(own, other, path, error)) {
     return FALSE;
   }
   if (own->n_cluster_sets != other->n_cluster_sets ||

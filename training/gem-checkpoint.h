@@ -6,7 +6,7 @@
 #include "training/gem-centroids.h"
 #include "training/gem-router-network.h"
 
-/* From a .gguf file or a SentencePiece .model file, told apart by the first bytes. */
+/* From a .gguf file, or a SentencePiece file, which is one by its name's end in .model. */
 GemTokenizer *
 gem_checkpoint_open_tokenizer(const char *path, GError **error);
 
@@ -15,10 +15,21 @@ gboolean
 gem_checkpoint_check_vocabulary(
     GemTokenizer *tokenizer, const char *path, guint vocab, const char *model, GError **error);
 
+/* The mark of what learned from tasks that are not permissive: TRUE in a checkpoint, or in a file of a model
+ * folder whose tensors did; not there in all others. It is for measuring, and whatever is made of it bears
+ * the mark, too. */
+#define GEM_CHECKPOINT_ALL_LICENCES "train.all_licences"
+gboolean
+gem_checkpoint_has_mark(GemGguf *file);
+/* FALSE: it is marked and that is not `allowed`; the error names the path and the option that allows it. */
+gboolean
+gem_checkpoint_check_licences(gboolean marked, gboolean allowed, const char *path, GError **error);
+
 typedef struct {
   GemRouterNetwork *network;
   float *values;
-  gboolean is_exported; /* it is a model's router.gguf */
+  gboolean is_exported;  /* it is a model's router.gguf */
+  gboolean all_licences; /* it bears the mark */
 } GemRouterCheckpoint;
 
 /* A checkpoint of `gem-train router`, or router.gguf of a model folder. `positions`: tokens of the longest
@@ -36,13 +47,6 @@ gem_router_checkpoint_check(const GemRouterCheckpoint *self,
                             const char *model,
                             GError **error);
 
-/* The mark of what learned from tasks that are not permissive: TRUE in a checkpoint, or in a file of a model
- * folder whose tensors did; not there in all others. It is for measuring, and whatever is made of it bears
- * the mark, too. */
-#define GEM_CHECKPOINT_ALL_LICENCES "train.all_licences"
-gboolean
-gem_checkpoint_has_mark(GemGguf *file);
-
 typedef struct {
   GemBackbone *backbone;
   GemCentroids *centroids;
@@ -55,10 +59,15 @@ typedef struct {
  * widened. */
 GemBackboneCheckpoint *
 gem_backbone_checkpoint_load(const char *path, gsize positions, GError **error);
-/* FALSE: it is marked and that is not `allowed`; the error names the path and the option that allows it. */
+/* What no tensor's shape shows is the same: heads and rotation, by which the same weights are read in another
+ * way. Else an error that names the path and what differs. */
 gboolean
-gem_checkpoint_check_licences(gboolean marked, gboolean allowed, const char *path, GError **error);
-/* The checkpoint of `path` has the tensors and the clusters of `backbone`; else an error that names the path.
+gem_checkpoint_check_heads(const GemModelShape *its,
+                           const GemModelShape *wanted,
+                           const char *path,
+                           GError **error);
+/* The checkpoint of `path` has the tensors, the heads and the clusters of `backbone`; else an error that
+ * names the path.
  */
 gboolean
 gem_backbone_checkpoint_check_same(const GemBackboneCheckpoint *self,

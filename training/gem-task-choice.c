@@ -84,12 +84,13 @@ gem_task_choice_has(const GemTaskChoice *self, const char *source)
   return find_pattern(self, source) != NULL;
 }
 
+/* Some task is its: no pattern before it takes them all. */
 static gboolean
-is_about_a_task(const GemTaskPattern *pattern, const GemCorpus *corpus)
+is_about_a_task(const GemTaskChoice *self, const GemTaskPattern *pattern, const GemCorpus *corpus)
 {
   for (guint i = 0; i < corpus->sources->len; i++) {
     const GemSource *source = corpus->sources->pdata[i];
-    if (source->is_task && g_pattern_match_simple(pattern->name, source->name)) {
+    if (source->is_task && find_pattern(self, source->name) == pattern) {
       return TRUE;
     }
   }
@@ -101,9 +102,9 @@ gem_task_choice_apply(const GemTaskChoice *self, GemCorpus *corpus, GError **err
 {
   for (guint i = 0; i < self->patterns->len; i++) {
     const GemTaskPattern *pattern = self->patterns->pdata[i];
-    if (!is_about_a_task(pattern, corpus)) {
-      g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "there is no task '%s' to read",
-                  pattern->name);
+    if (!is_about_a_task(self, pattern, corpus)) {
+      g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                  "there is no task '%s' to read, or an entry before it has it", pattern->name);
       return FALSE;
     }
   }

@@ -254,10 +254,21 @@ show_progress(const GemAdaptationProgress *now, gpointer data)
   }
 }
 
+/* What comes of it bears the mark: the model did, or its text is of any licence. */
+static gboolean
+is_of_all_licences(const Command *self)
+{
+  return self->model->all_licences ||
+         (self->options->all_licences && (self->kinds & (GEM_ADAPT_TAPT | GEM_ADAPT_TASK)) != 0);
+}
+
 static gboolean
 keep_checkpoint(GemGgufWriter *checkpoint, gpointer data, GError **error)
 {
   const Command *self = data;
+  if (is_of_all_licences(self)) {
+    gem_gguf_writer_set_bool(checkpoint, GEM_CHECKPOINT_ALL_LICENCES, TRUE);
+  }
   return gem_gguf_writer_write(checkpoint, self->options->checkpoint, error);
 }
 
@@ -269,7 +280,9 @@ learn(Command *self, const GemAdaptData *data, GError **error)
   guint64 step = 0;
   if (options->resume) {
     resume = gem_gguf_open(options->checkpoint, error);
-    if (resume == NULL || !gem_gguf_get_uint(resume, "train.step", &step, error)) {
+    if (resume == NULL || !gem_gguf_get_uint(resume, "train.step", &step, error) ||
+        !gem_checkpoint_check_licences(gem_checkpoint_has_mark(resume), options->all_licences,
+                                       options->checkpoint, error)) {
       return FALSE;
     }
   }
@@ -364,14 +377,12 @@ adapt(const Options *options, GError **error)
   if (!learn(&self, &data, error) || !learn_row(&self, &data, &row, error)) {
     return FALSE;
   }
-  const GemExport export = {
-      .backbone = self.model->backbone,
-      .values = self.model->values,
-      .centroids = self.model->centroids,
-      .tokenizer = self.model->tokenizer,
-      .name = options->name != NULL ? options->name : self.files->name,
-      .all_licences = self.model->all_licences ||
-                      (options->all_licences && (self.kinds & (GEM_ADAPT_TAPT | GEM_ADAPT_TASK)) != 0)};
+  const GemExport export = {.backbone = self.model->backbone,
+                            .values = self.model->values,
+                            .centroids = self.model->centroids,
+                            .tokenizer = self.model->tokenizer,
+                            .name = options->name != NULL ? options->name : self.files->name,
+                            .all_licences = is_of_all_licences(&self)};
   return gem_adapt_folder_write(self.files, &export, &self.adapt.types, self.adapt.learns, self.domain, row,
                                 options->output, error);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 
+#include "training/gem-matmul.h"
 #include "training/gem-train.h"
 
 /* The --shape of a router beside this model. */
@@ -28,10 +29,12 @@ train(
                   *shape = shape_of(experiment, variant->router),
                   *all_steps = g_strdup_printf("--steps=%u", steps),
                   *lanes = g_strdup_printf("--lanes=%u", experiment->options->lanes);
+  /* the engine is the process's: what comes after has to run with the one that was asked for */
+  const char *engine = gem_matmul_get_engine() == GEM_MATMUL_BF16_AMX ? "--matmul=bf16" : "--matmul=fp32";
   g_autoptr(GPtrArray) words = g_ptr_array_new();
   const char *fixed[] = {"router",       "--data",   experiment->options->data, "--tokenizer", tokenizer,
                          "--checkpoint", unfinished, "--general-share=0.07",    shape,         all_steps,
-                         lanes};
+                         lanes,          engine};
   for (gsize i = 0; i < G_N_ELEMENTS(fixed); i++) {
     g_ptr_array_add(words, (gpointer)fixed[i]);
   }

@@ -63,6 +63,7 @@ load_router(const ExportOptions *options,
   }
   g_autoptr(GemRouterCheckpoint) router = gem_router_checkpoint_load(options->router, 1, error);
   if (router == NULL ||
+      !gem_checkpoint_check_licences(router->all_licences, options->all_licences, options->router, error) ||
       !gem_router_checkpoint_check(router, options->router, shape, options->backbone, error)) {
     return FALSE;
   }
@@ -107,7 +108,7 @@ export_model(const ExportOptions *options, GError **error)
                             .router_file = find_router_file(options, router),
                             .tokenizer = tokenizer,
                             .name = options->name,
-                            .all_licences = backbone->all_licences};
+                            .all_licences = backbone->all_licences || (router && router->all_licences)};
   return options->llama ? gem_model_export_llama(&export, &types, options->output, error)
                         : gem_model_export(&export, &types, options->output, error);
 }

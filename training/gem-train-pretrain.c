@@ -45,7 +45,7 @@ typedef struct {
   GemRouterCheckpoint *router; /* NULL: routes are the documents' labels throughout */
   guint32 bos;
   guint64 routed_from; /* first step that uses the router's own routes, with centroids frozen */
-  guint64 step;
+  guint64 step;        /* that runs */
   Lane *lanes;
   guint n_lanes;
 } Pretraining;
@@ -159,7 +159,6 @@ prepare(gpointer data, guint lane_index, guint index, guint64 step)
   if (self->router != NULL && step >= self->routed_from) {
     route_batch(self, lane, batch);
   }
-  self->step = step;
   return gem_batch_total_weight(batch);
 }
 
@@ -191,6 +190,7 @@ after_step(gpointer data, guint64 step)
 {
   Pretraining *self = data;
   const GemModelShape *shape = &self->backbone->shape;
+  self->step = step + 1;
   if (shape->n_cluster_sets == 0 || step >= self->routed_from) {
     return;
   }
@@ -283,6 +283,33 @@ start_from(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *ce
   return TRUE;
 }
 
+/* The state of a run with the same options: the mask is the same, too, which a run from start values may
+ * change. */
+static gboolean
+resume(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *centroids, GError **error)
+{
+  const char *path = options->training.checkpoint;
+  const GemModelShape *wanted = &centroids->backbone->shape;
+  g_auto(GemModelShape) shape = {0};
+  g_autoptr(GemGguf) file = gem_gguf_open(path, error);
+  if (file == NULL ||
+      !gem_checkpoint_check_licences(gem_checkpoint_has_mark(file), options->all_licences, path, error) ||
+      !gem_model_shape_read(file, &shape, error) ||
+      !gem_checkpoint_check_heads(&shape, wanted, path, error)) {
+    return FALSE;
+  }
+  if (shape.window != wanted->window) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has a window of %u, not %u", path,
+                shape.window, wanted->window);
+    return FALSE;
+  }
+  if (!gem_trainer_resume(trainer, file, error) || !gem_centroids_read(centroids, "scar:", file, error)) {
+    return FALSE;
+  }
+  g_printerr("resuming %s at step %" G_GUINT64_FORMAT "\n", path, gem_trainer_step(trainer));
+  return TRUE;
+}
+
 static gboolean
 train(const PretrainOptions *options,
       GemCorpus *corpus,
@@ -296,17 +323,8 @@ train(const PretrainOptions *options,
   const GemTrainerOptions trainer_options =
       gem_training_options_get_trainer(&options->training, (guint)options->accumulate, "pretrain");
   g_autoptr(GemTrainer) trainer = gem_trainer_new(backbone->parameters, &trainer_options, threads);
-  if (options->training.resume) {
-    g_autoptr(GemGguf) file = gem_gguf_open(options->training.checkpoint, error);
-    if (file == NULL ||
-        !gem_checkpoint_check_licences(gem_checkpoint_has_mark(file), options->all_licences,
-                                       options->training.checkpoint, error) ||
-        !gem_trainer_resume(trainer, file, error) || !gem_centroids_read(centroids, "scar:", file, error)) {
-      return FALSE;
-    }
-    g_printerr("resuming %s at step %" G_GUINT64_FORMAT "\n", options->training.checkpoint,
-               gem_trainer_step(trainer));
-  } else if (options->from != NULL && !start_from(options, trainer, centroids, error)) {
+  if (options->training.resume ? !resume(options, trainer, centroids, error)
+                               : options->from != NULL && !start_from(options, trainer, centroids, error)) {
     return FALSE;
   }
   Pretraining self = {.options = options,
@@ -317,6 +335,7 @@ train(const PretrainOptions *options,
                       .bos = bos,
                       .routed_from =
                           (guint64)((double)options->training.steps * (1.0 - options->routed_share)),
+                      .step = gem_trainer_step(trainer),
                       .n_lanes = (guint)options->training.lanes};
   make_lanes(&self);
   GemTrainee trainee = {&self, prepare, run, after_step, save, describe};
@@ -383,7 +402,9 @@ load_router(const PretrainOptions *options,
   }
   g_autoptr(GemRouterCheckpoint) router =
       gem_router_checkpoint_load(options->router, (gsize)options->sequence, error);
-  if (router == NULL || !gem_router_checkpoint_check(router, options->router, shape, "the model", error)) {
+  if (router == NULL ||
+      !gem_checkpoint_check_licences(router->all_licences, options->all_licences, options->router, error) ||
+      !gem_router_checkpoint_check(router, options->router, shape, "the model", error)) {
     return FALSE;
   }
   *ret_router = g_steal_pointer(&router);

@@ -136,6 +136,7 @@ open_state(const EdgeOptions *options, const GemEdgeAsker *asker, GemEdgePlan *p
   g_autofree char *tokens = g_strdup_printf("%d", options->tokens);
   g_autofree char *transfer = g_strdup_printf("%u", plan->transfer_limit);
   g_autofree char *flight = g_strdup_printf("%d", options->in_flight);
+  g_autofree char *threads = g_strdup_printf("%d", options->engine.threads);
   const char *const identity[] = {"model",
                                   asker->model,
                                   "version",
@@ -156,6 +157,11 @@ open_state(const EdgeOptions *options, const GemEdgeAsker *asker, GemEdgePlan *p
                                   transfer,
                                   "in-flight",
                                   flight,
+                                  "threads",
+                                  options->direct ? threads : "*",
+                                  "backend",
+                                  options->direct && options->engine.backend != NULL ? options->engine.backend
+                                                                                     : "*",
                                   "tasks",
                                   options->tasks == NULL ? "*" : options->tasks,
                                   "data",

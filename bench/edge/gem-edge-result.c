@@ -152,7 +152,7 @@ judge_domain(GemEdgeResult *self, guint domain)
     if (task->task->n_domain == domain) {
       f1[n] = task->f1;
       chance[n] = task->score.chance_f1;
-      majority[n] = task->score.majority_f1;
+      majority[n] = task->task->form == GEM_EDGE_CHOICE ? task->score.majority_f1 : NAN;
       normalised[n] = task->normalised;
       linear[n] = task->linear.f1;
       n++;

@@ -45,7 +45,8 @@ fail_writing(const GemEdgeState *self, GError **error)
   return FALSE;
 }
 
-/* Appends the builder's object as one line, in one write: a line is there whole or, at worst, as the last. */
+/* Appends the builder's object as one line: it is there whole or, of a process that is killed, as the last.
+ * What a full disk cuts off is taken back, since others may follow it. */
 static gboolean
 append(GemEdgeState *self, JsonBuilder *builder, GError **error)
 {
@@ -53,12 +54,18 @@ append(GemEdgeState *self, JsonBuilder *builder, GError **error)
   g_autofree char *text = json_to_string(root, FALSE);
   g_autofree char *line = g_strconcat(text, "\n", NULL);
   gsize length = strlen(line), done = 0;
+  off_t before = self->file >= 0 ? lseek(self->file, 0, SEEK_END) : 0;
 
   while (self->file >= 0 && done < length) {
     ssize_t n = write(self->file, line + done, length - done);
 
     if (n < 0 && errno != EINTR) {
-      return fail_writing(self, error);
+      fail_writing(self, error);
+      if (before < 0 || ftruncate(self->file, before) != 0) {
+        close(self->file); /* nothing more is kept */
+        self->file = -1;
+      }
+      return FALSE;
     }
     done += n < 0 ? 0 : (gsize)n;
   }

@@ -4,6 +4,8 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "training/gem-checkpoint.h"
+
 #define CLASSIFIER "classifier.weight"
 
 static gboolean
@@ -56,9 +58,17 @@ add_classifier(GemGgufWriter *writer,
 
 /* router.gguf with one row of the classifier anew, and every other block as it is. */
 static gboolean
-write_router(GemModelFiles *files, gint8 domain, const float *row, const char *path, GError **error)
+write_router(GemModelFiles *files,
+             gint8 domain,
+             const float *row,
+             gboolean all_licences,
+             const char *path,
+             GError **error)
 {
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  if (all_licences) {
+    gem_gguf_writer_set_bool(writer, GEM_CHECKPOINT_ALL_LICENCES, TRUE);
+  }
   gem_router_shape_write(&files->router_shape, (const char *const *)files->shape.domains, writer);
   for (guint i = 0; i < gem_gguf_n_tensors(files->router); i++) {
     const GemTensor *tensor = gem_gguf_tensor(files->router, i);
@@ -117,7 +127,7 @@ gem_adapt_folder_write(GemModelFiles *files,
     const char *file = names->pdata[i];
     g_autofree char *path = g_build_filename(folder, file, NULL);
     gboolean router = row != NULL && strcmp(file, "router.gguf") == 0;
-    gboolean done = router ? write_router(files, domain, row, path, error)
+    gboolean done = router ? write_router(files, domain, row, export->all_licences, path, error)
                     : file_learned(&files->shape, learns, domain, file)
                         ? gem_model_export_file(export, types, file, folder, error)
                         : copy_file(files, file, path, error);

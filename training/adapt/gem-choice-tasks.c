@@ -123,7 +123,8 @@ read_items(const GemChoiceTasksOptions *options,
     }
     const char *const *choices = line.choices != NULL ? (const char *const *)line.choices : labels;
     if (choices == NULL) {
-      return TRUE; /* not of this form */
+      g_ptr_array_set_size(task->items, 0); /* not of this form, whatever the lines before were */
+      return TRUE;
     }
     GemChoiceItem *item = make_item(options, tokenizer, &line, choices, error);
     if (item == NULL) {

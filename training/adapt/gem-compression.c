@@ -32,7 +32,7 @@ round_block(float *values, gsize n, float levels)
   for (gsize i = 0; i < n; i++) {
     largest = MAX(largest, fabsf(values[i]));
   }
-  float scale = largest / levels;
+  float scale = gem_half_to_float(gem_float_to_half(largest / levels)); /* as it would be kept */
   for (gsize i = 0; scale > 0.0f && i < n; i++) {
     values[i] = roundf(values[i] / scale) * scale;
   }

@@ -161,7 +161,7 @@ add_seeds(JsonBuilder *builder,
       other = gem_experiment_runs_seed(first, seed);
     }
     gem_forgetting_compare(&own, reduction ? &other : NULL, measure, 0, 1, &compared);
-    gboolean known = !reduction || compared.has_reduction;
+    gboolean known = reduction ? compared.has_reduction : isfinite(compared.forgetting.mean);
     double value = reduction ? compared.reduction.mean : compared.forgetting.mean;
     add_value(builder, known ? value : NAN);
     if (known) {
@@ -176,7 +176,11 @@ add_seeds(JsonBuilder *builder,
 static void
 print_figure(const GemForgettingFigure *figure)
 {
-  g_print("  %+7.3f [%+.3f, %+.3f]", figure->mean, figure->low, figure->high);
+  if (isfinite(figure->mean)) {
+    g_print("  %+7.3f [%+.3f, %+.3f]", figure->mean, figure->low, figure->high);
+  } else {
+    g_print("  %25s", "-");
+  }
 }
 
 static void

@@ -20,7 +20,7 @@ typedef struct {
   GemProgress *progress;
   GCancellable *cancellable;
   GemAdaptationProgress last;
-  GemAdaptRowFigures row; /* of the last stage that was learned in this run; NAN: none */
+  GemAdaptRowFigures row; /* of the last stage that was learned; NAN: none */
 } Sequence;
 
 static void
@@ -312,12 +312,45 @@ state_path(const Sequence *self)
   return g_build_filename(self->experiment->options->work, name, NULL);
 }
 
+/* What is told of a stage that has learned, beside its values: doubles, two floats each, bit for bit. */
+#define FIGURES "experiment.figures"
+enum { LOSS, TOKENS, SECONDS, ROW_LOSS, ROW_OWN_SHARE, ROW_LOST_SHARE, N_FIGURES };
+
+static void
+save_figures(const Sequence *self, GemGgufWriter *writer)
+{
+  const double figures[N_FIGURES] = {[LOSS] = self->last.loss,
+                                     [TOKENS] = (double)self->last.tokens,
+                                     [SECONDS] = self->last.seconds,
+                                     [ROW_LOSS] = self->row.loss,
+                                     [ROW_OWN_SHARE] = self->row.own_share,
+                                     [ROW_LOST_SHARE] = self->row.lost_share};
+  gem_gguf_writer_add_tensor_data(writer, FIGURES, GEM_TYPE_F32, 1, 2 * N_FIGURES, figures);
+}
+
+static gboolean
+load_figures(Sequence *self, GemGguf *file, GError **error)
+{
+  double figures[N_FIGURES];
+  const GemTensor *tensor = gem_gguf_require_tensor(file, FIGURES, 1, 2 * N_FIGURES, error);
+  if (tensor == NULL || !gem_gguf_read(file, tensor, 0, sizeof figures, figures, error)) {
+    return FALSE;
+  }
+  self->last.loss = figures[LOSS];
+  self->last.tokens = (gsize)figures[TOKENS];
+  self->last.seconds = figures[SECONDS];
+  self->row = (GemAdaptRowFigures){
+      .loss = figures[ROW_LOSS], .own_share = figures[ROW_OWN_SHARE], .lost_share = figures[ROW_LOST_SHARE]};
+  return TRUE;
+}
+
 static gboolean
 save_state(const Sequence *self, guint stage, GError **error)
 {
   g_autofree char *path = state_path(self);
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
   gem_gguf_writer_set_uint(writer, "experiment.stage", stage);
+  save_figures(self, writer);
   return gem_parameters_write(self->experiment->model->backbone->parameters, "value:", self->values, writer,
                               error) &&
          gem_parameters_write(self->experiment->router->network->parameters, "value:", self->router_values,
@@ -340,7 +373,8 @@ load_state(Sequence *self, guint *ret_stage, GError **error)
       !gem_parameters_read(self->experiment->model->backbone->parameters, "value:", file, self->values,
                            error) ||
       !gem_parameters_read(self->experiment->router->network->parameters, "value:", file, self->router_values,
-                           error)) {
+                           error) ||
+      !load_figures(self, file, error)) {
     return FALSE;
   }
   *ret_stage = (guint)stage;
@@ -365,7 +399,9 @@ run_stage(Sequence *self, guint stage, guint learned, GError **error)
       g_strdup_printf("%s, seed %u, stage %u of %u", self->variation->name, self->seed, stage, stages);
   g_clear_pointer(&self->progress, gem_progress_free);
   self->progress = gem_progress_new(title, 0, self->experiment->options->steps);
-  self->row = (GemAdaptRowFigures){NAN, NAN, NAN};
+  if (stage > learned) {
+    self->row = (GemAdaptRowFigures){NAN, NAN, NAN};
+  }
   if (stage > learned && (!learn_stage(self, stage, self->experiment->options->steps, error) ||
                           !save_state(self, stage, error))) {
     return FALSE;

@@ -135,6 +135,30 @@ digest_text(const GemExperiment *self)
   return g_strdup(g_checksum_get_string(digest));
 }
 
+static void
+digest_floats(GChecksum *digest, const float *values, gsize n)
+{
+  g_checksum_update(digest, (const guchar *)(gconstpointer)values, (gssize)(n * sizeof(float)));
+}
+
+/* Of all that the scores depend on: weights, centroids, the router, and what of the shape no tensor shows. */
+static char *
+digest_model(const GemExperiment *self)
+{
+  const GemBackbone *backbone = self->model->backbone;
+  const GemRouterNetwork *router = self->router->network;
+  const guint32 window = backbone->shape.window;
+  const double threshold = backbone->shape.router_threshold;
+  g_autoptr(GChecksum) digest = g_checksum_new(G_CHECKSUM_SHA256);
+  digest_floats(digest, self->model->values, backbone->parameters->size);
+  digest_floats(digest, self->model->centroids->values,
+                gem_backbone_n_centroids(backbone) * (gsize)backbone->shape.width);
+  digest_floats(digest, self->router->values, router->parameters->size);
+  g_checksum_update(digest, (const guchar *)&window, sizeof window);
+  g_checksum_update(digest, (const guchar *)&threshold, sizeof threshold);
+  return g_strdup(g_checksum_get_string(digest));
+}
+
 static char *
 make_signature(const GemExperiment *self)
 {
@@ -142,16 +166,14 @@ make_signature(const GemExperiment *self)
   const char *engine = gem_matmul_get_engine() == GEM_MATMUL_BF16_AMX ? "bf16" : "fp32";
   g_autofree char *text_digest = digest_text(self);
   g_autofree char *domains = o->domains != NULL ? g_strjoinv(",", (char **)o->domains) : g_strdup("all");
-  g_autoptr(GChecksum) model = g_checksum_new(G_CHECKSUM_SHA256);
-  g_checksum_update(model, (const guchar *)(gconstpointer)self->model->values,
-                    (gssize)(self->model->backbone->parameters->size * sizeof(float)));
+  g_autofree char *model = digest_model(self);
   g_autofree char *text = g_strdup_printf(
       "%.16s %s kinds=%d items=%" G_GSIZE_FORMAT " transfer=%" G_GSIZE_FORMAT " documents=%" G_GSIZE_FORMAT
       " text=%.16s matmul=%s router-steps=%u steps=%u batch=%u replay=%u sequence=%u lanes=%u rate=%g "
       "dense-rate=%g plain-rate=%g",
-      g_checksum_get_string(model), domains, (int)o->kinds, o->items, o->transfer_items, o->documents,
-      text_digest, engine, o->router_steps, o->steps, o->batch_tokens, o->replay_tokens, o->sequence,
-      o->lanes, o->rate, o->dense_rate, o->plain_rate);
+      model, domains, (int)o->kinds, o->items, o->transfer_items, o->documents, text_digest, engine,
+      o->router_steps, o->steps, o->batch_tokens, o->replay_tokens, o->sequence, o->lanes, o->rate,
+      o->dense_rate, o->plain_rate);
   return g_steal_pointer(&text);
 }
 

@@ -142,7 +142,7 @@ mean_of_run(const Comparison *self, const GemForgettingRuns *runs, guint run, gu
   return scales > 0.0 ? losses / scales : NAN;
 }
 
-/* Runs without a task that counts have no say. */
+/* Runs without a task that counts have no say; NAN when that is all of them. */
 static double
 mean_forgetting(const Comparison *self, const GemForgettingRuns *runs, guint32 **picks)
 {
@@ -153,7 +153,7 @@ mean_forgetting(const Comparison *self, const GemForgettingRuns *runs, guint32 *
     total += isfinite(mean) ? mean : 0.0;
     n += isfinite(mean) ? 1 : 0;
   }
-  return total / (double)MAX(n, 1);
+  return n > 0 ? total / (double)n : NAN;
 }
 
 static void

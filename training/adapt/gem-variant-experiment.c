@@ -1,5 +1,6 @@
 #include "training/adapt/gem-variant-experiment.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "training/adapt/gem-retraining.h"
@@ -22,7 +23,7 @@ typedef struct {
   GemBackboneCheckpoint *network;
   GemRouterCheckpoint *own_router; /* NULL: the model's */
   float *router_values;
-  double loss, seconds; /* of what was learned in this run */
+  double loss, seconds; /* of an adaptation's last step; of what was learned in this run. NAN: none was */
   GemProgress *progress;
   GCancellable *cancellable;
   gsize tokens;
@@ -56,7 +57,8 @@ add_cells(const GemExperiment *experiment,
 {
   g_auto(GStrv) names = plan->domains != NULL ? g_strsplit(plan->domains, ",", -1) : NULL;
   guint before = cells->len;
-  GemVariantCell cell = {.variant = variant, .domain = GEM_ROUTE_GENERAL, .seed = seed};
+  GemVariantCell cell = {
+      .variant = variant, .domain = GEM_ROUTE_GENERAL, .seed = seed, .own_only = plan->own_only};
   if (variant->learning != GEM_VARIANT_ADAPTS) {
     g_array_append_val(cells, cell);
     return TRUE;
@@ -110,7 +112,8 @@ path_of(const GemExperiment *experiment, const char *name, gint8 domain, guint s
 char *
 gem_variant_cell_path(const GemExperiment *experiment, const GemVariantCell *cell)
 {
-  return path_of(experiment, cell->variant->name, cell->domain, cell->seed, "json");
+  g_autofree char *name = g_strconcat(cell->own_only ? "own-" : "", cell->variant->name, NULL);
+  return path_of(experiment, name, cell->domain, cell->seed, "json");
 }
 
 char *
@@ -213,13 +216,14 @@ retrain(Run *self, guint steps, const char *title, GError **error)
 
 /* The network that the cell's variant, or the one whose network it runs, has retrained. */
 static gboolean
-take_retrained(Run *self, const char *title, GError **error)
+take_retrained(Run *self, const char *title, gboolean *ret_there, GError **error)
 {
   const GemVariant *variant = self->cell.variant;
   g_autofree char *path =
       path_of(self->experiment, variant->network != NULL ? variant->network : variant->name,
               GEM_ROUTE_GENERAL, self->cell.seed, "network.gguf");
-  if (g_file_test(path, G_FILE_TEST_EXISTS)) {
+  *ret_there = g_file_test(path, G_FILE_TEST_EXISTS);
+  if (*ret_there) {
     return gem_variant_network_read(self->network, path, error);
   }
   return retrain(self, self->experiment->options->steps, title, error) &&
@@ -234,16 +238,17 @@ learn(Run *self, GError **error)
       cell->domain >= 0 ? self->experiment->model->backbone->shape.domains[cell->domain] : "all";
   g_autofree char *title = g_strdup_printf("%s, %s, seed %u", cell->variant->name, domain, cell->seed);
   gint64 start = g_get_monotonic_time();
-  gboolean done = TRUE;
+  gboolean done = TRUE, there = FALSE;
   if (cell->variant->learning == GEM_VARIANT_RETRAINS) {
-    done = take_retrained(self, title, error);
+    done = take_retrained(self, title, &there, error);
   } else if (cell->variant->learning == GEM_VARIANT_ADAPTS) {
     self->progress = gem_progress_new(title, 0, self->experiment->options->steps);
     done = adapt(self, self->experiment->options->steps, error);
   } else {
     g_printerr("%s\n", title);
   }
-  self->seconds = (double)(g_get_monotonic_time() - start) / 1e6;
+  gboolean learned = !there && cell->variant->learning != GEM_VARIANT_STAYS;
+  self->seconds = learned ? (double)(g_get_monotonic_time() - start) / 1e6 : NAN;
   return done;
 }
 
@@ -315,7 +320,11 @@ static void
 add_figure(JsonBuilder *builder, const char *name, double value)
 {
   json_builder_set_member_name(builder, name);
-  json_builder_add_double_value(builder, value);
+  if (isfinite(value)) {
+    json_builder_add_double_value(builder, value);
+  } else {
+    json_builder_add_null_value(builder);
+  }
 }
 
 static gboolean
@@ -379,7 +388,7 @@ measure(Run *self, GError **error)
 static void
 run_init(Run *self, GemExperiment *experiment, const GemVariantPlan *plan, const GemVariantCell *cell)
 {
-  *self = (Run){.experiment = experiment, .plan = plan, .cell = *cell};
+  *self = (Run){.experiment = experiment, .plan = plan, .cell = *cell, .loss = NAN, .seconds = NAN};
   self->network = gem_variant_network_new(cell->variant, experiment->model, cell->seed);
 }
 

@@ -11,15 +11,17 @@
 
 typedef struct {
   const GemVariant *variant;
-  gint8 domain; /* that it is adapted to; GEM_ROUTE_GENERAL: it is not */
-  guint seed;   /* a variant that learns nothing has the first alone */
+  gint8 domain;      /* that it is adapted to; GEM_ROUTE_GENERAL: it is not */
+  guint seed;        /* a variant that learns nothing has the first alone */
+  gboolean own_only; /* its plan's */
 } GemVariantCell;
 
 /* All cells of a plan with the experiment's variations, seeds and domains, seed by seed. Transfer full, of
  * GemVariantCell. */
 GArray *
 gem_variant_cells_new(const GemExperiment *experiment, const GemVariantPlan *plan, GError **error);
-/* WORK/VARIANT[-DOMAIN]-SEED.json. Transfer full. */
+/* WORK/[own-]VARIANT[-DOMAIN]-SEED.json: what is scored on its own domain's pathway alone is another figure
+ * than what the same variant is worth as routed. Transfer full. */
 char *
 gem_variant_cell_path(const GemExperiment *experiment, const GemVariantCell *cell);
 /* WORK/router-VARIANT.gguf: the router of a variant that has one of its own, a checkpoint of gem-train router

@@ -164,6 +164,14 @@ weights_of_token(const GemVariant *variant,
   return (decoder + encoder) * (1.0 - variant->pruned);
 }
 
+/* What a pathway stands in place of, where it is exclusive. */
+static gboolean
+is_general_feed_forward(const GemParameter *parameter)
+{
+  return strcmp(parameter->part, "general") == 0 && strstr(parameter->name, ".ffn_") != NULL &&
+         strstr(parameter->name, ".ffn_norm") == NULL;
+}
+
 GemVariantCosts
 gem_variant_costs(const GemVariant *variant,
                   const GemExportTypes *types,
@@ -175,7 +183,7 @@ gem_variant_costs(const GemVariant *variant,
   GemVariantCosts costs = {.flop =
                                2.0 * weights_of_token(variant, network->backbone, &router->shape, routed)};
   const GPtrArray *parts[] = {network->backbone->parameters->items, router->parameters->items};
-  double pathways = 0.0;
+  double pathways = 0.0, replaced = 0.0; /* general feed-forward that no token with a pathway reads */
   gboolean general_alone = gem_variant_is_dense_network(variant);
   for (gsize p = 0; p < G_N_ELEMENTS(parts); p++) {
     for (guint i = 0; i < parts[p]->len; i++) {
@@ -186,8 +194,10 @@ gem_variant_costs(const GemVariant *variant,
       double bytes = gem_compression_bytes(parameter, &own, variant->bits, variant->pruned);
       costs.bytes += bytes;
       pathways += g_str_has_prefix(parameter->part, "pathway-") ? bytes : 0.0;
+      replaced += network->backbone->exclusive && is_general_feed_forward(parameter) ? bytes : 0.0;
     }
   }
-  costs.active_bytes = costs.bytes - pathways + pathways / MAX(network->backbone->shape.n_domains, 1);
+  costs.active_bytes =
+      costs.bytes - replaced - pathways + pathways / MAX(network->backbone->shape.n_domains, 1);
   return costs;
 }
