@@ -6,10 +6,12 @@
 
 #include <fcntl.h>
 #include <gio/gunixfdlist.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/gem-log.h"
 #include "dbus/gem-names.h"
 #include "tests/gem-test-patience.h"
 
@@ -175,6 +177,101 @@ test_signal(Fixture *self, gconstpointer data)
   wait_closed(reader);
 }
 
+/* ---- descriptors that hang ---- */
+
+#define HANGING 320 /* all threads that close, and as many more as are told of */
+
+static guint warnings;
+
+/* In place of the journal. */
+static GLogWriterOutput
+on_log(GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
+{
+  for (gsize i = 0; i < n; i++) {
+    if (g_str_equal(fields[i].key, "MESSAGE_ID") && g_str_equal(fields[i].value, GEM_LOG_DESCRIPTORS)) {
+      warnings++;
+    }
+  }
+  return G_LOG_WRITER_HANDLED;
+}
+
+/* A connection to `listener`, which closing waits for as long as `ret_reader` takes nothing; -1: this machine
+ * has no network at all. */
+static int
+connect_hanging(int listener, const struct sockaddr_in *address, int *ret_reader)
+{
+  const struct linger linger = {1, 3600};
+  const int small = 2048;
+  char bytes[4096] = {0};
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), ==, 0);
+  g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), ==, 0);
+  if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0) {
+    close(fd);
+    return -1;
+  }
+  *ret_reader = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  g_assert_cmpint(*ret_reader, >=, 0);
+  while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
+  }
+  return fd;
+}
+
+static int
+listen_here(struct sockaddr_in *ret_address)
+{
+  const int small = 2048;
+  socklen_t length = sizeof *ret_address;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  *ret_address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), ==, 0);
+  g_assert_cmpint(bind(fd, (struct sockaddr *)ret_address, sizeof *ret_address), ==, 0);
+  g_assert_cmpint(listen(fd, 8), ==, 0);
+  g_assert_cmpint(getsockname(fd, (struct sockaddr *)ret_address, &length), ==, 0);
+  return fd;
+}
+
+static void
+close_pipe(void)
+{
+  int ends[2];
+
+  g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+  gem_descriptors_close(ends[1]);
+  wait_closed(ends[0]);
+}
+
+/* A few do not keep others from being closed; so many that they do are told of, once, and when they can be
+ * closed all are. */
+static void
+test_hanging(void)
+{
+  struct sockaddr_in address;
+  int listener = listen_here(&address), readers[HANGING + 2], fd;
+
+  g_log_set_writer_func(on_log, NULL, NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS(readers); i++) {
+    fd = connect_hanging(listener, &address, &readers[i]);
+    if (fd < 0) {
+      g_test_skip("no network to 127.0.0.1");
+      return;
+    }
+    gem_descriptors_close(fd);
+    if (i == 20) {
+      close_pipe();
+      g_assert_cmpuint(warnings, ==, 0);
+    }
+  }
+  g_assert_cmpuint(warnings, ==, 1);
+  for (gsize i = 0; i < G_N_ELEMENTS(readers); i++) {
+    close(readers[i]); /* resets the connection */
+  }
+  close(listener);
+  close_pipe();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -182,5 +279,6 @@ main(int argc, char **argv)
   g_test_add("/descriptors/wanted", Fixture, NULL, setup, test_wanted, teardown);
   g_test_add("/descriptors/unwanted", Fixture, NULL, setup, test_unwanted, teardown);
   g_test_add("/descriptors/signal", Fixture, NULL, setup, test_signal, teardown);
+  g_test_add_func("/descriptors/hanging", test_hanging);
   return g_test_run();
 }

@@ -4,11 +4,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/gem-log.h"
 #include "dbus/gem-dbus-generated.h"
 #include "dbus/gem-names.h"
 
 /* Threads that close: one whose file system does not answer leaves room for others. */
-#define MOST_THREADS 8
+#define MOST_THREADS 64
+/* Descriptors that wait for one of them, before that is told: more than a flood of calls leaves behind. */
+#define MANY_WAITING 256u
 
 static void
 close_one(gpointer data, gpointer none)
@@ -28,6 +31,24 @@ closing_threads(void)
   return (GThreadPool *)made;
 }
 
+/* Once, until none waits: which files they are of can be seen in /proc. Neither of the two can be mended
+ * here: whichever process or thread closes a descriptor waits for its file system. */
+static void
+tell_waiting(guint waiting)
+{
+  static int told;
+  g_autofree char *count = NULL;
+
+  if (waiting == 0) {
+    g_atomic_int_set(&told, 0);
+  } else if (waiting > MANY_WAITING && g_atomic_int_compare_and_exchange(&told, 0, 1)) {
+    count = g_strdup_printf("%u", waiting);
+    gem_log(LOG_WARNING, GEM_LOG_DESCRIPTORS, (const char *[]){"GEM_COUNT", count, NULL},
+            "%s descriptors that callers sent wait to be closed: %u before them do not come to an end", count,
+            MOST_THREADS);
+  }
+}
+
 void
 gem_descriptors_close(int fd)
 {
@@ -35,6 +56,7 @@ gem_descriptors_close(int fd)
     /* When no thread can be started it waits in the pool: nothing to be done about it here. A pool holds no
      * NULL. */
     g_thread_pool_push(closing_threads(), GINT_TO_POINTER(fd + 1), NULL);
+    tell_waiting(g_thread_pool_unprocessed(closing_threads()));
   }
 }
 

@@ -3,6 +3,10 @@
  * does; and closing one can take as long as its owner likes, who may have made the file system that it is of.
  * So those that no method takes are closed before the message goes on, and all of them on threads of their
  * own.
+ *
+ * What is not closed stays open: 64 that hang take up the threads, and then each further one a place of
+ * LimitNOFILE. Beyond that the kernel drops what comes, without asking anybody; but the service has no place
+ * for an answer's pipe either. It says so in the log before.
  */
 #pragma once
 
