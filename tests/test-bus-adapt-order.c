@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/gem-test-adapt.h"
+#include "tests/gem-test-calls.h"
 #include "tests/gem-test-learned-file.h"
 #include "tests/gem-test-patience.h"
 
@@ -327,6 +328,49 @@ test_stopped_while_copying(GemTestAdapt *self, gconstpointer data)
   gem_test_bus_wait_exit(self->gemd->bus);
 }
 
+/* A lease on the file, which holds up whoever opens it until the file is closed; -1: not on this file system.
+ */
+static int
+hold_open(const char *path)
+{
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+
+  g_assert_cmpint(fd, >=, 0);
+  signal(SIGIO, SIG_IGN); /* that somebody waits */
+  if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+/* Whoever waits for the store is answered when the service stops, although the store has not been read. */
+static void
+test_stopped_while_reading(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *path = path_in(self, NULL, "mywork", "domain");
+  g_auto(GemTestAnswers) answers = {0};
+  int fd;
+
+  restart(self, SIGTERM, NULL);
+  write_record(self, NULL, "mywork", "[domain]\nFormat=1\nReplaces=\nShared=false\n");
+  fd = hold_open(path);
+  if (fd < 0) {
+    g_test_skip("no leases on files here");
+    return;
+  }
+  gem_test_gemd_start(self->gemd, "ready");
+  gem_test_call_async(self->gemd->client, "LearnedDomains", g_variant_new("(@a{sv})", NONE), &answers);
+  /* One that came later has had its turn: the first one waits for the store. */
+  g_variant_unref(gem_test_manager(self->gemd->client, "Stats", g_variant_new("(@a{sv})", NONE)));
+  g_assert_cmpuint(answers.answered, ==, 0);
+  g_subprocess_send_signal(self->gemd->bus->daemon, SIGTERM);
+  gem_test_answers_wait(&answers, 1);
+  g_assert_cmpuint(answers.codes[GEM_ERROR_SHUTTING_DOWN], ==, 1);
+  close(fd);
+  gem_test_bus_wait_exit(self->gemd->bus);
+}
+
 /* ---- where there is no model, or another ---- */
 
 static void
@@ -414,6 +458,7 @@ main(int argc, char **argv)
       {"/bus/adapt-order/others-meanwhile", test_others_meanwhile},
       {"/bus/adapt-order/flood", test_flood},
       {"/bus/adapt-order/stopped-while-copying", test_stopped_while_copying},
+      {"/bus/adapt-order/stopped-while-reading", test_stopped_while_reading},
       {"/bus/adapt-order/without-model", test_without_model},
       {"/bus/adapt-order/replaces", test_replaces},
       {"/bus/adapt-order/incomplete-replay", test_incomplete_replay},

@@ -149,6 +149,45 @@ test_forget(GemTestAdapt *self, gconstpointer data)
                          GEM_ERROR_UNKNOWN_DOMAIN, "*");
 }
 
+static void
+wait_serving(GemTestAdapt *self, const char *name)
+{
+  gint64 end = gem_test_deadline(PATIENCE_SECONDS);
+  gboolean serving = FALSE;
+
+  while (!serving) {
+    g_autoptr(GVariant) domain = gem_test_adapt_find(self->gemd->client, name);
+
+    g_assert_nonnull(domain);
+    g_assert_true(g_variant_lookup(domain, "serving", "b", &serving));
+    g_assert_cmpint(g_get_monotonic_time(), <, end);
+    g_usleep(5000);
+  }
+}
+
+/* What cannot be deleted is not forgotten: it serves on, and its user may try again. */
+static void
+test_forget_fails(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *job = gem_test_adapt_start(self, "mywork", "learn", FALSE);
+  g_autofree char *user = g_strdup_printf("%u", geteuid());
+  g_autofree char *record = g_build_filename(self->state, "learned", user, "mywork", "domain", NULL);
+
+  gem_test_job_ear_wait(self->ear, 1, "done");
+  check_files(self, "mywork", "domain version-1.gguf");
+  /* A folder in its place: nobody can unlink that. */
+  g_assert_cmpint(g_unlink(record), ==, 0);
+  g_assert_cmpint(g_mkdir(record, 0700), ==, 0);
+  gem_test_manager_fails(self->gemd->client, "ForgetDomain", g_variant_new("(s@a{sv})", "mywork", NONE),
+                         GEM_ERROR_FAILED, "the record of the domain: *");
+  wait_serving(self, "mywork");
+  check_files(self, "mywork", "domain version-1.gguf");
+  g_assert_cmpint(g_rmdir(record), ==, 0);
+  call_manager(self, "ForgetDomain", "mywork");
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
+  check_files(self, "mywork", NULL);
+}
+
 /* ---- it is not ---- */
 
 static void
@@ -484,6 +523,7 @@ main(int argc, char **argv)
       {"/bus/adapt/progress", test_progress},
       {"/bus/adapt/again-and-undo", test_again_and_undo},
       {"/bus/adapt/forget", test_forget},
+      {"/bus/adapt/forget-fails", test_forget_fails},
       {"/bus/adapt/refuses", test_refused, {.word = "refuse"}},
       {"/bus/adapt/breaks-bounds", test_refused, {.word = "boast"}},
       {"/bus/adapt/refused-beside-a-version", test_refused_beside_a_version},

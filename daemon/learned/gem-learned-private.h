@@ -42,6 +42,7 @@ struct _GemLearned {
   GError *model_error;    /* why it cannot learn */
   GCancellable *reading;  /* of the model; NULL: it is not being read */
   GPtrArray *waiting;     /* of Waiting: until both are read */
+  GPtrArray *drops;       /* that the store is at (gem-learned-drop.c) */
   GHashTable *copies;     /* uid -> number of texts of that user that are being copied */
   gboolean stopping;
 
@@ -70,9 +71,19 @@ gem_learned_list(GemLearned *self);
 /* Takes `record`. */
 GemLearnedEntry *
 gem_learned_add(GemLearned *self, GemLearnedRecord *record);
-/* Forgets it: nothing routes to it any more, nobody finds it, its files go. `done` may be NULL. */
+/* Into the table, which takes the reference; nothing of its name is there. */
+void
+gem_learned_put(GemLearned *self, GemLearnedEntry *entry);
+/* Out of the table: nobody finds it, and whoever holds it finds that it is gone. */
+void
+gem_learned_take_out(GemLearnedEntry *entry);
+/* Forgets it: nothing routes to it any more, nobody finds it, its files go; where they do not, it comes back.
+ * `done` may be NULL. */
 void
 gem_learned_drop(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
+/* The end of the service: what the store is still at comes back no more. */
+void
+gem_learned_drops_abandon(GemLearned *self);
 /* Writes its record; or drops it, when there is nothing left to tell. `done` may be NULL. */
 void
 gem_learned_keep(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);

@@ -227,19 +227,34 @@ begin(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   }
 }
 
+/* The record first, durably: without it the domain is none, and what else is left goes with the next start.
+ * As long as it is there, all that it names is. */
+static gboolean
+remove_record(const char *folder, GError **error)
+{
+  g_autofree char *path = g_build_filename(folder, RECORD, NULL);
+
+  if (g_unlink(path) < 0 && errno != ENOENT) {
+    return fail("the record of the domain", error);
+  }
+  return sync_path(folder, O_RDONLY | O_DIRECTORY) || fail("the folder of the domain", error);
+}
+
 static void
 forget(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
   const Work *work = data;
   GError *error = NULL;
 
-  if (!g_file_test(work->folder, G_FILE_TEST_EXISTS) ||
-      (sweep(work->folder, NULL) && g_rmdir(work->folder) == 0)) {
-    g_task_return_boolean(task, TRUE);
-    return;
+  if (g_file_test(work->folder, G_FILE_TEST_EXISTS) && remove_record(work->folder, &error) &&
+      !(sweep(work->folder, NULL) && g_rmdir(work->folder) == 0)) {
+    fail("the files of the domain", &error);
   }
-  fail("the files of the domain", &error);
-  g_task_return_error(task, error);
+  if (error != NULL) {
+    g_task_return_error(task, error);
+  } else {
+    g_task_return_boolean(task, TRUE);
+  }
 }
 
 /* What a learning leaves that was begun and never ordered, or never came to anything. */

@@ -59,7 +59,7 @@ gem_learned_store_commit_async(GemLearnedStore *self,
 gboolean
 gem_learned_store_save_finish(GAsyncResult *result, guint64 *ret_bytes, GError **error);
 
-/* Removes the folder with all that is in it. */
+/* Removes the folder with all that is in it, its record first: when that cannot be, nothing is removed. */
 void
 gem_learned_store_remove_async(GemLearnedStore *self,
                                const GemLearnedRecord *record,

@@ -116,10 +116,24 @@ gem_learned_add(GemLearned *self, GemLearnedRecord *record)
 {
   GemLearnedEntry *entry = g_rc_box_new0(GemLearnedEntry);
 
-  entry->all = self;
   entry->record = record;
-  g_hash_table_insert(self->entries, key_of(record->uid, record->name), entry);
+  gem_learned_put(self, entry);
   return entry;
+}
+
+void
+gem_learned_put(GemLearned *self, GemLearnedEntry *entry)
+{
+  entry->all = self;
+  g_hash_table_insert(self->entries, key_of(entry->record->uid, entry->record->name), entry);
+}
+
+void
+gem_learned_take_out(GemLearnedEntry *entry)
+{
+  g_autofree char *key = key_of(entry->record->uid, entry->record->name);
+
+  g_hash_table_remove(entry->all->entries, key);
 }
 
 /* ---- the engine ---- */
@@ -222,26 +236,6 @@ gem_learned_serve(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
 }
 
 /* ---- the store ---- */
-
-static void
-on_removed(GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr(GError) error = NULL;
-
-  gem_learned_store_remove_finish(result, &error);
-  wait_end(data, error);
-}
-
-void
-gem_learned_drop(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
-{
-  GemLearned *self = entry->all;
-  g_autofree char *key = key_of(entry->record->uid, entry->record->name);
-
-  gem_learned_withdraw(entry);
-  gem_learned_store_remove_async(self->store, entry->record, on_removed, wait_new(entry, done, data));
-  g_hash_table_remove(self->entries, key);
-}
 
 static void
 on_kept(GObject *source, GAsyncResult *result, gpointer data)
@@ -403,7 +397,8 @@ learned_tell_waiting(GemLearned *self)
 {
   g_autoptr(GPtrArray) waiting = NULL;
 
-  if (!self->loaded || (self->reading != NULL && !self->stopping)) {
+  /* At the end all are told: what they wait for may not come any more. */
+  if (!self->stopping && (!self->loaded || self->reading != NULL)) {
     return;
   }
   waiting = g_steal_pointer(&self->waiting);
@@ -544,6 +539,7 @@ gem_learned_new(GemService *service)
   self->copies = g_hash_table_new(NULL, NULL);
   self->turns = g_hash_table_new(NULL, NULL);
   self->waiting = g_ptr_array_new_with_free_func(g_free);
+  self->drops = g_ptr_array_new();
   self->loaded = config->state_dir == NULL;
   if (config->state_dir != NULL) {
     self->store = gem_learned_store_new(config->state_dir);
@@ -587,6 +583,7 @@ gem_learned_free(GemLearned *self)
     g_cancellable_cancel(self->reading);
     g_clear_object(&self->reading);
   }
+  gem_learned_drops_abandon(self);
   g_clear_pointer(&self->entries, g_hash_table_unref);
   g_clear_pointer(&self->store, gem_learned_store_free);
   g_clear_pointer(&self->model, gem_learned_model_unref);
