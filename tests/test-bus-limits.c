@@ -378,6 +378,23 @@ test_large_calls(void)
   leave(client, &replies, 1);
 }
 
+/* A turn's arguments are bounded as those of other calls are, before anything looks through them. */
+static void
+test_large_turns(void)
+{
+  g_autoptr(GemTestBus) bus = gem_test_bus_new_with_daemon();
+  g_autoptr(GDBusConnection) client = gem_test_bus_connect(bus);
+  g_autofree char *session = gem_test_create_session(client);
+  g_autofree char *stop = g_strnfill(GEM_MAX_CALL_BYTES, 'x');
+  g_autofree char *options = g_strdup_printf("{'stop': <['%s']>}", stop);
+
+  gem_test_generate_fails(client, session, "x", options, GEM_ERROR_INVALID_OPTION,
+                          "the arguments have 655* bytes together, up to 655360 are taken");
+  gem_test_generate_fails(client, session, stop, "{}", GEM_ERROR_INVALID_TEXT,
+                          "the text has 655360 bytes, up to 262144 are taken");
+  close(gem_test_generate(client, session, "x", "{}", NULL));
+}
+
 /* What nobody asked for is closed while the call that it came with still waits. */
 static void
 test_unwanted_descriptors(void)
@@ -408,6 +425,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/bus/limits/large-calls", test_large_calls);
+  g_test_add_func("/bus/limits/large-turns", test_large_turns);
   g_test_add_func("/bus/limits/unwanted-descriptors", test_unwanted_descriptors);
   g_test_add_func("/bus/limits/session-limits", test_session_limits);
   g_test_add_func("/bus/limits/many-callers-leave", test_many_callers_leave);

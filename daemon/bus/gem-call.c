@@ -41,6 +41,29 @@ gem_text_check(const char *text, GError **error)
   return TRUE;
 }
 
+gboolean
+gem_arguments_check(GVariant *parameters, GError **error)
+{
+  gsize size = g_variant_get_size(parameters), n = g_variant_n_children(parameters);
+
+  if (size <= GEM_MAX_CALL_BYTES) {
+    return TRUE;
+  }
+  for (gsize i = 0; i < n; i++) {
+    g_autoptr(GVariant) argument = g_variant_get_child_value(parameters, i);
+
+    if (g_variant_is_of_type(argument, G_VARIANT_TYPE_STRING) &&
+        g_variant_get_size(argument) > GEM_MAX_TEXT_BYTES &&
+        !gem_text_check(g_variant_get_string(argument, NULL), error)) {
+      return FALSE;
+    }
+  }
+  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
+              "the arguments have %" G_GSIZE_FORMAT " bytes together, up to %u are taken", size,
+              GEM_MAX_CALL_BYTES);
+  return FALSE;
+}
+
 GError *
 gem_error_for_caller(GError *error)
 {
@@ -249,31 +272,6 @@ is_batch(GVariant *parameters)
          gem_call_options_are_batch(last);
 }
 
-/* While a call waits its arguments stay in memory, which MemoryLimit does not count: nobody is to have much
- * there. A text that is too long is said to be that. */
-static gboolean
-check_size(GVariant *parameters, GError **error)
-{
-  gsize size = g_variant_get_size(parameters), n = g_variant_n_children(parameters);
-
-  if (size <= GEM_MAX_CALL_BYTES) {
-    return TRUE;
-  }
-  for (gsize i = 0; i < n; i++) {
-    g_autoptr(GVariant) argument = g_variant_get_child_value(parameters, i);
-
-    if (g_variant_is_of_type(argument, G_VARIANT_TYPE_STRING) &&
-        g_variant_get_size(argument) > GEM_MAX_TEXT_BYTES &&
-        !gem_text_check(g_variant_get_string(argument, NULL), error)) {
-      return FALSE;
-    }
-  }
-  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-              "the arguments have %" G_GSIZE_FORMAT " bytes together, up to %u are taken", size,
-              GEM_MAX_CALL_BYTES);
-  return FALSE;
-}
-
 typedef enum { PLAIN, LIGHT, HEAVY } CallKind;
 
 static void
@@ -281,6 +279,7 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
 {
   const GemConfig *config = gem_service_get_config(service);
   const char *sender = g_dbus_method_invocation_get_sender(invocation);
+  GVariant *parameters = g_dbus_method_invocation_get_parameters(invocation);
   GemCall *self = g_new0(GemCall, 1);
   GError *error = NULL;
 
@@ -292,24 +291,24 @@ begin(GemService *service, GDBusMethodInvocation *invocation, gpointer target, G
   self->run = run;
   self->arrival = g_get_monotonic_time();
   self->descriptor = gem_descriptors_take(g_dbus_method_invocation_get_message(invocation));
-  self->ticket =
-      (GemCallTicket){.caller = self->caller,
-                      .heavy = kind == HEAVY,
-                      .batch = kind == HEAVY && is_batch(g_dbus_method_invocation_get_parameters(invocation)),
-                      .run = on_turn,
-                      .late = on_late,
-                      .data = self,
-                      .since = self->arrival};
+  self->ticket = (GemCallTicket){.caller = self->caller,
+                                 .heavy = kind == HEAVY,
+                                 .run = on_turn,
+                                 .late = on_late,
+                                 .data = self,
+                                 .since = self->arrival};
   gem_service_begin_work(service, GEM_IDLE_CALLS);
   if (gem_service_is_stopping(service)) {
     gem_call_fail(self, g_error_new_literal(GEM_ERROR, GEM_ERROR_SHUTTING_DOWN, "the service stops"));
     return;
   }
-  if (!check_size(g_dbus_method_invocation_get_parameters(invocation), &error) ||
+  if (!gem_arguments_check(parameters, &error) ||
       !gem_quota_check("MaxCallsPerClient", self->caller->calls, 1, config->max_calls_per_client, &error)) {
     gem_call_fail(self, error);
     return;
   }
+  /* Only now, since it looks through all options. */
+  self->ticket.batch = kind == HEAVY && is_batch(parameters);
   self->caller->calls++;
   self->counted = TRUE;
   gem_service_when_told(service, on_told, self);

@@ -79,6 +79,11 @@ gem_call_fail(GemCall *self, GError *error);
 /* Checks a caller's text: GEM_ERROR_INVALID_TEXT with both counts. */
 gboolean
 gem_text_check(const char *text, GError **error);
+/* Checks the size of a call's arguments, GEM_MAX_CALL_BYTES at most, before anything looks through them:
+ * while a call waits they stay in memory, which MemoryLimit does not count. GEM_ERROR_INVALID_OPTION with
+ * both counts; a text that is too long is said to be that. */
+gboolean
+gem_arguments_check(GVariant *parameters, GError **error);
 /* An error as callers get it: one of GEM_ERROR, without what only the daemon's own code would understand.
  * Takes `error`. */
 GError *

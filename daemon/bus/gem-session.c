@@ -225,7 +225,8 @@ session_generate(GemSession *session, GVariant *parameters, GDBusMethodInvocatio
   GError *error = NULL;
 
   g_variant_get_child(parameters, 0, "&s", &prompt);
-  if (gem_text_check(prompt, &error) && gem_call_options_parse(options, &rules, &parsed, &error) &&
+  if (gem_arguments_check(parameters, &error) && gem_text_check(prompt, &error) &&
+      gem_call_options_parse(options, &rules, &parsed, &error) &&
       session_check_turn(session, &hold, &error)) {
     session_cut(session, prompt, &parsed, &hold, invocation);
   } else {
