@@ -18,7 +18,7 @@ typedef struct {
   char *answer;
   gsize written;
   guint reason;
-  gboolean endless, silent, vanish;
+  gboolean endless, silent, vanish, changed;
   GemTestFault fault;
 } Turn;
 
@@ -43,6 +43,24 @@ emit(Turn *turn, const char *signal, GVariant *parameters)
                                 parameters, NULL);
 }
 
+/* Only those of a turn that failed, or that another model ended, say why. */
+static GVariant *
+make_turn_stats(const Turn *turn)
+{
+  g_autoptr(GVariant) all = g_variant_ref_sink(gem_test_service_make_stats(5));
+  GVariantDict stats;
+
+  g_variant_dict_init(&stats, all);
+  if (turn->changed) {
+    g_variant_dict_insert(&stats, "error", "s", "org.gemd.Gem1.Error.ModelChanged");
+    g_variant_dict_insert(&stats, "message", "s", "another model is served");
+  } else if (turn->reason != 6) {
+    g_variant_dict_remove(&stats, "error");
+    g_variant_dict_remove(&stats, "message");
+  }
+  return g_variant_dict_end(&stats);
+}
+
 static void
 finish_turn(Turn *turn)
 {
@@ -58,10 +76,10 @@ finish_turn(Turn *turn)
   }
   emit(turn, "Routed", g_variant_new("(@a(sttsa{sd}))", gem_test_service_make_tokens()));
   if (turn->fault != GEM_TEST_FAULT_FINISHED) {
-    emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, gem_test_service_make_stats(5)));
+    emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, make_turn_stats(turn)));
   }
   if (turn->fault == GEM_TEST_FAULT_TWICE) {
-    emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, gem_test_service_make_stats(5)));
+    emit(turn, "Finished", g_variant_new("(u@a{sv})", turn->reason, make_turn_stats(turn)));
   }
   g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(turn->request));
 }
@@ -117,11 +135,13 @@ turn_new(GemTestService *self, const char *prompt, const char *caller, const cha
   turn->endless = g_str_equal(prompt, "endless") || (self->endless && self->n_turns >= self->endless_after);
   turn->silent = g_str_equal(prompt, "silent");
   turn->vanish = g_str_equal(prompt, "vanish");
+  turn->changed = g_str_equal(prompt, "changed");
   turn->fault = gem_test_service_fault_of(self, self->n_turns++);
   turn->answer = g_strdup(turn->fault == GEM_TEST_FAULT_TEXT ? "patr"
                           : g_str_has_prefix(prompt, "say ") ? prompt + strlen("say ")
                                                              : "part");
   turn->reason = turn->fault == GEM_TEST_FAULT_REASON  ? 6
+                 : turn->changed                       ? 5
                  : g_str_has_prefix(prompt, "reason ") ? (guint)atoi(prompt + strlen("reason "))
                                                        : 0;
   turn->request = gem_dbus_request_skeleton_new();

@@ -6,6 +6,7 @@
  *   any method, text "error NAME"   fails with org.gemd.Gem1.Error.NAME and the message "made to fail"
  *   Generate "say TEXT"             writes TEXT, byte by byte, ends with reason 0
  *   Generate "reason N"             writes "part", ends with reason N
+ *   Generate "changed"              writes "part", ends with reason 5 and the error ModelChanged
  *   Generate "endless"              writes until it is cancelled
  *   Generate "vanish"               writes "part" and leaves the bus
  *   LoadModel "bad", "held"         fails; waits for Cancel. "stubborn" takes no notice of it, any other

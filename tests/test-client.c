@@ -140,6 +140,7 @@ test_ask_reasons(void)
       {"reason 3", GEM_EXIT_LIMIT, "the context is full"},
       {"reason 4", GEM_EXIT_FAILED, "cancelled"},
       {"reason 5", GEM_EXIT_FAILED, "the service stops"},
+      {"changed", GEM_EXIT_FAILED, "another model is served"},
       {"reason 6", GEM_EXIT_FAILED, "weights are gone"},
       {"reason 7", GEM_EXIT_FAILED, "was not read"},
   };
@@ -339,6 +340,8 @@ test_usage(void)
       {"ask", "--temperature", "nan", "x", NULL},
       {"ask", "--seed", "1.5", "x", NULL},
       {"ask", "two", "texts", NULL},
+      {"ask", "--domain", "\xff", "x", NULL},
+      {"classify", "--label", "\xff", "x", NULL},
       {"ask", "--session", "--system", "x", NULL},
       {"pathways", "page-in", NULL},
       {"pathways", "burn", "legal", NULL},

@@ -18,6 +18,24 @@ gem_verb_options_clear(GemVerbOptions *options)
   g_clear_pointer(&options->arguments, g_strfreev);
 }
 
+/* GOption turns the values of options into UTF-8, and says by itself only that this did not work. */
+static gboolean
+parse_words(GOptionContext *context, gint *argc, char ***argv, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+
+  if (g_option_context_parse(context, argc, argv, &local)) {
+    return TRUE;
+  }
+  if (local->domain == G_CONVERT_ERROR) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "the value of an option is no text in the encoding of this locale: %s", local->message);
+  } else {
+    g_propagate_error(error, g_steal_pointer(&local));
+  }
+  return FALSE;
+}
+
 gboolean
 gem_verb_parse(const GemVerb *self,
                const GOptionEntry *const *groups,
@@ -47,7 +65,7 @@ gem_verb_parse(const GemVerb *self,
   }
   g_option_context_add_main_entries(context, common, NULL);
   g_option_context_set_description(context, self->details);
-  if (!g_option_context_parse(context, &argc, &copy, error)) {
+  if (!parse_words(context, &argc, &copy, error)) {
     return FALSE;
   }
   if (self->arguments[0] == '\0' && options->arguments != NULL) {

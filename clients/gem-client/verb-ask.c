@@ -128,9 +128,9 @@ print_plain(Answer *answer, const GemTurnResult *result, const AskOptions *optio
   }
 }
 
-/* The stats of a failed turn hold the error. */
+/* The stats of a turn that failed, or that another model ended, hold the error. */
 static GemExit
-report_failure(GVariant *stats)
+report_error(GVariant *stats)
 {
   const char *name = NULL, *message = NULL;
   g_autoptr(GError) error = NULL;
@@ -168,13 +168,16 @@ report_reason(const GemTurnResult *result)
     gem_output_complain("the answer was cancelled");
     return GEM_EXIT_FAILED;
   case GEM_TURN_SHUTDOWN:
+    if (g_variant_lookup(result->stats, "error", "s", NULL)) {
+      return report_error(result->stats);
+    }
     gem_output_complain("the answer was cut after %u tokens: the service stops", generated);
     return GEM_EXIT_FAILED;
   case GEM_TURN_SLOW_READER:
     gem_output_complain("the answer was dropped after %u tokens: it was not read for too long", generated);
     return GEM_EXIT_FAILED;
   default:
-    return report_failure(result->stats);
+    return report_error(result->stats);
   }
 }
 
