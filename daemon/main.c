@@ -134,6 +134,18 @@ load_config(const Arguments *arguments, GError **error)
   return g_steal_pointer(&config);
 }
 
+/* 2: the next start would find the same; 1: it may not. */
+static int
+config_status(const GError *error)
+{
+  return g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NFILE) ||
+                 g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_MFILE) ||
+                 g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM) ||
+                 g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_IO)
+             ? 1
+             : 2;
+}
+
 /* Callers' texts are in this memory: no debugger of another process, no core dump. */
 static void
 protect_process(const Arguments *arguments)
@@ -266,6 +278,8 @@ main(int argc, char **argv)
   g_autoptr(GDBusConnection) connection = NULL;
 
   setlocale(LC_ALL, "");
+  /* What is told to programs, as fields of the journal are, has one way to write numbers. */
+  setlocale(LC_NUMERIC, "C");
   /* Nothing leaves the machine: libraries that modules may open are told so before there are threads. */
   g_setenv("ORT_DISABLE_TELEMETRY", "1", TRUE);
   if (!parse_arguments(&arguments, &argc, &argv, &error)) {
@@ -280,7 +294,7 @@ main(int argc, char **argv)
   config = load_config(&arguments, &error);
   if (config == NULL) {
     g_printerr("gemd: %s\n", error->message);
-    return 2;
+    return config_status(error);
   }
   connection = g_bus_get_sync(arguments.session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, &error);
   if (connection == NULL) {

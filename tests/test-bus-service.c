@@ -3,6 +3,7 @@
  * On an engine without a model; each test has a bus and a daemon of its own.
  */
 #include "tests/gem-test-calls.h"
+#include "tests/gem-test-folder.h"
 #include "tests/gem-test-patience.h"
 
 #include <glib-unix.h>
@@ -260,6 +261,49 @@ test_notification_of_failure(void)
   close(fd);
 }
 
+/* A language whose numbers have a comma, made in `folder`; FALSE: this machine cannot. */
+static gboolean
+make_locale(const char *folder)
+{
+  g_autofree char *path = g_build_filename(folder, "comma", NULL);
+  g_autofree char *program = g_find_program_in_path("localedef");
+  g_autoptr(GSubprocess) made =
+      program != NULL
+          ? g_subprocess_new(G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_SILENCE, NULL,
+                             program, "--no-archive", "-i", "de_DE", "-f", "UTF-8", path, NULL)
+          : NULL;
+
+  return made != NULL && g_subprocess_wait_check(made, NULL, NULL);
+}
+
+/* Whatever the language of the system is: what is told to programs has points in its numbers. */
+static void
+test_numbers(void)
+{
+  g_autofree char *folder = gem_test_folder_new();
+  g_autofree char *environment = g_strdup_printf("LOCPATH=%s\nLC_ALL=comma", folder);
+  g_autofree char *text = g_malloc0(1 << 16);
+  gsize length = 0;
+
+  if (!make_locale(folder)) {
+    g_test_skip("needs localedef and the source of de_DE");
+  } else {
+    g_autoptr(GemTestBus) bus = gem_test_bus_new();
+    g_autofree char *state = NULL;
+
+    bus->pipe_log = TRUE;
+    bus->daemon_environment = g_strsplit(environment, "\n", -1);
+    gem_test_bus_spawn(bus, "/fake/ok");
+    state = gem_test_bus_wait_settled(bus);
+    g_subprocess_send_signal(bus->daemon, SIGTERM);
+    g_assert_true(g_input_stream_read_all(g_subprocess_get_stdout_pipe(bus->daemon), text, (1 << 16) - 1,
+                                          &length, NULL, NULL));
+    g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+    g_assert_true(g_regex_match_simple("is loaded, in [0-9]+\\.[0-9]{3} s", text, 0, 0));
+  }
+  gem_test_folder_remove(folder);
+}
+
 /* ---- the end ---- */
 
 /* Turns end with their reason, calls with their error, and the process with success, soon. */
@@ -474,6 +518,7 @@ main(int argc, char **argv)
   g_test_add_func("/bus/service/no-core-dump", test_no_core_dump);
   g_test_add_func("/bus/service/notification", test_notification);
   g_test_add_func("/bus/service/notification-of-failure", test_notification_of_failure);
+  g_test_add_func("/bus/service/numbers", test_numbers);
   g_test_add_func("/bus/service/terminate", test_terminate);
   g_test_add_func("/bus/service/terminate-with-stuck-reader", test_terminate_with_stuck_reader);
   g_test_add_func("/bus/service/terminate-with-unread-answer", test_terminate_with_unread_answer);

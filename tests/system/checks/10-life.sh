@@ -57,7 +57,12 @@ printf '[gemd]\nMaxSessionsPerUser=none\n' >/etc/gemd/gemd.conf
 systemctl reload gemd.service
 report "a wrong file changes nothing" contains "$(journalctl -u gemd -o cat -n 5)" "the configuration stays as it was"
 report "and the service serves" answers
+systemctl stop gemd.service
+report "with it the service does not start" fails_with failed systemctl start gemd.service
+report "and is not tried again and again" is "$(unit NRestarts) $(unit ActiveState)" "0 failed"
 : >/etc/gemd/gemd.conf
+systemctl reset-failed gemd.service
+report "mended, it starts" systemctl start gemd.service
 
 # What READY waits for that is not the service: the same unit around a process that says READY and nothing else.
 ready_ms() {
