@@ -254,7 +254,7 @@ gem_engine_list_backends(GemEngine *self)
 
   info->name = g_strdup("cpu");
   info->version = g_strdup("1.0");
-  info->device = g_strdup("none");
+  info->device = g_strdup(g_str_equal(self->name, "other") ? "another" : "none");
   info->kernels = g_strdup("fake");
   info->score = 10;
   info->in_use = TRUE;

@@ -50,6 +50,44 @@ test_cancel(GemTestLoads *self, gconstpointer data)
   gem_test_manager_answers(self->client);
 }
 
+/* ---- what others see of it ---- */
+
+static void
+on_backend_changed(GDBusConnection *connection,
+                   const char *sender,
+                   const char *path,
+                   const char *interface,
+                   const char *signal,
+                   GVariant *parameters,
+                   gpointer data)
+{
+  char **device = data;
+  g_autoptr(GVariant) changed = g_variant_get_child_value(parameters, 1);
+
+  g_variant_lookup(changed, "Device", "s", device);
+}
+
+/* An object that stays tells what the other model changed of it. */
+static void
+test_backend(GemTestLoads *self, gconstpointer data)
+{
+  g_autofree char *device = NULL, *job = NULL;
+  gint64 end = gem_test_deadline(PATIENCE_SECONDS);
+  guint subscription;
+
+  gem_test_loads_start(self, "/fake/ok", "ready");
+  subscription = g_dbus_connection_signal_subscribe(
+      self->client, NULL, "org.freedesktop.DBus.Properties", "PropertiesChanged", GEM_BACKEND_PATH "/cpu",
+      NULL, G_DBUS_SIGNAL_FLAGS_NONE, on_backend_changed, &device, NULL);
+  job = gem_test_load_model(self->client, "other", "{}");
+  gem_test_job_ear_wait(self->ear, 1, "done");
+  while (device == NULL && g_get_monotonic_time() < end) {
+    gem_test_run_for(5);
+  }
+  g_assert_cmpstr(device, ==, "another");
+  g_dbus_connection_signal_unsubscribe(self->client, subscription);
+}
+
 /* ---- whose job it is ---- */
 
 static void
@@ -137,9 +175,8 @@ main(int argc, char **argv)
     const char *path;
     void (*run)(GemTestLoads *self, gconstpointer data);
   } tests[] = {
-      {"/bus/jobs/cancel", test_cancel},
-      {"/bus/jobs/private", test_private},
-      {"/bus/jobs/owner-leaves", test_owner_leaves},
+      {"/bus/jobs/cancel", test_cancel},       {"/bus/jobs/backend", test_backend},
+      {"/bus/jobs/private", test_private},     {"/bus/jobs/owner-leaves", test_owner_leaves},
       {"/bus/jobs/terminate", test_terminate},
   };
 
