@@ -11,7 +11,7 @@
 #define NOBODY "65534"
 
 /* What the played polkit says. */
-typedef enum { ANSWER_YES, ANSWER_NO, ANSWER_CHALLENGE, ANSWER_LATER } Answer;
+typedef enum { ANSWER_YES, ANSWER_NO, ANSWER_CHALLENGE, ANSWER_LATER, ANSWER_TIME_OUT } Answer;
 
 typedef struct {
   GemTestBus *bus;
@@ -22,13 +22,16 @@ typedef struct {
   guint32 flags; /* of the last question */
   char *action;
   char *subject;
+  char *id;        /* of the last question */
+  char *withdrawn; /* of the last question that was withdrawn */
 } Polkit;
 
 static const char introspection[] =
     "<node><interface name='org.freedesktop.PolicyKit1.Authority'><method name='CheckAuthorization'>"
     "<arg type='(sa{sv})' direction='in'/><arg type='s' direction='in'/><arg type='a{ss}' direction='in'/>"
     "<arg type='u' direction='in'/><arg type='s' direction='in'/>"
-    "<arg type='(bba{ss})' direction='out'/></method></interface></node>";
+    "<arg type='(bba{ss})' direction='out'/></method><method name='CancelCheckAuthorization'>"
+    "<arg type='s' direction='in'/></method></interface></node>";
 
 static void
 answer_question(GDBusMethodInvocation *invocation, Answer answer)
@@ -49,11 +52,19 @@ on_question(GDBusConnection *connection,
 {
   Polkit *self = data;
   g_autoptr(GVariant) details = NULL;
-  const char *kind, *action, *cancellation;
+  const char *kind, *action;
 
+  if (g_str_equal(method, "CancelCheckAuthorization")) {
+    g_free(self->withdrawn);
+    g_variant_get(parameters, "(s)", &self->withdrawn);
+    g_dbus_method_invocation_return_value(invocation, NULL);
+    return;
+  }
   self->questions++;
-  g_variant_get(parameters, "((&s@a{sv})&s@a{ss}u&s)", &kind, &details, &action, NULL, &self->flags,
-                &cancellation);
+  g_clear_pointer(&self->id, g_free);
+  g_variant_get(parameters, "((&s@a{sv})&s@a{ss}us)", &kind, &details, &action, NULL, &self->flags,
+                &self->id);
+  g_assert_cmpstr(self->id, !=, "");
   g_assert_cmpstr(kind, ==, "system-bus-name");
   g_free(self->action);
   self->action = g_strdup(action);
@@ -61,6 +72,9 @@ on_question(GDBusConnection *connection,
   g_assert_true(g_variant_lookup(details, "name", "s", &self->subject));
   if (self->answer == ANSWER_LATER) {
     self->waiting = invocation;
+  } else if (self->answer == ANSWER_TIME_OUT) {
+    /* What GDBus says when the time of a call is over: so this comes to the service, sooner. */
+    g_dbus_method_invocation_return_error_literal(invocation, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "late");
   } else {
     answer_question(invocation, self->answer);
   }
@@ -99,6 +113,8 @@ tear_down(Polkit *self, gconstpointer data)
   gem_test_bus_free(self->bus);
   g_free(self->action);
   g_free(self->subject);
+  g_free(self->id);
+  g_free(self->withdrawn);
 }
 
 /* ---- another user's call ---- */
@@ -278,6 +294,29 @@ test_interaction(Polkit *self, gconstpointer data)
 }
 
 static void
+wait_withdrawn(Polkit *self)
+{
+  while (self->withdrawn == NULL) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_cmpstr(self->withdrawn, ==, self->id);
+}
+
+/* A password that nobody types: polkit is there, and the dialog does not stay. */
+static void
+test_unanswered(Polkit *self, gconstpointer data)
+{
+  if (skip_unless_possible()) {
+    return;
+  }
+  polkit_start(self);
+  self->answer = ANSWER_TIME_OUT;
+  g_assert_false(page_out(self, TRUE, "*not authorized: nobody answered*"));
+  wait_withdrawn(self);
+  g_assert_false(page_out(self, FALSE, "*not authorized: polkit cannot be asked*"));
+}
+
+static void
 test_no_polkit(Polkit *self, gconstpointer data)
 {
   if (!skip_unless_possible()) {
@@ -310,7 +349,7 @@ test_vanished(Polkit *self, gconstpointer data)
   while (!call.ended) {
     g_main_context_iteration(NULL, TRUE);
   }
-  gem_test_run_for(100);
+  wait_withdrawn(self);
   answer_question(self->waiting, ANSWER_YES);
   gem_test_run_for(100);
   state = gem_test_get(other, GEM_PATHWAY_PATH "/legal", GEM_PATHWAY_INTERFACE, "State");
@@ -329,7 +368,7 @@ main(int argc, char **argv)
       {"/bus/authorize/answers", test_answers},         {"/bus/authorize/pin", test_pin},
       {"/bus/authorize/load-model", test_load_model},   {"/bus/authorize/stats", test_stats},
       {"/bus/authorize/interaction", test_interaction}, {"/bus/authorize/no-polkit", test_no_polkit},
-      {"/bus/authorize/vanished", test_vanished},
+      {"/bus/authorize/vanished", test_vanished},       {"/bus/authorize/unanswered", test_unanswered},
   };
 
   g_test_init(&argc, &argv, NULL);

@@ -16,7 +16,17 @@
 typedef struct {
   GemCall *call;
   GemCallRun run;
+  gboolean interactive;
+  char *id; /* by which polkit is told that nobody waits for the answer any more */
 } Question;
+
+static void
+question_free(Question *self)
+{
+  g_free(self->id);
+  g_free(self);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Question, question_free)
 
 static void
 refuse(GemCall *call, const char *why)
@@ -37,15 +47,32 @@ tell_no_polkit(const GError *error)
   told = error != NULL;
 }
 
+/* The dialog for a password goes with it. */
+static void
+withdraw(GDBusConnection *connection, const Question *question)
+{
+  g_dbus_connection_call(connection, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE, "CancelCheckAuthorization",
+                         g_variant_new("(s)", question->id), NULL, G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL,
+                         NULL, NULL);
+}
+
 static void
 on_checked(GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autofree Question *question = data;
+  g_autoptr(Question) question = data;
   g_autoptr(GError) error = NULL;
   g_autoptr(GVariant) answer = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+  gboolean late = g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
   gboolean authorized = FALSE, challenge = FALSE;
 
+  if (late || g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    withdraw(G_DBUS_CONNECTION(source), question);
+  }
   if (!gem_call_check(question->call)) {
+    return;
+  }
+  if (late && question->interactive) {
+    refuse(question->call, "nobody answered the question for a password");
     return;
   }
   tell_no_polkit(error);
@@ -63,7 +90,7 @@ on_checked(GObject *source, GAsyncResult *result, gpointer data)
 }
 
 static GVariant *
-make_question(const char *sender, const char *action, gboolean interactive)
+make_question(const char *sender, const char *action, const Question *question)
 {
   GVariantBuilder subject, details;
 
@@ -71,12 +98,13 @@ make_question(const char *sender, const char *action, gboolean interactive)
   g_variant_builder_add(&subject, "{sv}", "name", g_variant_new_string(sender));
   g_variant_builder_init(&details, G_VARIANT_TYPE("a{ss}"));
   return g_variant_new("((sa{sv})sa{ss}us)", "system-bus-name", &subject, action, &details,
-                       interactive ? ALLOW_USER_INTERACTION : 0, "");
+                       question->interactive ? ALLOW_USER_INTERACTION : 0, question->id);
 }
 
 void
 gem_authorize(GemCall *call, const char *action, GemCallRun run)
 {
+  static guint64 serial;
   const GemCaller *caller = gem_call_get_caller(call);
   gboolean interactive = gem_call_allows_interaction(call);
   Question *question;
@@ -86,10 +114,10 @@ gem_authorize(GemCall *call, const char *action, GemCallRun run)
     return;
   }
   question = g_new(Question, 1);
-  *question = (Question){call, run};
+  *question = (Question){call, run, interactive, g_strdup_printf("gemd-%" G_GUINT64_FORMAT, ++serial)};
   g_dbus_connection_call(gem_service_get_connection(gem_call_get_service(call)), POLKIT_NAME, POLKIT_PATH,
                          POLKIT_INTERFACE, "CheckAuthorization",
-                         make_question(caller->sender, action, interactive), G_VARIANT_TYPE("((bba{ss}))"),
+                         make_question(caller->sender, action, question), G_VARIANT_TYPE("((bba{ss}))"),
                          G_DBUS_CALL_FLAGS_NONE, (interactive ? INTERACTIVE_SECONDS : SECONDS) * 1000,
                          gem_call_get_cancellable(call), on_checked, question);
 }

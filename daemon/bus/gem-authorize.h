@@ -14,7 +14,7 @@
 #define GEM_ACTION_SHARE_DOMAIN    "org.gemd.Gem1.share-domain"
 
 /* Goes on with `run` when the caller may do `action`; else the call fails with GEM_ERROR_NOT_AUTHORIZED. The
- * user is only asked for a password when the caller's message allows that. Never blocks; a caller that leaves
- * meanwhile is refused. */
+ * user is only asked for a password when the caller's message allows that, and has two minutes to type it.
+ * Never blocks; a caller that leaves meanwhile is refused, and the question withdrawn. */
 void
 gem_authorize(GemCall *call, const char *action, GemCallRun run);
