@@ -203,7 +203,7 @@ test_status_unreached(void)
 /* ---- a bus that cannot start the service ---- */
 
 typedef struct {
-  const char *error; /* the D-Bus name */
+  const char *error; /* the D-Bus name; NULL: there is a service, which does not answer */
   GDBusConnection *connection;
   guint starts;
 } DeadEnd;
@@ -222,6 +222,8 @@ on_bus_call(GDBusConnection *connection,
 
   if (g_str_equal(method, "Hello")) {
     g_dbus_method_invocation_return_value(invocation, g_variant_new("(s)", ":1.1"));
+  } else if (g_str_equal(method, "GetNameOwner") && self->error == NULL) {
+    g_dbus_method_invocation_return_value(invocation, g_variant_new("(s)", ":1.2"));
   } else if (g_str_equal(method, "GetNameOwner")) {
     g_dbus_method_invocation_return_dbus_error(invocation, "org.freedesktop.DBus.Error.NameHasNoOwner",
                                                "nobody has it");
@@ -229,6 +231,16 @@ on_bus_call(GDBusConnection *connection,
     self->starts++;
     g_dbus_method_invocation_return_dbus_error(invocation, self->error, "the unit is what it is");
   }
+}
+
+/* What is for the service is never answered. */
+static GDBusMessage *
+on_message(GDBusConnection *connection, GDBusMessage *message, gboolean incoming, gpointer data)
+{
+  if (incoming && g_strcmp0(g_dbus_message_get_destination(message), ":1.2") == 0) {
+    g_clear_object(&message);
+  }
+  return message;
 }
 
 static gboolean
@@ -247,33 +259,59 @@ on_bus_connection(GDBusServer *server, GDBusConnection *connection, gpointer dat
   g_assert_cmpuint(g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", node->interfaces[0],
                                                      &vtable, data, NULL, NULL),
                    >, 0);
+  g_dbus_connection_add_filter(connection, on_message, NULL, NULL);
   ((DeadEnd *)data)->connection = g_object_ref(connection);
   return TRUE;
 }
 
+/* What gem-client, with these arguments and the address of such a bus, makes of it. */
 static void
-check_failed_start(const char *error_name, int status)
+run_on_dead_end(DeadEnd *dead_end, const char *const *arguments, GemTestRun *ret_run)
 {
-  DeadEnd dead_end = {.error = error_name};
   g_autofree char *dir = gem_test_folder_new();
   g_autofree char *address = g_strdup_printf("unix:path=%s/bus", dir);
   g_autofree char *guid = g_dbus_generate_guid();
   g_autoptr(GError) error = NULL;
   g_autoptr(GDBusServer) server =
       g_dbus_server_new_sync(address, G_DBUS_SERVER_FLAGS_NONE, guid, NULL, NULL, &error);
-  g_auto(GemTestRun) run = {0};
+  g_autoptr(GStrvBuilder) words = g_strv_builder_new();
+  g_auto(GStrv) all = NULL;
 
   g_assert_no_error(error);
-  g_signal_connect(server, "new-connection", G_CALLBACK(on_bus_connection), &dead_end);
+  g_signal_connect(server, "new-connection", G_CALLBACK(on_bus_connection), dead_end);
   g_dbus_server_start(server);
-  gem_test_client_run(NULL, ARGUMENTS("tokens", "--address", address, "x"), NULL, &run);
+  g_strv_builder_addv(words, (const char **)arguments);
+  g_strv_builder_add_many(words, "--address", address, NULL);
+  all = g_strv_builder_end(words);
+  gem_test_client_run(NULL, (const char *const *)all, NULL, ret_run);
+  g_clear_object(&dead_end->connection);
+  g_dbus_server_stop(server);
+  gem_test_folder_remove(dir);
+}
+
+static void
+check_failed_start(const char *error_name, int status)
+{
+  DeadEnd dead_end = {.error = error_name};
+  g_auto(GemTestRun) run = {0};
+
+  run_on_dead_end(&dead_end, ARGUMENTS("tokens", "x"), &run);
   g_test_message("%s: %s", error_name, run.err);
   g_assert_cmpuint(dead_end.starts, ==, 1);
   g_assert_cmpint(run.status, ==, status);
   g_assert_nonnull(strstr(run.err, "the service is not there: the unit is what it is"));
-  g_clear_object(&dead_end.connection);
-  g_dbus_server_stop(server);
-  gem_test_folder_remove(dir);
+}
+
+/* A service that does not answer is waited for no longer than one that is not there. */
+static void
+test_status_unanswered(void)
+{
+  DeadEnd dead_end = {0};
+  g_auto(GemTestRun) run = {0};
+
+  run_on_dead_end(&dead_end, ARGUMENTS("status", "--wait", "0.1"), &run);
+  g_assert_nonnull(strstr(run.err, "not ready after 0.1 seconds: "));
+  g_assert_cmpint(run.status, ==, GEM_EXIT_UNREACHABLE);
 }
 
 /* The errors of a service manager are those of a service that is not there; a refusal is a refusal. */
@@ -339,6 +377,7 @@ main(int argc, char **argv)
   g_test_add_func("/client/status/whole", test_status);
   g_test_add_func("/client/status/control-bytes", test_status_shows_control_bytes);
   g_test_add_func("/client/status/unreached", test_status_unreached);
+  g_test_add_func("/client/status/unanswered", test_status_unanswered);
   g_test_add_func("/client/failed-start", test_failed_start);
   g_test_add_func("/client/stats", test_stats);
   g_test_add_func("/client/monitor", test_monitor);

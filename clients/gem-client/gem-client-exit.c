@@ -69,7 +69,8 @@ gem_exit_from_error(const GError *error)
   if (error->domain == G_OPTION_ERROR) {
     return GEM_EXIT_USAGE;
   }
-  if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CLOSED)) {
+  if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CLOSED) ||
+      g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
     return GEM_EXIT_UNREACHABLE;
   }
   return GEM_EXIT_FAILED;

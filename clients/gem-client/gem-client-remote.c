@@ -49,11 +49,24 @@ gem_remote_new(const GemVerbOptions *options, GError **error)
   return self;
 }
 
+/* What a service that is there takes to answer, when it has other work. */
+#define LEAST_MILLISECONDS 1000
+
+/* For a call that would wait for `wont` (ms; -1: 25 s). */
+static gint
+timeout_of(const GemRemote *self, gint wont)
+{
+  gint64 left = (self->deadline - g_get_monotonic_time()) / 1000;
+
+  return self->deadline == 0 ? wont : (gint)CLAMP(left, LEAST_MILLISECONDS, G_MAXINT);
+}
+
 static GVariant *
 call_bus(GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
 {
   return g_dbus_connection_call_sync(self->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE, method, arguments,
-                                     G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, -1, NULL, error);
+                                     G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, timeout_of(self, -1),
+                                     NULL, error);
 }
 
 /* Why it could not be started is said by the bus or, in words of its own
@@ -108,6 +121,23 @@ gem_remote_open(const GemVerbOptions *options, GError **error)
   return g_steal_pointer(&self);
 }
 
+/* What is called: by `owner`, whoever that is. */
+typedef struct {
+  const char *path, *interface, *method;
+  GVariant *arguments;
+  const char *reply_type;
+  GDBusCallFlags flags;
+  gint timeout; /* ms */
+} Call;
+
+static GVariant *
+call_owner(GemRemote *self, const Call *call, GError **error)
+{
+  return g_dbus_connection_call_sync(self->bus, self->owner, call->path, call->interface, call->method,
+                                     call->arguments, G_VARIANT_TYPE(call->reply_type), call->flags,
+                                     timeout_of(self, call->timeout), NULL, error);
+}
+
 GVariant *
 gem_remote_call(GemRemote *self,
                 const char *path,
@@ -117,9 +147,11 @@ gem_remote_call(GemRemote *self,
                 const char *reply_type,
                 GError **error)
 {
-  return g_dbus_connection_call_sync(
-      self->bus, self->owner, path, interface, method, arguments, G_VARIANT_TYPE(reply_type),
-      G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION, G_MAXINT, NULL, error);
+  const Call call = {path,      interface,  method,
+                     arguments, reply_type, G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
+                     G_MAXINT};
+
+  return call_owner(self, &call, error);
 }
 
 /* A service that was idle may have given its name away since it was found: then there is, or will be,
@@ -141,18 +173,17 @@ find_successor(GemRemote *self, const GError *error)
   return gem_remote_find(self, NULL) && !g_str_equal(self->owner, before);
 }
 
-GVariant *
-gem_remote_call_manager(
-    GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
+/* The first call of a verb. */
+static GVariant *
+call_first(GemRemote *self, Call call, GError **error)
 {
-  g_autoptr(GVariant) kept = arguments != NULL ? g_variant_ref_sink(arguments) : NULL;
+  g_autoptr(GVariant) kept = call.arguments != NULL ? g_variant_ref_sink(call.arguments) : NULL;
   g_autoptr(GError) local = NULL;
-  GVariant *reply =
-      gem_remote_call(self, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method, kept, reply_type, &local);
+  GVariant *reply = call_owner(self, &call, &local);
 
   if (reply == NULL && find_successor(self, local)) {
     g_clear_error(&local);
-    reply = gem_remote_call(self, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method, kept, reply_type, &local);
+    reply = call_owner(self, &call, &local);
   }
   if (reply == NULL) {
     g_propagate_error(error, g_steal_pointer(&local));
@@ -161,19 +192,35 @@ gem_remote_call_manager(
 }
 
 GVariant *
+gem_remote_call_manager(
+    GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
+{
+  const Call call = {GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE,
+                     method,          arguments,
+                     reply_type,      G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
+                     G_MAXINT};
+
+  return call_first(self, call, error);
+}
+
+GVariant *
 gem_remote_call_unattended(
     GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error)
 {
-  return g_dbus_connection_call_sync(self->bus, self->owner, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, method,
-                                     arguments, G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, G_MAXINT,
-                                     NULL, error);
+  const Call call = {GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE,  method, arguments,
+                     reply_type,      G_DBUS_CALL_FLAGS_NONE, -1};
+
+  return call_owner(self, &call, error);
 }
 
 GVariant *
 gem_remote_get_properties(GemRemote *self, const char *path, const char *interface, GError **error)
 {
-  g_autoptr(GVariant) reply = gem_remote_call(self, path, "org.freedesktop.DBus.Properties", "GetAll",
-                                              g_variant_new("(s)", interface), "(a{sv})", error);
+  const Call call = {path,      "org.freedesktop.DBus.Properties",
+                     "GetAll",  g_variant_new("(s)", interface),
+                     "(a{sv})", G_DBUS_CALL_FLAGS_NONE,
+                     -1};
+  g_autoptr(GVariant) reply = call_first(self, call, error);
 
   return reply == NULL ? NULL : g_variant_get_child_value(reply, 0);
 }
@@ -181,8 +228,14 @@ gem_remote_get_properties(GemRemote *self, const char *path, const char *interfa
 GVariant *
 gem_remote_get_objects(GemRemote *self, GError **error)
 {
-  g_autoptr(GVariant) reply = gem_remote_call(self, GEM_OBJECT_PATH, "org.freedesktop.DBus.ObjectManager",
-                                              "GetManagedObjects", NULL, "(a{oa{sa{sv}}})", error);
+  const Call call = {GEM_OBJECT_PATH,
+                     "org.freedesktop.DBus.ObjectManager",
+                     "GetManagedObjects",
+                     NULL,
+                     "(a{oa{sa{sv}}})",
+                     G_DBUS_CALL_FLAGS_NONE,
+                     -1};
+  g_autoptr(GVariant) reply = call_first(self, call, error);
 
   return reply == NULL ? NULL : g_variant_get_child_value(reply, 0);
 }

@@ -9,6 +9,8 @@
 typedef struct {
   GDBusConnection *bus;
   char *owner; /* unique name of the service; NULL until it was found */
+  gint64
+      deadline; /* monotonic: no call waits for much longer than that; 0: each for as long as it is wont to */
 } GemRemote;
 
 void
@@ -39,13 +41,13 @@ gem_remote_call(GemRemote *self,
                 const char *reply_type,
                 GError **error);
 
-/* The same on the Manager, for the first call of a verb: when the service has ended since it was found, being
- * idle, its successor is called. */
+/* The same on the Manager, for the first call of a verb, as the ones below are: when the service has ended
+ * since it was found, being idle, its successor is called. */
 GVariant *
 gem_remote_call_manager(
     GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error);
 
-/* The same, and nobody is asked for a password. */
+/* The same, later, and nobody is asked for a password. It waits for 25 s, as the next ones do. */
 GVariant *
 gem_remote_call_unattended(
     GemRemote *self, const char *method, GVariant *arguments, const char *reply_type, GError **error);

@@ -39,14 +39,19 @@ get_string(GVariant *dictionary, const char *key)
   return value;
 }
 
+/* `deadline`: monotonic; 0: there is none. */
 static gboolean
-look(const GemVerbOptions *options, Status *status, GError **error)
+look(const GemVerbOptions *options, gint64 deadline, Status *status, GError **error)
 {
-  g_autoptr(GemRemote) remote = gem_remote_open(options, error);
+  g_autoptr(GemRemote) remote = gem_remote_new(options, error);
   g_autoptr(GVariant) objects = NULL;
 
   status_clear(status);
   if (remote == NULL) {
+    return FALSE;
+  }
+  remote->deadline = deadline;
+  if (!gem_remote_find(remote, error)) {
     return FALSE;
   }
   status->manager = gem_remote_get_properties(remote, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, error);
@@ -74,7 +79,7 @@ look_until_ready(const GemVerbOptions *options, double seconds, Status *status, 
 
   for (;;) {
     g_autoptr(GError) local = NULL;
-    gboolean there = look(options, status, &local);
+    gboolean there = look(options, deadline, status, &local);
 
     if (there && g_str_equal(get_string(status->manager, "ModelState"), "ready")) {
       return TRUE;
@@ -253,7 +258,7 @@ run(const GemVerb *self, char **argv)
   if (!gem_verb_parse(self, (const GOptionEntry *const[]){own, NULL}, argv, &options, &error) ||
       (wait != NULL && !parse_seconds(wait, &seconds, &error)) ||
       !(wait != NULL ? look_until_ready(&options, seconds, &status, &error)
-                     : look(&options, &status, &error))) {
+                     : look(&options, 0, &status, &error))) {
     return gem_exit_report(error);
   }
   if (options.json) {
