@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clients/gem-client/gem-client-exit.h"
+#include "dbus/gem-names.h"
 #include "tests/gem-test-client.h"
 #include "tests/gem-test-folder.h"
 
@@ -206,6 +207,8 @@ typedef struct {
   const char *error; /* the D-Bus name; NULL: there is a service, which does not answer */
   GDBusConnection *connection;
   guint starts;
+  gboolean moves; /* the service that is found first has just left, and its successor does answer */
+  guint found;
 } DeadEnd;
 
 static void
@@ -219,11 +222,16 @@ on_bus_call(GDBusConnection *connection,
             gpointer data)
 {
   DeadEnd *self = data;
+  const char *name = NULL;
 
   if (g_str_equal(method, "Hello")) {
     g_dbus_method_invocation_return_value(invocation, g_variant_new("(s)", ":1.1"));
   } else if (g_str_equal(method, "GetNameOwner") && self->error == NULL) {
-    g_dbus_method_invocation_return_value(invocation, g_variant_new("(s)", ":1.2"));
+    g_variant_get(parameters, "(&s)", &name);
+    if (g_str_equal(name, GEM_BUS_NAME)) {
+      name = self->moves && self->found++ > 0 ? ":1.3" : ":1.2";
+    }
+    g_dbus_method_invocation_return_value(invocation, g_variant_new("(s)", name));
   } else if (g_str_equal(method, "GetNameOwner")) {
     g_dbus_method_invocation_return_dbus_error(invocation, "org.freedesktop.DBus.Error.NameHasNoOwner",
                                                "nobody has it");
@@ -233,14 +241,52 @@ on_bus_call(GDBusConnection *connection,
   }
 }
 
-/* What is for the service is never answered. */
+static void
+send(GDBusConnection *connection, GDBusMessage *message, const char *sender, GVariant *body)
+{
+  g_dbus_message_set_sender(message, sender);
+  if (body != NULL) {
+    g_dbus_message_set_body(message, body);
+  }
+  g_dbus_connection_send_message(connection, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL);
+  g_object_unref(message);
+}
+
+static void
+answer_as_successor(GDBusConnection *connection, GDBusMessage *call)
+{
+  static const char job[] = GEM_JOB_PATH "/one";
+
+  if (g_str_equal(g_dbus_message_get_member(call), "GetAll")) {
+    send(connection, g_dbus_message_new_method_reply(call), ":1.3",
+         g_variant_new_parsed("({'Models': <['gem-next']>},)"));
+  } else {
+    send(connection, g_dbus_message_new_method_reply(call), ":1.3", g_variant_new("(o)", job));
+    send(connection, g_dbus_message_new_signal(job, GEM_JOB_INTERFACE, "Completed"), ":1.3",
+         g_variant_new_parsed("('done', {'model': <'gem-next'>, 'seconds': <1.5>})"));
+  }
+}
+
+/* What is for the service is never answered; or what its successor gets alone. */
 static GDBusMessage *
 on_message(GDBusConnection *connection, GDBusMessage *message, gboolean incoming, gpointer data)
 {
-  if (incoming && g_strcmp0(g_dbus_message_get_destination(message), ":1.2") == 0) {
-    g_clear_object(&message);
+  const DeadEnd *self = data;
+  const char *destination = incoming ? g_dbus_message_get_destination(message) : NULL;
+
+  if (g_strcmp0(destination, ":1.2") != 0 && g_strcmp0(destination, ":1.3") != 0) {
+    return message;
   }
-  return message;
+  if (self->moves && g_str_equal(destination, ":1.3")) {
+    answer_as_successor(connection, message);
+  } else if (self->moves) {
+    send(
+        connection,
+        g_dbus_message_new_method_error_literal(message, "org.freedesktop.DBus.Error.ServiceUnknown", "gone"),
+        "org.freedesktop.DBus", NULL);
+  }
+  g_object_unref(message);
+  return NULL;
 }
 
 static gboolean
@@ -259,7 +305,7 @@ on_bus_connection(GDBusServer *server, GDBusConnection *connection, gpointer dat
   g_assert_cmpuint(g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", node->interfaces[0],
                                                      &vtable, data, NULL, NULL),
                    >, 0);
-  g_dbus_connection_add_filter(connection, on_message, NULL, NULL);
+  g_dbus_connection_add_filter(connection, on_message, data, NULL);
   ((DeadEnd *)data)->connection = g_object_ref(connection);
   return TRUE;
 }
@@ -325,6 +371,21 @@ test_failed_start(void)
   check_failed_start("org.freedesktop.DBus.Error.AccessDenied", GEM_EXIT_NOT_AUTHORIZED);
 }
 
+/* One that was idle has left since it was found: the next one is asked, whatever the verb begins with. */
+static void
+test_successor(void)
+{
+  DeadEnd lists = {.moves = TRUE}, loads = {.moves = TRUE};
+  g_auto(GemTestRun) list = {0}, load = {0};
+
+  run_on_dead_end(&lists, ARGUMENTS("load", "--list"), &list);
+  g_assert_cmpstr(list.err, ==, "");
+  g_assert_cmpstr(list.out, ==, "gem-next\n");
+  run_on_dead_end(&loads, ARGUMENTS("load", "gem-next"), &load);
+  g_assert_cmpstr(load.err, ==, "");
+  g_assert_cmpint(load.status, ==, GEM_EXIT_OK);
+}
+
 static gboolean
 page_legal_out(gpointer data)
 {
@@ -378,6 +439,7 @@ main(int argc, char **argv)
   g_test_add_func("/client/status/control-bytes", test_status_shows_control_bytes);
   g_test_add_func("/client/status/unreached", test_status_unreached);
   g_test_add_func("/client/status/unanswered", test_status_unanswered);
+  g_test_add_func("/client/successor", test_successor);
   g_test_add_func("/client/failed-start", test_failed_start);
   g_test_add_func("/client/stats", test_stats);
   g_test_add_func("/client/monitor", test_monitor);

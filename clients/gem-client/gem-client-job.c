@@ -71,13 +71,16 @@ on_signal(GDBusConnection *bus,
   }
 }
 
+/* Before there is a job the answer to the call says so, and whether it was taken. */
 static void
 on_vanished(GDBusConnection *bus, const char *name, gpointer data)
 {
   Follow *follow = data;
 
-  follow->result->gone = TRUE;
-  g_main_loop_quit(follow->loop);
+  if (follow->job != NULL) {
+    follow->result->gone = TRUE;
+    g_main_loop_quit(follow->loop);
+  }
 }
 
 static void
@@ -120,6 +123,25 @@ on_answer(GObject *source, GAsyncResult *result, gpointer data)
   }
 }
 
+/* Calls the service that was found, and follows the job to its end. */
+static void
+follow_run(Follow *self, const char *method, GVariant *arguments, GUnixFDList *descriptors)
+{
+  GemRemote *remote = self->remote;
+  guint subscription = g_dbus_connection_signal_subscribe(remote->bus, remote->owner, NULL, NULL, NULL, NULL,
+                                                          G_DBUS_SIGNAL_FLAGS_NONE, on_signal, self, NULL);
+  guint watch = g_bus_watch_name_on_connection(remote->bus, remote->owner, G_BUS_NAME_WATCHER_FLAGS_NONE,
+                                               NULL, on_vanished, self, NULL);
+
+  g_dbus_connection_call_with_unix_fd_list(remote->bus, remote->owner, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE,
+                                           method, arguments, G_VARIANT_TYPE("(o)"),
+                                           G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION, G_MAXINT,
+                                           descriptors, NULL, on_answer, self);
+  g_main_loop_run(self->loop);
+  g_bus_unwatch_name(watch);
+  g_dbus_connection_signal_unsubscribe(remote->bus, subscription);
+}
+
 void
 gem_job_run(GemRemote *remote,
             const char *doing,
@@ -128,23 +150,19 @@ gem_job_run(GemRemote *remote,
             GUnixFDList *descriptors,
             GemJobResult *ret_result)
 {
+  g_autoptr(GVariant) kept = g_variant_ref_sink(arguments);
   g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
   Follow follow = {remote, loop, doing, .result = ret_result, .shows_progress = isatty(STDERR_FILENO) != 0};
-  guint subscription = g_dbus_connection_signal_subscribe(remote->bus, remote->owner, NULL, NULL, NULL, NULL,
-                                                          G_DBUS_SIGNAL_FLAGS_NONE, on_signal, &follow, NULL);
   guint interrupt = g_unix_signal_add(SIGINT, on_interrupt, &follow);
-  guint watch = g_bus_watch_name_on_connection(remote->bus, remote->owner, G_BUS_NAME_WATCHER_FLAGS_NONE,
-                                               NULL, on_vanished, &follow, NULL);
 
   *ret_result = (GemJobResult){0};
-  g_dbus_connection_call_with_unix_fd_list(remote->bus, remote->owner, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE,
-                                           method, arguments, G_VARIANT_TYPE("(o)"),
-                                           G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION, G_MAXINT,
-                                           descriptors, NULL, on_answer, &follow);
-  g_main_loop_run(loop);
-  g_bus_unwatch_name(watch);
+  follow_run(&follow, method, kept, descriptors);
+  if (ret_result->error != NULL && !ret_result->interrupted &&
+      gem_remote_find_successor(remote, ret_result->error)) {
+    g_clear_error(&ret_result->error);
+    follow_run(&follow, method, kept, descriptors);
+  }
   g_source_remove(interrupt);
-  g_dbus_connection_signal_unsubscribe(remote->bus, subscription);
   if (follow.shows_progress && follow.job != NULL) {
     g_printerr("\n");
   }

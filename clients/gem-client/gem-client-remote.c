@@ -154,12 +154,8 @@ gem_remote_call(GemRemote *self,
   return call_owner(self, &call, error);
 }
 
-/* A service that was idle may have given its name away since it was found: then there is, or will be,
- * another, and a system bus denies calls to the one without the name. One that is told to stop keeps it until
- * the end.
- */
-static gboolean
-find_successor(GemRemote *self, const GError *error)
+gboolean
+gem_remote_find_successor(GemRemote *self, const GError *error)
 {
   g_autofree char *before = NULL;
 
@@ -181,7 +177,7 @@ call_first(GemRemote *self, Call call, GError **error)
   g_autoptr(GError) local = NULL;
   GVariant *reply = call_owner(self, &call, &local);
 
-  if (reply == NULL && find_successor(self, local)) {
+  if (reply == NULL && gem_remote_find_successor(self, local)) {
     g_clear_error(&local);
     reply = call_owner(self, &call, &local);
   }

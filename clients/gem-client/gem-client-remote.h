@@ -26,7 +26,14 @@ gem_remote_new(const GemVerbOptions *options, GError **error);
 gboolean
 gem_remote_find(GemRemote *self, GError **error);
 
-/* Both of the above. */
+/* A service that was idle may have given its name away since it was found: then there is, or will be,
+ * another, and a system bus denies calls to the one without the name. One that is told to stop keeps it until
+ * the end. Whether a call that failed with `error` was not taken for that reason, and another service is
+ * found. */
+gboolean
+gem_remote_find_successor(GemRemote *self, const GError *error);
+
+/* The connection, and the service. */
 GemRemote *
 gem_remote_open(const GemVerbOptions *options, GError **error);
 
