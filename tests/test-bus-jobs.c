@@ -80,6 +80,7 @@ test_backend(GemTestLoads *self, gconstpointer data)
       self->client, NULL, "org.freedesktop.DBus.Properties", "PropertiesChanged", GEM_BACKEND_PATH "/cpu",
       NULL, G_DBUS_SIGNAL_FLAGS_NONE, on_backend_changed, &device, NULL);
   job = gem_test_load_model(self->client, "other", "{}");
+  g_assert_nonnull(job);
   gem_test_job_ear_wait(self->ear, 1, "done");
   while (device == NULL && g_get_monotonic_time() < end) {
     gem_test_run_for(5);

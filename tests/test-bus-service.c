@@ -295,6 +295,7 @@ test_numbers(void)
     bus->daemon_environment = g_strsplit(environment, "\n", -1);
     gem_test_bus_spawn(bus, "/fake/ok");
     state = gem_test_bus_wait_settled(bus);
+    g_assert_cmpstr(state, ==, "ready");
     g_subprocess_send_signal(bus->daemon, SIGTERM);
     g_assert_true(g_input_stream_read_all(g_subprocess_get_stdout_pipe(bus->daemon), text, (1 << 16) - 1,
                                           &length, NULL, NULL));
