@@ -222,7 +222,7 @@ on_bus_call(GDBusConnection *connection,
             gpointer data)
 {
   DeadEnd *self = data;
-  const char *name = NULL;
+  const char *name = "";
 
   if (g_str_equal(method, "Hello")) {
     g_dbus_method_invocation_return_value(invocation, g_variant_new("(s)", ":1.1"));
