@@ -277,7 +277,7 @@ on_message(GDBusConnection *connection, GDBusMessage *message, gboolean incoming
   if (g_strcmp0(destination, ":1.2") != 0 && g_strcmp0(destination, ":1.3") != 0) {
     return message;
   }
-  if (self->moves && g_str_equal(destination, ":1.3")) {
+  if (self->moves && g_strcmp0(destination, ":1.3") == 0) {
     answer_as_successor(connection, message);
   } else if (self->moves) {
     send(
