@@ -278,6 +278,33 @@ test_resumes(void)
   check_resumes(GEM_LEARNS_GENERAL); /* the teacher is the start, not the checkpoint */
 }
 
+/* The rest is planned anew while the rate falls: where that is allowed, fewer steps end it. */
+static void
+test_replanned(void)
+{
+  g_auto(Fixture) parts = {0};
+  g_autoptr(GError) error = NULL;
+  fixture_init(&parts);
+  GemAdaptOptions options = options_for(GEM_LEARNS_RESIDUAL);
+  options.decay_share = 0.9;
+  parts.cancel_at = STEPS / 2;
+  g_assert_false(adapt(&parts, &options, NULL, &error));
+  g_assert_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error(&error);
+  g_cancellable_reset(parts.cancellable);
+  g_autoptr(GBytes) kept = g_bytes_ref(parts.checkpoint);
+  g_autoptr(GemGguf) checkpoint = open_checkpoint(kept);
+  options.steps = STEPS / 2 + 1;
+  g_assert_false(adapt(&parts, &options, checkpoint, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH);
+  g_clear_error(&error);
+  options.replanned = TRUE;
+  gboolean done = adapt(&parts, &options, checkpoint, &error);
+  g_assert_no_error(error);
+  g_assert_true(done);
+  g_assert_cmpuint(parts.steps_seen, ==, 1);
+}
+
 static void
 test_other_checkpoint(void)
 {
@@ -328,6 +355,7 @@ main(int argc, char **argv)
   g_test_add_func("/adaptation/preserves", test_preserves);
   g_test_add_func("/adaptation/quantization", test_quantization);
   g_test_add_func("/adaptation/resumes", test_resumes);
+  g_test_add_func("/adaptation/replanned", test_replanned);
   g_test_add_func("/adaptation/other-checkpoint", test_other_checkpoint);
   g_test_add_func("/adaptation/refused", test_refused);
   return g_test_run();

@@ -244,7 +244,8 @@ gem_trainer_resume(GemTrainer *self, GemGguf *checkpoint, GError **error)
       !gem_gguf_get_uint(checkpoint, "train.steps", &steps, error)) {
     return FALSE;
   }
-  if (steps != self->options.steps && !steps_may_change(&self->options, step, steps)) {
+  if (steps != self->options.steps && !self->options.replanned &&
+      !steps_may_change(&self->options, step, steps)) {
     return require_equal(checkpoint, "train.steps", self->options.steps, error);
   }
   self->step = step;

@@ -19,6 +19,8 @@ typedef struct {
   double weight_decay; /* of matrices */
   double clip;         /* largest norm of the gradient; 0: none */
   guint accumulate;    /* batches a lane and step */
+  gboolean replanned; /* goes on with another number of steps while the rate falls, too: it is at once that of
+                         the new plan. Else that is an error */
   guint64 seed;
   const char *checkpoint;    /* file; NULL: none */
   double checkpoint_seconds; /* between two */

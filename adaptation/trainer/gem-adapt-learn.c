@@ -41,6 +41,7 @@ set_options(Learner *self)
   options->lanes = learning->lanes;
   options->seed = (guint32)learning->start->seed; /* a checkpoint keeps so much of it */
   options->decay_share = 1.0 - STEADY_SHARE;
+  options->replanned = TRUE; /* the pace may change while the rate falls, too */
   options->teacher_routed = TRUE;
   options->distill = DISTILL;
   options->replay_tokens = REPLAY_TOKENS;

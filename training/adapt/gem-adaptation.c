@@ -325,6 +325,7 @@ make_trainer(Adaptation *self)
                                      .weight_decay = options->weight_decay,
                                      .clip = 1.0,
                                      .accumulate = 1,
+                                     .replanned = options->replanned,
                                      .seed = options->seed,
                                      .checkpoint_seconds =
                                          self->hooks->keep != NULL ? self->hooks->keep_seconds : G_MAXDOUBLE};

@@ -33,6 +33,7 @@ typedef struct {
   guint batch_tokens, replay_tokens; /* a lane and step; replay_tokens 0: nothing is replayed */
   double power, replay_power;        /* how groups are drawn (gem-adapt-schedule.h) */
   guint64 steps, warm_up, seed;
+  gboolean replanned; /* a checkpoint may be of another number of steps, wherever it stands */
   double rate, decay_share, weight_decay;
   double answer_weight, answer_least;
   double distill, contrast, temperature;
