@@ -133,6 +133,7 @@ gem_attend_score(GemAttendQuery *const *queries,
   for (size_t t = 0; t < chunk->n_tiles; t++) {
     int32_t products[GEM_ATTEND_QUERIES][GEM_KV_TILE];
     const uint8_t *scales = chunk->heads[t] + gem_kv_key_scales_offset(chunk->dim);
+    gem_attend_ask_ahead(chunk, t);
     multiply(queries, count, chunk->dim, chunk->heads[t], products);
     for (size_t i = 0; i < count; i++) {
       weights[i].masks[t] = gem_attend_mask(queries[i], chunk->member + (uint32_t)(t * GEM_KV_TILE));

@@ -23,6 +23,7 @@ enum {
   GEM_ATTEND_QUERIES = 4, /* that go through a chunk together */
   GEM_ATTEND_MEMBERS = GEM_KV_CHUNK_TILES * GEM_KV_TILE,
   GEM_ATTEND_LEVEL = 16383, /* the largest weight of a chunk, in two halves of 7 bits */
+  GEM_ATTEND_AHEAD = 4,     /* tiles whose keys are asked for before their turn */
 };
 
 /* Below this a largest value is zero: one over it must be a number. */
@@ -48,8 +49,10 @@ typedef struct {
   size_t dim; /* D */
   size_t head_dim;
   size_t n_tiles;
-  uint32_t member;                          /* the first of the first tile */
-  const uint8_t *heads[GEM_KV_CHUNK_TILES]; /* the kv head in each tile */
+  uint32_t member; /* the first of the first tile */
+  bool asks;       /* for what comes, where this is the first walk through it */
+  /* The kv head in each tile, and in those that follow; past the last one, in any. */
+  const uint8_t *heads[GEM_KV_CHUNK_TILES + GEM_ATTEND_AHEAD];
 } GemAttendChunk;
 
 /* Takes up to GEM_ATTEND_QUERIES queries through one chunk, of which at least one sees something. */
@@ -146,6 +149,24 @@ gem_attend_sum_lanes(float lanes[GEM_KV_TILE])
   return lanes[0];
 }
 
+/* Where asking pays: heads stand so far apart, tile by tile, that no processor sees where the walk goes. Asks
+ * for the values of tile t, which come after all keys of its chunk, and for the keys of one further on.
+ * Always inline, as gem_packed_ask_ahead(). */
+__attribute__((always_inline)) static inline void
+gem_attend_ask_ahead(const GemAttendChunk *chunk, size_t t)
+{
+  if (!chunk->asks) {
+    return;
+  }
+  size_t bytes = gem_kv_values_offset(chunk->dim);
+  const uint8_t *keys = chunk->heads[t + GEM_ATTEND_AHEAD];
+  const uint8_t *values = chunk->heads[t] + bytes;
+  for (size_t at = 0; at < bytes; at += GEM_KV_ALIGNMENT) {
+    __builtin_prefetch(keys + at, 0, 2);
+    __builtin_prefetch(values + at, 0, 2);
+  }
+}
+
 /* ---- the walk ---- */
 
 /* Some queries of a share, all of one kv head. */
@@ -155,6 +176,7 @@ typedef struct {
   const GemKvGroup *group;
   size_t kv_head;
   size_t count;
+  bool asks;
   GemAttendQuery queries[GEM_ATTEND_QUERIES];
   uint32_t rows[GEM_ATTEND_QUERIES]; /* their rows within the group */
 } GemAttendBatch;
@@ -212,13 +234,15 @@ gem_attend_part(GemAttendBatch *batch, const GemKvPart *part, GemAttendRun run)
     return;
   }
   size_t offset = batch->kv_head * gem_kv_head_bytes(batch->form);
-  GemAttendChunk chunk = {.dim = gem_kv_dim(batch->form), .head_dim = batch->form->head_dim};
+  GemAttendChunk chunk = {
+      .dim = gem_kv_dim(batch->form), .head_dim = batch->form->head_dim, .asks = batch->asks};
   for (; tile < end; tile += (uint32_t)chunk.n_tiles) {
     uint32_t most = GEM_KV_CHUNK_TILES - tile % GEM_KV_CHUNK_TILES;
     chunk.n_tiles = end - tile < most ? end - tile : most;
     chunk.member = tile * GEM_KV_TILE;
-    for (size_t t = 0; t < chunk.n_tiles; t++) {
-      chunk.heads[t] = part->tiles[tile - part->first_tile + t] + offset;
+    for (size_t t = 0; t < chunk.n_tiles + GEM_ATTEND_AHEAD; t++) {
+      uint32_t place = tile + (uint32_t)t < end ? tile + (uint32_t)t : tile;
+      chunk.heads[t] = part->tiles[place - part->first_tile] + offset;
     }
     run(batch->queries, batch->count, &chunk);
   }
@@ -237,12 +261,13 @@ gem_attend_finish(const GemAttendQuery *query, size_t head_dim)
 }
 
 static inline void
-gem_attend_walk(const GemKvForm *form,
-                const GemKvQueries *queries,
-                const GemKvGroup *group,
-                const GemKvShare *share,
-                GemAttendPrepare prepare,
-                GemAttendRun run)
+gem_attend_walk_asking(const GemKvForm *form,
+                       const GemKvQueries *queries,
+                       const GemKvGroup *group,
+                       const GemKvShare *share,
+                       GemAttendPrepare prepare,
+                       GemAttendRun run,
+                       bool asks)
 {
   _Alignas(GEM_KV_ALIGNMENT) int8_t levels[GEM_ATTEND_QUERIES][GEM_KV_MOST_DIM];
   GemAttendBatch batch = {.form = form, .all = queries, .group = group};
@@ -250,6 +275,7 @@ gem_attend_walk(const GemKvForm *form,
   for (batch.kv_head = share->first_kv_head; batch.kv_head < share->end_kv_head; batch.kv_head++) {
     for (size_t next = 0; next < all; next += batch.count) {
       gem_attend_gather(&batch, share, next);
+      batch.asks = asks && next == 0;
       for (size_t i = 0; i < batch.count; i++) {
         batch.queries[i].levels = levels[i];
         prepare(&batch.queries[i], form);
@@ -262,4 +288,15 @@ gem_attend_walk(const GemKvForm *form,
       }
     }
   }
+}
+
+static inline void
+gem_attend_walk(const GemKvForm *form,
+                const GemKvQueries *queries,
+                const GemKvGroup *group,
+                const GemKvShare *share,
+                GemAttendPrepare prepare,
+                GemAttendRun run)
+{
+  gem_attend_walk_asking(form, queries, group, share, prepare, run, false);
 }

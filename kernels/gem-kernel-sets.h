@@ -10,9 +10,11 @@
 extern const GemKernels gem_reference_kernels; /* complete */
 
 #ifdef GEM_KERNELS_X86
-extern const GemKernels gem_avx2_kernels;      /* AVX2, FMA, F16C */
-extern const GemKernels gem_avx2_vnni_kernels; /* and AVX-VNNI */
-extern const GemKernels gem_avx512_kernels;    /* AVX-512 F, BW, DQ, VL and VNNI */
+extern const GemKernels gem_avx2_kernels;       /* AVX2, FMA, F16C */
+extern const GemKernels gem_avx2_amd_kernels;   /* the same, reading as AMD's processors like it */
+extern const GemKernels gem_avx2_vnni_kernels;  /* and AVX-VNNI */
+extern const GemKernels gem_avx512_kernels;     /* AVX-512 F, BW, DQ, VL and VNNI */
+extern const GemKernels gem_avx512_amd_kernels; /* the same, reading as AMD's processors like it */
 #endif
 
 #ifdef GEM_KERNELS_ARM

@@ -50,6 +50,20 @@ has_avx_vnni(void)
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & BIT_AVX_VNNI) != 0;
 }
 
+/* A set and its tuning for AMD's processors: both run on any, so that both are checked on any, and the one
+ * that is made for this one comes last. */
+static void
+add_tuned(const GemKernels *set, const GemKernels *amd)
+{
+  add_table(set);
+  add_table(amd);
+  if (!__builtin_cpu_is("amd")) {
+    GemKernels last = tables[n_tables - 1];
+    tables[n_tables - 1] = tables[n_tables - 2];
+    tables[n_tables - 2] = last;
+  }
+}
+
 /* __builtin_cpu_supports also asks (XGETBV) whether the operating system keeps the registers. */
 static void
 add_tables(void)
@@ -57,7 +71,7 @@ add_tables(void)
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) {
     return;
   }
-  add_table(&gem_avx2_kernels);
+  add_tuned(&gem_avx2_kernels, &gem_avx2_amd_kernels);
 
   if (has_avx_vnni()) {
     add_table(&gem_avx2_vnni_kernels);
@@ -68,7 +82,7 @@ add_tables(void)
       !__builtin_cpu_supports("avx512vnni")) {
     return;
   }
-  add_table(&gem_avx512_kernels);
+  add_tuned(&gem_avx512_kernels, &gem_avx512_amd_kernels);
 }
 #elif defined(GEM_KERNELS_ARM)
 static void

@@ -100,19 +100,37 @@ gem_packed_bytes(GemType type, size_t rows, size_t cols)
   return gem_packed_panels(rows) * gem_packed_panel_bytes(type, cols);
 }
 
-/* Asks the processor for part `part` of `parts` of the chunk that follows `chunk`, both of 256 columns of a
- * quantized type. Beyond the matrix it is for nothing, and does no harm. Where one input meets a matrix the
- * processor reads ahead by itself, but not far enough: it has no room for so many instructions. */
-static inline void
-gem_packed_ask_ahead(GemType type, const uint8_t *chunk, size_t part, size_t parts)
+/* How a walk through a matrix asks for what comes. Where one input meets a matrix the processor reads ahead
+ * by itself, but not far enough on some: they have no room for so many instructions. */
+typedef enum {
+  GEM_AHEAD_NONE,
+  GEM_AHEAD_NEXT, /* for the chunk that follows, into the nearest cache */
+  GEM_AHEAD_FAR,  /* for what lies GEM_AHEAD_FAR_BYTES further on, into the second cache */
+} GemAhead;
+
+enum { GEM_AHEAD_FAR_BYTES = 8192 };
+
+/* Asks for part `part` of `parts` of a chunk that comes after `chunk`, both of 256 columns of a quantized
+ * type; `ahead` is a constant to the compiler. Beyond the matrix it is for nothing, and does no harm. Always
+ * inline: the compiler takes a function that asks and does nothing else for one that does nothing. */
+__attribute__((always_inline)) static inline void
+gem_packed_ask_ahead(GemType type, const uint8_t *chunk, size_t part, size_t parts, GemAhead ahead)
 {
+  if (ahead == GEM_AHEAD_NONE) {
+    return;
+  }
   size_t bytes = type == GEM_TYPE_Q4_0   ? GEM_Q4_0_CHUNK_BYTES
                  : type == GEM_TYPE_Q8_0 ? GEM_Q8_0_CHUNK_BYTES
                                          : GEM_Q6_K_CHUNK_BYTES;
-  const uint8_t *next = chunk + bytes + part * (bytes / parts);
+  const uint8_t *next =
+      chunk + (ahead == GEM_AHEAD_FAR ? GEM_AHEAD_FAR_BYTES : bytes) + part * (bytes / parts);
 #pragma GCC unroll 16
   for (size_t at = 0; at < bytes / parts; at += 64) {
-    __builtin_prefetch(next + at);
+    if (ahead == GEM_AHEAD_FAR) {
+      __builtin_prefetch(next + at, 0, 2);
+    } else {
+      __builtin_prefetch(next + at, 0, 3);
+    }
   }
 }
 

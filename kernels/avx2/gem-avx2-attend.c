@@ -2,6 +2,7 @@
  * four dimensions of 8 keys, or four values of 8 dimensions. */
 #include <immintrin.h>
 
+#include "kernels/avx2/gem-avx2.h"
 #include "kernels/gem-attend-levels.h"
 #include "kernels/portable/gem-portable.h"
 
@@ -191,4 +192,13 @@ gem_avx2_attend(const GemKvForm *form,
                 const GemKvShare *share)
 {
   gem_attend_walk(form, queries, group, share, gem_attend_prepare_levels, run);
+}
+
+void
+gem_avx2_attend_amd(const GemKvForm *form,
+                    const GemKvQueries *queries,
+                    const GemKvGroup *group,
+                    const GemKvShare *share)
+{
+  gem_attend_walk_asking(form, queries, group, share, gem_attend_prepare_levels, run, true);
 }

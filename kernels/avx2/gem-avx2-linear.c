@@ -1,4 +1,6 @@
 #include "kernels/avx2/gem-avx2-dot.h"
+
+#define AHEAD(type) GEM_AHEAD_NEXT
 #include "kernels/avx2/gem-avx2-linear.h"
 
 void

@@ -1,6 +1,6 @@
 /*
  * Products of quantized matrices, over a dot step (gem-avx2-dot.h, gem-avx2-vnni-dot.h), which is included
- * before.
+ * before. AHEAD(type), which is defined before, too, is how a walk through a matrix of that type asks ahead.
  *
  * Inputs are taken in segments: so many of them and so many columns that what the dot step wants of them
  * stands in the near caches while all panels pass by. Few inputs meet the weights of 8 rows in the
@@ -88,7 +88,7 @@ add_chunk_few(
     GemType type, const uint8_t *data, size_t blocks, const GemDotInput *inputs, size_t n, __m256 *f)
 {
   for (size_t step = 0; step < blocks; step++, inputs += n) {
-    gem_packed_ask_ahead(type, data, step, CHUNK_STEPS);
+    gem_packed_ask_ahead(type, data, step, CHUNK_STEPS, AHEAD(type));
 #pragma GCC unroll 2
     for (size_t half = 0; half < GEM_AVX2_HALVES; half++) {
       Weights weights;

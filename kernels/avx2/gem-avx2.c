@@ -13,3 +13,9 @@ const GemKernels gem_avx2_kernels = {
     .kv_store = GEM_PORTABLE(kv_store),
     GEM_PORTABLE_KERNELS,
 };
+
+const GemKernels gem_avx2_amd_kernels = {
+    .name = "avx2-amd",
+    .linear = gem_avx2_linear_amd,
+    .attend = gem_avx2_attend_amd,
+};

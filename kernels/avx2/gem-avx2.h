@@ -21,7 +21,16 @@ gem_avx2_quantize(const GemInputs *inputs, size_t first, size_t end);
 void
 gem_avx2_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
 void
+gem_avx2_linear_amd(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
+void
 gem_avx2_vnni_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
+
+/* The kernel "attend", asking for keys and values before their turn. */
+void
+gem_avx2_attend_amd(const GemKvForm *form,
+                    const GemKvQueries *queries,
+                    const GemKvGroup *group,
+                    const GemKvShare *share);
 
 /* Matrices of halves and floats. */
 void

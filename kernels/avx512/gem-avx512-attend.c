@@ -101,6 +101,7 @@ score(GemAttendQuery *const *queries, size_t count, const GemAttendChunk *chunk,
   for (size_t t = 0; t < chunk->n_tiles; t++) {
     __m512i products[GEM_ATTEND_QUERIES];
     const uint8_t *head = chunk->heads[t];
+    gem_attend_ask_ahead(chunk, t);
     multiply(queries, count, chunk->dim, head, products);
     __m512 scales = load_scales(head + key_scales);
     for (size_t i = 0; i < count; i++) {
@@ -328,4 +329,13 @@ gem_avx512_attend(const GemKvForm *form,
                   const GemKvShare *share)
 {
   gem_attend_walk(form, queries, group, share, prepare, run);
+}
+
+void
+gem_avx512_attend_amd(const GemKvForm *form,
+                      const GemKvQueries *queries,
+                      const GemKvGroup *group,
+                      const GemKvShare *share)
+{
+  gem_attend_walk_asking(form, queries, group, share, prepare, run, true);
 }

@@ -1,8 +1,9 @@
 /*
  * One input: bound by the bytes of the weights, so they are decoded in registers as they come. Only the chain
- * of float sums runs from block to block; the processor overlaps the rest by itself. It cannot hold enough
- * instructions to read far ahead, though, so that the chunk that follows is asked for: a third faster for
- * Q4_0 and two thirds for Q6_K when memory is slow.
+ * of float sums runs from block to block; the processor overlaps the rest by itself. Intel's cannot hold
+ * enough instructions to read far ahead, though, so that the chunk that follows is asked for: a third faster
+ * for Q4_0 and two thirds for Q6_K when memory is slow. AMD's read ahead of a walk straight on, and asking is
+ * in their way; of Q6_K's, which goes to and fro within a chunk, they do not.
  */
 #include "kernels/avx512/gem-avx512.h"
 
@@ -29,7 +30,7 @@ store_starts(int32_t starts[16], __m512i sums, unsigned bits)
 
 /* High nibbles are kept where they are, 16 times too large, and moved once a block. */
 static inline __m512
-q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums)
+q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums, GemAhead ahead)
 {
   const __m512i low = _mm512_set1_epi8(0x0f);
   size_t blocks = width / 32;
@@ -39,7 +40,7 @@ q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
   __m512 f = _mm512_setzero_ps();
   store_starts(starts, gem_avx512_pair_sums(sums), 3);
   for (size_t block = 0; block < blocks; block++, data += 256, levels += 32) {
-    gem_packed_ask_ahead(GEM_TYPE_Q4_0, chunk, block, 8);
+    gem_packed_ask_ahead(GEM_TYPE_Q4_0, chunk, block, 8, ahead);
     __m512i lows = _mm512_set1_epi32(starts[block * 2]);
     __m512i highs = _mm512_setzero_si512();
 #pragma GCC unroll 4
@@ -56,7 +57,7 @@ q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
 }
 
 static inline __m512
-q8_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums)
+q8_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums, GemAhead ahead)
 {
   const __m512i sign = _mm512_set1_epi8((char)0x80);
   size_t blocks = width / 32;
@@ -66,7 +67,7 @@ q8_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
   __m512 f = _mm512_setzero_ps();
   store_starts(starts, gem_avx512_pair_sums(sums), 7);
   for (size_t block = 0; block < blocks; block++, data += 512, levels += 32) {
-    gem_packed_ask_ahead(GEM_TYPE_Q8_0, chunk, block, 8);
+    gem_packed_ask_ahead(GEM_TYPE_Q8_0, chunk, block, 8, ahead);
     __m512i even = _mm512_set1_epi32(starts[block * 2]);
     __m512i odd = _mm512_setzero_si512();
 #pragma GCC unroll 4
@@ -117,7 +118,7 @@ q6_k_group(
 }
 
 static inline __m512
-q6_k_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums)
+q6_k_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums, GemAhead ahead)
 {
   const uint8_t *pairs = data + 2048;
   const uint8_t *scales = data + 3072;
@@ -129,7 +130,7 @@ q6_k_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
     size_t half = group / 2;
     size_t part_of_half = group % 2;
     __m512i products[4];
-    gem_packed_ask_ahead(GEM_TYPE_Q6_K, data, group, 4);
+    gem_packed_ask_ahead(GEM_TYPE_Q6_K, data, group, 4, ahead);
     q6_k_group(data + (half * 16 + part_of_half * 4) * 64, pairs + group * 256,
                levels + half * 128 + part_of_half * 16, starts + half * 8 + part_of_half, products);
 #pragma GCC unroll 4
@@ -143,11 +144,17 @@ q6_k_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
   return f;
 }
 
-typedef __m512 (*ChunkFunction)(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums);
+typedef __m512 (*ChunkFunction)(
+    const uint8_t *data, size_t width, const int8_t *levels, __m512i sums, GemAhead ahead);
 
-/* All chunks of one panel; `chunk` is a constant to the compiler. */
+/* All chunks of one panel; `chunk` and `ahead` are constants to the compiler. */
 static inline void
-run_panel(ChunkFunction chunk, const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y)
+run_panel(ChunkFunction chunk,
+          GemAhead ahead,
+          const GemPacked *weights,
+          size_t panel,
+          const GemInputs *inputs,
+          float *y)
 {
   size_t cols = weights->cols;
   const uint8_t *data = weights->data + panel * gem_packed_panel_bytes(weights->type, cols);
@@ -155,7 +162,8 @@ run_panel(ChunkFunction chunk, const GemPacked *weights, size_t panel, const Gem
   for (size_t col = 0; col < cols; col += GEM_CHUNK_COLS) {
     size_t width = gem_packed_width(cols, col);
     __m512i sums = gem_avx512_sums(inputs->sums + col / GEM_SUM_COLS, width);
-    __m512 f = chunk(data + gem_packed_chunk_offset(weights->type, col), width, inputs->levels + col, sums);
+    __m512 f =
+        chunk(data + gem_packed_chunk_offset(weights->type, col), width, inputs->levels + col, sums, ahead);
     sum = _mm512_fmadd_ps(_mm512_set1_ps(inputs->scales[col / GEM_CHUNK_COLS]), f, sum);
   }
   _mm512_mask_storeu_ps(y, gem_avx512_lanes(weights, panel), sum);
@@ -165,10 +173,22 @@ void
 gem_avx512_linear_single(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y)
 {
   if (weights->type == GEM_TYPE_Q4_0) {
-    run_panel(q4_0_chunk, weights, panel, inputs, y);
+    run_panel(q4_0_chunk, GEM_AHEAD_NEXT, weights, panel, inputs, y);
   } else if (weights->type == GEM_TYPE_Q8_0) {
-    run_panel(q8_0_chunk, weights, panel, inputs, y);
+    run_panel(q8_0_chunk, GEM_AHEAD_NEXT, weights, panel, inputs, y);
   } else {
-    run_panel(q6_k_chunk, weights, panel, inputs, y);
+    run_panel(q6_k_chunk, GEM_AHEAD_NEXT, weights, panel, inputs, y);
+  }
+}
+
+void
+gem_avx512_linear_single_amd(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y)
+{
+  if (weights->type == GEM_TYPE_Q4_0) {
+    run_panel(q4_0_chunk, GEM_AHEAD_NONE, weights, panel, inputs, y);
+  } else if (weights->type == GEM_TYPE_Q8_0) {
+    run_panel(q8_0_chunk, GEM_AHEAD_NONE, weights, panel, inputs, y);
+  } else {
+    run_panel(q6_k_chunk, GEM_AHEAD_FAR, weights, panel, inputs, y);
   }
 }

@@ -12,3 +12,9 @@ const GemKernels gem_avx512_kernels = {
     .kv_store = gem_avx512_kv_store_words,
     GEM_PORTABLE_KERNELS,
 };
+
+const GemKernels gem_avx512_amd_kernels = {
+    .name = "avx512-amd",
+    .linear = gem_avx512_linear_amd,
+    .attend = gem_avx512_attend_amd,
+};

@@ -15,6 +15,8 @@ void
 gem_avx512_quantize(const GemInputs *inputs, size_t first, size_t end);
 void
 gem_avx512_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
+void
+gem_avx512_linear_amd(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
 
 void
 gem_avx512_gather_compressed(
@@ -32,10 +34,18 @@ gem_avx512_attend(const GemKvForm *form,
                   const GemKvQueries *queries,
                   const GemKvGroup *group,
                   const GemKvShare *share);
+void
+gem_avx512_attend_amd(const GemKvForm *form,
+                      const GemKvQueries *queries,
+                      const GemKvGroup *group,
+                      const GemKvShare *share);
 
-/* One panel with one input, straight from the packed form: y[lanes]. */
+/* One panel with one input, straight from the packed form: y[lanes]. They differ in what they ask for ahead.
+ */
 void
 gem_avx512_linear_single(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
+void
+gem_avx512_linear_single_amd(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
 
 /* Two neighbouring panels with many inputs, each chunk decoded once; `panels` is 2 or, for the last one, 1.
  */

@@ -18,11 +18,19 @@ static const Probe *const probes[] = {GEM_KERNELCHECK_PROBES NULL};
 /* Kept from being optimised away. */
 static volatile uint64_t kept;
 
+/* A set's own, which is that of its tuning for a processor, too. */
+static bool
+is_probe_of(const char *probe, const char *set)
+{
+  size_t length = strlen(probe);
+  return strncmp(probe, set, length) == 0 && (set[length] == '\0' || strcmp(set + length, "-amd") == 0);
+}
+
 static const Probe *
 find_probe(const char *set)
 {
   for (size_t i = 0; probes[i] != NULL; i++) {
-    if (strcmp(probes[i]->set, set) == 0) {
+    if (is_probe_of(probes[i]->set, set)) {
       return probes[i];
     }
   }
