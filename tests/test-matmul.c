@@ -1,4 +1,4 @@
-/* Both engines of matrix products against double precision: every transposition, sizes on and off the tiles'
+/* All engines of matrix products against double precision: every transposition, sizes on and off the tiles'
  * edges, rows longer than what is read of them, and nothing touched outside of the result. */
 #include <math.h>
 #include <string.h>
@@ -6,6 +6,7 @@
 #include "tests/gem-test-training.h"
 #include "training/gem-lanes.h"
 #include "training/gem-matmul-amx.h"
+#include "training/gem-matmul-vector.h"
 #include "training/gem-matmul.h"
 #include "training/gem-random.h"
 
@@ -57,9 +58,9 @@ operand_at(const float *stored, gsize ld, gboolean transposed, gsize row, gsize 
 /* One product against its definition. The sum of k products in single precision, in whatever order, is off by
  * at most (k + 2) 2^-24 times the sum of their magnitudes; the tile unit rounds a little more often. */
 static void
-check_product(const Size *size, gboolean transpose_a, gboolean transpose_b, gboolean add)
+check_product(const char *engine, const Size *size, gboolean transpose_a, gboolean transpose_b, gboolean add)
 {
-  const gboolean rounded = gem_matmul_get_engine() == GEM_MATMUL_BF16_AMX;
+  const gboolean rounded = strcmp(engine, "fp32") != 0;
   const gsize m = size->m, n = size->n, k = size->k;
   const gsize lda = (transpose_a ? m : k) + 3, ldb = (transpose_b ? k : n) + 5, ldc = n + 4;
   g_autofree float *a = new_operand(transpose_a ? k : m, transpose_a ? m : k, lda, 1);
@@ -74,7 +75,11 @@ check_product(const Size *size, gboolean transpose_a, gboolean transpose_b, gboo
       c[i * ldc + j] = add ? before[i * n + j] : NAN;
     }
   }
-  gem_matmul(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, add, c, ldc);
+  if (strcmp(engine, "vector") == 0) {
+    gem_matmul_vector(&(GemProduct){transpose_a, transpose_b, m, n, k, a, lda, b, ldb, add, c, ldc});
+  } else {
+    gem_matmul(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, add, c, ldc);
+  }
   for (gsize i = 0; i < m; i++) {
     for (gsize j = 0; j < n; j++) {
       double expected = add ? (double)before[i * n + j] : 0.0, magnitude = fabs(expected);
@@ -99,9 +104,12 @@ static gboolean
 select_engine(const char *name)
 {
   g_autoptr(GError) error = NULL;
-  if (strcmp(name, "bf16") == 0 && !gem_matmul_amx_available()) {
-    g_test_skip("this CPU has no tile unit for bfloat16");
+  if (strcmp(name, "fp32") != 0 && !gem_matmul_bf16_available()) {
+    g_test_skip("this CPU cannot multiply bfloat16");
     return FALSE;
+  }
+  if (strcmp(name, "vector") == 0) {
+    return TRUE; /* "bf16" may be the tile unit */
   }
   g_assert_true(gem_matmul_select(name, &error));
   g_assert_no_error(error);
@@ -116,7 +124,7 @@ test_products(gconstpointer engine)
   }
   for (gsize s = 0; s < G_N_ELEMENTS(sizes); s++) {
     for (int form = 0; form < 8; form++) {
-      check_product(&sizes[s], form & 1, form & 2, form & 4);
+      check_product(engine, &sizes[s], form & 1, form & 2, form & 4);
     }
   }
 }
@@ -187,13 +195,13 @@ test_select(void)
 {
   g_autoptr(GError) error = NULL;
   g_assert_true(gem_matmul_select("fp32", NULL));
-  g_assert_cmpint(gem_matmul_get_engine(), ==, GEM_MATMUL_FP32);
+  g_assert_false(gem_matmul_is_rounded());
   g_assert_false(gem_matmul_select("fp64", &error));
   g_assert_nonnull(strstr(error->message, "--matmul=fp64"));
-  g_assert_cmpint(gem_matmul_get_engine(), ==, GEM_MATMUL_FP32);
+  g_assert_false(gem_matmul_is_rounded());
   g_assert_true(gem_matmul_select("auto", NULL));
-  g_assert_cmpint(gem_matmul_get_engine(), ==,
-                  gem_matmul_amx_available() ? GEM_MATMUL_BF16_AMX : GEM_MATMUL_FP32);
+  g_assert_cmpint(gem_matmul_is_rounded(), ==,
+                  gem_matmul_amx_available() || gem_matmul_vector_is_worthwhile());
   g_autofree char *line = gem_matmul_describe();
   g_assert_nonnull(strstr(line, "Gflop/s"));
 }
@@ -209,5 +217,6 @@ main(int argc, char **argv)
   g_test_add_data_func("/matmul/bf16/products", "bf16", test_products);
   g_test_add_data_func("/matmul/bf16/empty", "bf16", test_empty);
   g_test_add_data_func("/matmul/bf16/lanes", "bf16", test_lanes);
+  g_test_add_data_func("/matmul/vector/products", "vector", test_products);
   return g_test_run();
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "training/gem-matmul-amx.h"
+#include "training/gem-matmul-vector.h"
 
 /* OpenBLAS's own entry points; cblas.h of other BLAS libraries lacks them. */
 void
@@ -14,6 +15,12 @@ char *
 openblas_get_corename(void);
 char *
 openblas_get_config(void);
+
+typedef enum {
+  GEM_MATMUL_FP32,
+  GEM_MATMUL_BF16_AMX,
+  GEM_MATMUL_BF16_VECTOR,
+} GemMatmulEngine;
 
 static GemMatmulEngine engine = GEM_MATMUL_FP32;
 
@@ -46,17 +53,17 @@ gem_matmul_prepare_process(char **argv)
 gboolean
 gem_matmul_select(const char *name, GError **error)
 {
-  gboolean have_tiles = gem_matmul_amx_available();
+  GemMatmulEngine bf16 = gem_matmul_amx_available() ? GEM_MATMUL_BF16_AMX : GEM_MATMUL_BF16_VECTOR;
   openblas_set_num_threads(1); /* its threads would spin beside the lanes */
   if (strcmp(name, "fp32") == 0) {
     engine = GEM_MATMUL_FP32;
-  } else if (strcmp(name, "bf16") == 0 && have_tiles) {
-    engine = GEM_MATMUL_BF16_AMX;
+  } else if (strcmp(name, "bf16") == 0 && gem_matmul_bf16_available()) {
+    engine = bf16;
   } else if (strcmp(name, "auto") == 0) {
-    engine = have_tiles ? GEM_MATMUL_BF16_AMX : GEM_MATMUL_FP32;
+    engine = gem_matmul_amx_available() || gem_matmul_vector_is_worthwhile() ? bf16 : GEM_MATMUL_FP32;
   } else if (strcmp(name, "bf16") == 0) {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                "--matmul=bf16: this CPU (or this build) has no tile unit for bfloat16");
+                "--matmul=bf16: this CPU (or this build) cannot multiply bfloat16");
     return FALSE;
   } else {
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--matmul=%s: expected auto, fp32 or bf16",
@@ -66,10 +73,10 @@ gem_matmul_select(const char *name, GError **error)
   return TRUE;
 }
 
-GemMatmulEngine
-gem_matmul_get_engine(void)
+gboolean
+gem_matmul_is_rounded(void)
 {
-  return engine;
+  return engine != GEM_MATMUL_FP32;
 }
 
 char *
@@ -87,7 +94,9 @@ gem_matmul_describe(void)
     spent += took;
   }
   double gflops = 2.0 * (double)(m * n * k) / (double)MAX(best, 1) / 1e3;
-  const char *how = engine == GEM_MATMUL_BF16_AMX ? "bf16 on the tile unit" : "fp32";
+  const char *how = engine == GEM_MATMUL_BF16_AMX      ? "bf16 on the tile unit"
+                    : engine == GEM_MATMUL_BF16_VECTOR ? "bf16 in vectors"
+                                                       : "fp32";
   return g_strdup_printf("matrix products: %s, %.0f Gflop/s a thread; %s, core type %s", how, gflops,
                          openblas_get_config(), openblas_get_corename());
 }
@@ -115,8 +124,22 @@ gem_matmul(gboolean transpose_a,
     }
     return;
   }
+  GemProduct product = {.transpose_a = transpose_a,
+                        .transpose_b = transpose_b,
+                        .m = m,
+                        .n = n,
+                        .k = k,
+                        .a = a,
+                        .lda = lda,
+                        .b = b,
+                        .ldb = ldb,
+                        .add = add,
+                        .c = c,
+                        .ldc = ldc};
   if (engine == GEM_MATMUL_BF16_AMX) {
-    gem_matmul_amx(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, add, c, ldc);
+    gem_matmul_amx(&product);
+  } else if (engine == GEM_MATMUL_BF16_VECTOR) {
+    gem_matmul_vector(&product);
   } else {
     cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
                 transpose_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)lda, b,

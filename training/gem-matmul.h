@@ -2,19 +2,13 @@
  * The matrix products of training, in single precision, row-major, on the calling thread alone (training is
  * parallel over sequences, so every product runs on one core).
  *
- * Two engines: "fp32", the BLAS that the program is linked with, and "bf16-amx", products of operands rounded
- * to bfloat16 and summed in single precision on the CPU's tile unit. The second is used where the CPU and the
- * kernel offer it; it is about three to five times as fast there (docs/training.md has the measurement) and
- * never serves a gradient check.
+ * Two kinds: "fp32", by the BLAS that the program is linked with, and "bf16", products of operands rounded to
+ * bfloat16 and summed in single precision, on the CPU's tile unit or in its vectors. The second is used where
+ * it is faster (docs/training.md has the measurements), and never serves a gradient check.
  */
 #pragma once
 
 #include <glib.h>
-
-typedef enum {
-  GEM_MATMUL_FP32,
-  GEM_MATMUL_BF16_AMX,
-} GemMatmulEngine;
 
 /* Picks the OpenBLAS core type from the CPU's flags; must run before OpenBLAS is loaded, so it re-executes
  * the program once with OPENBLAS_CORETYPE set when the variable is missing. Returns when nothing is to be
@@ -26,8 +20,10 @@ gem_matmul_prepare_process(char **argv);
  * name, or bf16 where there is none. */
 gboolean
 gem_matmul_select(const char *name, GError **error);
-GemMatmulEngine
-gem_matmul_get_engine(void);
+
+/* Whether operands are rounded to bfloat16. */
+gboolean
+gem_matmul_is_rounded(void);
 
 /* One line: the library, its core type, the engine, and its speed on this machine in Gflop/s for a typical
  * shape. Transfer full. */

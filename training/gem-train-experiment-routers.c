@@ -30,7 +30,7 @@ train(
                   *all_steps = g_strdup_printf("--steps=%u", steps),
                   *lanes = g_strdup_printf("--lanes=%u", experiment->options->lanes);
   /* the engine is the process's: what comes after has to run with the one that was asked for */
-  const char *engine = gem_matmul_get_engine() == GEM_MATMUL_BF16_AMX ? "--matmul=bf16" : "--matmul=fp32";
+  const char *engine = gem_matmul_is_rounded() ? "--matmul=bf16" : "--matmul=fp32";
   g_autoptr(GPtrArray) words = g_ptr_array_new();
   const char *fixed[] = {"router",       "--data",   experiment->options->data, "--tokenizer", tokenizer,
                          "--checkpoint", unfinished, "--general-share=0.07",    shape,         all_steps,

@@ -163,7 +163,7 @@ static char *
 make_signature(const GemExperiment *self)
 {
   const GemExperimentOptions *o = self->options;
-  const char *engine = gem_matmul_get_engine() == GEM_MATMUL_BF16_AMX ? "bf16" : "fp32";
+  const char *engine = gem_matmul_is_rounded() ? "bf16" : "fp32";
   g_autofree char *text_digest = digest_text(self);
   g_autofree char *domains = o->domains != NULL ? g_strjoinv(",", (char **)o->domains) : g_strdup("all");
   g_autofree char *model = digest_model(self);

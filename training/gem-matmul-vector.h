@@ -1,0 +1,13 @@
+/* Products of bfloat16 in vector registers (AVX-512 with bf16), with sums in single precision. */
+#pragma once
+
+#include "training/gem-matmul-bf16.h"
+
+/* Whether it is faster than products in single precision: on AMD's processors, which begin such an
+ * instruction in every cycle. Those of Intel, in every second one, are slower with it (docs/training.md). */
+bool
+gem_matmul_vector_is_worthwhile(void);
+
+/* Needs gem_matmul_bf16_available(). */
+void
+gem_matmul_vector(const GemProduct *product);
