@@ -158,6 +158,22 @@ gem_centroids_update(
   memset(counts, 0, rows * sizeof(double));
 }
 
+void
+gem_centroids_join(
+    const GemBackbone *backbone, float *sums, double *counts, float *other_sums, double *other_counts)
+{
+  gsize rows = gem_backbone_n_centroids(backbone);
+  gsize size = rows * backbone->shape.width;
+  for (gsize i = 0; i < size; i++) {
+    sums[i] += other_sums[i];
+  }
+  for (gsize i = 0; i < rows; i++) {
+    counts[i] += other_counts[i];
+  }
+  memset(other_sums, 0, size * sizeof *other_sums);
+  memset(other_counts, 0, rows * sizeof *other_counts);
+}
+
 double
 gem_centroids_worst_square_sum(const GemCentroids *self, guint set)
 {

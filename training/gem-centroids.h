@@ -34,6 +34,11 @@ void
 gem_centroids_update(
     GemCentroids *self, float *sums, double *counts, const GemBackbonePass *pass, gsize n, guint64 seed);
 
+/* Adds the sums and counts that another lane collected to the first one's, and empties them. */
+void
+gem_centroids_join(
+    const GemBackbone *backbone, float *sums, double *counts, float *other_sums, double *other_counts);
+
 /* The largest over layers of the sum of squared shares of one set: 1 / k when even, 1 when one cluster has
  * all. */
 double

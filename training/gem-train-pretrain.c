@@ -194,18 +194,10 @@ after_step(gpointer data, guint64 step)
   if (shape->n_cluster_sets == 0 || step >= self->routed_from) {
     return;
   }
-  gsize rows = gem_backbone_n_centroids(self->backbone);
   Lane *first = &self->lanes[0];
   for (guint lane = 1; lane < self->n_lanes; lane++) {
     Lane *other = &self->lanes[lane];
-    for (gsize i = 0; i < rows * shape->width; i++) {
-      first->sums[i] += other->sums[i];
-    }
-    for (gsize i = 0; i < rows; i++) {
-      first->counts[i] += other->counts[i];
-    }
-    memset(other->sums, 0, rows * shape->width * sizeof(float));
-    memset(other->counts, 0, rows * sizeof(double));
+    gem_centroids_join(self->backbone, first->sums, first->counts, other->sums, other->counts);
   }
   const GemBatch *batch = first->batches->pdata[self->options->accumulate - 1];
   gem_centroids_update(self->centroids, first->sums, first->counts, first->pass, batch->n,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "training/adapt/gem-experiment-runs.h"
+#include "training/adapt/gem-result-json.h"
 #include "training/adapt/gem-variant-score.h"
 
 #define RESAMPLES 1000
@@ -21,24 +22,6 @@ static const struct {
 
 /* ---- JSON ---- */
 
-/* JSON has no NAN. */
-static void
-add_value(JsonBuilder *builder, double value)
-{
-  if (isfinite(value)) {
-    json_builder_add_double_value(builder, value);
-  } else {
-    json_builder_add_null_value(builder);
-  }
-}
-
-static void
-add_member(JsonBuilder *builder, const char *name, double value)
-{
-  json_builder_set_member_name(builder, name);
-  add_value(builder, value);
-}
-
 static void
 add_count(JsonBuilder *builder, const char *name, guint value)
 {
@@ -49,9 +32,9 @@ add_count(JsonBuilder *builder, const char *name, guint value)
 static void
 add_figure(JsonBuilder *builder, const GemForgettingFigure *figure)
 {
-  add_member(builder, "mean", figure->mean);
-  add_member(builder, "low", figure->low);
-  add_member(builder, "high", figure->high);
+  gem_result_json_add_member(builder, "mean", figure->mean);
+  gem_result_json_add_member(builder, "low", figure->low);
+  gem_result_json_add_member(builder, "high", figure->high);
 }
 
 /* An object of a figure, or null. */
@@ -100,7 +83,7 @@ report_last(JsonBuilder *builder, const GemExperimentRuns *runs)
           figure == 0 ? gem_variant_score_mean_f1(score, NULL) : gem_variant_score_gg(score, FALSE, NULL);
       sum += value;
       squares += value * value;
-      add_value(builder, value);
+      gem_result_json_add_value(builder, value);
     }
     json_builder_end_array(builder);
     double spread = n > 1.0 ? sqrt(MAX(squares - sum * sum / n, 0.0) / (n - 1.0)) : 0.0;
@@ -117,7 +100,7 @@ report_row(JsonBuilder *builder, const GemExperimentRuns *runs)
     sum += g_array_index(runs->row_lost, double, i);
   }
   double mean = runs->row_lost->len > 0 ? sum / runs->row_lost->len : NAN;
-  add_member(builder, "row_lost_share", mean);
+  gem_result_json_add_member(builder, "row_lost_share", mean);
   if (isfinite(mean)) {
     g_print("  %6.2f %%", 100.0 * mean);
   } else {
@@ -133,7 +116,7 @@ report_scores(JsonBuilder *builder, const char *name, const GemExperimentRuns *r
   mean_scores(runs, scores);
   g_print("%-22s", name);
   for (guint s = 0; s < 3; s++) {
-    add_member(builder, when[s], scores[s]);
+    gem_result_json_add_member(builder, when[s], scores[s]);
     g_print(" %8.3f", scores[s]);
   }
   report_last(builder, runs);
@@ -163,7 +146,7 @@ add_seeds(JsonBuilder *builder,
     gem_forgetting_compare(&own, reduction ? &other : NULL, measure, 0, 1, &compared);
     gboolean known = reduction ? compared.has_reduction : isfinite(compared.forgetting.mean);
     double value = reduction ? compared.reduction.mean : compared.forgetting.mean;
-    add_value(builder, known ? value : NAN);
+    gem_result_json_add_value(builder, known ? value : NAN);
     if (known) {
       g_string_append_printf(line, " %+.3f", value);
     } else {
@@ -286,11 +269,7 @@ static gboolean
 write_result(const GemExperiment *self, JsonBuilder *builder, GError **error)
 {
   g_autofree char *path = g_build_filename(self->options->work, "result.json", NULL);
-  g_autoptr(JsonGenerator) generator = json_generator_new();
-  g_autoptr(JsonNode) root = json_builder_get_root(builder);
-  json_generator_set_root(generator, root);
-  json_generator_set_pretty(generator, TRUE);
-  return json_generator_to_file(generator, path, error);
+  return gem_result_json_write(builder, path, error);
 }
 
 gboolean

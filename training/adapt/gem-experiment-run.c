@@ -7,6 +7,7 @@
 #include "training/adapt/gem-adapt-router.h"
 #include "training/adapt/gem-adapt-row-data.h"
 #include "training/adapt/gem-experiment.h"
+#include "training/adapt/gem-result-json.h"
 #include "training/adapt/gem-variant-score.h"
 #include "training/gem-progress.h"
 
@@ -222,28 +223,6 @@ score_task(const Sequence *self, const GemChoiceTask *task, double *ret_f1)
   return text;
 }
 
-static gboolean
-write_json(JsonBuilder *builder, const char *path, GError **error)
-{
-  g_autoptr(JsonGenerator) generator = json_generator_new();
-  g_autoptr(JsonNode) root = json_builder_get_root(builder);
-  json_generator_set_root(generator, root);
-  json_generator_set_pretty(generator, TRUE);
-  return json_generator_to_file(generator, path, error);
-}
-
-/* JSON has no NAN. */
-static void
-add_figure(JsonBuilder *builder, const char *name, double value)
-{
-  json_builder_set_member_name(builder, name);
-  if (isfinite(value)) {
-    json_builder_add_double_value(builder, value);
-  } else {
-    json_builder_add_null_value(builder);
-  }
-}
-
 static void
 add_head(const Sequence *self, guint stage, JsonBuilder *builder)
 {
@@ -259,8 +238,8 @@ add_head(const Sequence *self, guint stage, JsonBuilder *builder)
   json_builder_add_int_value(builder, (gint64)self->last.tokens);
   json_builder_set_member_name(builder, "seconds");
   json_builder_add_double_value(builder, self->last.seconds);
-  add_figure(builder, "row_own_share", self->row.own_share);
-  add_figure(builder, "row_lost_share", self->row.lost_share);
+  gem_result_json_add_member(builder, "row_own_share", self->row.own_share);
+  gem_result_json_add_member(builder, "row_lost_share", self->row.lost_share);
 }
 
 /* Scores the tasks of the domains so far (of all, before the first) and writes the stage's file. */
@@ -300,7 +279,7 @@ measure_stage(Sequence *self, guint stage, GError **error)
   }
   json_builder_end_object(builder);
   json_builder_end_object(builder);
-  return write_json(builder, path, error);
+  return gem_result_json_write(builder, path, error);
 }
 
 /* ---- the state between stages ---- */

@@ -93,18 +93,10 @@ after_step(gpointer data, guint64 step)
   if (!moves_centroids(self)) {
     return;
   }
-  gsize rows = gem_backbone_n_centroids(self->backbone), size = rows * self->backbone->shape.width;
   Lane *first = &self->lanes[0];
   for (guint i = 1; i < self->options->lanes; i++) {
     Lane *other = &self->lanes[i];
-    for (gsize j = 0; j < size; j++) {
-      first->sums[j] += other->sums[j];
-    }
-    for (gsize j = 0; j < rows; j++) {
-      first->counts[j] += other->counts[j];
-    }
-    memset(other->sums, 0, size * sizeof(float));
-    memset(other->counts, 0, rows * sizeof(double));
+    gem_centroids_join(self->backbone, first->sums, first->counts, other->sums, other->counts);
   }
   gem_centroids_update(self->centroids, first->sums, first->counts, first->pass, first->batch->n,
                        self->options->seed ^ step);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "training/adapt/gem-result-json.h"
 #include "training/adapt/gem-retraining.h"
 #include "training/adapt/gem-variant-network.h"
 #include "training/adapt/gem-variant-score.h"
@@ -222,12 +223,14 @@ take_retrained(Run *self, const char *title, gboolean *ret_there, GError **error
   g_autofree char *path =
       path_of(self->experiment, variant->network != NULL ? variant->network : variant->name,
               GEM_ROUTE_GENERAL, self->cell.seed, "network.gguf");
-  *ret_there = g_file_test(path, G_FILE_TEST_EXISTS);
-  if (*ret_there) {
-    return gem_variant_network_read(self->network, path, error);
+  gboolean there = g_file_test(path, G_FILE_TEST_EXISTS);
+  gboolean done = there ? gem_variant_network_read(self->network, path, error)
+                        : retrain(self, self->experiment->options->steps, title, error) &&
+                              gem_variant_network_write(self->network, path, error);
+  if (done) {
+    *ret_there = there;
   }
-  return retrain(self, self->experiment->options->steps, title, error) &&
-         gem_variant_network_write(self->network, path, error);
+  return done;
 }
 
 static gboolean
@@ -316,17 +319,6 @@ routed_share(const Run *self)
   return (double)routed / (double)MAX(tokens, 1);
 }
 
-static void
-add_figure(JsonBuilder *builder, const char *name, double value)
-{
-  json_builder_set_member_name(builder, name);
-  if (isfinite(value)) {
-    json_builder_add_double_value(builder, value);
-  } else {
-    json_builder_add_null_value(builder);
-  }
-}
-
 static gboolean
 write_cell(const Run *self, const GemVariantScore *score, GError **error)
 {
@@ -340,19 +332,15 @@ write_cell(const Run *self, const GemVariantScore *score, GError **error)
   json_builder_begin_object(builder);
   json_builder_set_member_name(builder, "signature");
   json_builder_add_string_value(builder, experiment->signature);
-  add_figure(builder, "routed", routed);
-  add_figure(builder, "bytes", costs.bytes);
-  add_figure(builder, "active_bytes", costs.active_bytes);
-  add_figure(builder, "flop", costs.flop);
-  add_figure(builder, "loss", self->loss);
-  add_figure(builder, "seconds", self->seconds);
+  gem_result_json_add_member(builder, "routed", routed);
+  gem_result_json_add_member(builder, "bytes", costs.bytes);
+  gem_result_json_add_member(builder, "active_bytes", costs.active_bytes);
+  gem_result_json_add_member(builder, "flop", costs.flop);
+  gem_result_json_add_member(builder, "loss", self->loss);
+  gem_result_json_add_member(builder, "seconds", self->seconds);
   gem_variant_score_to_json(score, experiment->tasks, builder);
   json_builder_end_object(builder);
-  g_autoptr(JsonGenerator) generator = json_generator_new();
-  g_autoptr(JsonNode) root = json_builder_get_root(builder);
-  json_generator_set_root(generator, root);
-  json_generator_set_pretty(generator, TRUE);
-  return json_generator_to_file(generator, path, error);
+  return gem_result_json_write(builder, path, error);
 }
 
 static gboolean

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "training/adapt/gem-result-json.h"
 #include "training/adapt/gem-variant-experiment.h"
 #include "training/adapt/gem-variant-score.h"
 #include "training/adapt/gem-variant-trend.h"
@@ -216,16 +217,6 @@ print_router_seeds(const GemExperiment *experiment, const GPtrArray *rows)
 }
 
 static void
-add_value(JsonBuilder *builder, double value)
-{
-  if (isfinite(value)) {
-    json_builder_add_double_value(builder, value);
-  } else {
-    json_builder_add_null_value(builder);
-  }
-}
-
-static void
 add_row(JsonBuilder *builder, const GemExperiment *experiment, const Row *row)
 {
   json_builder_begin_object(builder);
@@ -241,13 +232,13 @@ add_row(JsonBuilder *builder, const GemExperiment *experiment, const Row *row)
     json_builder_set_member_name(builder, figure_names[f]);
     json_builder_begin_object(builder);
     json_builder_set_member_name(builder, "mean");
-    add_value(builder, mean_of(row, f));
+    gem_result_json_add_value(builder, mean_of(row, f));
     json_builder_set_member_name(builder, "deviation");
-    add_value(builder, spread_of(row, f));
+    gem_result_json_add_value(builder, spread_of(row, f));
     json_builder_set_member_name(builder, "seeds");
     json_builder_begin_array(builder);
     for (guint i = 0; i < row->values[f]->len; i++) {
-      add_value(builder, g_array_index(row->values[f], double, i));
+      gem_result_json_add_value(builder, g_array_index(row->values[f], double, i));
     }
     json_builder_end_array(builder);
     json_builder_end_object(builder);
@@ -282,11 +273,11 @@ report_trend(JsonBuilder *builder, const GemVariantPlan *plan, const GArray *cel
     json_builder_set_member_name(builder, members[gap]);
     json_builder_begin_object(builder);
     json_builder_set_member_name(builder, "correlation");
-    add_value(builder, figure.correlation);
+    gem_result_json_add_value(builder, figure.correlation);
     json_builder_set_member_name(builder, "low");
-    add_value(builder, figure.low);
+    gem_result_json_add_value(builder, figure.low);
     json_builder_set_member_name(builder, "high");
-    add_value(builder, figure.high);
+    gem_result_json_add_value(builder, figure.high);
     json_builder_set_member_name(builder, "verdict");
     json_builder_add_string_value(builder, verdict);
     json_builder_end_object(builder);
@@ -364,9 +355,5 @@ gem_variant_experiment_report(const GemExperiment *experiment, const GemVariantP
   }
   json_builder_end_object(builder);
   g_autofree char *path = g_build_filename(experiment->options->work, "result.json", NULL);
-  g_autoptr(JsonGenerator) generator = json_generator_new();
-  g_autoptr(JsonNode) root = json_builder_get_root(builder);
-  json_generator_set_root(generator, root);
-  json_generator_set_pretty(generator, TRUE);
-  return json_generator_to_file(generator, path, error);
+  return gem_result_json_write(builder, path, error);
 }

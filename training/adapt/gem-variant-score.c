@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "format/gem-gguf.h"
+#include "training/adapt/gem-result-json.h"
 #include "training/gem-progress.h"
 
 static double *
@@ -227,17 +228,6 @@ gem_variant_score_mean_accuracy(const GemVariantScore *self)
 
 /* ---- files ---- */
 
-/* JSON has no NAN. */
-static void
-add_value(JsonBuilder *builder, double value)
-{
-  if (isfinite(value)) {
-    json_builder_add_double_value(builder, value);
-  } else {
-    json_builder_add_null_value(builder);
-  }
-}
-
 void
 gem_variant_score_to_json(const GemVariantScore *self, const GPtrArray *tasks, JsonBuilder *builder)
 {
@@ -247,13 +237,13 @@ gem_variant_score_to_json(const GemVariantScore *self, const GPtrArray *tasks, J
     json_builder_set_member_name(builder, ((const GemChoiceTask *)tasks->pdata[t])->name);
     json_builder_begin_object(builder);
     json_builder_set_member_name(builder, "f1");
-    add_value(builder, self->f1[t]);
+    gem_result_json_add_value(builder, self->f1[t]);
     json_builder_set_member_name(builder, "accuracy");
-    add_value(builder, self->accuracy[t]);
+    gem_result_json_add_value(builder, self->accuracy[t]);
     json_builder_set_member_name(builder, "forced");
     json_builder_begin_array(builder);
     for (guint d = 0; d < self->n_pathways; d++) {
-      add_value(builder, self->forced[d * self->n_tasks + t]);
+      gem_result_json_add_value(builder, self->forced[d * self->n_tasks + t]);
     }
     json_builder_end_array(builder);
     json_builder_end_object(builder);
