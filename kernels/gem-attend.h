@@ -50,9 +50,9 @@ typedef struct {
   size_t head_dim;
   size_t n_tiles;
   uint32_t member; /* the first of the first tile */
-  bool asks;       /* for what comes, where this is the first walk through it */
-  /* The kv head in each tile, and in those that follow; past the last one, in any. */
-  const uint8_t *heads[GEM_KV_CHUNK_TILES + GEM_ATTEND_AHEAD];
+  bool asks;       /* for what comes: of the first queries of a share */
+  size_t n_heads;  /* those of the chunk, and of up to GEM_ATTEND_AHEAD tiles that follow it */
+  const uint8_t *heads[GEM_KV_CHUNK_TILES + GEM_ATTEND_AHEAD]; /* the kv head in each */
 } GemAttendChunk;
 
 /* Takes up to GEM_ATTEND_QUERIES queries through one chunk, of which at least one sees something. */
@@ -149,21 +149,21 @@ gem_attend_sum_lanes(float lanes[GEM_KV_TILE])
   return lanes[0];
 }
 
-/* Where asking pays: heads stand so far apart, tile by tile, that no processor sees where the walk goes. Asks
- * for the values of tile t, which come after all keys of its chunk, and for the keys of one further on.
- * Always inline, as gem_packed_ask_ahead(). */
+/* Heads stand so far apart, tile by tile, that a Zen 4 does not see where the walk goes; Intel's processors
+ * gained nothing by being told (docs/performance.md). Asks for the values of tile t, which come after all
+ * keys of its chunk, and for the keys of one further on. Always inline, as gem_packed_ask_ahead(). */
 __attribute__((always_inline)) static inline void
 gem_attend_ask_ahead(const GemAttendChunk *chunk, size_t t)
 {
+  size_t bytes = gem_kv_values_offset(chunk->dim);
   if (!chunk->asks) {
     return;
   }
-  size_t bytes = gem_kv_values_offset(chunk->dim);
-  const uint8_t *keys = chunk->heads[t + GEM_ATTEND_AHEAD];
-  const uint8_t *values = chunk->heads[t] + bytes;
   for (size_t at = 0; at < bytes; at += GEM_KV_ALIGNMENT) {
-    __builtin_prefetch(keys + at, 0, 2);
-    __builtin_prefetch(values + at, 0, 2);
+    __builtin_prefetch(chunk->heads[t] + bytes + at, 0, 2);
+  }
+  for (size_t at = 0; t + GEM_ATTEND_AHEAD < chunk->n_heads && at < bytes; at += GEM_KV_ALIGNMENT) {
+    __builtin_prefetch(chunk->heads[t + GEM_ATTEND_AHEAD] + at, 0, 2);
   }
 }
 
@@ -240,9 +240,10 @@ gem_attend_part(GemAttendBatch *batch, const GemKvPart *part, GemAttendRun run)
     uint32_t most = GEM_KV_CHUNK_TILES - tile % GEM_KV_CHUNK_TILES;
     chunk.n_tiles = end - tile < most ? end - tile : most;
     chunk.member = tile * GEM_KV_TILE;
-    for (size_t t = 0; t < chunk.n_tiles + GEM_ATTEND_AHEAD; t++) {
-      uint32_t place = tile + (uint32_t)t < end ? tile + (uint32_t)t : tile;
-      chunk.heads[t] = part->tiles[place - part->first_tile] + offset;
+    most = (uint32_t)chunk.n_tiles + GEM_ATTEND_AHEAD;
+    chunk.n_heads = end - tile < most ? end - tile : most;
+    for (size_t t = 0; t < chunk.n_heads; t++) {
+      chunk.heads[t] = part->tiles[tile - part->first_tile + t] + offset;
     }
     run(batch->queries, batch->count, &chunk);
   }

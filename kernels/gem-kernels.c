@@ -15,13 +15,13 @@ enum { MOST_SETS = 8 };
 
 static GemKernels tables[MOST_SETS];
 static size_t n_tables;
+static const GemKernels *best;
 
-/* What `set` has no function for is that of the table before it. */
-static void
-add_table(const GemKernels *set)
+/* What `set` has no function for is that of the complete table `below`. */
+static const GemKernels *
+add_table(const GemKernels *set, const GemKernels *below)
 {
-  GemKernels *table = &tables[n_tables];
-  const GemKernels *below = n_tables > 0 ? table - 1 : set;
+  GemKernels *table = &tables[n_tables++];
   *table = *set;
 #define COMPLETE(result, name, parameters)                                                                   \
   if (table->name == NULL) {                                                                                 \
@@ -29,7 +29,7 @@ add_table(const GemKernels *set)
   }
   GEM_KERNEL_LIST(COMPLETE)
 #undef COMPLETE
-  n_tables++;
+  return table;
 }
 
 #ifdef GEM_KERNELS_X86
@@ -50,31 +50,22 @@ has_avx_vnni(void)
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & BIT_AVX_VNNI) != 0;
 }
 
-/* A set and its tuning for AMD's processors: both run on any, so that both are checked on any, and the one
- * that is made for this one comes last. */
-static void
-add_tuned(const GemKernels *set, const GemKernels *amd)
-{
-  add_table(set);
-  add_table(amd);
-  if (!__builtin_cpu_is("amd")) {
-    GemKernels last = tables[n_tables - 1];
-    tables[n_tables - 1] = tables[n_tables - 2];
-    tables[n_tables - 2] = last;
-  }
-}
-
-/* __builtin_cpu_supports also asks (XGETBV) whether the operating system keeps the registers. */
+/* A set and its tuning for AMD's processors run on any, and are checked on any; the vendor says which is the
+ * better one. AVX-VNNI has no tuning of its own: AMD's processors that have it have AVX-512, too.
+ * __builtin_cpu_supports also asks (XGETBV) whether the operating system keeps the registers. */
 static void
 add_tables(void)
 {
+  bool is_amd = __builtin_cpu_is("amd");
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) {
     return;
   }
-  add_tuned(&gem_avx2_kernels, &gem_avx2_amd_kernels);
+  const GemKernels *set = add_table(&gem_avx2_kernels, best);
+  const GemKernels *tuned = add_table(&gem_avx2_amd_kernels, set);
+  best = is_amd ? tuned : set;
 
   if (has_avx_vnni()) {
-    add_table(&gem_avx2_vnni_kernels);
+    best = set = add_table(&gem_avx2_vnni_kernels, set);
   }
 
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
@@ -82,23 +73,25 @@ add_tables(void)
       !__builtin_cpu_supports("avx512vnni")) {
     return;
   }
-  add_tuned(&gem_avx512_kernels, &gem_avx512_amd_kernels);
+  set = add_table(&gem_avx512_kernels, set);
+  tuned = add_table(&gem_avx512_amd_kernels, set);
+  best = is_amd ? tuned : set;
 }
 #elif defined(GEM_KERNELS_ARM)
 static void
 add_tables(void)
 {
-  add_table(&gem_neon_kernels);
+  best = add_table(&gem_neon_kernels, best);
 
   if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) == 0) {
     return;
   }
-  add_table(&gem_neon_dot_kernels);
+  best = add_table(&gem_neon_dot_kernels, best);
 
   if ((getauxval(AT_HWCAP2) & HWCAP2_I8MM) == 0) {
     return;
   }
-  add_table(&gem_neon_i8mm_kernels);
+  best = add_table(&gem_neon_i8mm_kernels, best);
 }
 #else
 static void
@@ -110,7 +103,7 @@ add_tables(void)
 static void
 choose(void)
 {
-  add_table(&gem_reference_kernels);
+  best = add_table(&gem_reference_kernels, &gem_reference_kernels);
   add_tables();
 }
 
@@ -143,7 +136,8 @@ gem_kernels_reference(void)
 const GemKernels *
 gem_kernels_best(void)
 {
-  return gem_kernels_nth(gem_kernels_count() - 1);
+  choose_once();
+  return best;
 }
 
 const GemKernels *

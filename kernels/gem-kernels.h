@@ -16,15 +16,16 @@ typedef struct {
 } GemKernels;
 #undef GEM_KERNEL_FIELD
 
-/* The tables that this machine can run, from the reference to the best; each is complete: what an instruction
- * set has no function of its own for comes from the set below it. CPU flags are read, and whether the
- * operating system keeps the registers, before any vector code runs. Static. */
+/* The tables that this machine can run, the reference first, and a set's tuning for a vendor's processors
+ * after the set; each is complete: what an instruction set has no function of its own for comes from a set
+ * before it. CPU flags are read, and whether the operating system keeps the registers, before any vector code
+ * runs. Static. */
 size_t
 gem_kernels_count(void);
 const GemKernels *
 gem_kernels_nth(size_t index);
 
-/* The first and the last of them. */
+/* The first of them, and the one for this machine. */
 const GemKernels *
 gem_kernels_reference(void);
 const GemKernels *

@@ -110,9 +110,10 @@ typedef enum {
 
 enum { GEM_AHEAD_FAR_BYTES = 8192 };
 
-/* Asks for part `part` of `parts` of a chunk that comes after `chunk`, both of 256 columns of a quantized
- * type; `ahead` is a constant to the compiler. Beyond the matrix it is for nothing, and does no harm. Always
- * inline: the compiler takes a function that asks and does nothing else for one that does nothing. */
+/* Asks for part `part` of `parts` of what comes after `chunk`, which is of 256 columns of a quantized type,
+ * as many bytes as it has itself; `ahead` is a constant to the compiler. Beyond the matrix it is for nothing,
+ * and does no harm. Always inline: the compiler takes a function that asks and does nothing else for one that
+ * does nothing. */
 __attribute__((always_inline)) static inline void
 gem_packed_ask_ahead(GemType type, const uint8_t *chunk, size_t part, size_t parts, GemAhead ahead)
 {

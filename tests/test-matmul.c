@@ -204,6 +204,10 @@ test_select(void)
                   gem_matmul_amx_available() || gem_matmul_vector_is_worthwhile());
   g_autofree char *line = gem_matmul_describe();
   g_assert_nonnull(strstr(line, "Gflop/s"));
+  /* The tile unit is several times as fast as the vectors: none that is there may be left out. */
+  g_assert_cmpint(strstr(line, "tile unit") != NULL, ==, gem_matmul_amx_available());
+  g_assert_cmpint(strstr(line, "in vectors") != NULL, ==,
+                  !gem_matmul_amx_available() && gem_matmul_vector_is_worthwhile());
 }
 
 int

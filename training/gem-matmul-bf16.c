@@ -22,7 +22,7 @@ bool
 gem_matmul_bf16_available(void)
 {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16") &&
-         __builtin_cpu_supports("avx512bw");
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
 
 static void

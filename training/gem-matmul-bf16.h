@@ -11,7 +11,8 @@
 
 enum {
   GEM_BF16_TILE_ROWS = 16,
-  GEM_BF16_TILE_K = 32,                                        /* values of k in a tile */
+  GEM_BF16_TILE_K = 32,                          /* values of k in a tile */
+  GEM_BF16_PAIR_VALUES = 2 * GEM_BF16_TILE_ROWS, /* of a row of B's tiles: a pair for each column */
   GEM_BF16_TILE_VALUES = GEM_BF16_TILE_ROWS * GEM_BF16_TILE_K, /* bfloat16: 1 KiB */
   GEM_BF16_STRIPE = 32,                                        /* rows or columns of one block of results */
 };
@@ -29,7 +30,8 @@ typedef struct {
   size_t ldc;
 } GemProduct;
 
-/* 32 x 32 results at c, over `steps` tiles of k, on top of what stands there where `add`. */
+/* 32 x 32 results at c, over `steps` tiles of k, on top of what stands there where `add`. a and b are aligned
+ * to 64 bytes. */
 typedef void
 GemBf16Block(const uint16_t *a, const uint16_t *b, size_t steps, bool add, float *c, size_t ldc);
 

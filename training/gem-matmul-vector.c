@@ -43,8 +43,8 @@ multiply_part(const uint16_t *a, const uint16_t *b, size_t steps, bool add, floa
   }
   for (size_t s = 0; s < steps; s++, a += 2 * GEM_BF16_TILE_VALUES, b += 2 * GEM_BF16_TILE_VALUES) {
     for (size_t pair = 0; pair < PAIRS; pair++) {
-      __m512bh first = load_pairs(b + pair * GEM_BF16_TILE_K);
-      __m512bh second = load_pairs(b + GEM_BF16_TILE_VALUES + pair * GEM_BF16_TILE_K);
+      __m512bh first = load_pairs(b + pair * GEM_BF16_PAIR_VALUES);
+      __m512bh second = load_pairs(b + GEM_BF16_TILE_VALUES + pair * GEM_BF16_PAIR_VALUES);
 #pragma GCC unroll 8
       for (size_t r = 0; r < PART_ROWS; r++) {
         __m512bh value = broadcast_pair(a + r * GEM_BF16_TILE_K + 2 * pair);

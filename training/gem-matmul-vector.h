@@ -3,8 +3,9 @@
 
 #include "training/gem-matmul-bf16.h"
 
-/* Whether it is faster than products in single precision: on AMD's processors, which begin such an
- * instruction in every cycle. Those of Intel, in every second one, are slower with it (docs/training.md). */
+/* Whether it is taken to be faster than products in single precision: on AMD's processors. A Zen 4, the only
+ * one that was measured, begins such an instruction in every cycle; an Emerald Rapids of Intel, in every
+ * second one, is slower with it (docs/training.md). */
 bool
 gem_matmul_vector_is_worthwhile(void);
 

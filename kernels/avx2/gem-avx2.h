@@ -1,6 +1,6 @@
 /*
- * What the sets "avx2" and "avx2-vnni" share: declarations and small steps. Vectors hold one value for each
- * of 8 rows; a panel is two of them, its halves.
+ * What the sets "avx2", "avx2-amd" and "avx2-vnni" share: declarations and small steps. Vectors hold one
+ * value for each of 8 rows; a panel is two of them, its halves.
  */
 #pragma once
 

@@ -2,10 +2,13 @@
  * One input: bound by the bytes of the weights, so they are decoded in registers as they come. Only the chain
  * of float sums runs from block to block; the processor overlaps the rest by itself. Intel's cannot hold
  * enough instructions to read far ahead, though, so that the chunk that follows is asked for: a third faster
- * for Q4_0 and two thirds for Q6_K when memory is slow. AMD's read ahead of a walk straight on, and asking is
- * in their way; of Q6_K's, which goes to and fro within a chunk, they do not.
+ * for Q4_0 and two thirds for Q6_K when memory is slow. A Zen 4 reads ahead of a walk straight on, and asking
+ * is in its way; of Q6_K's, which goes to and fro within a chunk, it does not (docs/performance.md).
  */
 #include "kernels/avx512/gem-avx512.h"
+
+/* For steps that must see constant arguments. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 static inline __m512i
 load(const uint8_t *bytes)
@@ -29,7 +32,7 @@ store_starts(int32_t starts[16], __m512i sums, unsigned bits)
 }
 
 /* High nibbles are kept where they are, 16 times too large, and moved once a block. */
-static inline __m512
+ALWAYS_INLINE __m512
 q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums, GemAhead ahead)
 {
   const __m512i low = _mm512_set1_epi8(0x0f);
@@ -56,7 +59,7 @@ q4_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums
   return f;
 }
 
-static inline __m512
+ALWAYS_INLINE __m512
 q8_0_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums, GemAhead ahead)
 {
   const __m512i sign = _mm512_set1_epi8((char)0x80);
@@ -117,7 +120,7 @@ q6_k_group(
   }
 }
 
-static inline __m512
+ALWAYS_INLINE __m512
 q6_k_chunk(const uint8_t *data, size_t width, const int8_t *levels, __m512i sums, GemAhead ahead)
 {
   const uint8_t *pairs = data + 2048;
@@ -148,7 +151,7 @@ typedef __m512 (*ChunkFunction)(
     const uint8_t *data, size_t width, const int8_t *levels, __m512i sums, GemAhead ahead);
 
 /* All chunks of one panel; `chunk` and `ahead` are constants to the compiler. */
-static inline void
+ALWAYS_INLINE void
 run_panel(ChunkFunction chunk,
           GemAhead ahead,
           const GemPacked *weights,

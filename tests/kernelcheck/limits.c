@@ -18,7 +18,7 @@ static const Probe *const probes[] = {GEM_KERNELCHECK_PROBES NULL};
 /* Kept from being optimised away. */
 static volatile uint64_t kept;
 
-/* A set's own, which is that of its tuning for a processor, too. */
+/* A probe serves its set and that set's tunings, which multiply with the same instructions. */
 static bool
 is_probe_of(const char *probe, const char *set)
 {
