@@ -5,4 +5,4 @@ set -u
 config=$(mktemp) || exit 1
 trap 'rm -f "$config"' EXIT
 printf '[gemd]\nMaxRequestsPerUser=16\n' >"$config"
-GEM_CONFIG=$config GEM_MODEL=${1:?which model folder?} "${GEM_SOURCE_DIR:?}/dev" bus gem-bench clients
+GEM_CONFIG=$config GEM_MODEL=$(realpath -- "${1:?which model folder?}") "${GEM_SOURCE_DIR:?}/dev" bus gem-bench clients

@@ -26,15 +26,28 @@
 /* Written by one thread and read by others: each on cache lines of its own. */
 #define OWN_LINES _Alignas(128)
 
+/* The parts that are a thread's own: the same of every call that is like the one before, so that what they
+ * read is found in the caches near that thread. Others take of them once their own are done. */
+typedef struct {
+  OWN_LINES atomic_size_t next; /* the part to be taken next */
+  size_t end;
+} Share;
+
+typedef struct {
+  GemCpuPool *pool;
+  size_t share;
+  pthread_t thread;
+} Worker;
+
 struct GemCpuPool {
-  size_t workers;
-  pthread_t *threads;  /* [workers] */
+  size_t n_workers;
+  Worker *workers;     /* [n_workers] */
+  Share *shares;       /* [n_workers + 1], the caller's first */
   int64_t alone_until; /* of the monotonic clock; the caller's */
   OWN_LINES GemCpuPoolFunction function;
   void *context;
   size_t parts;
   OWN_LINES atomic_uint call;     /* counts calls; odd while parts of one may be taken */
-  OWN_LINES atomic_size_t next;   /* the part to be taken next */
   OWN_LINES atomic_size_t done;   /* parts that are done */
   OWN_LINES atomic_size_t inside; /* workers that may still look at the call */
   OWN_LINES atomic_size_t asleep;
@@ -61,14 +74,30 @@ pause_briefly(void)
 #endif
 }
 
+/* First the own ones, then what the others have left. */
 static void
-take_parts(GemCpuPool *self)
+take_parts(GemCpuPool *self, size_t own)
 {
-  size_t parts = self->parts;
-  size_t part;
-  while ((part = atomic_fetch_add_explicit(&self->next, 1, memory_order_relaxed)) < parts) {
-    self->function(self->context, part, parts);
-    atomic_fetch_add_explicit(&self->done, 1, memory_order_release);
+  size_t shares = self->n_workers + 1;
+  for (size_t i = 0; i < shares; i++) {
+    Share *share = &self->shares[(own + i) % shares];
+    size_t part = atomic_load_explicit(&share->next, memory_order_relaxed);
+    while (part < share->end &&
+           (part = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed)) < share->end) {
+      self->function(self->context, part, self->parts);
+      atomic_fetch_add_explicit(&self->done, 1, memory_order_release);
+    }
+  }
+}
+
+static void
+share_out(GemCpuPool *self, size_t parts)
+{
+  size_t shares = self->n_workers + 1;
+  self->parts = parts;
+  for (size_t i = 0; i < shares; i++) {
+    self->shares[i].end = parts * (i + 1) / shares;
+    atomic_store_explicit(&self->shares[i].next, parts * i / shares, memory_order_relaxed);
   }
 }
 
@@ -112,7 +141,8 @@ wait_for_news(GemCpuPool *self, unsigned seen)
 static void *
 work(void *data)
 {
-  GemCpuPool *self = data;
+  const Worker *worker = data;
+  GemCpuPool *self = worker->pool;
   unsigned seen = 0;
   while (true) {
     wait_for_news(self, seen);
@@ -124,7 +154,7 @@ work(void *data)
     atomic_fetch_add(&self->inside, 1);
     unsigned call = atomic_load(&self->call);
     if (call % 2 != 0) {
-      take_parts(self);
+      take_parts(self, worker->share);
       seen = call;
     }
     atomic_fetch_sub_explicit(&self->inside, 1, memory_order_release);
@@ -139,10 +169,12 @@ start_worker(GemCpuPool *self)
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  int failed = pthread_create(&self->threads[self->workers], NULL, work, self);
+  Worker *worker = &self->workers[self->n_workers];
+  *worker = (Worker){.pool = self, .share = self->n_workers + 1};
+  int failed = pthread_create(&worker->thread, NULL, work, worker);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (failed == 0) {
-    self->workers++;
+    self->n_workers++;
   }
   return failed == 0;
 }
@@ -151,16 +183,18 @@ GemCpuPool *
 gem_cpu_pool_new(size_t threads)
 {
   GemCpuPool *self = aligned_alloc(_Alignof(GemCpuPool), sizeof *self);
-  pthread_t *workers = calloc(threads, sizeof *workers);
-  if (self == NULL || workers == NULL) {
+  Worker *workers = calloc(threads, sizeof *workers);
+  Share *shares = aligned_alloc(_Alignof(Share), threads * sizeof *shares);
+  if (self == NULL || workers == NULL || shares == NULL) {
     free(self);
     free(workers);
+    free(shares);
     return NULL;
   }
-  *self = (GemCpuPool){.threads = workers};
+  *self = (GemCpuPool){.workers = workers, .shares = shares};
   pthread_mutex_init(&self->mutex, NULL);
   pthread_cond_init(&self->wake, NULL);
-  while (self->workers + 1 < threads && start_worker(self)) {
+  while (self->n_workers + 1 < threads && start_worker(self)) {
   }
   return self;
 }
@@ -178,19 +212,20 @@ gem_cpu_pool_free(GemCpuPool *self)
 {
   atomic_store(&self->ending, true);
   wake_sleepers(self);
-  for (size_t i = 0; i < self->workers; i++) {
-    pthread_join(self->threads[i], NULL);
+  for (size_t i = 0; i < self->n_workers; i++) {
+    pthread_join(self->workers[i].thread, NULL);
   }
   pthread_cond_destroy(&self->wake);
   pthread_mutex_destroy(&self->mutex);
-  free(self->threads);
+  free(self->workers);
+  free(self->shares);
   free(self);
 }
 
 size_t
 gem_cpu_pool_threads(const GemCpuPool *self)
 {
-  return self->workers + 1;
+  return self->n_workers + 1;
 }
 
 /* Spins until `counter` is `wanted`, after a while asleep when `patient`; whether that took so long that a
@@ -220,7 +255,7 @@ wait_until(atomic_size_t *counter, size_t wanted, bool patient)
 static bool
 is_alone(GemCpuPool *self)
 {
-  if (self->workers == 0) {
+  if (self->n_workers == 0) {
     return true;
   }
   if (self->alone_until != 0 && now() >= self->alone_until) {
@@ -242,14 +277,13 @@ run_parts(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t p
 
   self->function = function;
   self->context = context;
-  self->parts = parts;
-  atomic_store_explicit(&self->next, 0, memory_order_relaxed);
+  share_out(self, parts);
   atomic_store_explicit(&self->done, 0, memory_order_relaxed);
   atomic_fetch_add(&self->call, 1);
   if (atomic_load(&self->asleep) > 0) {
     wake_sleepers(self);
   }
-  take_parts(self);
+  take_parts(self, 0);
   bool late = wait_until(&self->done, parts, patient);
   atomic_fetch_add(&self->call, 1);
   return wait_until(&self->inside, 0, patient) || late;
