@@ -240,10 +240,12 @@ gem_attend_part(GemAttendBatch *batch, const GemKvPart *part, GemAttendRun run)
     uint32_t most = GEM_KV_CHUNK_TILES - tile % GEM_KV_CHUNK_TILES;
     chunk.n_tiles = end - tile < most ? end - tile : most;
     chunk.member = tile * GEM_KV_TILE;
-    most = (uint32_t)chunk.n_tiles + GEM_ATTEND_AHEAD;
-    chunk.n_heads = end - tile < most ? end - tile : most;
-    for (size_t t = 0; t < chunk.n_heads; t++) {
+    for (size_t t = 0; t < chunk.n_tiles; t++) {
       chunk.heads[t] = part->tiles[tile - part->first_tile + t] + offset;
+    }
+    chunk.n_heads = chunk.n_tiles;
+    for (; chunk.n_heads < chunk.n_tiles + GEM_ATTEND_AHEAD && tile + chunk.n_heads < end; chunk.n_heads++) {
+      chunk.heads[chunk.n_heads] = part->tiles[tile - part->first_tile + chunk.n_heads] + offset;
     }
     run(batch->queries, batch->count, &chunk);
   }
