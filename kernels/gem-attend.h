@@ -149,7 +149,7 @@ gem_attend_sum_lanes(float lanes[GEM_KV_TILE])
   return lanes[0];
 }
 
-/* Heads stand so far apart, tile by tile, that a Zen 4 does not see where the walk goes; Intel's processors
+/* Heads stand so far apart, tile by tile, that a Zen 4 does not see where the walk goes; a Xeon
  * gained nothing by being told (docs/performance.md). Asks for the values of tile t, which come after all
  * keys of its chunk, and for the keys of one further on. Always inline, as gem_packed_ask_ahead(). */
 __attribute__((always_inline)) static inline void

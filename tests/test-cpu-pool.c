@@ -158,6 +158,60 @@ test_patience(void)
   gem_cpu_pool_free(pool);
 }
 
+enum { OWN_PARTS = 9, OWN_OF_CALLER = 5 /* of two threads: the caller's share is the larger one */ };
+
+typedef struct {
+  GThread *caller;
+  gint taken; /* parts so far */
+  gint order[OWN_PARTS];
+  gboolean by_caller[OWN_PARTS];
+  gboolean first_is_long; /* the caller's first part; else all last as long */
+} Own;
+
+static void
+note_part(void *context, size_t part, size_t parts)
+{
+  Own *own = context;
+  own->order[part] = g_atomic_int_add(&own->taken, 1);
+  own->by_caller[part] = g_thread_self() == own->caller;
+  if (!own->first_is_long) {
+    g_usleep(2000);
+  } else if (part == 0) {
+    g_usleep(50000);
+  }
+}
+
+/* The part that a thread took first; OWN_PARTS: none. */
+static guint
+first_part(const Own *own, gboolean by_caller)
+{
+  guint first = OWN_PARTS;
+  for (guint part = 0; part < OWN_PARTS; part++) {
+    if (own->by_caller[part] == by_caller && (first == OWN_PARTS || own->order[part] < own->order[first])) {
+      first = part;
+    }
+  }
+  return first;
+}
+
+/* Each thread begins with its own parts, whenever it comes, and takes what the other has left. */
+static void
+test_own_parts(gconstpointer first_is_long)
+{
+  GemCpuPool *pool = gem_cpu_pool_new(2);
+  gint64 deadline = gem_test_deadline(20);
+  gboolean shared = FALSE;
+  while (!shared && g_get_monotonic_time() < deadline) {
+    Own own = {.caller = g_thread_self(), .first_is_long = GPOINTER_TO_INT(first_is_long)};
+    gem_cpu_pool_run_patiently(pool, note_part, &own, OWN_PARTS);
+    g_assert_cmpuint(first_part(&own, TRUE), ==, 0);
+    g_assert_cmpuint(first_part(&own, FALSE), >=, OWN_OF_CALLER);
+    shared = own.first_is_long ? !own.by_caller[1] : first_part(&own, FALSE) == OWN_OF_CALLER;
+  }
+  g_assert_true(shared);
+  gem_cpu_pool_free(pool);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -168,5 +222,7 @@ main(int argc, char **argv)
   g_test_add_func("/cpu-pool/late", test_late);
   g_test_add_func("/cpu-pool/shares", test_shares);
   g_test_add_func("/cpu-pool/patience", test_patience);
+  g_test_add_data_func("/cpu-pool/own-parts/first", GINT_TO_POINTER(FALSE), test_own_parts);
+  g_test_add_data_func("/cpu-pool/own-parts/left", GINT_TO_POINTER(TRUE), test_own_parts);
   return g_test_run();
 }

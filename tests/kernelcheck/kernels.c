@@ -19,5 +19,10 @@ const size_t kernelcheck_count = sizeof kernelcheck_kernels / sizeof kernelcheck
 bool
 kernelcheck_is_own(const Kernel *kernel, size_t set)
 {
-  return set == 0 || kernel->find(gem_kernels_nth(set)) != kernel->find(gem_kernels_nth(set - 1));
+  for (size_t before = 0; before < set; before++) {
+    if (kernel->find(gem_kernels_nth(set)) == kernel->find(gem_kernels_nth(before))) {
+      return false;
+    }
+  }
+  return true;
 }

@@ -23,7 +23,7 @@
 /* Spins between two looks at the clock. */
 #define SPINS_A_LOOK 64
 
-/* Written by one thread and read by others: each on cache lines of its own. */
+/* What several threads write or look at often: each on cache lines of its own. */
 #define OWN_LINES _Alignas(128)
 
 /* The parts that are a thread's own: the same of every call that is like the one before, so that what they
@@ -90,14 +90,21 @@ take_parts(GemCpuPool *self, size_t own)
   }
 }
 
+/* Rounded up: the caller is there at once, and the others must notice first. */
+static size_t
+first_of_share(size_t parts, size_t share, size_t shares)
+{
+  return (parts * share + shares - 1) / shares;
+}
+
 static void
 share_out(GemCpuPool *self, size_t parts)
 {
   size_t shares = self->n_workers + 1;
   self->parts = parts;
   for (size_t i = 0; i < shares; i++) {
-    self->shares[i].end = parts * (i + 1) / shares;
-    atomic_store_explicit(&self->shares[i].next, parts * i / shares, memory_order_relaxed);
+    self->shares[i].end = first_of_share(parts, i + 1, shares);
+    atomic_store_explicit(&self->shares[i].next, first_of_share(parts, i, shares), memory_order_relaxed);
   }
 }
 
@@ -238,7 +245,7 @@ wait_until(atomic_size_t *counter, size_t wanted, bool patient)
   bool late = false;
   while (true) {
     for (int i = 0; i < SPINS_A_LOOK; i++) {
-      if (atomic_load_explicit(counter, memory_order_acquire) == wanted) {
+      if (atomic_load(counter) == wanted) {
         return late;
       }
       pause_briefly();
