@@ -425,10 +425,28 @@ test_tally_and_gather(void)
   g_assert_cmpmem(gathered, count * sizeof *gathered, from_five, sizeof from_five);
 }
 
+/* The widest set that there is, as its tuning for the vendor's processors where it has one. */
+static void
+test_best(void)
+{
+#if defined(__x86_64__)
+  const char *set = gem_kernels_by_name("avx512") != NULL      ? "avx512"
+                    : gem_kernels_by_name("avx2-vnni") != NULL ? "avx2-vnni"
+                    : gem_kernels_by_name("avx2") != NULL      ? "avx2"
+                                                               : "reference";
+  g_autofree char *tuned = g_strconcat(set, "-amd", NULL);
+  gboolean is_tuned = __builtin_cpu_is("amd") && gem_kernels_by_name(tuned) != NULL;
+  g_assert_cmpstr(gem_kernels_best()->name, ==, is_tuned ? tuned : set);
+#else
+  g_assert_true(gem_kernels_best() == gem_kernels_nth(gem_kernels_count() - 1));
+#endif
+}
+
 int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/kernels/best", test_best);
   g_test_add_func("/kernels/packed-chunks", test_packed_chunks);
   g_test_add_func("/kernels/packed-row", test_packed_row);
   g_test_add_func("/kernels/linear/values", test_linear);
