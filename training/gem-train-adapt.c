@@ -248,7 +248,7 @@ show_progress(const GemAdaptationProgress *now, gpointer data)
                                           now->distillation, now->contrast, now->quantization);
   /* the loss of a step is a mean: of one token, as the line's mean takes it */
   gem_progress_step(self->progress, now->step, now->loss * (double)self->adapt.batch_tokens,
-                    self->adapt.batch_tokens, self->adapt.rate, more);
+                    self->adapt.batch_tokens, now->rate, more);
   if (gem_progress_interrupted()) {
     g_cancellable_cancel(self->cancellable);
   }

@@ -160,6 +160,7 @@ report(gpointer data, guint64 steps_done, const GemTrainerTally *tally)
   }
   self->last.step = steps_done;
   self->last.loss = tally->loss / (double)MAX(tally->tokens, 1);
+  self->last.rate = gem_trainer_step_rate(self->trainer);
   self->last.distillation = sum.distillation / (double)MAX(sum.replay_tokens, 1);
   self->last.contrast = sum.contrast / (double)MAX(sum.replay_sequences, 1);
   self->last.quantization = sum.quantization;

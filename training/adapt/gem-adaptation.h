@@ -54,6 +54,7 @@ gem_adapt_options_make_plain(GemAdaptOptions *options);
 typedef struct {
   guint64 step, steps;
   double loss;                   /* of the step, nats a token of the text */
+  double rate;                   /* of the step, learning rate as the schedule has it */
   double distillation, contrast; /* of the step, nats a token and a sequence of replayed text */
   double quantization;           /* sum of squares */
   gsize tokens;                  /* of text read so far in this run, replayed text not counted */

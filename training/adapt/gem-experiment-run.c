@@ -83,7 +83,7 @@ show_progress(const GemAdaptationProgress *now, gpointer data)
   gsize tokens = now->tokens - self->last.tokens;
   self->last = *now;
   if (self->progress != NULL) {
-    gem_progress_step(self->progress, now->step, now->loss * (double)tokens, tokens, 0.0, NULL);
+    gem_progress_step(self->progress, now->step, now->loss * (double)tokens, tokens, now->rate, NULL);
     if (gem_progress_interrupted()) {
       g_cancellable_cancel(self->cancellable);
     }
