@@ -9,6 +9,7 @@
 #include "kernels/gem-kv.h"
 #include "kernels/gem-types.h"
 #include "tests/gem-test-backend.h"
+#include "tests/gem-test-kv.h"
 #include "tests/gem-test-reference.h"
 #include "tests/gem-test-source.h"
 
@@ -143,8 +144,8 @@ static GemAttentionSpan
 cache_rows(const Scene *scene, GemKvCache *cache, size_t first, size_t n)
 {
   g_assert_true(gem_kv_cache_reserve(cache, (guint)first, (guint)n, NULL));
-  gem_kv_cache_store(cache, LAYERS - 1, (guint)first, (guint)n, scene->keys + first * ROW,
-                     scene->values + first * ROW, scene->by_cluster ? scene->clusters + first : NULL);
+  gem_test_kv_store(cache, LAYERS - 1, (guint)first, (guint)n, scene->keys + first * ROW,
+                    scene->values + first * ROW, scene->by_cluster ? scene->clusters + first : NULL);
   return gem_kv_cache_get_span(cache, LAYERS - 1, (guint)n);
 }
 

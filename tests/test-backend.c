@@ -382,6 +382,52 @@ test_kv_copy(void)
   }
 }
 
+/* Stores POSITIONS rows of 3 heads by calls of n into zeroed tiles, and gives the tiles. */
+static uint8_t *
+store_all(const GemTestBackend *backend, uint32_t threads, gboolean half, size_t n, const float *keys)
+{
+  const GemBackendOptions options = {.struct_size = sizeof options, .threads = threads};
+  const GemKeyValueForm form = {.kv_heads = 3, .head_dim = HEAD_DIM, .half = half};
+  GemPluginError error = {""};
+  GemBackendState *state = backend->functions.open(&options, &error);
+  g_assert_nonnull(state);
+  size_t bytes = backend->functions.kv_tile_bytes(state, &form), tiles = (POSITIONS + 15) / 16;
+  uint8_t *memory = aligned_alloc(GEM_KEY_VALUE_ALIGNMENT, tiles * bytes);
+  uint8_t *to[POSITIONS];
+  uint8_t places[POSITIONS];
+  memset(memory, 0, tiles * bytes);
+  for (size_t i = 0; i < POSITIONS; i++) {
+    to[i] = memory + i / 16 * bytes;
+    places[i] = i % 16;
+  }
+  for (size_t i = 0; i < POSITIONS; i += n) {
+    const float *values = keys + i * 3 * HEAD_DIM;
+    backend->functions.kv_store(state, &form, values, values, n, to + i, places + i);
+  }
+  backend->functions.close(state);
+  return memory;
+}
+
+/* Many positions at once, their heads shared out to threads, are stored as one after the other. */
+static void
+test_kv_store_shared(void)
+{
+  g_autoptr(GemTestBackend) backend = gem_test_backend_open();
+  g_autoptr(GRand) random = g_rand_new_with_seed(25);
+  g_autofree float *keys = gem_test_random_floats(random, (size_t)POSITIONS * 3 * HEAD_DIM, 1);
+  for (gsize half = 0; half < 2; half++) {
+    GemKvForm form = {.kv_heads = 3, .head_dim = HEAD_DIM, .half = half == 1};
+    size_t bytes = (POSITIONS + 15) / 16 * gem_kv_tile_bytes(&form);
+    uint8_t *single = store_all(backend, 1, half == 1, 1, keys);
+    for (uint32_t threads = 1; threads <= 4; threads++) {
+      uint8_t *shared = store_all(backend, threads, half == 1, POSITIONS / 2, keys);
+      g_assert_cmpmem(shared, bytes, single, bytes);
+      free(shared);
+    }
+    free(single);
+  }
+}
+
 static void
 assert_no_matrix(const GemTestBackend *backend, const GemTensorView *view, const char *reason)
 {
@@ -419,6 +465,7 @@ main(int argc, char **argv)
   g_test_add_func("/backend/element-wise", test_element_wise);
   g_test_add_func("/backend/scar-assign", test_scar_assign);
   g_test_add_func("/backend/attend", test_attend);
+  g_test_add_func("/backend/kv-store-shared", test_kv_store_shared);
   g_test_add_func("/backend/kv-copy", test_kv_copy);
   g_test_add_func("/backend/bad-matrix", test_bad_matrix);
   return g_test_run();

@@ -28,8 +28,6 @@ struct GemKvCache {
   guint block;    /* rows that may be stored at once */
   gboolean lean;
   Layer *layers;
-  guint8 **targets; /* [block] where the rows of a call go */
-  guint8 *places;   /* [block] */
 };
 
 GemKvCache *
@@ -70,8 +68,6 @@ gem_kv_cache_clear(GemKvCache *self)
     }
     *layer = (Layer){.lists = lists};
   }
-  g_clear_pointer(&self->targets, g_free);
-  g_clear_pointer(&self->places, g_free);
   gem_kv_pool_clear(self->pool);
   self->capacity = 0;
   self->block = 0;
@@ -175,29 +171,6 @@ grow_layer(const GemKvCache *self, Layer *layer, guint capacity)
   return TRUE;
 }
 
-static gboolean
-grow_block(GemKvCache *self, guint block)
-{
-  guint8 **targets;
-  guint8 *places;
-
-  if (block <= self->block) {
-    return TRUE;
-  }
-  targets = g_try_realloc_n(self->targets, block, sizeof *targets);
-  if (targets == NULL) {
-    return FALSE;
-  }
-  self->targets = targets;
-  places = g_try_realloc(self->places, block);
-  if (places == NULL) {
-    return FALSE;
-  }
-  self->places = places;
-  self->block = block;
-  return TRUE;
-}
-
 /* Rows that there is room for when `rows` are needed. Doubling keeps the copying linear in them; whole tiles
  * are the least that memory is taken for. */
 static guint
@@ -226,9 +199,10 @@ grow(GemKvCache *self, guint rows, guint block)
   gsize tiles = most_tiles(&self->shape, capacity, MAX(block, self->block));
 
   if (tiles > G_MAXSIZE / self->shape.layers ||
-      !gem_kv_pool_reserve(self->pool, self->shape.layers * tiles) || !grow_block(self, block)) {
+      !gem_kv_pool_reserve(self->pool, self->shape.layers * tiles)) {
     return FALSE;
   }
+  self->block = MAX(block, self->block);
   for (guint i = 0; i < self->shape.layers; i++) {
     if (!grow_layer(self, &self->layers[i], capacity)) {
       return FALSE;
@@ -337,7 +311,7 @@ gem_kv_cache_reserve(GemKvCache *self, guint first, guint n, GError **error)
 
 /* Where the next n rows go in the list in order; gives up the tiles before their window. */
 static void
-place_in_order(GemKvCache *self, Layer *layer, guint n)
+place_in_order(GemKvCache *self, Layer *layer, guint n, guint8 **tiles, guint8 *places)
 {
   guint kept = window_start(self, layer->rows) / TILE;
 
@@ -351,51 +325,60 @@ place_in_order(GemKvCache *self, Layer *layer, guint n)
     if (row % TILE == 0) {
       tiles_in(layer, 0)[row / TILE] = gem_kv_pool_take(self->pool);
     }
-    self->targets[i] = tiles_in(layer, 0)[row / TILE];
-    self->places[i] = row % TILE;
+    tiles[i] = tiles_in(layer, 0)[row / TILE];
+    places[i] = row % TILE;
   }
 }
 
 /* Where they go in the lists of their clusters. */
 static void
-place_in_lists(GemKvCache *self, Layer *layer, guint n, const guint8 *clusters)
+place_in_lists(
+    GemKvCache *self, Layer *layer, guint n, const guint8 *clusters, guint8 **tiles, guint8 *places)
 {
   for (guint i = 0; i < n; i++) {
     guint member = layer->lists[clusters[i]].count++;
-    guint8 **tiles = tiles_in(layer, 1 + clusters[i]);
+    guint8 **list = tiles_in(layer, 1 + clusters[i]);
 
     if (member % TILE == 0) {
-      tiles[member / TILE] = gem_kv_pool_take(self->pool);
+      list[member / TILE] = gem_kv_pool_take(self->pool);
     }
-    self->targets[i] = tiles[member / TILE];
-    self->places[i] = member % TILE;
+    tiles[i] = list[member / TILE];
+    places[i] = member % TILE;
   }
 }
 
 void
-gem_kv_cache_store(GemKvCache *self,
+gem_kv_cache_place(GemKvCache *self,
                    guint layer_index,
                    guint first,
                    guint n,
-                   const float *keys,
-                   const float *values,
-                   const guint8 *clusters)
+                   const guint8 *clusters,
+                   const GemKvPlaces *ret_places)
 {
-  const GemBackend *backend = self->shape.backend;
   Layer *layer = &self->layers[layer_index];
 
   g_assert(first == layer->rows && n <= self->block && first + n <= self->capacity);
-  place_in_order(self, layer, n);
-  backend->functions->kv_store(backend->state, &self->shape.form, keys, values, n, self->targets,
-                               self->places);
+  place_in_order(self, layer, n, ret_places->tiles, ret_places->places);
   if (self->shape.clusters > 0) {
-    place_in_lists(self, layer, n, clusters);
-    backend->functions->kv_store(backend->state, &self->shape.form, keys, values, n, self->targets,
-                                 self->places);
+    place_in_lists(self, layer, n, clusters, ret_places->list_tiles, ret_places->list_places);
     memcpy(layer->clusters + first, clusters, n);
   }
   layer->rows += n;
   update_views(self, layer);
+}
+
+void
+gem_kv_cache_store(
+    const GemKvCache *self, const GemKvPlaces *places, guint n, const float *keys, const float *values)
+{
+  const GemBackend *backend = self->shape.backend;
+  const GemKeyValueForm *form = &self->shape.form;
+
+  backend->functions->kv_store(backend->state, form, keys, values, n, places->tiles, places->places);
+  if (self->shape.clusters > 0) {
+    backend->functions->kv_store(backend->state, form, keys, values, n, places->list_tiles,
+                                 places->list_places);
+  }
 }
 
 const GemKeyValueForm *

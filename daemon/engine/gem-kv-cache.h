@@ -52,16 +52,31 @@ gem_kv_cache_set_lean(GemKvCache *self, gboolean lean);
 gsize
 gem_kv_cache_get_growth(const GemKvCache *self, guint first, guint n);
 
-/* Stores n rows of a layer at position `first`, as they were reserved: keys, values [n][kv_heads][head_dim],
- * and the cluster of each, NULL without clusters. Allocates nothing. */
+/* Where rows go: in order, and in their clusters' lists, which is not looked at without clusters. The
+ * caller's arrays, a row's at its index; the tiles are the caches'. */
+typedef struct {
+  guint8 **tiles;
+  guint8 *places;
+  guint8 **list_tiles;
+  guint8 *list_places;
+} GemKvPlaces;
+
+/* Finds places for n rows of a layer at position `first`, as they were reserved; `clusters` has the cluster
+ * of each, NULL without clusters. The rows count from now on, and gem_kv_cache_store comes before anything
+ * reads them. Allocates nothing. */
 void
-gem_kv_cache_store(GemKvCache *self,
+gem_kv_cache_place(GemKvCache *self,
                    guint layer,
                    guint first,
                    guint n,
-                   const float *keys,
-                   const float *values,
-                   const guint8 *clusters);
+                   const guint8 *clusters,
+                   const GemKvPlaces *ret_places);
+
+/* Stores keys and values [n][kv_heads][head_dim] at the first n of `places`, which are of caches of this
+ * one's shape: rows of several sequences at once, so that threads can share them. */
+void
+gem_kv_cache_store(
+    const GemKvCache *self, const GemKvPlaces *places, guint n, const float *keys, const float *values);
 
 const GemKeyValueForm *
 gem_kv_cache_get_form(const GemKvCache *self);

@@ -17,6 +17,7 @@ struct GemStep {
   GemPathwaySet pathways;      /* of all rows, from the first layer's feed-forward on */
   GemAttentionSpan *attention; /* [rows] of each span */
   guint8 *clusters;            /* [rows] */
+  GemKvPlaces places;          /* [rows] of the layer that runs */
   guint8 *routes;              /* [rows]; general where the pathway is not to be had */
   guint32 *positions;          /* [rows] */
   guint32 *gathered;           /* [rows] row numbers of one domain */
@@ -48,6 +49,10 @@ free_rows(GemStep *self)
 {
   g_free(self->attention);
   g_free(self->clusters);
+  g_free(self->places.tiles);
+  g_free(self->places.places);
+  g_free(self->places.list_tiles);
+  g_free(self->places.list_places);
   g_free(self->routes);
   g_free(self->positions);
   g_free(self->gathered);
@@ -88,6 +93,12 @@ make_room(GemStep *self, guint rows)
   self->capacity = rows;
   self->attention = g_new(GemAttentionSpan, rows);
   self->clusters = g_new(guint8, rows);
+  self->places = (GemKvPlaces){
+      .tiles = g_new(guint8 *, rows),
+      .places = g_new(guint8, rows),
+      .list_tiles = g_new(guint8 *, rows),
+      .list_places = g_new(guint8, rows),
+  };
   self->routes = g_new(guint8, rows);
   self->positions = g_new(guint32, rows);
   self->gathered = g_new(guint32, rows);
@@ -208,38 +219,43 @@ rotate(const GemStep *self, float *x, guint heads)
                                           heads, shape->head_dim, shape->rope_dim, shape->rope_base);
 }
 
-/* Caches the span's keys and values, which are rows first_row.. of the step, and their clusters. */
+/* Finds places in its cache for the span's keys and values, which are rows first_row.. of the step, by their
+ * clusters. */
 static void
-cache_span(GemStep *self, const GemStepSpan *span, guint layer, guint first_row)
+place_span(GemStep *self, const GemStepSpan *span, guint layer, guint first_row)
 {
   const GemRuntime *runtime = self->runtime;
-  const GemModelShape *shape = runtime->shape;
-  gsize key_row = (gsize)shape->kv_heads * shape->head_dim;
+  GemKvPlaces places = {
+      .tiles = self->places.tiles + first_row,
+      .places = self->places.places + first_row,
+      .list_tiles = self->places.list_tiles + first_row,
+      .list_places = self->places.list_places + first_row,
+  };
   const guint8 *clusters = NULL;
 
   if (runtime->clusters_needed) {
     runtime->attention_functions->assign(runtime->attention, layer, span->sequence->cluster_set,
-                                         self->normed + (gsize)first_row * shape->width, span->rows,
+                                         self->normed + (gsize)first_row * runtime->shape->width, span->rows,
                                          self->clusters + first_row);
     clusters = self->clusters + first_row;
   }
-  gem_kv_cache_store(span->sequence->cache, layer, span->sequence->cached, span->rows,
-                     self->key + first_row * key_row, self->value + first_row * key_row, clusters);
+  gem_kv_cache_place(span->sequence->cache, layer, span->sequence->cached, span->rows, clusters, &places);
 }
 
 static gboolean
 attend(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
 {
   const GemRuntime *runtime = self->runtime;
+  const GemKvCache *cache = spans[0].sequence->cache; /* all are of one shape */
   guint row = 0;
 
   for (guint i = 0; i < n; i++) {
-    cache_span(self, &spans[i], layer, row);
+    place_span(self, &spans[i], layer, row);
     self->attention[i] = gem_kv_cache_get_span(spans[i].sequence->cache, layer, spans[i].rows);
     row += spans[i].rows;
   }
-  return runtime->attention_functions->attend(runtime->attention,
-                                              gem_kv_cache_get_form(spans[0].sequence->cache),
+  gem_kv_cache_store(cache, &self->places, row, self->key, self->value);
+  return runtime->attention_functions->attend(runtime->attention, gem_kv_cache_get_form(cache),
                                               self->attention, n, self->query, self->attended) >= 0;
 }
 

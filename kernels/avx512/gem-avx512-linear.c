@@ -1,9 +1,12 @@
 #include "kernels/avx512/gem-avx512.h"
 
 typedef void (*SingleFunction)(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
+typedef void (*ManyFunction)(
+    const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y);
 
 static inline void
 run_linear(SingleFunction single,
+           ManyFunction many,
            const GemPacked *weights,
            size_t first,
            size_t end,
@@ -21,18 +24,18 @@ run_linear(SingleFunction single,
     return;
   }
   for (size_t panel = first; panel < end; panel += 2) {
-    gem_avx512_linear_many(weights, panel, end - panel < 2 ? 1 : 2, inputs, y);
+    many(weights, panel, end - panel < 2 ? 1 : 2, inputs, y);
   }
 }
 
 void
 gem_avx512_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
 {
-  run_linear(gem_avx512_linear_single, weights, first, end, inputs, y);
+  run_linear(gem_avx512_linear_single, gem_avx512_linear_many, weights, first, end, inputs, y);
 }
 
 void
 gem_avx512_linear_amd(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
 {
-  run_linear(gem_avx512_linear_single_amd, weights, first, end, inputs, y);
+  run_linear(gem_avx512_linear_single_amd, gem_avx512_linear_many_amd, weights, first, end, inputs, y);
 }

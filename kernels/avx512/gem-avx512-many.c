@@ -18,6 +18,7 @@
 typedef struct {
   const uint8_t *next[MOST_PANELS]; /* the chunks that are decoded after this one */
   size_t next_lines;                /* of 64 bytes */
+  bool next_nearest;                /* they are asked into the first-level cache, not the second */
   size_t subs;
   size_t sub_words;            /* of 4 columns: 8 or 4 */
   uint16_t columns[MOST_SUBS]; /* first column of the sub-block in the chunk */
@@ -208,7 +209,12 @@ ask_ahead(const Chunk *chunk, size_t sub, size_t panels)
   for (size_t line = sub * chunk->next_lines / chunk->subs; line < end; line++) {
 #pragma GCC unroll 2
     for (size_t panel = 0; panel < panels; panel++) {
-      _mm_prefetch((const char *)(chunk->next[panel] + line * 64), _MM_HINT_T0);
+      const char *at = (const char *)(chunk->next[panel] + line * 64);
+      if (chunk->next_nearest) {
+        _mm_prefetch(at, _MM_HINT_T0);
+      } else {
+        _mm_prefetch(at, _MM_HINT_T1);
+      }
     }
   }
 }
@@ -313,11 +319,16 @@ static const TileFunction tiles[MOST_PANELS][MOST_INPUTS] = {
     {tile_2_1, tile_2_2, tile_2_3, tile_2_4, tile_2_5, tile_2_6, tile_2_7, tile_2_8},
 };
 
-void
-gem_avx512_linear_many(
-    const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y)
+static void
+run_linear(const GemPacked *weights,
+           size_t panel,
+           size_t panels,
+           const GemInputs *inputs,
+           bool next_nearest,
+           float *y)
 {
   Chunk chunk;
+  chunk.next_nearest = next_nearest;
   Places places = {.panel_bytes = gem_packed_panel_bytes(weights->type, weights->cols),
                    .chunk_bytes = gem_packed_chunk_offset(weights->type, GEM_CHUNK_COLS)};
   Target target = {.inputs = inputs, .rows = weights->rows};
@@ -336,4 +347,18 @@ gem_avx512_linear_many(
       tiles[panels - 1][end - target.first - 1](&chunk, &target);
     }
   }
+}
+
+void
+gem_avx512_linear_many(
+    const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y)
+{
+  run_linear(weights, panel, panels, inputs, true, y);
+}
+
+void
+gem_avx512_linear_many_amd(
+    const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y)
+{
+  run_linear(weights, panel, panels, inputs, weights->type != GEM_TYPE_Q8_0, y);
 }

@@ -48,9 +48,12 @@ void
 gem_avx512_linear_single_amd(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
 
 /* Two neighbouring panels with many inputs, each chunk decoded once; `panels` is 2 or, for the last one, 1.
- */
+ * They differ in where they ask for what comes next. */
 void
 gem_avx512_linear_many(
+    const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y);
+void
+gem_avx512_linear_many_amd(
     const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y);
 
 /* Matrices of halves and floats. */

@@ -3,8 +3,12 @@
  */
 #include "plugins/backends/cpu/gem-cpu.h"
 
-/* Keys and values times weights that a thread must have to do for its start to pay: about 5 us of work. */
-#define LEAST_PRODUCTS 400000
+/* Keys and values times weights that a thread must have to do for its start to pay: about a microsecond of
+ * work, most of it waiting for tiles. */
+#define LEAST_PRODUCTS 25000
+
+/* The same, of keys and values that are stored. */
+#define LEAST_STORED 2048
 
 /* Parts a thread, where there is work for them: rows see more or less. */
 #define PARTS_A_THREAD 4
@@ -27,6 +31,34 @@ gem_cpu_kv_tile_bytes(GemBackendState *self, const GemKeyValueForm *form)
   return gem_kv_tile_bytes(&own);
 }
 
+typedef struct {
+  const GemKernels *kernels;
+  GemKvForm form;
+  const float *keys; /* [n][kv_heads][head_dim] */
+  const float *values;
+  size_t n;
+  uint8_t *const *tiles;
+  const uint8_t *places;
+} Storing;
+
+/* A part has some of the heads: positions share bytes that are written together, heads share none. */
+static void
+store_part(void *context, size_t part, size_t parts)
+{
+  const Storing *self = context;
+  size_t first = self->form.kv_heads * part / parts;
+  size_t end = self->form.kv_heads * (part + 1) / parts;
+  size_t row = self->form.kv_heads * self->form.head_dim;
+  GemKvForm form = self->form;
+  form.kv_heads = end - first;
+  for (size_t i = 0; i < self->n; i++) {
+    size_t at = i * row + first * form.head_dim;
+    uint8_t *heads = self->tiles[i] + first * gem_kv_head_bytes(&form);
+    (form.half ? self->kernels->kv_store_half : self->kernels->kv_store)(
+        &form, self->keys + at, self->values + at, 1, &heads, &self->places[i]);
+  }
+}
+
 void
 gem_cpu_kv_store(GemBackendState *self,
                  const GemKeyValueForm *form,
@@ -36,12 +68,19 @@ gem_cpu_kv_store(GemBackendState *self,
                  uint8_t *const *tiles,
                  const uint8_t *places)
 {
-  GemKvForm own = kernel_form(form);
-  if (form->half) {
-    self->kernels->kv_store_half(&own, keys, values, n, tiles, places);
-  } else {
-    self->kernels->kv_store(&own, keys, values, n, tiles, places);
-  }
+  Storing storing = {
+      .kernels = self->kernels,
+      .form = kernel_form(form),
+      .keys = keys,
+      .values = values,
+      .n = n,
+      .tiles = tiles,
+      .places = places,
+  };
+  size_t threads = gem_cpu_pool_threads(self->pool);
+  size_t most = n * form->kv_heads * form->head_dim / LEAST_STORED;
+  most = most < form->kv_heads ? most : form->kv_heads;
+  gem_cpu_pool_run(self->pool, store_part, &storing, most < 2 ? 1 : most < threads ? most : threads);
 }
 
 void

@@ -7,15 +7,15 @@
 /* Rows that one pass of a feed-forward takes: enough to use each weight often, few enough for the caches. */
 #define FEED_FORWARD_ROWS 128
 
-/* Weights times inputs that a thread must have to do for its start to pay: about 5 us of work. */
-#define LEAST_PRODUCTS 200000
+/* Weights times inputs that a thread must have to do for its start to pay: about a microsecond of work. */
+#define LEAST_PRODUCTS 50000
 
 /* Parts a thread, where there is work for them: a thread that comes late leaves some of its own to the
  * others. */
 #define PARTS_A_THREAD 4
 
 /* Inputs that are rounded together by one thread. */
-#define LEAST_INPUTS 16
+#define LEAST_INPUTS 4
 
 static size_t
 count_parts(const GemBackendState *self, size_t products)
