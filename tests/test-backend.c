@@ -382,12 +382,15 @@ test_kv_copy(void)
   }
 }
 
-/* Stores POSITIONS rows of 3 heads by calls of n into zeroed tiles, and gives the tiles. */
+enum { STORED_HEADS = 3, STORED_ROW = STORED_HEADS * HEAD_DIM };
+
+/* Stores POSITIONS rows by calls of n into zeroed tiles, and gives the tiles; the values stand behind all
+ * keys. */
 static uint8_t *
 store_all(const GemTestBackend *backend, uint32_t threads, gboolean half, size_t n, const float *keys)
 {
   const GemBackendOptions options = {.struct_size = sizeof options, .threads = threads};
-  const GemKeyValueForm form = {.kv_heads = 3, .head_dim = HEAD_DIM, .half = half};
+  const GemKeyValueForm form = {.kv_heads = STORED_HEADS, .head_dim = HEAD_DIM, .half = half};
   GemPluginError error = {""};
   GemBackendState *state = backend->functions.open(&options, &error);
   g_assert_nonnull(state);
@@ -401,8 +404,8 @@ store_all(const GemTestBackend *backend, uint32_t threads, gboolean half, size_t
     places[i] = i % 16;
   }
   for (size_t i = 0; i < POSITIONS; i += n) {
-    const float *values = keys + i * 3 * HEAD_DIM;
-    backend->functions.kv_store(state, &form, values, values, n, to + i, places + i);
+    backend->functions.kv_store(state, &form, keys + i * STORED_ROW, keys + (POSITIONS + i) * STORED_ROW, n,
+                                to + i, places + i);
   }
   backend->functions.close(state);
   return memory;
@@ -414,9 +417,9 @@ test_kv_store_shared(void)
 {
   g_autoptr(GemTestBackend) backend = gem_test_backend_open();
   g_autoptr(GRand) random = g_rand_new_with_seed(25);
-  g_autofree float *keys = gem_test_random_floats(random, (size_t)POSITIONS * 3 * HEAD_DIM, 1);
+  g_autofree float *keys = gem_test_random_floats(random, (size_t)2 * POSITIONS * STORED_ROW, 1);
   for (gsize half = 0; half < 2; half++) {
-    GemKvForm form = {.kv_heads = 3, .head_dim = HEAD_DIM, .half = half == 1};
+    GemKvForm form = {.kv_heads = STORED_HEADS, .head_dim = HEAD_DIM, .half = half == 1};
     size_t bytes = (POSITIONS + 15) / 16 * gem_kv_tile_bytes(&form);
     uint8_t *single = store_all(backend, 1, half == 1, 1, keys);
     for (uint32_t threads = 1; threads <= 4; threads++) {

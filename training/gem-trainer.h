@@ -72,7 +72,7 @@ gem_trainer_values(GemTrainer *self);
 guint64
 gem_trainer_step(const GemTrainer *self); /* steps done */
 
-/* The learning rate of the step that is being taken, for after_step. */
+/* The learning rate of the step that is being taken, for after_step and report. */
 double
 gem_trainer_step_rate(const GemTrainer *self);
 

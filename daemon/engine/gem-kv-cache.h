@@ -73,7 +73,8 @@ gem_kv_cache_place(GemKvCache *self,
                    const GemKvPlaces *ret_places);
 
 /* Stores keys and values [n][kv_heads][head_dim] at the first n of `places`, which are of caches of this
- * one's shape: rows of several sequences at once, so that threads can share them. */
+ * one's form that have clusters if it has: rows of several sequences at once, so that threads can share them.
+ */
 void
 gem_kv_cache_store(
     const GemKvCache *self, const GemKvPlaces *places, guint n, const float *keys, const float *values);

@@ -246,7 +246,7 @@ static gboolean
 attend(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
 {
   const GemRuntime *runtime = self->runtime;
-  const GemKvCache *cache = spans[0].sequence->cache; /* all are of one shape */
+  const GemKvCache *cache = spans[0].sequence->cache; /* all are of one form, and have clusters or not */
   guint row = 0;
 
   for (guint i = 0; i < n; i++) {

@@ -1,11 +1,12 @@
 #include "kernels/avx512/gem-avx512.h"
 
-typedef void (*SingleFunction)(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
+typedef void (*FewFunction)(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
 typedef void (*ManyFunction)(
     const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y);
 
 static inline void
-run_linear(SingleFunction single,
+run_linear(size_t most_few,
+           FewFunction few,
            ManyFunction many,
            const GemPacked *weights,
            size_t first,
@@ -17,9 +18,9 @@ run_linear(SingleFunction single,
     gem_avx512_linear_floats(weights, first, end, inputs, y);
     return;
   }
-  if (inputs->n == 1) {
+  if (inputs->n <= most_few) {
     for (size_t panel = first; panel < end; panel++) {
-      single(weights, panel, inputs, y + panel * GEM_PANEL_ROWS);
+      few(weights, panel, inputs, y + panel * GEM_PANEL_ROWS);
     }
     return;
   }
@@ -31,11 +32,12 @@ run_linear(SingleFunction single,
 void
 gem_avx512_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
 {
-  run_linear(gem_avx512_linear_single, gem_avx512_linear_many, weights, first, end, inputs, y);
+  run_linear(GEM_AVX512_FEW, gem_avx512_linear_few, gem_avx512_linear_many, weights, first, end, inputs, y);
 }
 
 void
 gem_avx512_linear_amd(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
 {
-  run_linear(gem_avx512_linear_single_amd, gem_avx512_linear_many_amd, weights, first, end, inputs, y);
+  run_linear(GEM_AVX512_FEW_AMD, gem_avx512_linear_few_amd, gem_avx512_linear_many_amd, weights, first, end,
+             inputs, y);
 }

@@ -2,7 +2,8 @@
  * Many inputs: bound by arithmetic. A chunk of two panels is decoded once, to 8-bit weights with one offset
  * for all types, and met with tiles of up to 8 inputs: 16 sums of integers stay in registers, the 16 of
  * floats that they go to after each sub-block in the first-level cache. (Tiles of 6, which leave room for
- * both, are 7 to 10 % slower.)
+ * both, are 7 to 10 % slower.) What comes next is asked for meanwhile, of Q8_0 on AMD's into the second-level
+ * cache: a Zen 4 was up to a third slower with its chunks, the largest, in the first (docs/performance.md).
  */
 #include "kernels/avx512/gem-avx512.h"
 
@@ -320,7 +321,7 @@ static const TileFunction tiles[MOST_PANELS][MOST_INPUTS] = {
 };
 
 static void
-run_linear(const GemPacked *weights,
+run_panels(const GemPacked *weights,
            size_t panel,
            size_t panels,
            const GemInputs *inputs,
@@ -353,12 +354,12 @@ void
 gem_avx512_linear_many(
     const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y)
 {
-  run_linear(weights, panel, panels, inputs, true, y);
+  run_panels(weights, panel, panels, inputs, true, y);
 }
 
 void
 gem_avx512_linear_many_amd(
     const GemPacked *weights, size_t panel, size_t panels, const GemInputs *inputs, float *y)
 {
-  run_linear(weights, panel, panels, inputs, weights->type != GEM_TYPE_Q8_0, y);
+  run_panels(weights, panel, panels, inputs, weights->type != GEM_TYPE_Q8_0, y);
 }

@@ -40,12 +40,15 @@ gem_avx512_attend_amd(const GemKvForm *form,
                       const GemKvGroup *group,
                       const GemKvShare *share);
 
-/* One panel with one input, straight from the packed form: y[lanes]. They differ in what they ask for ahead.
- */
+/* Inputs that are few: on Intel's processors (chosen, not measured, but for 1) and on AMD's. */
+enum { GEM_AVX512_FEW = 4, GEM_AVX512_FEW_AMD = 8 };
+
+/* One panel with a few inputs, straight from the packed form: y[n][weights->rows], its lanes. They differ in
+ * what they ask for ahead. */
 void
-gem_avx512_linear_single(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
+gem_avx512_linear_few(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
 void
-gem_avx512_linear_single_amd(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
+gem_avx512_linear_few_amd(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
 
 /* Two neighbouring panels with many inputs, each chunk decoded once; `panels` is 2 or, for the last one, 1.
  * They differ in where they ask for what comes next. */

@@ -5,7 +5,7 @@
 
 static const GemType all_types[] = {GEM_TYPE_Q4_0, GEM_TYPE_Q6_K, GEM_TYPE_Q8_0, GEM_TYPE_F16, GEM_TYPE_F32};
 static const size_t shapes[][2] = {{512, 512}, {1536, 512}, {512, 1536}, {12800, 512}};
-static const size_t counts[] = {1, 8, 128};
+static const size_t counts[] = {1, 2, 4, 8, 16, 128};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -7,7 +7,7 @@
  * work, most of it waiting for tiles. */
 #define LEAST_PRODUCTS 25000
 
-/* The same, of keys and values that are stored. */
+/* The same, of keys that are stored, each with its value. */
 #define LEAST_STORED 2048
 
 /* Parts a thread, where there is work for them: rows see more or less. */
@@ -77,10 +77,10 @@ gem_cpu_kv_store(GemBackendState *self,
       .tiles = tiles,
       .places = places,
   };
-  size_t threads = gem_cpu_pool_threads(self->pool);
   size_t most = n * form->kv_heads * form->head_dim / LEAST_STORED;
   most = most < form->kv_heads ? most : form->kv_heads;
-  gem_cpu_pool_run(self->pool, store_part, &storing, most < 2 ? 1 : most < threads ? most : threads);
+  gem_cpu_pool_run(self->pool, store_part, &storing,
+                   gem_cpu_pool_cut(most, gem_cpu_pool_threads(self->pool)));
 }
 
 void
@@ -222,5 +222,5 @@ gem_cpu_attend(GemBackendState *self,
   size_t parts = gem_cpu_pool_threads(self->pool) * PARTS_A_THREAD;
   size_t most = 2 * seen * heads * form->head_dim / LEAST_PRODUCTS;
   most = most < attention.tasks ? most : attention.tasks;
-  gem_cpu_pool_run(self->pool, attend_part, &attention, most < 2 ? 1 : most < parts ? most : parts);
+  gem_cpu_pool_run(self->pool, attend_part, &attention, gem_cpu_pool_cut(most, parts));
 }

@@ -14,16 +14,14 @@
  * others. */
 #define PARTS_A_THREAD 4
 
-/* Inputs that are rounded together by one thread. */
-#define LEAST_INPUTS 4
+/* Values of inputs that a thread must have to round. */
+#define LEAST_ROUNDED 2048
 
 static size_t
 count_parts(const GemBackendState *self, size_t products)
 {
-  size_t most = products / LEAST_PRODUCTS;
   size_t threads = gem_cpu_pool_threads(self->pool);
-  size_t parts = threads * PARTS_A_THREAD;
-  return most < 2 || threads == 1 ? 1 : most < parts ? most : parts;
+  return threads == 1 ? 1 : gem_cpu_pool_cut(products / LEAST_PRODUCTS, threads * PARTS_A_THREAD);
 }
 
 static size_t
@@ -61,9 +59,10 @@ round_inputs(GemBackendState *self, GemInputs *inputs)
   size_t bytes = gem_inputs_bytes(inputs->n, inputs->cols);
   gem_inputs_place(inputs, gem_cpu_scratch_reserve(&self->inputs, bytes));
   Rounding rounding = {.kernels = self->kernels, .inputs = inputs};
-  size_t parts = inputs->n / LEAST_INPUTS;
-  size_t threads = gem_cpu_pool_threads(self->pool);
-  gem_cpu_pool_run(self->pool, round_part, &rounding, parts < 1 ? 1 : parts < threads ? parts : threads);
+  size_t most = inputs->n * inputs->cols / LEAST_ROUNDED;
+  most = most < inputs->n ? most : inputs->n;
+  gem_cpu_pool_run(self->pool, round_part, &rounding,
+                   gem_cpu_pool_cut(most, gem_cpu_pool_threads(self->pool)));
 }
 
 /* ---- matrices with the same input ---- */

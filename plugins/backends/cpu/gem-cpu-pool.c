@@ -11,8 +11,8 @@
  * and than what lies between two steps. */
 #define SPIN_NANOSECONDS 200000
 
-/* A part takes tens of microseconds. A caller that waits longer than this for the last one has lost its
- * thread to another process; for a while it does the work alone rather than wait again. */
+/* A part takes a microsecond to some hundreds. A caller that waits longer than this for the last one has lost
+ * its thread to another process; for a while it does the work alone rather than wait again. */
 #define LATE_NANOSECONDS  1000000
 #define ALONE_NANOSECONDS 50000000
 

@@ -22,6 +22,14 @@ gem_cpu_pool_free(GemCpuPool *self);
 size_t
 gem_cpu_pool_threads(const GemCpuPool *self);
 
+/* The parts that a call is cut into when its work is enough for `most` of them, at most `limit`: one, which
+ * stays with the caller, when it is not enough for two. */
+static inline size_t
+gem_cpu_pool_cut(size_t most, size_t limit)
+{
+  return most < 2 || limit < 2 ? 1 : most < limit ? most : limit;
+}
+
 /* Runs all parts, some on the other threads, and returns when all are done. From one thread at a time. */
 void
 gem_cpu_pool_run(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t parts);
