@@ -435,6 +435,26 @@ read_specialists(const Scene *self, guint n, guint limit, GError **error)
   return gem_edge_specialist_read(paths, &wish, error);
 }
 
+/* A linear model is a specialist, too; the better of the two counts. */
+static void
+test_linear_specialist(Scene *self)
+{
+  static const Result model = {"m", "dev", 7, 1, 0.75, 0.1};
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemEdgeSpecialist) specialist = NULL;
+
+  gem_test_write_text(self->folder, "first.json",
+                      "{\"tasks\": [{\"task\": \"legal/pick\", \"dev\": {\"linear\": {\"accuracy\": 0.9, "
+                      "\"f1\": 0.8, \"f1_error\": 0.02}}}, {\"task\": \"legal/tell\", \"dev\": {\"linear\": "
+                      "{\"accuracy\": 0.6, \"f1\": 0.5, \"f1_error\": 0.03}}}]}");
+  write_result(self, "second.json", &model);
+  specialist = read_specialists(self, 2, 7, &error);
+  g_assert_no_error(error);
+  g_assert_cmpstr(specialist->model, ==, "linear, m");
+  assert_near(gem_edge_specialist_get(specialist, "legal/pick").value, 0.8);
+  assert_near(gem_edge_specialist_get(specialist, "legal/tell").standard_error, 0.03);
+}
+
 static void
 test_specialist(Scene *self, gconstpointer data)
 {
@@ -464,6 +484,8 @@ test_specialist(Scene *self, gconstpointer data)
   gem_test_write_text(self->folder, "first.json", "{\"tasks\": [{}]}");
   g_assert_null(read_specialists(self, 1, 7, &error));
   g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+  g_assert_nonnull(strstr(error->message, "first.json: neither"));
+  test_linear_specialist(self);
   assert_near(gem_edge_specialist_top((GemEdgeScore){0.75, 0.1}, 0.5), 0.75);
   g_assert_true(isnan(gem_edge_specialist_top((GemEdgeScore){0.75, 0.1}, 0.56)));
 }

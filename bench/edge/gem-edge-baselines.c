@@ -39,7 +39,9 @@ add_task(GemEdgeBaselines *self, JsonNode *node, const char *split)
   if (linear == NULL || name == NULL) {
     return FALSE;
   }
-  baseline = (GemEdgeBaseline){.accuracy = get_double(linear, "accuracy"), .f1 = get_double(linear, "f1")};
+  baseline = (GemEdgeBaseline){.accuracy = get_double(linear, "accuracy"),
+                               .f1 = get_double(linear, "f1"),
+                               .f1_error = get_double(linear, "f1_error")};
   g_hash_table_insert(self->tasks, g_strdup(name), g_memdup2(&baseline, sizeof baseline));
   return TRUE;
 }
@@ -88,5 +90,5 @@ gem_edge_baselines_get(const GemEdgeBaselines *self, const char *task)
 {
   const GemEdgeBaseline *baseline = self == NULL ? NULL : g_hash_table_lookup(self->tasks, task);
 
-  return baseline == NULL ? (GemEdgeBaseline){NAN, NAN} : *baseline;
+  return baseline == NULL ? (GemEdgeBaseline){NAN, NAN, NAN} : *baseline;
 }

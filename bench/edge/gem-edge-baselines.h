@@ -5,6 +5,7 @@
 
 typedef struct {
   double accuracy, f1; /* NAN: not known */
+  double f1_error;     /* standard error of f1; NAN: not known */
 } GemEdgeBaseline;
 
 typedef struct {
@@ -19,6 +20,6 @@ void
 gem_edge_baselines_free(GemEdgeBaselines *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemEdgeBaselines, gem_edge_baselines_free)
 
-/* Both NAN without baselines (`self` may be NULL) or without this task. */
+/* All NAN without baselines (`self` may be NULL) or without this task. */
 GemEdgeBaseline
 gem_edge_baselines_get(const GemEdgeBaselines *self, const char *task);

@@ -3,6 +3,8 @@
 #include <json-glib/json-glib.h>
 #include <math.h>
 
+#include "bench/edge/gem-edge-baselines.h"
+
 #define CLEAR_ERRORS 2.0
 
 void
@@ -54,9 +56,8 @@ add_task(GemEdgeSpecialist *self, JsonNode *node)
 }
 
 static void
-add_model(GemEdgeSpecialist *self, JsonObject *run)
+add_model(GemEdgeSpecialist *self, const char *name)
 {
-  const char *name = json_object_get_string_member_with_default(run, "model", "");
   g_autofree char *before = self->model;
 
   self->model = before == NULL ? g_strdup(name) : g_strconcat(before, ", ", name, NULL);
@@ -90,6 +91,27 @@ is_of_these_lines(JsonObject *run, const GemEdgeWish *wish)
          (wish->limit == 0 || json_object_get_int_member_with_default(run, "seed", -1) == wish->seed);
 }
 
+/* The linear models of a file that gem-bench baseline has written; FALSE when it has not. */
+static gboolean
+add_linear(GemEdgeSpecialist *self, const char *path, const char *split)
+{
+  g_autoptr(GemEdgeBaselines) baselines = gem_edge_baselines_read(path, split, NULL);
+  GHashTableIter iter;
+  gpointer name, value;
+
+  if (baselines == NULL) {
+    return FALSE;
+  }
+  g_hash_table_iter_init(&iter, baselines->tasks);
+  while (g_hash_table_iter_next(&iter, &name, &value)) {
+    const GemEdgeBaseline *baseline = value;
+
+    keep(self, g_strdup(name), (GemEdgeScore){baseline->f1, baseline->f1_error});
+  }
+  add_model(self, "linear");
+  return TRUE;
+}
+
 static gboolean
 add_file(GemEdgeSpecialist *self, const char *path, const GemEdgeWish *wish, GError **error)
 {
@@ -102,9 +124,14 @@ add_file(GemEdgeSpecialist *self, const char *path, const GemEdgeWish *wish, GEr
   }
   result = get_object(json_parser_get_root(parser));
   run = result == NULL ? NULL : get_object(json_object_get_member(result, "run"));
+  if (run == NULL && add_linear(self, path, wish->split)) {
+    return TRUE;
+  }
   if (run == NULL || !add_result(self, result)) {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: not the result of a run of gem-bench edge",
-                path);
+    g_set_error(
+        error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+        "%s: neither the result of a run of gem-bench edge nor what gem-bench baseline says of %s lines",
+        path, wish->split);
     return FALSE;
   }
   if (!is_of_these_lines(run, wish)) {
@@ -112,7 +139,7 @@ add_file(GemEdgeSpecialist *self, const char *path, const GemEdgeWish *wish, GEr
                 "%s: a run of other lines: --split, --limit and --seed must be those of this run", path);
     return FALSE;
   }
-  add_model(self, run);
+  add_model(self, json_object_get_string_member_with_default(run, "model", ""));
   return TRUE;
 }
 

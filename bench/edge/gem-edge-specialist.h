@@ -1,16 +1,18 @@
-/* What other models reach on the tasks, from the JSON of earlier runs (docs/edgebench-format.md). */
+/* What others reach on the tasks, from the JSON of earlier runs of other models (docs/edgebench-format.md),
+ * or of gem-bench baseline, whose linear models are each of one task alone. */
 #pragma once
 
 #include "bench/edge/gem-edge-spread.h"
 #include "bench/edge/gem-edge-suite.h"
 
 typedef struct {
-  char *model;       /* names, ", " between them */
+  char *model;       /* names, ", " between them; "linear" */
   GHashTable *tasks; /* "DOMAIN/NAME" -> GemEdgeScore *, F1 */
 } GemEdgeSpecialist;
 
-/* `paths`: one at least, NULL at the end; of a task that several have, the best F1 counts. Errors: of a file;
- * INVALID_DATA, naming it, for what is no result, or one of other lines than `wish` draws. */
+/* `paths`: one at least, NULL at the end; of a task that several have, the best F1 counts. A linear model's
+ * is of all lines of the split, whichever `wish` draws. Errors: of a file; INVALID_DATA, naming it, for what
+ * is neither, or a run of other lines than `wish` draws. */
 GemEdgeSpecialist *
 gem_edge_specialist_read(const char *const *paths, const GemEdgeWish *wish, GError **error);
 void
