@@ -552,49 +552,6 @@ test_scale(Scene *self, gconstpointer data)
   g_assert_cmpstr(result->specialist, ==, "m");
 }
 
-static void
-test_energy(Scene *self, gconstpointer data)
-{
-  g_autoptr(GemEdgeEnergy) energy = NULL;
-
-  g_assert_nonnull(strstr(gem_edge_energy_get_absence(self->energy), "has no zone"));
-  g_assert_true(isnan(gem_edge_energy_take(self->energy)));
-  gem_test_write_text(self->folder, "intel-rapl:0/energy_uj", "1000000\n");
-  gem_test_write_text(self->folder, "intel-rapl:0/max_energy_range_uj", "10000000\n");
-  gem_test_write_text(self->folder, "intel-rapl:0:0/energy_uj", "5\n");
-  gem_test_write_text(self->folder, "intel-rapl:1/energy_uj", "9000000\n");
-  gem_test_write_text(self->folder, "intel-rapl:1/max_energy_range_uj", "10000000\n");
-  energy = gem_edge_energy_new(self->folder);
-  g_assert_null(gem_edge_energy_get_absence(energy));
-  gem_test_write_text(self->folder, "intel-rapl:0/energy_uj", "3500000\n");
-  gem_test_write_text(self->folder, "intel-rapl:1/energy_uj", "1000000\n"); /* began anew */
-  assert_near(gem_edge_energy_take(energy), 2.5 + 2);
-  assert_near(gem_edge_energy_take(energy), 0);
-}
-
-static void
-test_flop(Scene *self, gconstpointer data)
-{
-  const GemModelShape shape = {.vocab = 100,
-                               .width = 8,
-                               .layers = 2,
-                               .heads = 2,
-                               .kv_heads = 1,
-                               .head_dim = 4,
-                               .ffn = 16,
-                               .domain_ffn = 3};
-  const GemRouterShape router = {.embedding = 5, .width = 6, .layers = 1, .ffn = 7, .n_domains = 4};
-  GemEdgeFlop flop = gem_edge_flop_count(&shape, &router, 3);
-  GemEdgeFlop alone = gem_edge_flop_count(&shape, NULL, 0);
-
-  /* a layer: queries and output 64 each, keys and values 32 each, feed-forward 384, centroids 24 */
-  assert_near(flop.general, 2 * (2 * (64 + 64 + 32 + 32 + 384 + 24) + 800));
-  assert_near(flop.router, 2 * (30 + (144 + 84) + 24));
-  assert_near(flop.pathway, 2 * 2 * 3 * 8 * 3);
-  assert_near(alone.general, flop.general - 2 * 2 * 24);
-  assert_near(alone.router, 0);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -611,8 +568,6 @@ main(int argc, char **argv)
   ADD("specialist", test_specialist);
   ADD("baselines", test_baselines);
   ADD("scale", test_scale);
-  ADD("energy", test_energy);
-  ADD("flop", test_flop);
 #undef ADD
   return g_test_run();
 }

@@ -41,12 +41,22 @@ read_number(const char *path, double *ret_number)
   return TRUE;
 }
 
-/* "intel-rapl:0" is a package; "intel-rapl:0:1" a part of it, whose energy it has too; "intel-rapl-mmio:0" is
- * the same package by another way. */
+/* "intel-rapl:0" stands at the top; "intel-rapl:0:1" is a part of it, whose energy it has too;
+ * "intel-rapl-mmio:0" is the same zone by another way. */
 static gboolean
-is_package(const char *name)
+is_top(const char *zone)
 {
-  return g_str_has_prefix(name, "intel-rapl:") && strchr(name + strlen("intel-rapl:"), ':') == NULL;
+  return g_str_has_prefix(zone, "intel-rapl:") && strchr(zone + strlen("intel-rapl:"), ':') == NULL;
+}
+
+/* What stands at the top may be "psys", too, the whole board, which has the energy of the packages. */
+static gboolean
+is_package(const char *folder, const char *zone)
+{
+  g_autofree char *path = g_build_filename(folder, zone, "name", NULL);
+  g_autofree char *name = NULL;
+
+  return is_top(zone) && g_file_get_contents(path, &name, NULL, NULL) && g_str_has_prefix(name, "package-");
 }
 
 static void
@@ -74,7 +84,7 @@ gem_edge_energy_new(const char *folder)
   self->zones = g_array_new(FALSE, FALSE, sizeof(Zone));
   g_array_set_clear_func(self->zones, zone_clear);
   while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-    if (is_package(name)) {
+    if (is_package(folder, name)) {
       add_zone(self, folder, name);
     }
   }
