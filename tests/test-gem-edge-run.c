@@ -189,6 +189,30 @@ test_suite(Scene *self, gconstpointer data)
   g_assert_nonnull(strstr(error->message, "'legal/pick' is no task"));
 }
 
+/* A task that has no lines of the split is none that can be left out of the mean unsaid. */
+static void
+test_no_lines(Scene *self, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename(self->folder, "tasks", "legal", "pick", "dev.jsonl", NULL);
+  g_autofree char *message = g_strconcat(path, ": no lines", NULL);
+  guint round;
+
+  for (round = 0; round < 2; round++) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GemEdgeSuite) others = read_suite(self, "stem/*", &error);
+
+    g_assert_no_error(error);
+    if (round == 0) {
+      gem_test_write_text(self->folder, "tasks/legal/pick/dev.jsonl", "\n");
+    } else {
+      g_assert_cmpint(g_unlink(path), ==, 0);
+    }
+    g_assert_null(read_suite(self, NULL, &error));
+    g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+    g_assert_cmpstr(error->message, ==, message);
+  }
+}
+
 /* 4 usable choices (a fifth has no usable target), 4 that are written; each scored and routed. */
 static void
 test_plan(Scene *self, gconstpointer data)
@@ -559,6 +583,7 @@ main(int argc, char **argv)
 #define ADD(name, function)                                                                                  \
   g_test_add("/gem-edge/" name, Scene, NULL, scene_set_up, function, scene_tear_down)
   ADD("suite", test_suite);
+  ADD("no-lines", test_no_lines);
   ADD("plan", test_plan);
   ADD("scores", test_scores);
   ADD("transfer", test_transfer);

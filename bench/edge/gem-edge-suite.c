@@ -103,17 +103,31 @@ find_domain(GPtrArray *domains, const char *domain)
   return index;
 }
 
-static gboolean
-add_task(GemEdgeSuite *self, const GemEdgeWish *wish, const char *full, const char *form, GError **error)
+/* One at least: without lines a task has no score, and nothing that tells its form. */
+static GPtrArray *
+read_lines(const GemEdgeWish *wish, const char *full, GError **error)
 {
   g_autoptr(GPtrArray) lines =
       gem_bench_data_read_lines(wish->folder, full, wish->split, wish->limit, wish->seed, error);
+
+  if (lines != NULL && lines->len == 0) {
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s/tasks/%s/%s.jsonl: no lines", wish->folder,
+                full, wish->split);
+    return NULL;
+  }
+  return g_steal_pointer(&lines);
+}
+
+static gboolean
+add_task(GemEdgeSuite *self, const GemEdgeWish *wish, const char *full, const char *form, GError **error)
+{
+  GPtrArray *lines = read_lines(wish, full, error);
   GemEdgeTask *task;
 
   if (lines == NULL) {
     return FALSE;
   }
-  task = task_new(full, form, g_steal_pointer(&lines));
+  task = task_new(full, form, lines);
   task->n_domain = find_domain(self->domains, task->domain);
   g_ptr_array_add(self->tasks, task);
   return TRUE;

@@ -34,8 +34,8 @@ typedef struct {
   guint limit, seed; /* as of gem_bench_data_read_lines */
 } GemEdgeWish;
 
-/* Errors: of the files, naming them; G_OPTION_ERROR for a pattern that no task has, and for no lines at all.
- */
+/* Errors: of the files, naming them; INVALID_DATA, naming its file, for a task without lines of the split;
+ * G_OPTION_ERROR for a pattern that no task has, and for no task at all. */
 GemEdgeSuite *
 gem_edge_suite_read(const GemEdgeWish *wish, GError **error);
 void
