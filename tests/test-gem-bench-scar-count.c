@@ -55,12 +55,17 @@ test_dense(void)
   g_assert_cmpuint(gem_bench_count_dense_pairs(500000), ==, G_GUINT64_CONSTANT(125000250000));
 }
 
-/* The paper's example: 128 tokens, 16 clusters. */
+/* The paper's example: 128 tokens, 16 clusters, and 8 where power is low. */
 static void
 test_paper(void)
 {
+  double clustered = (double)gem_bench_count_of_paper(128, 16),
+         dense = (double)gem_bench_count_of_paper(128, 0);
+
   g_assert_cmpuint(gem_bench_count_of_paper(128, 16), ==, 2176);
   g_assert_cmpuint(gem_bench_count_of_paper(128, 0), ==, 16384);
+  g_assert_cmpuint(gem_bench_count_of_paper(128, 8), ==, 1152);
+  g_assert_cmpfloat_with_epsilon(1 - clustered / dense, 0.8671875, 1e-12); /* the reduction */
 }
 
 int

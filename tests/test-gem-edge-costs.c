@@ -100,6 +100,24 @@ test_flop(void)
   assert_near(alone.router, 0);
 }
 
+/* An encoder's operations without projection and classifier, 12 W^2 2 a layer with a feed-forward of 4 W. */
+static double
+count_encoder(guint layers, guint width)
+{
+  const GemModelShape shape = {.vocab = 1, .width = 1};
+  const GemRouterShape encoder = {.embedding = width, .width = width, .layers = layers, .ffn = 4 * width};
+
+  return gem_edge_flop_count(&shape, &encoder, 0).router;
+}
+
+/* What the paper works itself: its router, 6 layers of 256, and its chatbot, 12 * 128^2 weights. */
+static void
+test_flop_of_paper(void)
+{
+  assert_near(count_encoder(6, 256), 9437184);
+  assert_near(count_encoder(1, 128), 393216);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -107,5 +125,6 @@ main(int argc, char **argv)
   g_test_add_func("/gem-edge/costs/energy", test_energy);
   g_test_add_func("/gem-edge/costs/energy-absent", test_energy_absent);
   g_test_add_func("/gem-edge/costs/flop", test_flop);
+  g_test_add_func("/gem-edge/costs/flop-of-paper", test_flop_of_paper);
   return g_test_run();
 }
