@@ -139,6 +139,47 @@ check_costs(JsonObject *result)
       json_object_get_double_member(json_object_get_object_member(result, "latency"), "query_p95"), >, 0);
 }
 
+/* Every member stands in the text that documents them. */
+static void
+check_documented(const char *text, JsonNode *node)
+{
+  if (JSON_NODE_HOLDS_ARRAY(node)) {
+    g_autoptr(GList) elements = json_array_get_elements(json_node_get_array(node));
+    GList *element;
+
+    for (element = elements; element != NULL; element = element->next) {
+      check_documented(text, element->data);
+    }
+  } else if (JSON_NODE_HOLDS_OBJECT(node)) {
+    JsonObjectIter iter;
+    const char *name;
+    JsonNode *member;
+
+    json_object_iter_init(&iter, json_node_get_object(node));
+    while (json_object_iter_next(&iter, &name, &member)) {
+      g_autofree char *marked = g_strdup_printf("`%s`", name), *quoted = g_strdup_printf("\"%s\"", name);
+
+      g_test_message("%s", name);
+      g_assert_true(strstr(text, marked) != NULL || strstr(text, quoted) != NULL);
+      if (!g_str_equal(name, "by_pathway")) { /* its members are names of pathways */
+        check_documented(text, member);
+      }
+    }
+  }
+}
+
+static void
+check_format(JsonNode *result)
+{
+  g_autofree char *path = g_build_filename(g_getenv("GEM_SOURCE_DIR"), "docs", "edgebench-format.md", NULL);
+  g_autofree char *text = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_file_get_contents(path, &text, NULL, &error);
+  g_assert_no_error(error);
+  check_documented(text, result);
+}
+
 static void
 check_digest(const Scene *self, const char *digest)
 {
@@ -183,6 +224,7 @@ test_run(Scene *self, gconstpointer direct)
   g_assert_cmpstr(transfer.err, ==, "");
   result = read_json(self, &node_transfer);
   check_tasks(result, TRUE);
+  check_format(node_transfer);
   result = json_object_get_object_member(result, "transfer");
   g_assert_cmpuint(json_array_get_length(json_object_get_array_member(result, "f1")), ==, 4);
   g_assert_cmpuint(json_array_get_length(json_object_get_array_member(result, "cdtr")), ==, 3);

@@ -98,6 +98,8 @@ test_flop(void)
   assert_near(flop.pathway, 2 * 2 * 3 * 8 * 3);
   assert_near(alone.general, flop.general - 2 * 2 * 24);
   assert_near(alone.router, 0);
+  /* The words say what the count does. */
+  g_assert_nonnull(strstr(GEM_EDGE_FLOP_FORMULA, "router E W where E differs from W, and L' ("));
 }
 
 /* An encoder's operations without projection and classifier, 12 W^2 2 a layer with a feed-forward of 4 W. */

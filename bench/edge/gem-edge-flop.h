@@ -12,8 +12,9 @@ typedef struct {
 /* In words, for reports. */
 #define GEM_EDGE_FLOP_FORMULA                                                                                \
   "2 for each weight that a token is multiplied with: general L (2 D H h + 2 D K h + 3 D F + C D) + V D, "   \
-  "router E W + L' (4 W W + 2 W F') + N W, pathway 3 L D P; a written token's output matrix is counted for " \
-  "every token, and the scores of attention, which grow with the text, for none"
+  "router E W where E differs from W, and L' (4 W W + 2 W F') + N W, pathway 3 L D P; a written token's "    \
+  "output matrix is counted for every token, and the scores of attention, which grow with the text, for "    \
+  "none"
 
 /* `router` NULL: there is none. `clusters`: of SCAR, as the model runs; 0 for dense attention. */
 GemEdgeFlop
