@@ -14,9 +14,9 @@ show(double value)
 }
 
 static char *
-show_milliseconds(double seconds)
+show_thousandths(double value, int digits)
 {
-  return isfinite(seconds) ? g_strdup_printf("%.1f", seconds * 1000) : g_strdup("-");
+  return isfinite(value) ? g_strdup_printf("%.*f", digits, value * 1000) : g_strdup("-");
 }
 
 /* ---- tasks ---- */
@@ -32,7 +32,7 @@ add_task(GemTable *table, const GemEdgeTaskResult *result)
   g_autofree char *chance = show(score->chance_accuracy);
   g_autofree char *majority = show(score->majority_accuracy);
   g_autofree char *linear = show(result->linear.accuracy);
-  g_autofree char *query = show_milliseconds(result->latency.query_p50);
+  g_autofree char *query = show_thousandths(result->latency.query_p50, 1);
   gboolean beats = gem_edge_score_beats(gem_edge_score_get_accuracy(result->task, score),
                                         gem_edge_score_get_baseline(score), score->fates[GEM_BENCH_USED]);
 
@@ -138,29 +138,27 @@ print_matrix(const GemEdgeResult *result)
 /* ---- the rest ---- */
 
 static void
-print_costs(const GemEdgeResult *result, const GemEdgeRunInfo *info)
+print_latency(const GemEdgeLatency *latency, guint in_flight)
 {
-  const GemEdgeLatency *latency = &result->latency;
+  g_autofree char *query_p50 = show_thousandths(latency->query_p50, 1);
+  g_autofree char *query_p95 = show_thousandths(latency->query_p95, 1);
+  g_autofree char *token_p50 = show_thousandths(latency->token_p50, 2);
+  g_autofree char *token_p95 = show_thousandths(latency->token_p95, 2);
 
-  gem_output_printf(
-      "\na query: p50 %.1f ms, p95 %.1f ms, %u in flight; a written token: p50 %.2f ms, p95 %.2f ms\n",
-      latency->query_p50 * 1000, latency->query_p95 * 1000, info->in_flight, latency->token_p50 * 1000,
-      latency->token_p95 * 1000);
-  gem_output_printf("memory: weights and caches %.1f MB, %.1f MB at most; process %.1f MB at most\n",
-                    (double)result->memory.resident_active / 1e6, (double)result->memory.resident_peak / 1e6,
-                    (double)result->memory.process_peak / 1e6);
-  if (result->flop.general > 0) {
-    gem_output_printf(
-        "a token: %.2f MFLOP (general %.2f, router %.2f, a pathway %.2f; %.3f of the tokens have one)\n",
-        gem_edge_result_get_flop(result) / 1e6, result->flop.general / 1e6, result->flop.router / 1e6,
-        result->flop.pathway / 1e6, result->routed_share);
-  } else {
-    gem_output_printf("FLOP: not counted, --model DIR tells the shape\n");
-  }
+  gem_output_printf("\na query: p50 %s ms, p95 %s ms, %u in flight; a written token: p50 %s ms, p95 %s ms\n",
+                    query_p50, query_p95, in_flight, token_p50, token_p95);
+}
+
+/* What the machine or the service may not tell. */
+static void
+print_told(const GemEdgeResult *result, const GemEdgeRunInfo *info)
+{
+  g_autofree char *token =
+      show_thousandths(result->tokens > 0 ? result->joules / (double)result->tokens : NAN, 3);
+
   if (info->energy_absent == NULL && isfinite(result->joules)) {
-    gem_output_printf("energy: %.1f J, %.3f mJ a token, %.2f W, all of the machine's packages\n",
-                      result->joules, result->joules * 1000 / (double)MAX(result->tokens, 1),
-                      result->joules / result->seconds);
+    gem_output_printf("energy: %.1f J, %s mJ a token, %.2f W, all of the machine's packages\n",
+                      result->joules, token, result->joules / result->seconds);
   } else {
     gem_output_printf("energy: absent, %s\n", info->energy_absent != NULL ? info->energy_absent : "not told");
   }
@@ -173,9 +171,28 @@ print_costs(const GemEdgeResult *result, const GemEdgeRunInfo *info)
   }
 }
 
+static void
+print_costs(const GemEdgeResult *result, const GemEdgeRunInfo *info)
+{
+  print_latency(&result->latency, info->in_flight);
+  gem_output_printf("memory: weights and caches %.1f MB, %.1f MB at most; process %.1f MB at most\n",
+                    (double)result->memory.resident_active / 1e6, (double)result->memory.resident_peak / 1e6,
+                    (double)result->memory.process_peak / 1e6);
+  if (result->flop.general > 0) {
+    gem_output_printf(
+        "a token: %.2f MFLOP (general %.2f, router %.2f, a pathway %.2f; %.3f of the tokens have one)\n",
+        gem_edge_result_get_flop(result) / 1e6, result->flop.general / 1e6, result->flop.router / 1e6,
+        result->flop.pathway / 1e6, result->routed_share);
+  } else {
+    gem_output_printf("FLOP: not counted, --model DIR tells the shape\n");
+  }
+  print_told(result, info);
+}
+
 void
 gem_edge_table_print(const GemEdgeResult *result, const GemEdgeRunInfo *info)
 {
+  g_autofree char *f1 = show(result->f1.value);
   g_autofree char *error = show(result->f1.standard_error);
 
   gem_output_printf("%s, gemd %s, %s; %s lines, seed %u\n", info->model, info->version,
@@ -188,7 +205,7 @@ gem_edge_table_print(const GemEdgeResult *result, const GemEdgeRunInfo *info)
   }
   print_costs(result, info);
   gem_output_printf(
-      "F1 over %u tasks: %.3f, error %s; %u of %u tasks with classes are more often right than the most "
+      "F1 over %u tasks: %s, error %s; %u of %u tasks with classes are more often right than the most "
       "frequent label, or chance, by two standard errors\n",
-      result->n_tasks, result->f1.value, error, result->beating_majority, result->class_tasks);
+      result->n_tasks, f1, error, result->beating_majority, result->class_tasks);
 }

@@ -1,0 +1,100 @@
+/* What gem-bench edge prints, of results that the test makes up. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/edge/gem-edge-table.h"
+
+/* A run of nothing, on the domains legal and stem. */
+typedef struct {
+  GemEdgeSuite suite;
+  GemEdgePlan plan;
+  GemEdgeDomainResult domains[2];
+  GemEdgeResult result;
+  GemEdgeRunInfo info;
+} Scene;
+
+static void
+scene_set_up(Scene *self, gconstpointer data)
+{
+  static const char *const names[] = {"legal", "stem"};
+  gsize i;
+
+  *self = (Scene){.plan = {.suite = &self->suite},
+                  .info = {.model = "m", .digest = "", .version = "0", .way = "bus", .split = "dev"}};
+  self->suite.domains = g_ptr_array_new();
+  for (i = 0; i < G_N_ELEMENTS(names); i++) {
+    self->domains[i].name = names[i];
+    g_ptr_array_add(self->suite.domains, (gpointer)names[i]);
+  }
+  self->result = (GemEdgeResult){.plan = &self->plan,
+                                 .domains = self->domains,
+                                 .n_domains = 2,
+                                 .f1 = {NAN, NAN},
+                                 .latency = {NAN, NAN, NAN, NAN},
+                                 .joules = NAN,
+                                 .tokens = -1};
+}
+
+static void
+scene_tear_down(Scene *self, gconstpointer data)
+{
+  g_ptr_array_unref(self->suite.domains);
+}
+
+/* What is printed, which must have `part`, and, unless that is NULL, not `other`. */
+static void
+check_printed(const Scene *self, const char *part, const char *other)
+{
+  FILE *terminal = stdout;
+  char *text = NULL; /* of malloc */
+  size_t size;
+
+  stdout = open_memstream(&text, &size);
+  g_assert_nonnull(stdout);
+  gem_edge_table_print(&self->result, &self->info);
+  fclose(stdout);
+  stdout = terminal;
+  g_test_message("%s", text);
+  g_assert_nonnull(strstr(text, part));
+  g_assert_true(other == NULL || strstr(text, other) == NULL);
+  free(text);
+}
+
+/* The paper's own: 2.5 W for 50 ms are 0.125 J. Without a count of tokens there is none of a token. */
+static void
+test_energy(Scene *self, gconstpointer data)
+{
+  self->result.joules = 0.125;
+  self->result.seconds = 0.05;
+  self->result.tokens = 1;
+  check_printed(self, "energy: 0.1 J, 125.000 mJ a token, 2.50 W, ", NULL);
+  self->result.tokens = -1;
+  check_printed(self, "energy: 0.1 J, - mJ a token, 2.50 W, ", "125");
+  self->result.tokens = 0;
+  check_printed(self, "energy: 0.1 J, - mJ a token, 2.50 W, ", "125");
+}
+
+/* A run in which nothing was written has no time of a token. */
+static void
+test_latency(Scene *self, gconstpointer data)
+{
+  self->info.in_flight = 4;
+  self->result.latency.query_p50 = 0.0125;
+  self->result.latency.query_p95 = 0.25;
+  check_printed(
+      self, "a query: p50 12.5 ms, p95 250.0 ms, 4 in flight; a written token: p50 - ms, p95 - ms\n", "nan");
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+#define ADD(name, function)                                                                                  \
+  g_test_add("/gem-edge/table/" name, Scene, NULL, scene_set_up, function, scene_tear_down)
+  ADD("energy", test_energy);
+  ADD("latency", test_latency);
+#undef ADD
+  return g_test_run();
+}
