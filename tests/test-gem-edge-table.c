@@ -87,6 +87,33 @@ test_latency(Scene *self, gconstpointer data)
       self, "a query: p50 12.5 ms, p95 250.0 ms, 4 in flight; a written token: p50 - ms, p95 - ms\n", "nan");
 }
 
+/* Rows legal, stem and general, columns legal and stem. The mean is of what is a number. */
+static void
+test_transfer(Scene *self, gconstpointer data)
+{
+  double matrix[] = {0.4, 0.2, 0, 0, 0.3, 0.1};
+
+  self->domains[0].forced = (GemEdgeSpan){.gg = 0.5, .dsi = 2};
+  self->domains[0].same.gg = 1;
+  self->domains[1].forced = (GemEdgeSpan){.gg = 0.25, .dsi = NAN};
+  self->domains[1].same.gg = -0.5;
+  check_printed(self, "legal", "mean over domains");
+  check_printed(self, "legal", "CDTR");
+  self->result.has_transfer = TRUE;
+  self->result.matrix = matrix;
+  check_printed(self, "mean over domains: GG forced 0.375, DSI forced 2.000, gap on the same tasks 0.250\n",
+                NULL);
+  check_printed(self, "legal    0.400  0.200\nstem     0.000  0.000\ngeneral  0.300  0.100\n\nCDTR", NULL);
+  check_printed(self, "legal    1.000  0.500\nstem         -      -\n\n", NULL);
+}
+
+/* Two accuracies side by side are told from two F1. */
+static void
+test_headings(Scene *self, gconstpointer data)
+{
+  check_printed(self, "  accuracy  acc chance  acc majority  acc linear  beats", NULL);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -95,6 +122,8 @@ main(int argc, char **argv)
   g_test_add("/gem-edge/table/" name, Scene, NULL, scene_set_up, function, scene_tear_down)
   ADD("energy", test_energy);
   ADD("latency", test_latency);
+  ADD("transfer", test_transfer);
+  ADD("headings", test_headings);
 #undef ADD
   return g_test_run();
 }

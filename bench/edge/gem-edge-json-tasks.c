@@ -157,18 +157,11 @@ add_matrix(JsonBuilder *builder, const char *name, const double *matrix, guint r
   json_builder_end_array(builder);
 }
 
-/* Each row divided by the performance in its own domain. */
 static void
 add_ratios(JsonBuilder *builder, const char *name, const double *matrix, guint n)
 {
-  g_autofree double *ratios = g_new(double, (gsize)n *n);
-  guint i, j;
+  g_autofree double *ratios = gem_edge_transfer_ratios(matrix, n);
 
-  for (i = 0; i < n; i++) {
-    for (j = 0; j < n; j++) {
-      ratios[i * n + j] = gem_edge_transfer_ratio(matrix[i * n + i], matrix[i * n + j]);
-    }
-  }
   add_matrix(builder, name, ratios, n, n);
 }
 

@@ -1,7 +1,6 @@
 #include <math.h>
 
 #include "bench/edge/gem-edge-json-private.h"
-#include "bench/edge/gem-edge-transfer.h"
 #include "bench/gem-bench-machine.h"
 
 #define FORMAT 1
@@ -168,19 +167,6 @@ add_perplexity(JsonBuilder *builder, const GemEdgeResult *result)
 
 /* ---- everything together ---- */
 
-/* The mean over domains of a figure that stands at `offset` of GemEdgeDomainResult. */
-static double
-mean_over_domains(const GemEdgeResult *result, gsize offset)
-{
-  g_autofree double *values = g_new(double, result->n_domains);
-  guint i;
-
-  for (i = 0; i < result->n_domains; i++) {
-    values[i] = G_STRUCT_MEMBER(double, &result->domains[i], offset);
-  }
-  return gem_edge_mean(values, result->n_domains);
-}
-
 static void
 add_overall(JsonBuilder *builder, const GemEdgeResult *result)
 {
@@ -213,7 +199,7 @@ add_overall(JsonBuilder *builder, const GemEdgeResult *result)
   add_told(builder, "beating_linear", beating_linear, linear > 0);
   add_told(builder, "beating_linear_and_majority", beating_both, linear > 0);
   for (i = 0; i < G_N_ELEMENTS(means); i++) {
-    gem_bench_json_add_double(builder, means[i].name, mean_over_domains(result, means[i].offset));
+    gem_bench_json_add_double(builder, means[i].name, gem_edge_result_get_mean(result, means[i].offset));
   }
   gem_bench_json_end_entry(builder);
 }

@@ -279,6 +279,18 @@ gem_edge_result_beats_linear(const GemEdgeTaskResult *result, gboolean and_major
 }
 
 double
+gem_edge_result_get_mean(const GemEdgeResult *self, gsize offset)
+{
+  g_autofree double *values = g_new(double, self->n_domains);
+  guint i;
+
+  for (i = 0; i < self->n_domains; i++) {
+    values[i] = G_STRUCT_MEMBER(double, &self->domains[i], offset);
+  }
+  return gem_edge_mean(values, self->n_domains);
+}
+
+double
 gem_edge_result_get_flop(const GemEdgeResult *self)
 {
   return self->flop.general > 0

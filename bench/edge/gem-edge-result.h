@@ -97,6 +97,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemEdgeResult, gem_edge_result_free)
 gboolean
 gem_edge_result_beats_linear(const GemEdgeTaskResult *result, gboolean and_majority);
 
+/* The mean over domains of the figure that stands at `offset` of GemEdgeDomainResult. */
+double
+gem_edge_result_get_mean(const GemEdgeResult *self, gsize offset);
+
 /* Mean operations of a token; NAN when the shape is not known. */
 double
 gem_edge_result_get_flop(const GemEdgeResult *self);

@@ -46,8 +46,9 @@ add_task(GemTable *table, const GemEdgeTaskResult *result)
 static void
 print_tasks(const GemEdgeResult *result)
 {
-  static const char *const headings[] = {"task",   "n",        "score is", "F1",    "error",    "right",
-                                         "chance", "majority", "linear",   "beats", "query ms", NULL};
+  static const char *const headings[] = {"task",       "n",        "score is",   "F1",
+                                         "error",      "accuracy", "acc chance", "acc majority",
+                                         "acc linear", "beats",    "query ms",   NULL};
   g_autoptr(GemTable) table = gem_table_new("lrlrrrrrrlr", headings);
   guint i;
 
@@ -105,8 +106,9 @@ print_domains(const GemEdgeResult *result)
   gem_table_print(table);
 }
 
+/* A row for each of the first `rows` pathways. */
 static void
-print_matrix(const GemEdgeResult *result)
+print_matrix(const GemEdgeResult *result, const double *matrix, guint rows)
 {
   guint n = result->n_domains, i, j;
   g_autoptr(GPtrArray) headings = g_ptr_array_new();
@@ -120,19 +122,38 @@ print_matrix(const GemEdgeResult *result)
   }
   g_ptr_array_add(headings, NULL);
   table = gem_table_new(alignment, (const char *const *)headings->pdata);
-  for (i = 0; i <= n; i++) {
+  for (i = 0; i < rows; i++) {
     g_autoptr(GPtrArray) cells = g_ptr_array_new_with_free_func(g_free);
 
     g_ptr_array_add(cells, g_strdup(gem_edge_plan_get_pathway(result->plan, (gint)i)));
     for (j = 0; j < n; j++) {
-      g_ptr_array_add(cells, show(result->matrix[i * n + j]));
+      g_ptr_array_add(cells, show(matrix[i * n + j]));
     }
     gem_table_add(table, -1, (const char *const *)cells->pdata);
   }
+  gem_table_print(table);
+}
+
+static void
+print_transfer(const GemEdgeResult *result)
+{
+  guint n = result->n_domains;
+  g_autofree double *ratios = gem_edge_transfer_ratios(result->matrix, n);
+  g_autofree char *gg =
+      show(gem_edge_result_get_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.gg)));
+  g_autofree char *dsi =
+      show(gem_edge_result_get_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.dsi)));
+  g_autofree char *gap =
+      show(gem_edge_result_get_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, same.gg)));
+
+  gem_output_printf("mean over domains: GG forced %s, DSI forced %s, gap on the same tasks %s\n", gg, dsi,
+                    gap);
   gem_output_printf(
       "\nF1 on each domain's tasks with every token forced through one pathway, %u lines a task:\n",
       result->plan->transfer_limit);
-  gem_table_print(table);
+  print_matrix(result, result->matrix, n + 1);
+  gem_output_printf("\nCDTR, that F1 divided by the pathway's in its own domain:\n");
+  print_matrix(result, ratios, n);
 }
 
 /* ---- the rest ---- */
@@ -201,7 +222,7 @@ gem_edge_table_print(const GemEdgeResult *result, const GemEdgeRunInfo *info)
   print_tasks(result);
   print_domains(result);
   if (result->has_transfer) {
-    print_matrix(result);
+    print_transfer(result);
   }
   print_costs(result, info);
   gem_output_printf(

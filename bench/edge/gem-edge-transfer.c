@@ -20,6 +20,20 @@ gem_edge_transfer_ratio(double from, double to)
   return divide(to, from);
 }
 
+double *
+gem_edge_transfer_ratios(const double *matrix, guint n)
+{
+  double *ratios = g_new(double, (gsize)n *n);
+  guint i, j;
+
+  for (i = 0; i < n; i++) {
+    for (j = 0; j < n; j++) {
+      ratios[i * n + j] = gem_edge_transfer_ratio(matrix[i * n + i], matrix[i * n + j]);
+    }
+  }
+  return ratios;
+}
+
 double
 gem_edge_specialisation(double own, const double *others, gsize n)
 {

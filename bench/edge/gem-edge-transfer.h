@@ -11,6 +11,10 @@ gem_edge_generality_gap(double in, double out);
 /* CDTR = Perf(D_j) / Perf(D_i): what is left of domain i's performance in domain j. */
 double
 gem_edge_transfer_ratio(double from, double to);
+/* The same of a matrix: each row, of which [n][n] are looked at, divided by its entry on the diagonal:
+ * [n][n]. Transfer full. */
+double *
+gem_edge_transfer_ratios(const double *matrix, guint n);
 
 /* DSI = Perf(D) / mean over D' != D of Perf(D'). `others` [n]. */
 double
