@@ -230,6 +230,33 @@ test_run(Scene *self, gconstpointer direct)
   g_assert_cmpuint(json_array_get_length(json_object_get_array_member(result, "cdtr")), ==, 3);
 }
 
+/* The linear model of a task that a file of baselines has, and the name of one that it lacks. */
+static void
+test_baseline(Scene *self, gconstpointer direct)
+{
+  g_autofree char *path = g_build_filename(self->data, "baselines.json", NULL);
+  g_autoptr(JsonNode) with = NULL;
+  g_autoptr(JsonNode) without = NULL;
+  g_auto(GemTestRun) run = {0};
+  g_auto(GemTestRun) again = {0};
+  JsonObject *overall;
+  JsonArray *lacking;
+
+  gem_test_write_text(self->data, "baselines.json",
+                      "{\"tasks\": [{\"task\": \"stem/list\", \"dev\": {\"linear\": {\"accuracy\": 0.5, "
+                      "\"f1\": 0.25}}}]}");
+  edge(self, MORE("--baseline", path), &run);
+  g_assert_cmpstr(run.err, ==, "");
+  g_assert_nonnull(strstr(run.out, "\nno linear baseline for: legal/pick\n"));
+  overall = json_object_get_object_member(read_json(self, &with), "overall");
+  lacking = json_object_get_array_member(overall, "without_linear");
+  g_assert_cmpuint(json_array_get_length(lacking), ==, 1);
+  g_assert_cmpstr(json_array_get_string_element(lacking, 0), ==, "legal/pick");
+  edge(self, MORE("--tasks", "*"), &again);
+  overall = json_object_get_object_member(read_json(self, &without), "overall");
+  g_assert_true(json_object_get_null_member(overall, "without_linear"));
+}
+
 /* The same command once more asks nothing: an answer that the file was given is the one that counts. A run
  * that is another one is refused. */
 static void
@@ -320,6 +347,7 @@ main(int argc, char **argv)
   ADD("direct/run", "", test_run);
   ADD("direct/resume", "", test_resume);
   ADD("direct/report", "", test_report);
+  ADD("direct/baseline", "", test_baseline);
   ADD("wrong-usage", "", test_wrong_usage);
 #undef ADD
   return g_test_run();

@@ -107,6 +107,31 @@ test_transfer(Scene *self, gconstpointer data)
   check_printed(self, "legal    1.000  0.500\nstem         -      -\n\n", NULL);
 }
 
+/* Of a choice that the file of baselines has and one that it lacks, of a list of labels that it lacks, and of
+ * an answer, of which there is none. */
+static void
+test_without_linear(Scene *self, gconstpointer data)
+{
+  GemEdgeTask tasks[] = {{.full = (char *)"legal/a", .form = GEM_EDGE_CHOICE, .has_classes = TRUE},
+                         {.full = (char *)"legal/b", .form = GEM_EDGE_CHOICE, .has_classes = TRUE},
+                         {.full = (char *)"stem/c", .form = GEM_EDGE_MENTIONS, .has_classes = TRUE},
+                         {.full = (char *)"stem/d", .form = GEM_EDGE_ANSWER}};
+  GemEdgeTaskResult results[G_N_ELEMENTS(tasks)] = {0};
+  guint i;
+
+  for (i = 0; i < G_N_ELEMENTS(tasks); i++) {
+    results[i].task = &tasks[i];
+    results[i].linear = i == 0 ? (GemEdgeBaseline){0.5, 0.25} : (GemEdgeBaseline){NAN, NAN};
+  }
+  self->result.tasks = results;
+  self->result.n_tasks = G_N_ELEMENTS(tasks);
+  check_printed(self, "legal/b", "no linear baseline");
+  self->result.has_baselines = TRUE;
+  check_printed(self, "\nno linear baseline for: legal/b, stem/c\n", NULL);
+  self->result.n_tasks = 1;
+  check_printed(self, "legal/a", "no linear baseline");
+}
+
 /* Two accuracies side by side are told from two F1. */
 static void
 test_headings(Scene *self, gconstpointer data)
@@ -123,6 +148,7 @@ main(int argc, char **argv)
   ADD("energy", test_energy);
   ADD("latency", test_latency);
   ADD("transfer", test_transfer);
+  ADD("without-linear", test_without_linear);
   ADD("headings", test_headings);
 #undef ADD
   return g_test_run();

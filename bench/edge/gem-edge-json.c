@@ -167,6 +167,25 @@ add_perplexity(JsonBuilder *builder, const GemEdgeResult *result)
 
 /* ---- everything together ---- */
 
+/* Names; null without a file of baselines. */
+static void
+add_without_linear(JsonBuilder *builder, const GemEdgeResult *result)
+{
+  g_autoptr(GPtrArray) names = gem_edge_result_list_without_linear(result);
+  guint i;
+
+  json_builder_set_member_name(builder, "without_linear");
+  if (!result->has_baselines) {
+    json_builder_add_null_value(builder);
+    return;
+  }
+  json_builder_begin_array(builder);
+  for (i = 0; i < names->len; i++) {
+    json_builder_add_string_value(builder, names->pdata[i]);
+  }
+  json_builder_end_array(builder);
+}
+
 static void
 add_overall(JsonBuilder *builder, const GemEdgeResult *result)
 {
@@ -198,6 +217,7 @@ add_overall(JsonBuilder *builder, const GemEdgeResult *result)
   gem_bench_json_add_count(builder, "beating_majority", result->beating_majority);
   add_told(builder, "beating_linear", beating_linear, linear > 0);
   add_told(builder, "beating_linear_and_majority", beating_both, linear > 0);
+  add_without_linear(builder, result);
   for (i = 0; i < G_N_ELEMENTS(means); i++) {
     gem_bench_json_add_double(builder, means[i].name, gem_edge_result_get_mean(result, means[i].offset));
   }

@@ -239,6 +239,7 @@ gem_edge_result_new(const GemEdgePlan *plan, const GArray *samples, const GemEdg
   self->tasks = g_new0(GemEdgeTaskResult, self->n_tasks);
   self->domains = g_new0(GemEdgeDomainResult, self->n_domains);
   self->has_transfer = plan->transfer_limit > 0;
+  self->has_baselines = scale->baselines != NULL;
   self->specialist = scale->specialist == NULL ? NULL : g_strdup(scale->specialist->model);
   if (scale->flop != NULL) {
     self->flop = *scale->flop;
@@ -276,6 +277,22 @@ gem_edge_result_beats_linear(const GemEdgeTaskResult *result, gboolean and_major
 
   return gem_edge_score_beats(accuracy, result->linear.accuracy, n) &&
          (!and_majority || gem_edge_score_beats(accuracy, gem_edge_score_get_baseline(&result->score), n));
+}
+
+GPtrArray *
+gem_edge_result_list_without_linear(const GemEdgeResult *self)
+{
+  GPtrArray *names = g_ptr_array_new();
+  guint i;
+
+  for (i = 0; self->has_baselines && i < self->n_tasks; i++) {
+    const GemEdgeTaskResult *result = &self->tasks[i];
+
+    if (result->task->has_classes && isnan(result->linear.accuracy)) {
+      g_ptr_array_add(names, result->task->full);
+    }
+  }
+  return names;
 }
 
 double

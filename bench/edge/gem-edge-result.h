@@ -77,6 +77,7 @@ typedef struct {
   GemEdgeFlop flop;    /* zeros: not known */
   char *specialist;    /* name of its model; NULL */
   gboolean has_transfer;
+  gboolean has_baselines;
 } GemEdgeResult;
 
 /* What a run is held against; each may be NULL. */
@@ -96,6 +97,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemEdgeResult, gem_edge_result_free)
  * the majority, or chance where there is none, which a linear model may well be below. */
 gboolean
 gem_edge_result_beats_linear(const GemEdgeTaskResult *result, gboolean and_majority);
+
+/* "DOMAIN/NAME" of the tasks with classes that the file of baselines lacks, borrowed; none without one. */
+GPtrArray *
+gem_edge_result_list_without_linear(const GemEdgeResult *self);
 
 /* The mean over domains of the figure that stands at `offset` of GemEdgeDomainResult. */
 double

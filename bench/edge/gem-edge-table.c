@@ -44,6 +44,20 @@ add_task(GemTable *table, const GemEdgeTaskResult *result)
 }
 
 static void
+print_without_linear(const GemEdgeResult *result)
+{
+  g_autoptr(GPtrArray) names = gem_edge_result_list_without_linear(result);
+  guint i;
+
+  for (i = 0; i < names->len; i++) {
+    gem_output_printf("%s%s", i == 0 ? "no linear baseline for: " : ", ", (const char *)names->pdata[i]);
+  }
+  if (names->len > 0) {
+    gem_output_printf("\n");
+  }
+}
+
+static void
 print_tasks(const GemEdgeResult *result)
 {
   static const char *const headings[] = {"task",       "n",        "score is",   "F1",
@@ -63,6 +77,7 @@ print_tasks(const GemEdgeResult *result)
       gem_output_printf("skipped of %s: %s\n", result->tasks[i].task->full, skipped);
     }
   }
+  print_without_linear(result);
 }
 
 /* ---- domains ---- */
