@@ -127,6 +127,7 @@ test_example_figures(void)
       "<b>11 of 22</b>", /* tasks that beat the majority */
       "<b>0.263</b>",    /* the gap on the same tasks */
       "<b>18.8 MB</b>",
+      "<b>90.0 ms</b><span>a query, median; 95 % within 410 ms</span>",
       "2,345,678", /* tokens */
       "dev, 100 lines of a task",
       "Invented CPU, 2 processors",
@@ -144,6 +145,45 @@ test_example_figures(void)
     g_test_message("%s", there[i]);
     g_assert_nonnull(strstr(page, there[i]));
   }
+}
+
+static void
+set_numbers(JsonObject *object, const char *name, double first, double second)
+{
+  JsonArray *list = json_array_new();
+
+  json_array_add_double_element(list, first);
+  json_array_add_double_element(list, second);
+  json_object_set_array_member(object, name, list);
+}
+
+/* Columns on the specialist's scale, where there was one. */
+static void
+test_specialist(void)
+{
+  static const char columns[] = "specialist\u2019s scale</th>";
+  g_autoptr(JsonObject) result = read_example();
+  JsonObject *legal = gem_report_element(gem_report_array(result, "per_domain"), 1);
+  JsonObject *transfer = gem_report_object(result, "transfer");
+  g_autofree char *without = gem_report_page_new(result);
+  g_autofree char *page = NULL;
+  const char *row;
+
+  g_assert_null(strstr(without, columns));
+  json_object_set_string_member(gem_report_object(result, "run"), "specialist", "another");
+  json_object_set_double_member(legal, "normalised", 0.625);
+  set_numbers(transfer, "gg_normalised", 0.5, 0.125);
+  set_numbers(transfer, "dsi_normalised", 1.5, 1.25);
+  page = gem_report_page_new(result);
+  check_markup(page);
+  check_content(page);
+  g_assert_nonnull(strstr(page, columns));
+  row = strstr(page, "<tr><th scope=\"row\">legal</th>");
+  g_assert_nonnull(row);
+  row = strstr(row, ">0.625<");
+  g_assert_nonnull(row);
+  g_assert_true(g_str_has_prefix(row, ">0.625</td><td class=\"n\" data-v=\"0.125000\">0.125</td>"
+                                      "<td class=\"n\" data-v=\"1.250000\">1.250</td>"));
 }
 
 static void
@@ -325,6 +365,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/gem-bench/report/example", test_example);
   g_test_add_func("/gem-bench/report/example-figures", test_example_figures);
+  g_test_add_func("/gem-bench/report/specialist", test_specialist);
   g_test_add_func("/gem-bench/report/charts", test_charts);
   g_test_add_func("/gem-bench/report/nothing", test_nothing);
   g_test_add_func("/gem-bench/report/other-kinds", test_other_kinds);

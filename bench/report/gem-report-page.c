@@ -110,17 +110,32 @@ add_beaten_card(GString *page, JsonObject *overall, const char *name, const char
 }
 
 static void
+add_time_cards(GString *page, JsonObject *latency)
+{
+  double query = gem_report_number(latency, "query_p50"), token = gem_report_number(latency, "token_p50");
+  g_autofree char *query_text = gem_report_format_seconds(query);
+  g_autofree char *most = gem_report_format_seconds(gem_report_number(latency, "query_p95"));
+  g_autofree char *what = g_strdup_printf("a query, median; 95 %% within %s", most);
+  g_autofree char *token_text = gem_report_format_seconds(token);
+
+  if (isfinite(query)) {
+    add_card(page, query_text, what);
+  }
+  if (isfinite(token)) {
+    add_card(page, token_text, "a generated token, median");
+  }
+}
+
+static void
 add_cards(GString *page, JsonObject *result)
 {
-  JsonObject *overall = gem_report_object(result, "overall"), *latency = gem_report_object(result, "latency");
+  JsonObject *overall = gem_report_object(result, "overall");
   JsonObject *memory = gem_report_object(result, "memory"), *flop = gem_report_object(result, "flop");
   GemReportScore f1 = gem_report_score(overall, "f1");
-  double token = gem_report_number(latency, "token_p50");
   g_autofree char *count = gem_report_format_count(gem_report_number(overall, "tasks"));
   g_autofree char *error = gem_report_format(f1.error, 3);
   g_autofree char *what = g_strdup_printf("mean F1 of %s tasks, \u00b1%s", count, error);
   g_autofree char *resident = gem_report_format_bytes(gem_report_number(memory, "resident_active"));
-  g_autofree char *time = gem_report_format_seconds(token);
   g_autofree char *mflop = g_strdup_printf("%.1f M", gem_report_number(flop, "token") / 1e6);
 
   g_string_append(page, "<div class=\"cards\">\n");
@@ -132,9 +147,7 @@ add_cards(GString *page, JsonObject *result)
   add_number_card(page, gem_report_number(overall, "gg_forced"), 3,
                   "GG through the own pathway; other tasks, which may be harder");
   add_number_card(page, gem_report_number(overall, "dsi_forced"), 2, "DSI through the own pathway");
-  if (isfinite(token)) {
-    add_card(page, time, "a generated token, median");
-  }
+  add_time_cards(page, gem_report_object(result, "latency"));
   if (isfinite(gem_report_number(memory, "resident_active"))) {
     add_card(page, resident, "weights and caches, median");
   }

@@ -91,40 +91,70 @@ add_perplexity(GString *page, JsonObject *result, const char *domain)
   }
 }
 
-void
-gem_report_add_domains(GString *page, JsonObject *result)
+/* The domain's score, GG and DSI on the specialist's scale; the latter two are lists over domains. */
+static void
+add_scaled(GString *page, JsonObject *result, JsonObject *domain, guint i)
+{
+  JsonObject *transfer = gem_report_object(result, "transfer");
+  JsonArray *gg = gem_report_array(transfer, "gg_normalised");
+  JsonArray *dsi = gem_report_array(transfer, "dsi_normalised");
+
+  gem_report_add_cell(page, gem_report_number(domain, "normalised"), NAN);
+  gem_report_add_cell(page, gem_report_element_number(gg, i), NAN);
+  gem_report_add_cell(page, gem_report_element_number(dsi, i), NAN);
+}
+
+static void
+add_domain(GString *page, JsonObject *result, guint i, gboolean scaled)
 {
   static const char *const after[] = {"chance",     "majority",  "linear",         "gg_routed",
                                       "dsi_routed", "gg_forced", "gap_same_tasks", "dsi_forced"};
-  JsonArray *list = gem_report_array(result, "per_domain");
-  guint i;
+  JsonObject *domain = gem_report_element(gem_report_array(result, "per_domain"), i);
+  const char *name = gem_report_name(domain, "domain");
+  GemReportScore f1 = gem_report_score(domain, "f1");
+  g_autofree char *tasks = gem_report_format_count(gem_report_number(domain, "tasks"));
   gsize j;
 
+  gem_report_add(page, "<tr><th scope=\"row\">%s</th><td class=\"n\">%s</td>", name, tasks);
+  gem_report_add_cell(page, f1.value, f1.error);
+  for (j = 0; j < G_N_ELEMENTS(after); j++) {
+    gem_report_add_cell(page, gem_report_number(domain, after[j]), NAN);
+  }
+  if (scaled) {
+    add_scaled(page, result, domain, i);
+  }
+  add_perplexity(page, result, name);
+  g_string_append(page, "</tr>\n");
+}
+
+void
+gem_report_add_domains(GString *page, JsonObject *result)
+{
+  gboolean scaled = gem_report_string(gem_report_object(result, "run"), "specialist") != NULL;
+  guint i;
+
+  if (scaled) {
+    g_string_append(page,
+                    "<p>On the specialist\u2019s scale 0 is guessing and 1 what the specialist reaches; "
+                    "GG and DSI there are through the own pathway.</p>\n");
+  }
+  g_string_append(
+      page, "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th rowspan=\"2\">domain</th>"
+            "<th rowspan=\"2\" class=\"n\">tasks</th><th colspan=\"4\" class=\"g\">F1, mean of the tasks</th>"
+            "<th colspan=\"2\" class=\"g\">as routed</th><th colspan=\"3\" class=\"g\">own pathway</th>");
+  g_string_append(page, scaled ? "<th colspan=\"3\" class=\"g\">specialist\u2019s scale</th>" : "");
   g_string_append(
       page,
-      "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th rowspan=\"2\">domain</th>"
-      "<th rowspan=\"2\" class=\"n\">tasks</th><th colspan=\"4\" class=\"g\">F1, mean of the tasks</th>"
-      "<th colspan=\"2\" class=\"g\">as routed</th><th colspan=\"3\" class=\"g\">own pathway</th>"
       "<th colspan=\"3\" class=\"g\">perplexity through</th></tr>"
       "<tr><th class=\"n\">score</th><th class=\"n\">chance</th><th class=\"n\">majority</th>"
       "<th class=\"n\">linear</th><th class=\"n\">GG</th><th class=\"n\">DSI</th><th class=\"n\">GG</th>"
-      "<th class=\"n\">GG, same tasks</th>"
-      "<th class=\"n\">DSI</th><th class=\"n\">routes</th><th class=\"n\">own</th><th class=\"n\">others</th>"
-      "</tr></thead><tbody>\n");
-  for (i = 0; i < gem_report_length(list); i++) {
-    JsonObject *domain = gem_report_element(list, i);
-    const char *name = gem_report_name(domain, "domain");
-    GemReportScore f1 = gem_report_score(domain, "f1");
-
-    g_autofree char *tasks = gem_report_format_count(gem_report_number(domain, "tasks"));
-
-    gem_report_add(page, "<tr><th scope=\"row\">%s</th><td class=\"n\">%s</td>", name, tasks);
-    gem_report_add_cell(page, f1.value, f1.error);
-    for (j = 0; j < G_N_ELEMENTS(after); j++) {
-      gem_report_add_cell(page, gem_report_number(domain, after[j]), NAN);
-    }
-    add_perplexity(page, result, name);
-    g_string_append(page, "</tr>\n");
+      "<th class=\"n\">GG, same tasks</th><th class=\"n\">DSI</th>");
+  g_string_append(page,
+                  scaled ? "<th class=\"n\">score</th><th class=\"n\">GG</th><th class=\"n\">DSI</th>" : "");
+  g_string_append(page, "<th class=\"n\">routes</th><th class=\"n\">own</th><th class=\"n\">others</th>"
+                        "</tr></thead><tbody>\n");
+  for (i = 0; i < gem_report_length(gem_report_array(result, "per_domain")); i++) {
+    add_domain(page, result, i, scaled);
   }
   g_string_append(page, "</tbody></table></div>\n");
 }
