@@ -1,6 +1,8 @@
 #include "bench/gem-bench-command.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clients/gem-client/gem-client-output.h"
 #include "daemon/gem-version.h"
@@ -107,6 +109,37 @@ gem_bench_check_range(const char *option, gint value, gint least, gint most, GEr
   g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--%s: %d is not within %d to %d", option,
               value, least, most);
   return FALSE;
+}
+
+/* Why no file can be put at `path`, as errno says it; 0: one can. */
+static int
+find_obstacle(const char *path)
+{
+  g_autofree char *beside = g_strconcat(path, ".XXXXXX", NULL);
+  int file;
+
+  if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
+    return EISDIR;
+  }
+  file = g_mkstemp(beside);
+  if (file < 0) {
+    return errno;
+  }
+  close(file);
+  unlink(beside);
+  return 0;
+}
+
+gboolean
+gem_bench_check_writable(const char *option, const char *path, GError **error)
+{
+  int code = path == NULL ? 0 : find_obstacle(path);
+
+  if (code != 0) {
+    g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(code), "--%s: %s: %s", option, path,
+                g_strerror(code));
+  }
+  return code == 0;
 }
 
 const char *

@@ -60,6 +60,12 @@ gem_bench_parse(const GemBenchCommand *self,
 gboolean
 gem_bench_check_range(const char *option, gint value, gint least, gint most, GError **error);
 
+/* TRUE when g_file_set_contents, which puts a new file beside the old one first, can write `path` at the end
+ * of a run, or when it is NULL. Leaves nothing behind. Errors: G_FILE_ERROR, naming the option and the path.
+ */
+gboolean
+gem_bench_check_writable(const char *option, const char *path, GError **error);
+
 /* The only argument; G_OPTION_ERROR, naming what is wanted ("MODEL"), when there are none or more. Borrowed.
  */
 const char *

@@ -66,19 +66,22 @@ scene_tear_down(Scene *self, gconstpointer direct)
   g_free(self->model);
 }
 
-/* gem-bench edge with what the scene has, and `more`. */
+/* gem-bench edge with what the scene has, and `more`. `json` NULL: without. */
 static void
-edge(const Scene *self, const char *const *more, GemTestRun *ret_run)
+edge_to(const Scene *self, const char *json, const char *const *more, GemTestRun *ret_run)
 {
   const char *address = self->gemd == NULL ? NULL : self->gemd->bus->address;
   g_autoptr(GPtrArray) words = g_ptr_array_new();
   g_autoptr(GSubprocess) program = NULL;
-  const char *const fixed[] = {"edge",   "--data",   self->data, "--model", self->model,
-                               "--json", self->json, "--tokens", "4"};
+  const char *const fixed[] = {"edge", "--data", self->data, "--model", self->model, "--tokens", "4"};
   gsize i;
 
   for (i = 0; i < G_N_ELEMENTS(fixed); i++) {
     g_ptr_array_add(words, (gpointer)fixed[i]);
+  }
+  if (json != NULL) {
+    g_ptr_array_add(words, (gpointer) "--json");
+    g_ptr_array_add(words, (gpointer)json);
   }
   g_ptr_array_add(words, (gpointer)(address == NULL ? "--direct" : "--address"));
   if (address != NULL) {
@@ -90,6 +93,12 @@ edge(const Scene *self, const char *const *more, GemTestRun *ret_run)
   g_ptr_array_add(words, NULL);
   program = gem_test_program_start(NULL, "bench", "gem-bench", (const char *const *)words->pdata, FALSE);
   gem_test_client_finish(program, NULL, ret_run);
+}
+
+static void
+edge(const Scene *self, const char *const *more, GemTestRun *ret_run)
+{
+  edge_to(self, self->json, more, ret_run);
 }
 
 #define MORE(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -289,12 +298,10 @@ static void
 test_report(Scene *self, gconstpointer direct)
 {
   g_autofree char *path = g_build_filename(self->data, "page.html", NULL);
-  g_autofree char *nowhere = g_build_filename(self->data, "nowhere", "page.html", NULL);
   g_autofree char *page = NULL;
   g_autoptr(GSubprocess) report = NULL;
   g_auto(GemTestRun) run = {0};
   g_auto(GemTestRun) drawn = {0};
-  g_auto(GemTestRun) refused = {0};
 
   edge(self, MORE("--transfer", "--transfer-limit", "1", "--report", path), &run);
   g_assert_cmpstr(run.err, ==, "");
@@ -304,9 +311,60 @@ test_report(Scene *self, gconstpointer direct)
   gem_test_client_finish(report, NULL, &drawn);
   g_assert_cmpint(drawn.status, ==, GEM_EXIT_OK);
   g_assert_cmpstr(drawn.out, ==, page);
-  edge(self, MORE("--transfer", "--transfer-limit", "1", "--report", nowhere), &refused);
-  g_assert_cmpint(refused.status, ==, GEM_EXIT_FAILED);
-  g_assert_nonnull(strstr(refused.err, nowhere));
+}
+
+/* Without --json the answers stand beside the page, and are not asked for again. */
+static void
+test_report_alone(Scene *self, gconstpointer direct)
+{
+  g_autofree char *path = g_build_filename(self->data, "page.html", NULL);
+  g_autofree char *state = g_strconcat(path, ".state", NULL);
+  g_autofree char *kept = NULL;
+  g_autofree char *after = NULL;
+  guint round;
+
+  for (round = 0; round < 2; round++) {
+    g_auto(GemTestRun) run = {0};
+
+    edge_to(self, NULL, MORE("--report", path), &run);
+    g_assert_cmpstr(run.err, ==, "");
+    g_assert_true(g_file_get_contents(state, round == 0 ? &kept : &after, NULL, NULL));
+  }
+  g_assert_cmpstr(after, ==, kept);
+}
+
+static guint
+count_files(const char *folder)
+{
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  guint n = 0;
+
+  while (g_dir_read_name(dir) != NULL) {
+    n++;
+  }
+  return n;
+}
+
+/* A file that cannot be written is refused before anything is asked, and nothing is left behind. */
+static void
+test_unwritable(Scene *self, gconstpointer direct)
+{
+  g_autofree char *nowhere = g_build_filename(self->data, "nowhere", "file", NULL);
+  guint before = count_files(self->data), i;
+  const struct {
+    const char *option, *value;
+  } cases[] = {{"--report", nowhere}, {"--report", self->data}, {"--json", nowhere}};
+
+  for (i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *part = g_strdup_printf("%s: %s: ", cases[i].option, cases[i].value);
+    g_auto(GemTestRun) run = {0};
+
+    edge(self, MORE(cases[i].option, cases[i].value), &run);
+    g_assert_cmpint(run.status, ==, GEM_EXIT_FAILED);
+    g_assert_cmpstr(run.out, ==, "");
+    g_assert_nonnull(strstr(run.err, part));
+    g_assert_cmpuint(count_files(self->data), ==, before);
+  }
 }
 
 static void
@@ -347,6 +405,8 @@ main(int argc, char **argv)
   ADD("direct/run", "", test_run);
   ADD("direct/resume", "", test_resume);
   ADD("direct/report", "", test_report);
+  ADD("direct/report-alone", "", test_report_alone);
+  ADD("direct/unwritable", "", test_unwritable);
   ADD("direct/baseline", "", test_baseline);
   ADD("wrong-usage", "", test_wrong_usage);
 #undef ADD

@@ -95,13 +95,14 @@ parse(const GemBenchCommand *self, char **argv, EdgeOptions *options, GError **e
        "Draw the results into FILE too, as an HTML page (gem-bench report)", "FILE"},
       {"in-flight", 0, 0, G_OPTION_ARG_INT, &options->in_flight, "Questions at a time (4)", "N"},
       {"state", 0, 0, G_OPTION_ARG_FILENAME, &options->state,
-       "Keep answers here and go on from them (FILE.state of --json FILE)", "FILE"},
+       "Keep answers here and go on from them (FILE.state of --json FILE, or else of --report FILE)", "FILE"},
       {"model", 0, 0, G_OPTION_ARG_FILENAME, &options->model,
        "What --direct runs; through the bus: the folder of its model, for its FLOP", "MODEL"},
       {"direct", 0, 0, G_OPTION_ARG_NONE, &options->direct, "Run the engine here, without a service", NULL},
       G_OPTION_ENTRY_NULL,
   };
   g_autofree GOptionEntry *engine = gem_bench_model_entries(&options->engine);
+  const char *results;
 
   options->seed = 1;
   options->transfer_limit = TRANSFER_LINES;
@@ -112,8 +113,9 @@ parse(const GemBenchCommand *self, char **argv, EdgeOptions *options, GError **e
     return FALSE;
   }
   options->split = options->split == NULL ? g_strdup("dev") : options->split;
-  if (options->state == NULL && options->common.json != NULL) {
-    options->state = g_strconcat(options->common.json, ".state", NULL);
+  results = options->common.json != NULL ? options->common.json : options->report;
+  if (options->state == NULL && results != NULL) {
+    options->state = g_strconcat(results, ".state", NULL);
   }
   return check(options, error);
 }
@@ -274,6 +276,10 @@ prepare_and_measure(const EdgeOptions *options, GError **error)
   GemEdgeScale scale;
 
   /* Everything that can be wrong with files or options is said before the service is asked. */
+  if (!gem_bench_check_writable("json", options->common.json, error) ||
+      !gem_bench_check_writable("report", options->report, error)) {
+    return FALSE;
+  }
   if (options->specialists != NULL) {
     specialist = gem_edge_specialist_read((const char *const *)options->specialists, &wish, error);
     if (specialist == NULL) {
