@@ -300,6 +300,11 @@ test_transfer(Scene *self, gconstpointer data)
   assert_near(result->domains[0].routed.gg, (0.4 - stem) / 0.4);
   assert_near(result->domains[0].same.gg, (0.4 - 0.25) / 0.4); /* down the column */
   g_assert_true(isnan(result->domains[1].same.gg));
+  /* Of stem's three tasks all may be drawn as the best, 1 of 27, or none; legal has one. */
+  assert_near(result->gg_forced.low, (0.4 - 0.75) / 0.4);
+  assert_near(result->gg_forced.high, (0.4 - 0.5) / 0.4);
+  assert_near(result->gap.low, (0.4 - 0.25) / 0.4);
+  assert_near(result->gap.high, (0.4 - 0.25) / 0.4);
   assert_near(result->domains[0].perplexity.routed, exp(1));
   assert_near(result->domains[0].perplexity.own, exp(2));
   assert_near(result->domains[0].perplexity.others, exp(3));
@@ -567,6 +572,7 @@ test_scale(Scene *self, gconstpointer data)
   assert_near(result->matrix_normalised[0], result->tasks[0].normalised);
   assert_near(result->matrix_normalised[1], (0.25 - chance) / (0.75 - chance)); /* without a pathway */
   assert_near(result->domains[0].linear, 0.25);
+  g_assert_true(isnan(result->gap.low)); /* a single task */
   /* 2 of 3 are right, as the majority is; a linear model that is right nowhere is beaten, the majority not.
    */
   g_assert_false(gem_edge_result_beats_linear(&result->tasks[0], FALSE));

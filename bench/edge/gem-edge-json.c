@@ -186,6 +186,17 @@ add_without_linear(JsonBuilder *builder, const GemEdgeResult *result)
   json_builder_end_array(builder);
 }
 
+/* [low, high], or null. */
+static void
+add_interval(JsonBuilder *builder, const char *name, GemEdgeInterval interval)
+{
+  if (isfinite(interval.low)) {
+    gem_edge_json_add_numbers(builder, name, (const double[]){interval.low, interval.high}, 2);
+  } else {
+    gem_edge_json_add_null(builder, name);
+  }
+}
+
 static void
 add_overall(JsonBuilder *builder, const GemEdgeResult *result)
 {
@@ -221,6 +232,8 @@ add_overall(JsonBuilder *builder, const GemEdgeResult *result)
   for (i = 0; i < G_N_ELEMENTS(means); i++) {
     gem_bench_json_add_double(builder, means[i].name, gem_edge_result_get_mean(result, means[i].offset));
   }
+  add_interval(builder, "gg_forced_interval", result->gg_forced);
+  add_interval(builder, "gap_same_tasks_interval", result->gap);
   gem_bench_json_end_entry(builder);
 }
 

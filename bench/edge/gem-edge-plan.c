@@ -84,6 +84,7 @@ gem_edge_plan_new(const GemEdgeSuite *suite, const char *const *domains, guint t
 
   self->suite = suite;
   self->transfer_limit = transfer_limit;
+  self->seed = seed;
   self->items = g_array_new(FALSE, TRUE, sizeof(GemEdgeItem));
   g_array_set_clear_func(self->items, item_clear);
   add_routed(self);

@@ -23,7 +23,7 @@ typedef struct {
 typedef struct {
   const GemEdgeSuite *suite;
   GArray *items; /* of GemEdgeItem */
-  guint transfer_limit;
+  guint transfer_limit, seed;
 } GemEdgePlan;
 
 /* `domains`: of the model; a domain of the suite that it lacks is never forced. `transfer_limit`: lines of

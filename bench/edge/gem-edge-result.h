@@ -39,6 +39,11 @@ typedef struct {
   double in, out, gg, dsi;
 } GemEdgeSpan;
 
+/* Where 95 % of the figures lie that other tasks would have given; both NAN: not known. */
+typedef struct {
+  double low, high;
+} GemEdgeInterval;
+
 typedef struct {
   const char *name;
   guint tasks;
@@ -64,7 +69,8 @@ typedef struct {
   GemEdgeDomainResult *domains; /* [n_domains] */
   guint n_tasks, n_domains;
   double *matrix; /* [n_domains + 1][n_domains] mean F1 of the column's tasks through the row's pathway */
-  double *matrix_normalised; /* the same of normalised scores */
+  double *matrix_normalised;      /* the same of normalised scores */
+  GemEdgeInterval gg_forced, gap; /* of the means over domains of forced.gg and same.gg */
   GemEdgeScore f1;
   guint class_tasks, beating_majority; /* by two standard errors; of chance where there is no majority */
   GemEdgeLatency latency;

@@ -149,20 +149,28 @@ print_matrix(const GemEdgeResult *result, const double *matrix, guint rows)
   gem_table_print(table);
 }
 
+/* The mean over domains of a figure, with its interval where there is one. Transfer full. */
+static char *
+show_mean(const GemEdgeResult *result, gsize offset, GemEdgeInterval interval)
+{
+  g_autofree char *mean = show(gem_edge_result_get_mean(result, offset));
+
+  return isfinite(interval.low) ? g_strdup_printf("%s (%.3f to %.3f)", mean, interval.low, interval.high)
+                                : g_steal_pointer(&mean);
+}
+
 static void
 print_transfer(const GemEdgeResult *result)
 {
   guint n = result->n_domains;
   g_autofree double *ratios = gem_edge_transfer_ratios(result->matrix, n);
-  g_autofree char *gg =
-      show(gem_edge_result_get_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.gg)));
+  g_autofree char *gg = show_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.gg), result->gg_forced);
   g_autofree char *dsi =
       show(gem_edge_result_get_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.dsi)));
-  g_autofree char *gap =
-      show(gem_edge_result_get_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, same.gg)));
+  g_autofree char *gap = show_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, same.gg), result->gap);
 
-  gem_output_printf("mean over domains: GG forced %s, DSI forced %s, gap on the same tasks %s\n", gg, dsi,
-                    gap);
+  gem_output_printf("mean over domains: GG forced %s, DSI forced %s, gap on the same tasks %s%s\n", gg, dsi,
+                    gap, isfinite(result->gg_forced.low) ? "; in brackets 95 % with tasks drawn anew" : "");
   gem_output_printf(
       "\nF1 on each domain's tasks with every token forced through one pathway, %u lines a task:\n",
       result->plan->transfer_limit);
