@@ -373,6 +373,7 @@ test_full_disk(Scene *self, gconstpointer data)
   g_assert_true(gem_edge_state_add_reply(state, 1, &reply, &error));
   again = gem_edge_state_open(self->state, identity, kept, &error);
   g_assert_no_error(error);
+  g_assert_nonnull(again);
   g_assert_false(g_array_index(kept->items, GemEdgeItem, 0).done);
   g_assert_true(g_array_index(kept->items, GemEdgeItem, 1).done);
 }
