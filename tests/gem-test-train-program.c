@@ -1,5 +1,6 @@
 #include "tests/gem-test-train-program.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -39,6 +40,32 @@ gem_test_train_run(const char *folder, const char *command, GemTestTrainRun *ret
                &error);
   g_assert_no_error(error);
   ret_run->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int
+gem_test_train_stop(
+    const char *folder, const char *command, const char *checkpoint, int signal_number, char **ret_err)
+{
+  g_autoptr(GError) error = NULL;
+  g_auto(GStrv) words = gem_test_train_words(command);
+  g_autofree char *path = g_build_filename(folder, checkpoint, NULL);
+  GPid pid = 0;
+  int status = 0, stderr_fd = -1;
+  g_spawn_async_with_pipes(folder, words, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, NULL, NULL,
+                           &stderr_fd, &error);
+  g_assert_no_error(error);
+  while (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+    g_assert_cmpint(waitpid(pid, &status, WNOHANG), ==, 0); /* it ended before its first checkpoint */
+    g_usleep(500);
+  }
+  g_assert_cmpint(kill(pid, signal_number), ==, 0);
+  g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+  g_autoptr(GIOChannel) channel = g_io_channel_unix_new(stderr_fd);
+  g_io_channel_set_encoding(channel, NULL, NULL);
+  g_io_channel_set_close_on_unref(channel, TRUE);
+  gsize length = 0;
+  g_assert_cmpint(g_io_channel_read_to_end(channel, ret_err, &length, NULL), ==, G_IO_STATUS_NORMAL);
+  return status;
 }
 
 void

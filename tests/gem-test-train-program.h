@@ -26,7 +26,14 @@ gem_test_train_words(const char *command);
 void
 gem_test_train_run(const char *folder, const char *command, GemTestTrainRun *ret_run);
 
-/* The same, and it must end with status 0. */
+/* Starts a run that keeps its checkpoint, a file of the folder, after every step, and sends it a signal once
+ * that is there; it must not have ended by then. Returns its wait status; `ret_err`: what it wrote where
+ * errors go. */
+int
+gem_test_train_stop(
+    const char *folder, const char *command, const char *checkpoint, int signal_number, char **ret_err);
+
+/* As gem_test_train_run, and it must end with status 0. */
 void
 gem_test_train_assert_done(const char *folder, const char *command, GemTestTrainRun *ret_run);
 

@@ -345,12 +345,23 @@ make_long(Fixture *fixture)
   fixture->text = invent_text(600);
 }
 
-/* Learns until something has been learned, and then stops as `how` says. */
-static void
-stop_while_learning(const GemAdaptPacket *start, int signal_number)
+/* Goes on, as its first word on what it has learned says, beyond that share: from a checkpoint, not afresh.
+ */
+static GemTestAdapt *
+start_beyond(const GemAdaptPacket *start, double share)
 {
-  g_autoptr(GemTestAdapt) trainer = gem_test_adapt_new(start);
+  GemTestAdapt *trainer = gem_test_adapt_new(start);
   g_assert_true(gem_test_adapt_wait_phase(trainer, GEM_ADAPT_LEARNING));
+  g_assert_cmpfloat(trainer->last_share, >, share);
+  return trainer;
+}
+
+/* Learns until something has been learned, and then stops by a signal or (0) as it is told to. Returns the
+ * share from which it can go on: one that is killed keeps no checkpoint in the time that this takes. */
+static double
+stop_while_learning(const GemAdaptPacket *start, int signal_number, double share)
+{
+  g_autoptr(GemTestAdapt) trainer = start_beyond(start, share);
   if (signal_number != 0) {
     g_subprocess_send_signal(trainer->process, signal_number);
   } else {
@@ -358,6 +369,19 @@ stop_while_learning(const GemAdaptPacket *start, int signal_number)
   }
   g_assert_null(gem_test_adapt_wait_last(trainer));
   g_assert_cmpint(gem_test_adapt_wait_exit(trainer), ==, signal_number == SIGKILL ? -1 : 0);
+  return signal_number == SIGKILL ? share : trainer->last_share;
+}
+
+/* Learns what is left to learn beyond that share. */
+static GBytes *
+output_beyond(const GemAdaptPacket *start, double share)
+{
+  g_autoptr(GemTestAdapt) trainer = start_beyond(start, share);
+  g_autoptr(GemAdaptPacket) last = gem_test_adapt_wait_last(trainer);
+  g_assert_nonnull(last);
+  assert_kind(last, GEM_ADAPT_DONE);
+  g_assert_cmpint(gem_test_adapt_wait_exit(trainer), ==, 0);
+  return gem_test_adapt_read(start->start.files[GEM_ADAPT_OUTPUT]);
 }
 
 static void
@@ -368,12 +392,12 @@ test_resumed(Fixture *fixture, gconstpointer data)
   g_autoptr(GBytes) expected = output_of(whole);
 
   g_autoptr(GemAdaptPacket) broken = new_start(fixture, NULL);
-  stop_while_learning(broken, 0);
+  double share = stop_while_learning(broken, 0, 0.0);
   g_autoptr(GBytes) checkpoint = gem_test_adapt_read(broken->start.files[GEM_ADAPT_CHECKPOINT]);
   g_assert_cmpuint(g_bytes_get_size(checkpoint), >, 4096);
-  stop_while_learning(broken, SIGKILL);
-  stop_while_learning(broken, SIGTERM);
-  g_autoptr(GBytes) resumed = output_of(broken);
+  share = stop_while_learning(broken, SIGKILL, share);
+  share = stop_while_learning(broken, SIGTERM, share);
+  g_autoptr(GBytes) resumed = output_beyond(broken, share);
   g_assert_true(g_bytes_equal(expected, resumed));
 
   /* A checkpoint of other text, or one that is none, is not gone on with. */

@@ -1,5 +1,7 @@
 /* gem-train adapt and gem-train experiment as processes, on a tiny model with random weights. */
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <glib/gstdio.h>
 #include <gio/gio.h>
@@ -105,16 +107,40 @@ test_dense(void)
   g_assert_true(same_file("start", "plain", "pathway-legal.gguf"));
 }
 
+/* The number before `after` in what a run wrote where errors go. */
+static guint64
+number_before(const char *err, const char *after)
+{
+  const char *at = strstr(err, after);
+  g_assert_nonnull(at);
+  while (at > err && g_ascii_isdigit(at[-1])) {
+    at--;
+  }
+  return g_ascii_strtoull(at, NULL, 10);
+}
+
+/* Stopped in the middle, it goes on there: only what was left is learned, and the result is the same. */
 static void
 test_resume(void)
 {
-  const char *command = ADAPT "--domain legal --steps 8 --checkpoint state.gguf --output resumed";
-  g_autofree char *out = assert_done(command);
-  g_autofree char *again =
-      assert_done(ADAPT "--domain legal --steps 8 --checkpoint state.gguf --resume --output more");
-  g_assert_true(same_file("resumed", "more", "pathway-legal.gguf"));
-  assert_fails(ADAPT "--domain legal --kind task --steps 8 --checkpoint state.gguf --resume --output other",
-               1, "state.gguf is the checkpoint of another adaptation, or of other text");
+#define LONG ADAPT "--domain legal --steps 60 --checkpoint-minutes 0 "
+  g_auto(GemTestTrainRun) whole = {0}, resumed = {0};
+  g_autofree char *stopped = NULL;
+  gem_test_train_assert_done(folder, LONG "--output whole", &whole);
+  int status = gem_test_train_stop(folder, LONG "--checkpoint state.gguf --output resumed", "state.gguf",
+                                   SIGINT, &stopped);
+  g_assert_true(WIFEXITED(status));
+  g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+  guint64 step = number_before(stopped, " of 60; it can be resumed");
+  g_autofree char *from = g_strdup_printf("resuming state.gguf at step %" G_GUINT64_FORMAT "\n", step);
+  g_assert_cmpuint(step, >=, 1);
+  g_assert_cmpuint(step, <, 60);
+  assert_fails(LONG "--kind task --checkpoint state.gguf --resume --output other", 1,
+               "state.gguf is the checkpoint of another adaptation, or of other text");
+  gem_test_train_assert_done(folder, LONG "--checkpoint state.gguf --resume --output resumed", &resumed);
+  g_assert_nonnull(strstr(resumed.err, from));
+  g_assert_cmpuint(number_before(resumed.err, " tokens in "), <, number_before(whole.err, " tokens in "));
+  g_assert_true(same_file("whole", "resumed", "pathway-legal.gguf"));
 }
 
 static void

@@ -357,33 +357,6 @@ test_llama(void)
 
 /* ---- stopped and resumed ---- */
 
-/* Starts a run that keeps a checkpoint after every step, and sends it a signal after the first. Returns its
- * wait status; `ret_err`: its messages. */
-static int
-stop_after_checkpoint(const char *command, const char *checkpoint, int signal_number, char **ret_err)
-{
-  g_autoptr(GError) error = NULL;
-  g_auto(GStrv) words = gem_test_train_words(command);
-  g_autofree char *path = in_folder(checkpoint);
-  GPid pid = 0;
-  int status = 0, stderr_fd = -1;
-  g_spawn_async_with_pipes(folder, words, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, NULL, NULL,
-                           &stderr_fd, &error);
-  g_assert_no_error(error);
-  while (!g_file_test(path, G_FILE_TEST_EXISTS)) {
-    g_assert_cmpint(waitpid(pid, &status, WNOHANG), ==, 0); /* it ended before its first checkpoint */
-    g_usleep(500);
-  }
-  g_assert_cmpint(kill(pid, signal_number), ==, 0);
-  g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-  g_autoptr(GIOChannel) channel = g_io_channel_unix_new(stderr_fd);
-  g_io_channel_set_encoding(channel, NULL, NULL);
-  g_io_channel_set_close_on_unref(channel, TRUE);
-  gsize length = 0;
-  g_assert_cmpint(g_io_channel_read_to_end(channel, ret_err, &length, NULL), ==, G_IO_STATUS_NORMAL);
-  return status;
-}
-
 /* Killed, then interrupted, then left alone: the same bytes as a run that was never stopped. Centroids move
  * in half of the steps, and the router's routes are used in the others. */
 static void
@@ -396,9 +369,9 @@ test_resume(void)
   g_autofree char *whole = g_strconcat(options, "--checkpoint whole.gguf", NULL);
   g_autofree char *stopped = g_strconcat(options, "--checkpoint stopped.gguf", NULL);
   g_autofree char *resumed = g_strconcat(stopped, " --resume", NULL);
-  int status = stop_after_checkpoint(stopped, "stopped.gguf", SIGKILL, &killed);
+  int status = gem_test_train_stop(folder, stopped, "stopped.gguf", SIGKILL, &killed);
   g_assert_true(WIFSIGNALED(status));
-  status = stop_after_checkpoint(resumed, "stopped.gguf", SIGKILL, &interrupted);
+  status = gem_test_train_stop(folder, resumed, "stopped.gguf", SIGKILL, &interrupted);
   g_assert_true(WIFSIGNALED(status));
   gem_test_train_assert_fails(folder, PRETRAIN "--steps 60 --seed 2 --checkpoint stopped.gguf --resume", 1,
                               "train.seed");
@@ -415,8 +388,9 @@ static void
 test_interrupt(void)
 {
   g_autofree char *message = NULL;
-  int status = stop_after_checkpoint(PRETRAIN "--steps 5000 --checkpoint-minutes 0 --checkpoint long.gguf",
-                                     "long.gguf", SIGINT, &message);
+  int status =
+      gem_test_train_stop(folder, PRETRAIN "--steps 5000 --checkpoint-minutes 0 --checkpoint long.gguf",
+                          "long.gguf", SIGINT, &message);
   g_assert_true(WIFEXITED(status));
   g_assert_cmpint(WEXITSTATUS(status), ==, 1);
   assert_contains(message, "gem-train pretrain: stopped after step ");

@@ -285,6 +285,7 @@ learn(Command *self, const GemAdaptData *data, GError **error)
                                        options->checkpoint, error)) {
       return FALSE;
     }
+    g_printerr("resuming %s at step %" G_GUINT64_FORMAT "\n", options->checkpoint, step);
   }
   self->progress = gem_progress_new("adapt", step, self->adapt.steps);
   self->cancellable = g_cancellable_new();
