@@ -97,8 +97,8 @@ gem_manifest_get_path(GemManifest *self, const char *file)
   return g_build_filename(self->dir, file, NULL);
 }
 
-static gboolean
-name_is_plain(const char *name)
+gboolean
+gem_manifest_name_is_plain(const char *name)
 {
   gsize length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
   return length > 0 && length <= MAX_NAME_BYTES && name[length] == '\0' && name[0] != '.';
@@ -108,7 +108,8 @@ name_is_plain(const char *name)
 static gboolean
 file_name_is_plain(const char *name)
 {
-  return name_is_plain(name) && strcmp(name, MODEL_GROUP) != 0 && strcmp(name, MANIFEST_FILE) != 0;
+  return gem_manifest_name_is_plain(name) && strcmp(name, MODEL_GROUP) != 0 &&
+         strcmp(name, MANIFEST_FILE) != 0;
 }
 
 /* ---- reading ---- */
@@ -164,7 +165,7 @@ parse_model(GemManifest *self, GKeyFile *key_file, GError **error)
                 "[%s] format: %" G_GUINT64_FORMAT "; %d is known here", MODEL_GROUP, number, MANIFEST_FORMAT);
   }
   self->name = g_key_file_get_string(key_file, MODEL_GROUP, "name", NULL);
-  if (self->name == NULL || !name_is_plain(self->name)) {
+  if (self->name == NULL || !gem_manifest_name_is_plain(self->name)) {
     return fail(self, error, GEM_FORMAT_ERROR_MALFORMED, "[%s] name: missing or not plain", MODEL_GROUP);
   }
   self->files = g_key_file_get_string_list(key_file, MODEL_GROUP, "files", NULL, NULL);
@@ -427,7 +428,7 @@ add_entry(GKeyFile *key_file, const char *dir, const char *file, GError **error)
 gboolean
 gem_manifest_write(const char *dir, const char *name, const char *const *files, GError **error)
 {
-  if (!name_is_plain(name)) {
+  if (!gem_manifest_name_is_plain(name)) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_INVALID, "model name '%s' is not plain", name);
     return FALSE;
   }

@@ -72,6 +72,10 @@ gem_manifest_open(
 guint
 gem_manifest_get_hashed(GemManifest *self);
 
+/* Whether a model may be called so. */
+gboolean
+gem_manifest_name_is_plain(const char *name);
+
 /* Hashes `files` in `dir` and writes DIR/manifest, whole or not at all. INVALID for a name that is not plain.
  */
 gboolean

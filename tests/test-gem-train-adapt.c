@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 #include <gio/gio.h>
@@ -160,6 +161,35 @@ test_usage(void)
   assert_fails("experiment flying --model start --data data --work x", 2, "'flying': there are forgetting");
   assert_fails(EXPERIMENT "--work x --variations fly", 2, "--variations: 'fly'");
   assert_fails("experiment forgetting --model start --data data --work x --domains legal", 2, "--domains: ");
+}
+
+static gboolean
+is_there(const char *name)
+{
+  g_autofree char *path = g_build_filename(folder, name, NULL);
+  return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+/* What cannot be written is said before anything is learned, and nothing of it is left. */
+static void
+test_output(void)
+{
+#define TO ADAPT "--domain legal --steps 2 --output "
+  g_autofree char *link = g_build_filename(folder, "link", NULL), *name = g_strnfill(300, 'n'),
+                  *longer = g_strconcat(TO "made/", name, NULL);
+  assert_fails(TO "made/here --name 'two words'", 2, "--name=two words: ");
+  assert_fails(TO "made/here --name .dot", 2, "--name=.dot: ");
+  assert_fails(TO "data/manifest.json", 2, "--output=data/manifest.json: cannot make the folder: ");
+  assert_fails(TO "data/manifest.json/x", 2, "--output=data/manifest.json/x: cannot make the folder: ");
+  assert_fails(longer, 2, ": cannot make the folder: ");
+  assert_fails(TO "/proc", 2, "--output=/proc: cannot write to the folder: ");
+  g_assert_cmpint(symlink("start", link), ==, 0);
+  assert_fails(TO "./start/", 2, "--output=./start/: that is the folder of --model");
+  assert_fails(TO "link", 2, "--output=link: that is the folder of --model");
+  assert_fails(TO "made/here --kind task --tasks other", 1, "no text of legal");
+  g_assert_false(is_there("made"));
+  g_autofree char *out = assert_done(TO "made/here");
+  g_assert_true(is_there("made/here/manifest"));
 }
 
 static int
@@ -339,6 +369,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train-adapt/dense", test_dense);
   g_test_add_func("/gem-train-adapt/resume", test_resume);
   g_test_add_func("/gem-train-adapt/usage", test_usage);
+  g_test_add_func("/gem-train-adapt/output", test_output);
   g_test_add_func("/gem-train-adapt/experiment", test_experiment);
   g_test_add_func("/gem-train-adapt/dense-ablation", test_dense_ablation);
   g_test_add_func("/gem-train-adapt/licences", test_licences);

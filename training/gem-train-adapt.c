@@ -418,7 +418,9 @@ check(Options *self, GError **error)
          gem_train_options_check("contrast", self->contrast, 0.0, 1e3, error) &&
          gem_train_options_check("temperature", self->temperature, 1e-3, 1e3, error) &&
          gem_train_options_check("quantization", self->quantization, 0.0, 1e3, error) &&
-         gem_train_options_check("checkpoint-minutes", self->checkpoint_minutes, 0.0, 1e6, error);
+         gem_train_options_check("checkpoint-minutes", self->checkpoint_minutes, 0.0, 1e6, error) &&
+         gem_train_options_check_name(self->name, error) &&
+         gem_train_options_check_output(self->output, self->model, error);
 }
 
 static gboolean

@@ -1,5 +1,10 @@
 #include "training/gem-train-options.h"
 
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "format/gem-manifest.h"
 #include "training/gem-matmul.h"
 
 /* ---- parsing ---- */
@@ -74,6 +79,82 @@ gem_train_options_check(const char *option, double value, double least, double m
     return FALSE;
   }
   return TRUE;
+}
+
+/* ---- what is to be written ---- */
+
+gboolean
+gem_train_options_check_name(const char *name, GError **error)
+{
+  if (name != NULL && !gem_manifest_name_is_plain(name)) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--name=%s: 1 to 64 letters, digits, '.', '_' and '-' are taken, no dot first", name);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+is_same_file(const char *a, const char *b)
+{
+  GStatBuf left, right;
+  return g_stat(a, &left) == 0 && g_stat(b, &right) == 0 && left.st_dev == right.st_dev &&
+         left.st_ino == right.st_ino;
+}
+
+/* The folders of a path that are not there, the lowest first. */
+static GPtrArray *
+list_missing(const char *folder)
+{
+  GPtrArray *missing = g_ptr_array_new_with_free_func(g_free);
+  g_autofree char *at = g_strdup(folder);
+  while (strcmp(at, ".") != 0 && !g_file_test(at, G_FILE_TEST_EXISTS)) {
+    char *above = g_path_get_dirname(at);
+    g_ptr_array_add(missing, g_steal_pointer(&at));
+    at = above;
+  }
+  return missing;
+}
+
+static gboolean
+fail_output(const char *output, const char *what, int number, GError **error)
+{
+  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--output=%s: %s: %s", output, what,
+              g_strerror(number));
+  return FALSE;
+}
+
+/* Makes the folder, and a file in it that goes again. */
+static gboolean
+try_output(const char *output, GError **error)
+{
+  g_autofree char *file = g_build_filename(output, ".gem-train-XXXXXX", NULL);
+  if (g_mkdir_with_parents(output, 0755) != 0) {
+    return fail_output(output, "cannot make the folder", errno, error);
+  }
+  int fd = g_mkstemp(file);
+  if (fd < 0) {
+    return fail_output(output, "cannot write to the folder", errno, error);
+  }
+  g_close(fd, NULL);
+  g_unlink(file);
+  return TRUE;
+}
+
+gboolean
+gem_train_options_check_output(const char *output, const char *model, GError **error)
+{
+  if (is_same_file(output, model)) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--output=%s: that is the folder of --model, which is read to the end", output);
+    return FALSE;
+  }
+  g_autoptr(GPtrArray) missing = list_missing(output);
+  gboolean written = try_output(output, error);
+  for (guint i = 0; i < missing->len; i++) {
+    g_rmdir(missing->pdata[i]);
+  }
+  return written;
 }
 
 void

@@ -26,6 +26,13 @@ gem_train_options_need(const char *option, const char *value, GError **error);
 gboolean
 gem_train_options_check(const char *option, double value, double least, double most, GError **error);
 
+/* Before a long training whose result is a model folder: errors unless --name (NULL: not given) is plain;
+ * unless --output, which is not the folder of --model, can be made and written, of which nothing is left. */
+gboolean
+gem_train_options_check_name(const char *name, GError **error);
+gboolean
+gem_train_options_check_output(const char *output, const char *model, GError **error);
+
 /* Without --data, the folder that GEM_DATA in the environment names. */
 void
 gem_train_options_default_data(char **data);
