@@ -155,12 +155,27 @@ test_usage(void)
   assert_fails(ADAPT "--domain legal --output x --quantization-term fly", 2, "--quantization-term=fly");
   assert_fails(ADAPT "--domain legal --output x --clusters 5", 2, "--clusters=5");
   assert_fails(ADAPT "--domain legal --output x --resume", 2, "--checkpoint is needed");
-  assert_fails(ADAPT "--domain legal --output x --kind task --tasks other", 1,
-               "no text of legal to learn from in these tasks");
   assert_fails("experiment", 2, "an experiment is needed");
   assert_fails("experiment flying --model start --data data --work x", 2, "'flying': there are forgetting");
   assert_fails(EXPERIMENT "--work x --variations fly", 2, "--variations: 'fly'");
   assert_fails("experiment forgetting --model start --data data --work x --domains legal", 2, "--domains: ");
+}
+
+/* A task that is named is one that is learned from. */
+static void
+test_tasks(void)
+{
+#define TASKS ADAPT "--domain legal --steps 2 --output tasks "
+  const char *const none = "data: --tasks: legal: there is no task ";
+  g_autofree char *typo = g_strconcat(none, "'typo' to read", NULL),
+                  *other = g_strconcat(none, "'units' to read", NULL),
+                  *empty = g_strconcat(none, "'' to read", NULL);
+  assert_fails(TASKS "--kind task --tasks clauses,typo", 2, typo);
+  assert_fails(TASKS "--kind tapt --tasks typo", 2, typo);
+  assert_fails(TASKS "--kind dapt+task --tasks units", 2, other); /* of stem */
+  assert_fails(TASKS "--kind task --tasks ''", 2, empty);
+  assert_fails(TASKS "--tasks clauses", 2, "--tasks: --kind=dapt reads no tasks");
+  g_autofree char *done = assert_done(TASKS "--kind dapt+task --tasks clauses");
 }
 
 static gboolean
@@ -186,7 +201,7 @@ test_output(void)
   g_assert_cmpint(symlink("start", link), ==, 0);
   assert_fails(TO "./start/", 2, "--output=./start/: that is the folder of --model");
   assert_fails(TO "link", 2, "--output=link: that is the folder of --model");
-  assert_fails(TO "made/here --kind task --tasks other", 1, "no text of legal");
+  assert_fails(TO "made/here --kind task --tasks other", 2, "there is no task 'other' to read");
   g_assert_false(is_there("made"));
   g_autofree char *out = assert_done(TO "made/here");
   g_assert_true(is_there("made/here/manifest"));
@@ -369,6 +384,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train-adapt/dense", test_dense);
   g_test_add_func("/gem-train-adapt/resume", test_resume);
   g_test_add_func("/gem-train-adapt/usage", test_usage);
+  g_test_add_func("/gem-train-adapt/tasks", test_tasks);
   g_test_add_func("/gem-train-adapt/output", test_output);
   g_test_add_func("/gem-train-adapt/experiment", test_experiment);
   g_test_add_func("/gem-train-adapt/dense-ablation", test_dense_ablation);

@@ -133,6 +133,21 @@ fill_options(const Options *options, GemAdaptOptions *adapt, GError **error)
 }
 
 static gboolean
+parse_kinds(const Options *options, GemAdaptKinds *ret_kinds, GError **error)
+{
+  const char *kind = options->kind != NULL ? options->kind : "dapt";
+  if (!gem_adapt_kinds_parse(kind, ret_kinds, error)) {
+    return FALSE;
+  }
+  if (options->tasks != NULL && (*ret_kinds & (GEM_ADAPT_TAPT | GEM_ADAPT_TASK)) == 0) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--tasks: --kind=%s reads no tasks; tapt and task do", kind);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
 find_domain(Command *self, GError **error)
 {
   const GemModelShape *shape = &self->model->backbone->shape;
@@ -212,11 +227,22 @@ load_corpus(Command *self, gboolean replay, GError **error)
 }
 
 static gboolean
+check_tasks(const Command *self, const char *const *tasks, GError **error)
+{
+  if (!gem_adapt_data_check_tasks(self->corpus, self->domain, tasks, error)) {
+    g_prefix_error(error, "%s: --tasks: %s: ", self->options->data, self->options->domain);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
 load_text(Command *self, GError **error)
 {
-  g_auto(GStrv) tasks = self->options->tasks != NULL ? g_strsplit(self->options->tasks, ",", -1) : NULL;
+  const char *names = self->options->tasks;
+  g_auto(GStrv) tasks = names != NULL ? g_strsplit(*names != '\0' ? names : ",", ",", -1) : NULL;
   self->corpus = load_corpus(self, FALSE, error);
-  if (self->corpus == NULL) {
+  if (self->corpus == NULL || (tasks != NULL && !check_tasks(self, (const char *const *)tasks, error))) {
     return FALSE;
   }
   self->texts = g_array_new(FALSE, FALSE, sizeof(GemAdaptText));
@@ -364,8 +390,7 @@ adapt(const Options *options, GError **error)
 {
   g_auto(Command) self = {.options = options};
   g_autofree float *row = NULL;
-  if (!fill_options(options, &self.adapt, error) ||
-      !gem_adapt_kinds_parse(options->kind != NULL ? options->kind : "dapt", &self.kinds, error) ||
+  if (!fill_options(options, &self.adapt, error) || !parse_kinds(options, &self.kinds, error) ||
       !gem_matmul_select(options->matmul != NULL ? options->matmul : "auto", error) ||
       !open_model(&self, error) || !load_text(&self, error)) {
     return FALSE;

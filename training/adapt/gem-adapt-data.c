@@ -36,11 +36,41 @@ add_document(
   g_array_append_val(texts, text);
 }
 
+/* Without its domain. */
+static const char *
+name_of_task(const GemSource *source)
+{
+  const char *slash = strchr(source->name, '/');
+  return slash != NULL ? slash + 1 : source->name;
+}
+
+static gboolean
+has_task(const GemCorpus *corpus, gint8 domain, const char *name)
+{
+  gboolean found = FALSE;
+  for (guint s = 0; s < corpus->sources->len && !found; s++) {
+    const GemSource *source = corpus->sources->pdata[s];
+    found = source->is_task && source->domain == domain && strcmp(name_of_task(source), name) == 0;
+  }
+  return found;
+}
+
+gboolean
+gem_adapt_data_check_tasks(const GemCorpus *corpus, gint8 domain, const char *const *tasks, GError **error)
+{
+  for (guint i = 0; tasks[i] != NULL; i++) {
+    if (!has_task(corpus, domain, tasks[i])) {
+      g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "there is no task '%s' to read", tasks[i]);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
 static gboolean
 is_meant(const GemSource *source, const char *const *tasks)
 {
-  const char *slash = strchr(source->name, '/');
-  return tasks == NULL || (slash != NULL && g_strv_contains(tasks, slash + 1));
+  return tasks == NULL || g_strv_contains(tasks, name_of_task(source));
 }
 
 void

@@ -15,6 +15,10 @@ typedef enum {
 gboolean
 gem_adapt_kinds_parse(const char *text, GemAdaptKinds *ret_kinds, GError **error);
 
+/* Errors, with its name, when one of `tasks` is none of the domain's that were read: it would go unseen. */
+gboolean
+gem_adapt_data_check_tasks(const GemCorpus *corpus, gint8 domain, const char *const *tasks, GError **error);
+
 /* Appends the domain's texts of these kinds to `texts` (of GemAdaptText), each source a group. `tasks`: names
  * of the tasks that are meant, without their domain; NULL: all. The corpus is borrowed from. */
 void
