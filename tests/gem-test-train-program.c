@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "format/gem-gguf.h"
 #include "tests/gem-test-program.h"
 
 void
@@ -66,6 +67,22 @@ gem_test_train_stop(
   gsize length = 0;
   g_assert_cmpint(g_io_channel_read_to_end(channel, ret_err, &length, NULL), ==, G_IO_STATUS_NORMAL);
   return status;
+}
+
+void
+gem_test_train_spoil(const char *folder, const char *checkpoint, const char *tensor, const char *copy)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *from = g_build_filename(folder, checkpoint, NULL),
+                  *to = g_build_filename(folder, copy, NULL), *bytes = NULL;
+  gsize size = 0;
+  g_autoptr(GemGguf) file = gem_gguf_open(from, &error);
+  g_assert_no_error(error);
+  const GemTensor *spoiled = gem_gguf_find_tensor(file, tensor);
+  g_assert_nonnull(spoiled);
+  g_assert_true(g_file_get_contents(from, &bytes, &size, NULL));
+  memset(bytes + spoiled->offset, 0xff, spoiled->bytes);
+  g_assert_true(g_file_set_contents(to, bytes, (gssize)size, NULL));
 }
 
 void

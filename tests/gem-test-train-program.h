@@ -33,6 +33,10 @@ int
 gem_test_train_stop(
     const char *folder, const char *command, const char *checkpoint, int signal_number, char **ret_err);
 
+/* Copies a checkpoint of the folder, with a tensor of it that is nothing but NAN. */
+void
+gem_test_train_spoil(const char *folder, const char *checkpoint, const char *tensor, const char *copy);
+
 /* As gem_test_train_run, and it must end with status 0. */
 void
 gem_test_train_assert_done(const char *folder, const char *command, GemTestTrainRun *ret_run);

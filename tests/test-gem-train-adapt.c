@@ -144,6 +144,18 @@ test_resume(void)
   g_assert_true(same_file("whole", "resumed", "pathway-legal.gguf"));
 }
 
+/* What helps is an option here. */
+static void
+test_not_finite(void)
+{
+#define PLAIN LONG "--mode plain --output other "
+  g_autofree char *stopped = NULL;
+  gem_test_train_stop(folder, PLAIN "--checkpoint sound.gguf", "sound.gguf", SIGINT, &stopped);
+  gem_test_train_spoil(folder, "sound.gguf", "value:general/blk.0.ffn_up.weight", "spoiled.gguf");
+  assert_fails(PLAIN "--checkpoint spoiled.gguf --resume", 1,
+               ": the loss is not finite; lower --rate and go on from the checkpoint with --resume\n");
+}
+
 static void
 test_usage(void)
 {
@@ -383,6 +395,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train-adapt/router-row", test_router_row);
   g_test_add_func("/gem-train-adapt/dense", test_dense);
   g_test_add_func("/gem-train-adapt/resume", test_resume);
+  g_test_add_func("/gem-train-adapt/not-finite", test_not_finite);
   g_test_add_func("/gem-train-adapt/usage", test_usage);
   g_test_add_func("/gem-train-adapt/tasks", test_tasks);
   g_test_add_func("/gem-train-adapt/output", test_output);

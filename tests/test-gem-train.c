@@ -397,6 +397,24 @@ test_interrupt(void)
   assert_contains(message, " of 5000; the same command with --resume goes on from there");
 }
 
+/* Whoever has options that help says which. */
+static void
+test_not_finite(void)
+{
+  const char *const advice =
+      ": the loss is not finite; lower --rate and go on from the checkpoint with --resume\n";
+  const char *const commands[][2] = {{ROUTER "--steps 9 --checkpoint ", "value:router/token_embd.weight"},
+                                     {PRETRAIN "--steps 9 --checkpoint ", "value:general/token_embd.weight"}};
+  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+    g_auto(GemTestTrainRun) run = {0};
+    g_autofree char *first = g_strconcat(commands[i][0], "sound.gguf --until 1", NULL),
+                    *next = g_strconcat(commands[i][0], "spoiled.gguf --resume", NULL);
+    gem_test_train_run(folder, first, &run);
+    gem_test_train_spoil(folder, "sound.gguf", commands[i][1], "spoiled.gguf");
+    gem_test_train_assert_fails(folder, next, 1, advice);
+  }
+}
+
 /* ---- wrong command lines ---- */
 
 static const char *const usage_lines[][2] = {
@@ -555,6 +573,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train/init-loud", test_init_loud);
   g_test_add_func("/gem-train/resume", test_resume);
   g_test_add_func("/gem-train/interrupt", test_interrupt);
+  g_test_add_func("/gem-train/not-finite", test_not_finite);
   int status = g_test_run();
   gem_test_folder_remove(folder);
   g_free(folder);

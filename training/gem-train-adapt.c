@@ -519,5 +519,5 @@ gem_train_adapt_command(int argc, char **argv)
                              .checkpoint_minutes = 5.0};
   g_autoptr(GError) error = NULL;
   gboolean done = parse(&options, argc, argv, &error) && adapt(&options, &error);
-  return done ? 0 : gem_train_fail("adapt", error);
+  return done ? 0 : gem_train_fail_training("adapt", error, options.checkpoint);
 }

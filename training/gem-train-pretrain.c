@@ -502,5 +502,5 @@ gem_train_pretrain_command(int argc, char **argv)
                                      .routed_share = 0.1};
   g_autoptr(GError) error = NULL;
   gboolean done = parse(&options, argc, argv, &error) && pretrain(&options, &error);
-  return done ? 0 : gem_train_fail("pretrain", error);
+  return done ? 0 : gem_train_fail_training("pretrain", error, options.training.checkpoint);
 }

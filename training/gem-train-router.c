@@ -230,5 +230,5 @@ gem_train_router_command(int argc, char **argv)
                                    .threshold = 0.7};
   g_autoptr(GError) error = NULL;
   gboolean done = parse(&options, argc, argv, &error) && run_router(&options, &error);
-  return done ? 0 : gem_train_fail("router", error);
+  return done ? 0 : gem_train_fail_training("router", error, options.training.checkpoint);
 }

@@ -28,3 +28,8 @@ gem_train_inspect_command(int argc, char **argv);
 /* Prints "gem-train COMMAND: message" and returns the exit status: 2 for a G_OPTION_ERROR, else 1. */
 int
 gem_train_fail(const char *command, const GError *error);
+
+/* The same of a training, with advice where the loss was not finite. `checkpoint`: where it keeps its state;
+ * NULL: nowhere. */
+int
+gem_train_fail_training(const char *command, const GError *error, const char *checkpoint);

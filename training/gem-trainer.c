@@ -25,6 +25,8 @@ struct _GemTrainer {
   double rate, clip_factor;
 };
 
+G_DEFINE_QUARK(gem - trainer - error - quark, gem_trainer_error)
+
 GemTrainer *
 gem_trainer_new(const GemParameters *parameters, const GemTrainerOptions *options, GemLanes *lanes)
 {
@@ -301,10 +303,8 @@ gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error)
   while (self->step < end && !is_stopped(self)) {
     GemTrainerTally tally = take_step(self);
     if (!isfinite(tally.loss)) {
-      g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                  "step %" G_GUINT64_FORMAT
-                  ": the loss is not finite; lower --rate and go on from the checkpoint",
-                  self->step);
+      g_set_error(error, GEM_TRAINER_ERROR, GEM_TRAINER_ERROR_NOT_FINITE,
+                  "step %" G_GUINT64_FORMAT ": the loss is not finite", self->step);
       return FALSE;
     }
     report_step(self, progress, &tally);

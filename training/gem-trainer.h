@@ -9,6 +9,14 @@
 #include "training/gem-lanes.h"
 #include "training/gem-parameters.h"
 
+typedef enum {
+  GEM_TRAINER_ERROR_NOT_FINITE, /* the loss of a step: the rate was too high for what is learned, as a rule */
+} GemTrainerError;
+
+#define GEM_TRAINER_ERROR gem_trainer_error_quark()
+GQuark
+gem_trainer_error_quark(void);
+
 typedef struct {
   guint64 steps;       /* optimizer steps in all */
   guint64 until;       /* the run ends after this step, to be resumed with other options; 0: after all */
@@ -83,7 +91,7 @@ gem_trainer_resume(GemTrainer *self, GemGguf *checkpoint, GError **error);
 
 /* Steps until all are done (TRUE), or the process was asked to end by SIGINT or SIGTERM, or the trainee
  * stopped: then the checkpoint is written and G_IO_ERROR_CANCELLED says how to go on. A full disk is an error
- * that names the file; the old checkpoint stays. */
+ * that names the file, a loss that is not finite a GEM_TRAINER_ERROR; the old checkpoint stays. */
 gboolean
 gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error);
 

@@ -4,6 +4,7 @@
 
 #include "training/gem-matmul.h"
 #include "training/gem-train.h"
+#include "training/gem-trainer.h"
 
 typedef struct {
   const char *name;
@@ -40,6 +41,19 @@ gem_train_fail(const char *command, const GError *error)
   gboolean usage = error->domain == G_OPTION_ERROR;
   g_printerr("gem-train %s: %s%s\n", command, error->message, usage ? "; see --help" : "");
   return usage ? 2 : 1;
+}
+
+int
+gem_train_fail_training(const char *command, const GError *error, const char *checkpoint)
+{
+  gboolean kept = checkpoint != NULL && g_file_test(checkpoint, G_FILE_TEST_EXISTS);
+  g_autoptr(GError) advised = g_error_copy(error);
+  if (g_error_matches(error, GEM_TRAINER_ERROR, GEM_TRAINER_ERROR_NOT_FINITE)) {
+    g_free(advised->message);
+    advised->message = g_strdup_printf("%s; lower --rate%s", error->message,
+                                       kept ? " and go on from the checkpoint with --resume" : "");
+  }
+  return gem_train_fail(command, advised);
 }
 
 int
