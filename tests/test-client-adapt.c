@@ -158,23 +158,69 @@ test_bounds(GemTestAdapt *self, gconstpointer data)
   }
 }
 
-static void
-test_interrupt(GemTestAdapt *self, gconstpointer data)
+/* A client whose learning is held until the test lets it go on. */
+static GSubprocess *
+start_held(GemTestAdapt *self)
 {
   g_autofree char *held = g_strdup_printf("hold %s\nlearn", self->held);
   g_autofree char *input = make_input(self, held, GEM_TEST_ADAPT_BYTES);
   g_autofree char *path = g_build_filename(self->gemd->folder, "text", NULL);
-  g_autoptr(GSubprocess) process = NULL;
-  g_auto(Run) run = {0};
+  GSubprocess *process;
 
   g_assert_true(g_file_set_contents(path, input, -1, NULL));
   gem_test_adapt_hold(self);
   process = start(self, (const char *const[]){"adapt", "mywork", path, NULL});
   gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+  return process;
+}
+
+static void
+test_interrupt(GemTestAdapt *self, gconstpointer data)
+{
+  g_autoptr(GSubprocess) process = start_held(self);
+  g_auto(Run) run = {0};
+
   g_subprocess_send_signal(process, SIGINT);
   finish(process, NULL, &run);
   g_assert_cmpint(run.status, ==, GEM_EXIT_INTERRUPTED);
   g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
+}
+
+/* A service that does not answer is not waited for, and where its user can look is said. */
+static void
+test_interrupt_twice(GemTestAdapt *self, gconstpointer data)
+{
+  g_autoptr(GSubprocess) process = start_held(self);
+  g_auto(Run) run = {0};
+
+  g_subprocess_send_signal(self->gemd->bus->daemon, SIGSTOP);
+  while (g_subprocess_get_identifier(process) != NULL) {
+    g_subprocess_send_signal(process, SIGINT);
+    g_usleep(20000);
+  }
+  g_subprocess_send_signal(self->gemd->bus->daemon, SIGCONT);
+  finish(process, NULL, &run);
+  g_assert_cmpint(run.status, ==, GEM_EXIT_INTERRUPTED);
+  g_assert_nonnull(strstr(run.err, "has not said what became of it; see gem-client learned"));
+}
+
+/* The learning outlives the service: its user is told so, and it is so. */
+static void
+test_service_dies(GemTestAdapt *self, gconstpointer data)
+{
+  g_autoptr(GSubprocess) process = start_held(self);
+  g_auto(Run) run = {0}, shown = {0};
+
+  g_subprocess_send_signal(self->gemd->bus->daemon, SIGKILL);
+  finish(process, NULL, &run);
+  g_assert_cmpint(run.status, ==, GEM_EXIT_UNREACHABLE);
+  g_assert_nonnull(strstr(
+      run.err, "the service left the bus; it goes on learning when it is back: see gem-client learned\n"));
+  gem_test_bus_wait_exit(self->gemd->bus);
+  gem_test_gemd_start(self->gemd, "ready");
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+  CLIENT(self, NULL, &shown, "learned");
+  g_assert_nonnull(strstr(shown.out, "learning, "));
 }
 
 static void
@@ -213,6 +259,10 @@ main(int argc, char **argv)
   g_test_add("/client/adapt/bounds", GemTestAdapt, &plain, gem_test_adapt_set_up, test_bounds,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/interrupt", GemTestAdapt, &plain, gem_test_adapt_set_up, test_interrupt,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/interrupt-twice", GemTestAdapt, &plain, gem_test_adapt_set_up,
+             test_interrupt_twice, gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/service-dies", GemTestAdapt, &plain, gem_test_adapt_set_up, test_service_dies,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/share", GemTestAdapt, &plain, gem_test_adapt_set_up, test_share,
              gem_test_adapt_tear_down);

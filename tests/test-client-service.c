@@ -71,7 +71,7 @@ test_load_interrupted_twice(void)
   }
   gem_test_client_interrupt(client);
   gem_test_client_finish(client, NULL, &run);
-  g_assert_nonnull(strstr(run.err, "has not said what became of it"));
+  g_assert_nonnull(strstr(run.err, "has not said what became of it; see gem-client status"));
   g_assert_null(strstr(run.err, "stays as it was"));
   g_assert_cmpint(run.status, ==, GEM_EXIT_INTERRUPTED);
 }

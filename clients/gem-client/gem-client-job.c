@@ -171,7 +171,7 @@ gem_job_run(GemRemote *remote,
 }
 
 GemExit
-gem_job_complain(const GemJobResult *result, const char *given_up, const char *cancelled)
+gem_job_complain(const GemJobResult *result, const GemJobWords *words)
 {
   g_autoptr(GError) error = NULL;
   const char *name = "", *message = "";
@@ -181,20 +181,21 @@ gem_job_complain(const GemJobResult *result, const char *given_up, const char *c
   }
   if (result->interrupted && result->result == NULL && !result->gone) {
     gem_output_complain(
-        "%s", "not waited for: the service was asked to give it up, and has not said what became of it; "
-              "see gem-client status");
+        "not waited for: the service was asked to give it up, and has not said what became of "
+        "it; see %s",
+        words->told_by);
     return GEM_EXIT_INTERRUPTED;
   }
   if (result->interrupted && g_strcmp0(result->result, "cancelled") == 0) {
-    gem_output_complain("%s", given_up);
+    gem_output_complain("%s", words->given_up);
     return GEM_EXIT_INTERRUPTED;
   }
   if (result->result == NULL) {
-    gem_output_complain("%s", "the service left the bus");
+    gem_output_complain("%s", words->gone);
     return GEM_EXIT_UNREACHABLE;
   }
   if (g_str_equal(result->result, "cancelled")) {
-    gem_output_complain("%s", cancelled);
+    gem_output_complain("%s", words->cancelled);
     return GEM_EXIT_FAILED;
   }
   g_variant_lookup(result->details, "error", "&s", &name);

@@ -28,7 +28,14 @@ gem_job_run(GemRemote *remote,
             GUnixFDList *descriptors,
             GemJobResult *ret_result);
 
-/* Says why a job was not done, and what to exit with. `given_up` is said after Ctrl-C, `cancelled` when
- * somebody else gave it up. */
+/* What is said of a job that was not done. */
+typedef struct {
+  const char *given_up;  /* after Ctrl-C */
+  const char *cancelled; /* when somebody else gave it up */
+  const char *gone;      /* when the service left the bus meanwhile */
+  const char *told_by;   /* the command that tells what became of one that was not waited for */
+} GemJobWords;
+
+/* Says why a job was not done, and what to exit with. */
 GemExit
-gem_job_complain(const GemJobResult *result, const char *given_up, const char *cancelled);
+gem_job_complain(const GemJobResult *result, const GemJobWords *words);

@@ -112,6 +112,13 @@ print_json(const GemJobResult *result)
   gem_json_print(builder);
 }
 
+static const GemJobWords words = {
+    .given_up = "given up: nothing has changed",
+    .cancelled = "the learning was given up",
+    .gone = "the service left the bus; it goes on learning when it is back: see gem-client learned",
+    .told_by = "gem-client learned",
+};
+
 static GemExit
 tell(const char *name, const GemJobResult *result, gboolean json)
 {
@@ -120,7 +127,7 @@ tell(const char *name, const GemJobResult *result, gboolean json)
   gboolean unshared = FALSE;
 
   if (g_strcmp0(result->result, "done") != 0 && !refused) {
-    return gem_job_complain(result, "given up: nothing has changed", "the learning was given up");
+    return gem_job_complain(result, &words);
   }
   if (json) {
     print_json(result);

@@ -44,6 +44,13 @@ print_done(const char *name, GVariant *details, gboolean json)
   gem_output_printf("model %s is served, after %.1f s\n", model, seconds);
 }
 
+static const GemJobWords words = {
+    .given_up = "given up: the model stays as it was",
+    .cancelled = "the loading was given up",
+    .gone = "the service left the bus",
+    .told_by = "gem-client status",
+};
+
 static GemExit
 load(GemRemote *remote, const char *name, guint grace_seconds, gboolean json)
 {
@@ -52,7 +59,7 @@ load(GemRemote *remote, const char *name, guint grace_seconds, gboolean json)
 
   gem_job_run(remote, doing, "LoadModel", make_arguments(name, grace_seconds), NULL, &result);
   if (g_strcmp0(result.result, "done") != 0) {
-    return gem_job_complain(&result, "given up: the model stays as it was", "the loading was given up");
+    return gem_job_complain(&result, &words);
   }
   print_done(name, result.details, json);
   return GEM_EXIT_OK;
