@@ -120,15 +120,40 @@ static void
 test_refused(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *input = make_input(self, "refuse", GEM_TEST_ADAPT_BYTES);
-  g_auto(Run) refused = {0}, named = {0}, short_text = {0};
+  g_auto(Run) refused = {0}, shown = {0}, named = {0}, short_text = {0};
 
   CLIENT(self, input, &refused, "adapt", "mywork");
   g_assert_cmpint(refused.status, ==, GEM_EXIT_FAILED);
   g_assert_nonnull(strstr(refused.err, "refused, and nothing has changed: it is no better"));
+  CLIENT(self, NULL, &shown, "learned");
+  g_assert_true(g_pattern_match_simple("*mywork * refused * no * it is no better\n", shown.out));
+  g_assert_null(strstr(shown.out, "last learning"));
   CLIENT(self, input, &named, "adapt", "Mywork");
   g_assert_cmpint(named.status, ==, GEM_EXIT_INVALID_INPUT);
   CLIENT(self, "x", &short_text, "adapt", "mywork");
   g_assert_cmpint(short_text.status, ==, GEM_EXIT_INVALID_INPUT);
+}
+
+/* What was refused shows beside the version that serves on. */
+static void
+test_refused_anew(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *good = make_input(self, "learn", GEM_TEST_ADAPT_BYTES);
+  g_autofree char *bad = make_input(self, "refuse", GEM_TEST_ADAPT_BYTES);
+  g_auto(Run) learned = {0}, before = {0}, refused = {0}, after = {0}, again = {0}, healed = {0};
+
+  CLIENT(self, good, &learned, "adapt", "mywork");
+  CLIENT(self, NULL, &before, "learned");
+  g_assert_null(strstr(before.out, "refused"));
+  CLIENT(self, bad, &refused, "adapt", "mywork");
+  g_assert_cmpint(refused.status, ==, GEM_EXIT_FAILED);
+  CLIENT(self, NULL, &after, "learned");
+  g_assert_true(g_pattern_match_simple(
+      "*mywork * ready * yes * 100.00 -> 50.00 * last learning refused: it is no better\n", after.out));
+  CLIENT(self, good, &again, "adapt", "mywork");
+  g_assert_cmpint(again.status, ==, GEM_EXIT_OK);
+  CLIENT(self, NULL, &healed, "learned");
+  g_assert_null(strstr(healed.out, "refused"));
 }
 
 /* Numbers go to the service as they are given: none means the default. */
@@ -255,6 +280,8 @@ main(int argc, char **argv)
   g_test_add("/client/adapt/files", GemTestAdapt, &plain, gem_test_adapt_set_up, test_files,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/refused", GemTestAdapt, &plain, gem_test_adapt_set_up, test_refused,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/refused-anew", GemTestAdapt, &plain, gem_test_adapt_set_up, test_refused_anew,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/bounds", GemTestAdapt, &plain, gem_test_adapt_set_up, test_bounds,
              gem_test_adapt_tear_down);

@@ -48,6 +48,18 @@ describe_gain(GVariant *domain)
   return g_strdup_printf("%.2f -> %.2f", before, after);
 }
 
+/* Why it is as it is; else why the last learning came to nothing, beside the version that there is. */
+static char *
+describe_reason(GVariant *domain)
+{
+  const char *reason = string_of(domain, "reason"), *last = string_of(domain, "last_result");
+
+  if (reason[0] != '\0' || last[0] == '\0') {
+    return g_strdup(reason);
+  }
+  return g_strdup_printf("last learning %s: %s", last, string_of(domain, "last_reason"));
+}
+
 static void
 print_table(GVariant *domains)
 {
@@ -58,12 +70,12 @@ print_table(GVariant *domains)
     g_autoptr(GVariant) domain = g_variant_get_child_value(domains, i);
     g_autofree char *state = describe_state(domain);
     g_autofree char *gain = describe_gain(domain);
+    g_autofree char *reason = describe_reason(domain);
     const char *of = flag_of(domain, "mine") ? flag_of(domain, "shared") ? "you, shared" : "you" : "shared";
 
     gem_table_add(table, -1,
                   (const char *const[]){string_of(domain, "name"), of, state,
-                                        flag_of(domain, "serving") ? "yes" : "no", gain,
-                                        string_of(domain, "reason"), NULL});
+                                        flag_of(domain, "serving") ? "yes" : "no", gain, reason, NULL});
   }
   gem_table_print(table);
 }
