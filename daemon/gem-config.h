@@ -54,7 +54,7 @@ typedef struct {
   /* Learning a domain. */
   guint64 adapt_text;   /* bytes of one text */
   guint64 adapt_memory; /* bytes that the process which learns may take */
-  guint adapt_seconds;  /* that it may take */
+  guint adapt_seconds;  /* that it may be given */
 
   guint idle_exit_seconds; /* 0: never */
 

@@ -59,6 +59,28 @@ test_options(GemTestAdapt *self, gconstpointer data)
   }
 }
 
+/* What a learning is given is what its caller says, or else not all that there might be. */
+static void
+test_seconds(GemTestAdapt *self, gconstpointer data)
+{
+  const GemTestAdaptCase *one = data;
+  g_autofree char *user = g_strdup_printf("%u", geteuid());
+  g_autofree char *record = g_build_filename(self->state, "learned", user, "mywork", "domain", NULL);
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  g_autoptr(GError) error = NULL;
+  g_autofree char *job = NULL;
+
+  gem_test_adapt_hold(self);
+  job = gem_test_adapt_call(self->gemd->client, "mywork",
+                            gem_test_adapt_orders(self, "mywork", "learn", TRUE), one->word, &error);
+  g_assert_no_error(error);
+  g_assert_nonnull(job);
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+  g_assert_true(g_key_file_load_from_file(file, record, G_KEY_FILE_NONE, &error));
+  g_assert_cmpint(g_key_file_get_integer(file, "order", "Seconds", &error), ==, one->number);
+  g_assert_no_error(error);
+}
+
 /* The job fails, as the one of that number; takes `text`. */
 static void
 fail_job(GemTestAdapt *self, int text, const char *error, const char *pattern, guint number)
@@ -302,6 +324,11 @@ main(int argc, char **argv)
   static const GemTestAdaptTest tests[] = {
       {"/bus/adapt-input/names", test_names},
       {"/bus/adapt-input/options", test_options},
+      {"/bus/adapt-input/seconds/none", test_seconds, {.word = "{}", .number = 290}},
+      {"/bus/adapt-input/seconds/few",
+       test_seconds,
+       {.config = "AdaptSeconds=60\n", .word = "{}", .number = 60}},
+      {"/bus/adapt-input/seconds/most", test_seconds, {.word = "{'seconds': <uint32 900>}", .number = 900}},
       {"/bus/adapt-input/descriptors", test_descriptors},
       {"/bus/adapt-input/texts", test_texts, {.config = "AdaptText=1M\n"}},
       {"/bus/adapt-input/controls", test_controls},

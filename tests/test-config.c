@@ -39,6 +39,7 @@ test_defaults(void)
   g_assert_cmpint(config->threshold_percent, ==, -1);
   g_assert_cmpuint(config->context_tokens, ==, 2048);
   g_assert_cmpuint(config->ask_tokens, ==, 256);
+  g_assert_cmpuint(config->adapt_seconds, ==, 900);
   g_assert_false(config->kv_half);
   g_assert_true(config->memory_pressure);
   g_assert_cmpuint(config->memory_limit, ==, 0);

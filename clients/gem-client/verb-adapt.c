@@ -180,7 +180,8 @@ run(const GemVerb *self, char **argv)
   const GOptionEntry entries[] = {
       {"mode", 0, 0, G_OPTION_ARG_STRING, &bounds.mode, "dapt for running text, tapt for short tasks",
        "MODE"},
-      {"seconds", 0, 0, G_OPTION_ARG_STRING, &bounds.seconds, "How long it may take", "SECONDS"},
+      {"seconds", 0, 0, G_OPTION_ARG_STRING, &bounds.seconds,
+       "How long it may take (290, or less where the service allows less)", "SECONDS"},
       {"worst-other", 0, 0, G_OPTION_ARG_STRING, &bounds.worst, "How much worse another domain may become",
        "PERCENT"},
       {"least-gain", 0, 0, G_OPTION_ARG_STRING, &bounds.gain, "How much better the held-out text must become",

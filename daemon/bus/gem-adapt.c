@@ -4,6 +4,10 @@
 #include "daemon/bus/gem-descriptors.h"
 #include "daemon/bus/gem-service.h"
 
+/* That learning may take when its caller does not say: a text of the user's own is learned within five
+ * minutes, with what comes before and after. */
+#define DEFAULT_SECONDS 290u
+
 /* The domains as they are when both the store and the model have been read. */
 static GemLearned *
 learned_of(GemCall *call)
@@ -32,7 +36,7 @@ read_order(GemCall *call, const GemCallOptions *options, GemLearnedOrder *ret_or
   }
   *ret_order = (GemLearnedOrder){
       .mode = (char *)(options->tapt ? "tapt" : "dapt"),
-      .seconds = options->seconds > 0 ? options->seconds : config->adapt_seconds,
+      .seconds = options->seconds > 0 ? options->seconds : MIN(DEFAULT_SECONDS, config->adapt_seconds),
       .seed = options->generate.seed,
       .worst_other_percent = options->worst_other_percent,
       .least_gain_percent = options->least_gain_percent,

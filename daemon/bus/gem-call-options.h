@@ -55,7 +55,7 @@ typedef struct {
   gboolean routes;
   char *handle_token;  /* NULL: not given */
   guint grace_seconds; /* of LoadModel */
-  /* Of AdaptDomain; seconds: 0, as long as it may. */
+  /* Of AdaptDomain; seconds: 0, not given. */
   gboolean tapt;
   guint seconds;
   double worst_other_percent, least_gain_percent;
