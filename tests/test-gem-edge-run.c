@@ -515,6 +515,16 @@ test_specialist(Scene *self, gconstpointer data)
   g_assert_null(read_specialists(self, 1, 7, &error));
   g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
   g_assert_nonnull(strstr(error->message, "first.json: neither"));
+  g_clear_error(&error);
+  gem_test_write_text(self->folder, "first.json",
+                      "{\"run\": {\"split\": 5, \"model\": \"m\"}, \"tasks\": []}");
+  g_assert_null(read_specialists(self, 1, 7, &error));
+  g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+  g_clear_error(&error);
+  gem_test_write_text(self->folder, "first.json",
+                      "{\"run\": {\"split\": \"dev\", \"model\": 5}, \"tasks\": []}");
+  g_assert_null(read_specialists(self, 1, 7, &error));
+  g_assert_nonnull(strstr(error->message, "first.json: neither"));
   test_linear_specialist(self);
   assert_near(gem_edge_specialist_top((GemEdgeScore){0.75, 0.1}, 0.5), 0.75);
   g_assert_true(isnan(gem_edge_specialist_top((GemEdgeScore){0.75, 0.1}, 0.56)));

@@ -32,8 +32,8 @@ scene_set_up(Scene *self, gconstpointer data)
                                  .domains = self->domains,
                                  .n_domains = 2,
                                  .f1 = {NAN, NAN},
-                                 .gg_forced = {NAN, NAN},
-                                 .gap = {NAN, NAN},
+                                 .gg_forced = {NAN, NAN, NAN},
+                                 .gap = {NAN, NAN, NAN},
                                  .latency = {NAN, NAN, NAN, NAN},
                                  .joules = NAN,
                                  .tokens = -1};
@@ -89,7 +89,7 @@ test_latency(Scene *self, gconstpointer data)
       self, "a query: p50 12.5 ms, p95 250.0 ms, 4 in flight; a written token: p50 - ms, p95 - ms\n", "nan");
 }
 
-/* Two numbers, or null. */
+/* Three numbers, or null. */
 static void
 check_interval(const Scene *self, gboolean known)
 {
@@ -100,9 +100,10 @@ check_interval(const Scene *self, gboolean known)
   g_assert_true(json_object_get_null_member(overall, "gg_forced_interval") == !known);
   if (known) {
     gap = json_object_get_array_member(overall, "gap_same_tasks_interval");
-    g_assert_cmpuint(json_array_get_length(gap), ==, 2);
+    g_assert_cmpuint(json_array_get_length(gap), ==, 3);
     g_assert_cmpfloat(json_array_get_double_element(gap, 0), ==, 0.125);
-    g_assert_cmpfloat(json_array_get_double_element(gap, 1), ==, 0.75);
+    g_assert_cmpfloat(json_array_get_double_element(gap, 1), ==, 0.25);
+    g_assert_cmpfloat(json_array_get_double_element(gap, 2), ==, 0.75);
   }
 }
 
@@ -123,10 +124,10 @@ test_transfer(Scene *self, gconstpointer data)
   check_printed(self, "mean over domains: GG forced 0.375, DSI forced 2.000, gap on the same tasks 0.250\n",
                 NULL);
   check_interval(self, FALSE);
-  self->result.gg_forced = (GemEdgeInterval){-0.25, 0.5};
-  self->result.gap = (GemEdgeInterval){0.125, 0.75};
-  check_printed(self, "GG forced 0.375 (-0.250 to 0.500), DSI forced 2.000, ", NULL);
-  check_printed(self, "gap on the same tasks 0.250 (0.125 to 0.750); in brackets 95 % ", NULL);
+  self->result.gg_forced = (GemEdgeInterval){-0.25, -0.125, 0.5};
+  self->result.gap = (GemEdgeInterval){0.125, 0.25, 0.75};
+  check_printed(self, "GG forced 0.375 (-0.125, -0.250 to 0.500), DSI forced 2.000, ", NULL);
+  check_printed(self, "gap on the same tasks 0.250 (0.250, 0.125 to 0.750); in brackets with ", NULL);
   check_interval(self, TRUE);
   check_printed(self, "legal    0.400  0.200\nstem     0.000  0.000\ngeneral  0.300  0.100\n\nCDTR", NULL);
   check_printed(self, "legal    1.000  0.500\nstem         -      -\n\n", NULL);

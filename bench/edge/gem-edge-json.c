@@ -186,12 +186,13 @@ add_without_linear(JsonBuilder *builder, const GemEdgeResult *result)
   json_builder_end_array(builder);
 }
 
-/* [low, high], or null. */
+/* [low, median, high], or null. */
 static void
 add_interval(JsonBuilder *builder, const char *name, GemEdgeInterval interval)
 {
   if (isfinite(interval.low)) {
-    gem_edge_json_add_numbers(builder, name, (const double[]){interval.low, interval.high}, 2);
+    gem_edge_json_add_numbers(builder, name, (const double[]){interval.low, interval.median, interval.high},
+                              3);
   } else {
     gem_edge_json_add_null(builder, name);
   }

@@ -122,7 +122,8 @@ find_interval(double *figures)
       figures[n++] = figures[i];
     }
   }
-  return (GemEdgeInterval){gem_bench_quantile(figures, n, 0.025), gem_bench_quantile(figures, n, 0.975)};
+  return (GemEdgeInterval){gem_bench_quantile(figures, n, 0.025), gem_bench_quantile(figures, n, 0.5),
+                           gem_bench_quantile(figures, n, 0.975)};
 }
 
 static void
@@ -132,7 +133,7 @@ find_intervals(GemEdgeResult *self)
   double gg[DRAWS], gap[DRAWS];
   guint i;
 
-  self->gg_forced = self->gap = (GemEdgeInterval){NAN, NAN};
+  self->gg_forced = self->gap = (GemEdgeInterval){NAN, NAN, NAN};
   if (!self->has_transfer || self->n_tasks == self->n_domains) {
     return; /* there are no other tasks to draw */
   }

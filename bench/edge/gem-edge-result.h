@@ -39,9 +39,10 @@ typedef struct {
   double in, out, gg, dsi;
 } GemEdgeSpan;
 
-/* Where 95 % of the figures lie that other tasks would have given; both NAN: not known. */
+/* Where 95 % of the figures lie with tasks drawn anew, and their middle, which is beside the figure itself
+ * where one that is divided by is uncertain; all NAN: not known. */
 typedef struct {
-  double low, high;
+  double low, median, high;
 } GemEdgeInterval;
 
 typedef struct {

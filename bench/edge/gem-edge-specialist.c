@@ -86,7 +86,7 @@ add_result(GemEdgeSpecialist *self, JsonObject *result)
 static gboolean
 is_of_these_lines(JsonObject *run, const GemEdgeWish *wish)
 {
-  return g_str_equal(json_object_get_string_member_with_default(run, "split", ""), wish->split) &&
+  return g_strcmp0(json_object_get_string_member_with_default(run, "split", NULL), wish->split) == 0 &&
          json_object_get_int_member_with_default(run, "limit", -1) == wish->limit &&
          (wish->limit == 0 || json_object_get_int_member_with_default(run, "seed", -1) == wish->seed);
 }
@@ -117,6 +117,7 @@ add_file(GemEdgeSpecialist *self, const char *path, const GemEdgeWish *wish, GEr
 {
   g_autoptr(JsonParser) parser = json_parser_new();
   JsonObject *result, *run;
+  const char *model; /* NULL for what is no text, too */
 
   if (!json_parser_load_from_file(parser, path, error)) {
     g_prefix_error(error, "%s: ", path);
@@ -127,7 +128,8 @@ add_file(GemEdgeSpecialist *self, const char *path, const GemEdgeWish *wish, GEr
   if (run == NULL && add_linear(self, path, wish->split)) {
     return TRUE;
   }
-  if (run == NULL || !add_result(self, result)) {
+  model = run == NULL ? NULL : json_object_get_string_member_with_default(run, "model", "");
+  if (model == NULL || !add_result(self, result)) {
     g_set_error(
         error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
         "%s: neither the result of a run of gem-bench edge nor what gem-bench baseline says of %s lines",
@@ -139,7 +141,7 @@ add_file(GemEdgeSpecialist *self, const char *path, const GemEdgeWish *wish, GEr
                 "%s: a run of other lines: --split, --limit and --seed must be those of this run", path);
     return FALSE;
   }
-  add_model(self, json_object_get_string_member_with_default(run, "model", ""));
+  add_model(self, model);
   return TRUE;
 }
 

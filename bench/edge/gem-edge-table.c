@@ -155,8 +155,9 @@ show_mean(const GemEdgeResult *result, gsize offset, GemEdgeInterval interval)
 {
   g_autofree char *mean = show(gem_edge_result_get_mean(result, offset));
 
-  return isfinite(interval.low) ? g_strdup_printf("%s (%.3f to %.3f)", mean, interval.low, interval.high)
-                                : g_steal_pointer(&mean);
+  return isfinite(interval.low)
+             ? g_strdup_printf("%s (%.3f, %.3f to %.3f)", mean, interval.median, interval.low, interval.high)
+             : g_steal_pointer(&mean);
 }
 
 static void
@@ -169,8 +170,10 @@ print_transfer(const GemEdgeResult *result)
       show(gem_edge_result_get_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, forced.dsi)));
   g_autofree char *gap = show_mean(result, G_STRUCT_OFFSET(GemEdgeDomainResult, same.gg), result->gap);
 
-  gem_output_printf("mean over domains: GG forced %s, DSI forced %s, gap on the same tasks %s%s\n", gg, dsi,
-                    gap, isfinite(result->gg_forced.low) ? "; in brackets 95 % with tasks drawn anew" : "");
+  gem_output_printf(
+      "mean over domains: GG forced %s, DSI forced %s, gap on the same tasks %s%s\n", gg, dsi, gap,
+      isfinite(result->gg_forced.low) ? "; in brackets with tasks drawn anew: median, and where 95 % are"
+                                      : "");
   gem_output_printf(
       "\nF1 on each domain's tasks with every token forced through one pathway, %u lines a task:\n",
       result->plan->transfer_limit);

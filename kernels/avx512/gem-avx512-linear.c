@@ -18,6 +18,9 @@ run_linear(size_t most_few,
     gem_avx512_linear_floats(weights, first, end, inputs, y);
     return;
   }
+  if (inputs->n == 0) {
+    return;
+  }
   if (inputs->n <= most_few) {
     for (size_t panel = first; panel < end; panel++) {
       few(weights, panel, inputs, y + panel * GEM_PANEL_ROWS);

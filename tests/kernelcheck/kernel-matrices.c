@@ -159,17 +159,21 @@ check_linear_shapes(Check *check, GemType type)
   }
 }
 
+/* Inputs that some sets take as a few and others as many, and one more than is a few anywhere. */
+static const size_t pattern_counts[] = {2, 4, 8, 9};
+
 /* All pairs of patterns, with panels and inputs enough for what takes two at a time, and one more of each. */
 static void
 check_linear_patterns(Check *check, GemType type)
 {
   size_t cols = type == GEM_TYPE_Q6_K ? 512 : 288;
   for (unsigned weights = 0; weights < N_WEIGHTS; weights++) {
-    for (unsigned values = 0; values < N_VALUES; values++) {
+    for (size_t i = 0; i < N_VALUES * COUNT(pattern_counts); i++) {
+      unsigned values = (unsigned)(i / COUNT(pattern_counts));
       check_linear_case(check, &(Shape){.type = type,
                                         .rows = 33,
                                         .cols = cols,
-                                        .n = 9,
+                                        .n = pattern_counts[i % COUNT(pattern_counts)],
                                         .weights = weights,
                                         .values = values,
                                         .whole = true});
