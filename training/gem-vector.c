@@ -12,13 +12,15 @@
 #define GEM_CPU_LEVELS
 #endif
 
-/* e^x to about 1e-7, for |x| < 87; below, 0 within single precision. Branch-free, so that loops vectorise. */
+/* e^x to about 1e-7, for |x| < 87; below, 0 within single precision; no number of what is none. Branch-free,
+ * so that loops vectorise. */
 static inline float
 vector_exp(float x)
 {
   x = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
   float scaled = x * 1.44269504f;
-  float whole = __builtin_rintf(scaled);
+  float whole =
+      scaled == scaled ? __builtin_rintf(scaled) : 0.0f; /* no integer is made of what is no number */
   float part = x - whole * 0.693359375f + whole * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
   p = p * part + 1.3981999507e-3f;
