@@ -202,6 +202,16 @@ check_average(void)
                               "another is of another shape: ");
 }
 
+/* Transfer full. */
+static char *
+digest_of(const char *file)
+{
+  g_autofree char *path = in_folder(file), *bytes = NULL;
+  gsize size = 0;
+  g_assert_true(g_file_get_contents(path, &bytes, &size, NULL));
+  return g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)bytes, size);
+}
+
 static void
 check_some_tasks(void)
 {
@@ -223,16 +233,18 @@ check_some_tasks(void)
                              PRETRAIN "--steps 2 --checkpoint answers.gguf --tasks legal/clauses=3 "
                                       "--task-share 1 --general-share 0 --input-share 0 --choice-weight 40",
                              &answers);
-}
-
-static char *
-router_of(const char *model)
-{
-  g_autofree char *path = in_folder(model), *file = g_build_filename(path, "router.gguf", NULL);
-  g_autofree char *bytes = NULL;
-  gsize size = 0;
-  g_assert_true(g_file_get_contents(file, &bytes, &size, NULL));
-  return g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)bytes, size);
+  /* with what dropout leaves out another model is learned, and each of the two does it */
+  const char *const dropouts[] = {"--dropout 0.3", "--input-dropout 0.5"};
+  for (gsize i = 0; i < G_N_ELEMENTS(dropouts); i++) {
+    g_auto(GemTestTrainRun) dropped = {0};
+    g_autofree char *command =
+        g_strconcat(PRETRAIN "--steps 2 --checkpoint dropped.gguf --tasks legal/clauses=3 --task-share 1 "
+                             "--general-share 0 --input-share 0 --choice-weight 40 ",
+                    dropouts[i], NULL);
+    gem_test_train_assert_done(folder, command, &dropped);
+    g_autofree char *with = digest_of("dropped.gguf"), *without = digest_of("answers.gguf");
+    g_assert_cmpstr(with, !=, without);
+  }
 }
 
 /* A model's own router is written as it is, unless another type is asked for. */
@@ -246,8 +258,8 @@ check_router_stays(void)
   g_autofree char *narrower = g_strconcat(again, "-narrower --types router=Q4_0", NULL);
   gem_test_train_assert_done(folder, narrower, &run);
   gem_test_train_assert_done(folder, "inspect again --text abc", &run);
-  g_autofree char *first = router_of("model"), *same = router_of("again"),
-                  *other = router_of("again-narrower");
+  g_autofree char *first = digest_of("model/router.gguf"), *same = digest_of("again/router.gguf"),
+                  *other = digest_of("again-narrower/router.gguf");
   g_assert_cmpstr(first, ==, same);
   g_assert_cmpstr(first, !=, other);
 }
@@ -448,6 +460,8 @@ static const char *const usage_lines[][2] = {
     {PRETRAIN "--checkpoint c --accumulate 0", "--accumulate=0"},
     {PRETRAIN "--checkpoint c --general-share -0.1", "--general-share=-0.1"},
     {PRETRAIN "--checkpoint c --residual-dropout 2", "--residual-dropout=2"},
+    {PRETRAIN "--checkpoint c --dropout 0.95", "--dropout=0.95"},
+    {PRETRAIN "--checkpoint c --input-dropout -0.1", "--input-dropout=-0.1"},
     {PRETRAIN "--checkpoint c --matmul fp8", "--matmul=fp8"},
     {"router --data data --tokenizer t", "--checkpoint is needed"},
     {ROUTER "--checkpoint c --batch-tokens 127", "--batch-tokens=127"},

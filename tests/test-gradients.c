@@ -55,7 +55,7 @@ add_forks(GemBatch *batch)
 }
 
 static void
-check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean exclusive)
+check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean exclusive, double dropout)
 {
   g_auto(GemPreset) preset = {0};
   g_autoptr(GError) error = NULL;
@@ -69,6 +69,7 @@ check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean 
   test.backbone->exclusive = exclusive;
   test.centroids = gem_centroids_new(test.backbone, 5);
   test.pass = gem_backbone_pass_new(test.backbone);
+  gem_backbone_pass_set_dropout(test.pass, dropout, 21);
   test.batch = gem_test_mixed_batch_new(test.backbone->shape.vocab, test.backbone->shape.n_domains);
   if (cluster_set < 0) { /* what changes no cluster has differences everywhere */
     for (gsize i = 0; i < test.batch->n; i += 3) {
@@ -94,19 +95,27 @@ check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean 
 static void
 test_backbone_sparse(void)
 {
-  check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4", TRUE, 0, FALSE);
+  check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4", TRUE, 0, FALSE, 0.0);
+}
+
+/* What is dropped forward is dropped on the way back: of the embedding, of attention, of the feed-forwards'
+ * inputs. */
+static void
+test_backbone_dropout(void)
+{
+  check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4", TRUE, -1, FALSE, 0.2);
 }
 
 static void
 test_backbone_exclusive(void)
 {
-  check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4", TRUE, 0, TRUE);
+  check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4", TRUE, 0, TRUE, 0.0);
 }
 
 static void
 test_backbone_grouped_untied(void)
 {
-  check_backbone("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", FALSE, -1, FALSE);
+  check_backbone("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", FALSE, -1, FALSE, 0.0);
 }
 
 static void
@@ -159,6 +168,7 @@ main(int argc, char **argv)
   gem_matmul_select("fp32", &error);
   g_assert_no_error(error);
   g_test_add_func("/gradients/backbone/sparse-with-domains", test_backbone_sparse);
+  g_test_add_func("/gradients/backbone/dropout", test_backbone_dropout);
   g_test_add_func("/gradients/backbone/exclusive-with-domains", test_backbone_exclusive);
   g_test_add_func("/gradients/backbone/grouped-untied-dense", test_backbone_grouped_untied);
   g_test_add_func("/gradients/router", test_router);

@@ -27,3 +27,17 @@ gem_ask_frame_append(const GemAskFrame *self, const guint32 *tokens, guint n, GA
   g_array_append_vals(to, tokens, n);
   g_array_append_vals(to, self->tail->data, self->tail->len);
 }
+
+guint
+gem_ask_frame_drop(const GemAskFrame *self, GArray *line, guint answer, double share, GemRandom *random)
+{
+  guint32 *tokens = (guint32 *)(gpointer)line->data;
+  guint kept = MIN(self->head->len, answer);
+  guint end = MAX(kept, answer - MIN(self->tail->len, answer));
+  for (guint i = kept; i < end; i++) {
+    tokens[kept] = tokens[i];
+    kept += gem_random_uniform(random) >= share ? 1 : 0;
+  }
+  g_array_remove_range(line, kept, end - kept);
+  return end - kept;
+}

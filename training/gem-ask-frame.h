@@ -2,6 +2,7 @@
 #pragma once
 
 #include "format/gem-tokenizer.h"
+#include "training/gem-random.h"
 
 typedef struct {
   GArray *head, *tail; /* guint32 */
@@ -17,3 +18,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemAskFrame, gem_ask_frame_clear)
 /* Appends `n` tokens in the template. */
 void
 gem_ask_frame_append(const GemAskFrame *self, const guint32 *tokens, guint n, GArray *to);
+
+/* Leaves each token of the framed text out with probability `share`. `line` (guint32) is head, text, tail and
+ * an answer, whose first token is line[answer]; head, tail and answer stay. Returns how many are gone. */
+guint
+gem_ask_frame_drop(const GemAskFrame *self, GArray *line, guint answer, double share, GemRandom *random);

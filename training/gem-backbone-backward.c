@@ -103,6 +103,7 @@ feed_forward_backward(const GemBackbone *self,
                   flows ? pass->d_norm : NULL, place_of(gradients, to->gate), place_of(gradients, to->down));
   domains_backward(self, values, l, pass, map, flows, gradients);
   if (flows) {
+    gem_backbone_drop(pass, l, GEM_DROPPED_FFN_INPUT, pass->d_norm, n * width);
     gem_rms_norm_backward(record->middle, values + layer->ffn_norm, record->ffn_inverse, pass->d_norm, n,
                           width, pass->d_stream, place_of(gradients, to->ffn_norm));
   }
@@ -129,6 +130,7 @@ attention_backward(const GemBackbone *self,
   }
   gem_matmul(FALSE, FALSE, n, heads, width, pass->d_stream, width, values + layer->attention_output, heads,
              FALSE, pass->d_attention, heads);
+  gem_backbone_drop(pass, l, GEM_DROPPED_ATTENTION, pass->d_attention, n * heads);
   GemAttentionView view = {shape->heads, shape->kv_heads, shape->head_dim, sparse ? record->clusters : NULL,
                            FALSE,        shape->window};
   gem_attention_block_backward(&view, batch, record->qkv, record->probabilities, pass->d_attention,
@@ -191,6 +193,7 @@ gem_backbone_backward(const GemBackbone *self,
       attention_backward(self, values, l, batch, cluster_set >= 0, pass, map, gradients);
     }
   }
+  gem_backbone_drop(pass, 0, GEM_DROPPED_EMBEDDING, pass->d_stream, n * width);
   for (gsize i = 0; embedding_learns && i < n; i++) {
     gem_vector_add(gradients + map->embedding + batch->token[i] * width, pass->d_stream + i * width, width);
   }

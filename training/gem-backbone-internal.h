@@ -2,6 +2,7 @@
 #pragma once
 
 #include "training/gem-backbone.h"
+#include "training/gem-dropout.h"
 
 /* What the way back needs of one layer; [n] rows each. */
 typedef struct {
@@ -34,6 +35,7 @@ struct _GemBackbonePass {
   float *logits;          /* [GEM_LOGIT_ROWS][V] */
   float *teacher;         /* the same of another pass, for distillation; NULL until it is used */
   guint8 *visible;        /* [longest] */
+  GemDropout dropout;
   /* rows of each domain, gathered: order[domain_start[d] .. domain_start[d + 1]) are token indices */
   guint32 *order;
   gsize domain_start[GEM_MAX_DOMAINS + 1];
@@ -43,6 +45,17 @@ struct _GemBackbonePass {
 };
 
 #define GEM_LOGIT_ROWS 512
+
+/* The arrays that are dropped from: the first is of layer 0, the others are of each layer. */
+typedef enum {
+  GEM_DROPPED_EMBEDDING,
+  GEM_DROPPED_ATTENTION, /* what the heads gathered, before the output projection */
+  GEM_DROPPED_FFN_INPUT, /* of the general feed-forward and the domain's alike */
+  GEM_N_DROPPED,
+} GemDropped;
+
+void
+gem_backbone_drop(const GemBackbonePass *pass, guint layer, GemDropped array, float *x, gsize n);
 
 gsize
 gem_backbone_qkv_width(const GemModelShape *shape);

@@ -131,6 +131,18 @@ gem_backbone_pass_new_forward(const GemBackbone *backbone)
   return pass_new(backbone, 1);
 }
 
+void
+gem_backbone_pass_set_dropout(GemBackbonePass *pass, double share, guint64 seed)
+{
+  pass->dropout = (GemDropout){share, seed};
+}
+
+void
+gem_backbone_drop(const GemBackbonePass *pass, guint layer, GemDropped array, float *x, gsize n)
+{
+  gem_dropout_apply(&pass->dropout, layer * GEM_N_DROPPED + array, x, n);
+}
+
 /* Every array of a pass that grows with the batch, so that making and freeing them walk the same list. */
 typedef void (*EachArray)(gpointer *array, gsize bytes);
 
@@ -289,6 +301,7 @@ attention_forward(const GemBackbone *self,
                            FALSE,           shape->window};
   gem_attention_block_forward(&view, batch, record->qkv, record->probabilities, pass->visible,
                               record->attention);
+  gem_backbone_drop(pass, l, GEM_DROPPED_ATTENTION, record->attention, n * heads);
   memcpy(record->middle, record->input, n * width * sizeof(float));
   gem_matmul(FALSE, TRUE, n, width, heads, record->attention, heads, values + layer->attention_output, heads,
              TRUE, record->middle, width);
@@ -343,6 +356,7 @@ feed_forward(
   gsize width = shape->width, ffn = shape->ffn;
   gem_rms_norm_forward(record->middle, values + layer->ffn_norm, n, width, shape->rms_epsilon,
                        record->ffn_inverse, record->ffn_input);
+  gem_backbone_drop(pass, l, GEM_DROPPED_FFN_INPUT, record->ffn_input, n * width);
   gem_matmul(FALSE, TRUE, n, 2 * ffn, width, record->ffn_input, width, values + layer->gate, width, FALSE,
              record->gate_up, 2 * ffn);
   gem_swiglu_forward(record->gate_up, n, ffn, record->hidden);
@@ -372,7 +386,9 @@ gem_backbone_forward(const GemBackbone *self,
   guint layers = self->shape.layers;
   pass_reserve(self, batch, pass);
   gather_routes(self, batch, pass);
-  embed(self, values, batch, gem_backbone_record(pass, 0)->input);
+  float *stream = gem_backbone_record(pass, 0)->input;
+  embed(self, values, batch, stream);
+  gem_backbone_drop(pass, 0, GEM_DROPPED_EMBEDDING, stream, batch->n * self->shape.width);
   for (guint l = 0; l < layers; l++) {
     attention_forward(self, values, centroids, l, cluster_set, batch, pass);
     feed_forward(self, values, l, batch->n, pass,

@@ -62,6 +62,12 @@ void
 gem_backbone_pass_free(GemBackbonePass *pass);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackbonePass, gem_backbone_pass_free)
 
+/* From now on forward and backward drop this share (0, as it is at first, to less than 1) of the embedding's
+ * values, of what attention gathers and of the feed-forwards' inputs. `seed` is of one batch: the same drops
+ * the same. */
+void
+gem_backbone_pass_set_dropout(GemBackbonePass *pass, double share, guint64 seed);
+
 typedef struct {
   double loss;          /* sum of -log p over tokens that have a target, in nats, unweighted */
   double weighted_loss; /* the same, each times its weight, and those of the batch's forks, times theirs */

@@ -2,6 +2,7 @@
  * (model.md, "Training", 1). */
 #include <string.h>
 
+#include "training/gem-ask-frame.h"
 #include "training/gem-centroids.h"
 #include "training/gem-checkpoint.h"
 #include "training/gem-corpus.h"
@@ -13,7 +14,8 @@ typedef struct {
   GemTrainingOptions training;
   char *router, *from, *tasks;
   gint sequence, accumulate;
-  double residual_dropout, answer_weight, answer_least, choice_weight, input_share, routed_share;
+  double residual_dropout, dropout, input_dropout, answer_weight, answer_least, choice_weight, input_share,
+      routed_share;
   gboolean general_only, all_licences;
 } PretrainOptions;
 
@@ -44,6 +46,7 @@ typedef struct {
   GemCentroids *centroids;
   GemRouterCheckpoint *router; /* NULL: routes are the documents' labels throughout */
   guint32 bos;
+  GemAskFrame frame;
   guint64 routed_from; /* first step that uses the router's own routes, with centroids frozen */
   guint64 step;        /* that runs */
   Lane *lanes;
@@ -104,16 +107,21 @@ append_draw(Pretraining *self, Lane *lane, GemBatch *batch, const GemDraw *draw,
   /* drawn in any case, so that the model to compare with sees the same text */
   gboolean dropped =
       gem_random_uniform(random) < self->options->residual_dropout || self->options->general_only;
-  gsize first = batch->n;
+  gsize first = batch->n, answer = (gsize)draw->answer + shift, gone = 0;
+  /* a window without the answer has nothing else to learn */
+  gboolean answer_alone = draw->is_task && answer < lane->window->len && self->options->input_share < 1.0 &&
+                          gem_random_uniform(random) >= self->options->input_share;
+  if (answer_alone && self->options->input_dropout > 0.0) {
+    gone =
+        gem_ask_frame_drop(&self->frame, lane->window, (guint)answer, self->options->input_dropout, random);
+    answer -= gone;
+  }
   gem_batch_append(batch, (const guint32 *)(gpointer)lane->window->data, lane->window->len,
                    dropped ? GEM_ROUTE_GENERAL : draw->domain, 1.0f);
-  gsize answer = (gsize)draw->answer + shift;
-  /* a window without the answer has nothing else to learn */
-  if (draw->is_task && answer < lane->window->len && self->options->input_share < 1.0 &&
-      gem_random_uniform(random) >= self->options->input_share) {
+  if (answer_alone) {
     memset(batch->weight + first, 0, lane->window->len * sizeof(float));
   }
-  gboolean is_choice = draw->is_task && append_forks(self->options, batch, draw, first + shift);
+  gboolean is_choice = draw->is_task && append_forks(self->options, batch, draw, first + shift - gone);
   for (gsize i = answer; draw->is_task && i < lane->window->len; i++) {
     /* token i - 1 predicts token i */
     batch->weight[first + i - 1] = answer_token_weight(self->options, lane->window->len - answer, is_choice);
@@ -121,7 +129,7 @@ append_draw(Pretraining *self, Lane *lane, GemBatch *batch, const GemDraw *draw,
   /* the router reads the prompt both ways and what follows causally; a document, up to a point by chance */
   gsize n_sequences = gem_batch_n_sequences(batch);
   batch->prefix[n_sequences - 1] =
-      draw->is_task ? draw->answer + shift : (guint32)gem_random_below(random, lane->window->len);
+      draw->is_task ? (guint32)answer : (guint32)gem_random_below(random, lane->window->len);
 }
 
 /* Replaces labels by the router's decisions, but for documents whose residual was dropped. */
@@ -141,6 +149,14 @@ route_batch(Pretraining *self, Lane *lane, GemBatch *batch)
   }
 }
 
+/* All that is drawn for one batch comes from here. */
+static GemRandom
+batch_random(const Pretraining *self, guint lane_index, guint index, guint64 step)
+{
+  guint64 stream = (step * self->n_lanes + lane_index) * (guint64)self->options->accumulate + index;
+  return gem_random_seeded((guint64)self->options->training.seed, stream);
+}
+
 static double
 prepare(gpointer data, guint lane_index, guint index, guint64 step)
 {
@@ -148,8 +164,7 @@ prepare(gpointer data, guint lane_index, guint index, guint64 step)
   const PretrainOptions *options = self->options;
   Lane *lane = &self->lanes[lane_index];
   GemBatch *batch = lane->batches->pdata[index];
-  guint64 stream = (step * self->n_lanes + lane_index) * (guint64)options->accumulate + index;
-  GemRandom random = gem_random_seeded((guint64)options->training.seed, stream);
+  GemRandom random = batch_random(self, lane_index, index, step);
   gem_batch_clear(batch);
   while (gem_batch_room(batch) >= 16) {
     guint longest = (guint)MIN((gsize)options->sequence, gem_batch_room(batch)) - 1;
@@ -176,6 +191,8 @@ run(gpointer data,
   GemBatch *batch = lane->batches->pdata[index];
   GemLoss loss;
   const float *centroids = self->centroids->values;
+  GemRandom random = batch_random(self, lane_index, index, self->step);
+  gem_backbone_pass_set_dropout(lane->pass, self->options->dropout, gem_random_next(&random));
   gem_backbone_run(self->backbone, values, centroids, cluster_set_of_step(self, self->step), batch, scale,
                    lane->pass, gradients, NULL, &loss);
   if (self->backbone->shape.n_cluster_sets > 0 && self->step < self->routed_from) {
@@ -307,9 +324,13 @@ train(const PretrainOptions *options,
       GemCorpus *corpus,
       GemBackbone *backbone,
       GemRouterCheckpoint *router,
-      guint32 bos,
+      GemTokenizer *tokenizer,
       GError **error)
 {
+  g_auto(GemAskFrame) frame = {0};
+  if (!gem_ask_frame_init(&frame, tokenizer, GEM_PRESET_ASK_TEMPLATE, error)) {
+    return FALSE;
+  }
   g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->training.lanes);
   g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, (guint64)options->training.seed);
   const GemTrainerOptions trainer_options =
@@ -324,7 +345,8 @@ train(const PretrainOptions *options,
                       .backbone = backbone,
                       .centroids = centroids,
                       .router = router,
-                      .bos = bos,
+                      .bos = gem_tokenizer_bos(tokenizer),
+                      .frame = frame,
                       .routed_from =
                           (guint64)((double)options->training.steps * (1.0 - options->routed_share)),
                       .step = gem_trainer_step(trainer),
@@ -425,7 +447,7 @@ pretrain(PretrainOptions *options, GError **error)
     return FALSE;
   }
   g_autoptr(GemBackbone) backbone = gem_backbone_new(&preset.general, (gsize)options->sequence);
-  return train(options, corpus, backbone, router, gem_tokenizer_bos(tokenizer), error);
+  return train(options, corpus, backbone, router, tokenizer, error);
 }
 
 static gboolean
@@ -442,6 +464,11 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
       {"accumulate", 0, 0, G_OPTION_ARG_INT, &self->accumulate, "Batches a lane and step", "N"},
       {"residual-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->residual_dropout,
        "Share of documents run by general alone", "R"},
+      {"dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->dropout,
+       "Share of the values that are dropped from the embedding, attention and the feed-forwards' inputs",
+       "R"},
+      {"input-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->input_dropout,
+       "Share of the input's tokens that are left out where the input is not learned (--input-share)", "R"},
       {"answer-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->answer_weight,
        "Weight of each of an answer's tokens in the loss", "R"},
       {"answer-least", 0, 0, G_OPTION_ARG_DOUBLE, &self->answer_least,
@@ -473,6 +500,8 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
          gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
          gem_train_options_check("residual-dropout", self->residual_dropout, 0.0, 1.0, error) &&
+         gem_train_options_check("dropout", self->dropout, 0.0, 0.9, error) &&
+         gem_train_options_check("input-dropout", self->input_dropout, 0.0, 0.9, error) &&
          gem_train_options_check("answer-weight", self->answer_weight, 0.0, 1000.0, error) &&
          gem_train_options_check("answer-least", self->answer_least, 0.0, 1000.0, error) &&
          gem_train_options_check("choice-weight", self->choice_weight, 0.0, 1000.0, error) &&
