@@ -98,7 +98,10 @@ test_absent_other(void)
   g_assert_no_error(error);
   g_assert_null(gem_runtime_open(&scene->test->config, files, &error));
   g_assert_error(error, GEM_ERROR, GEM_ERROR_FAILED);
-  g_assert_nonnull(strstr(error->message, "backend other cannot be used; there is no such module"));
+  g_autofree char *dirs = g_strjoinv(":", (GStrv)scene->test->config.plugin_dirs);
+  g_autofree char *expected =
+      g_strconcat("backend other cannot be used; there is no such module in ", dirs, NULL);
+  g_assert_cmpstr(error->message, ==, expected);
   gem_model_files_free(files);
 }
 

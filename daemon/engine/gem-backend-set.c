@@ -156,7 +156,7 @@ choose(GPtrArray *candidates, const char *name, gboolean device)
 }
 
 static void
-set_none_usable(GPtrArray *candidates, const char *name, GError **error)
+set_none_usable(const GemPluginLoader *loader, GPtrArray *candidates, const char *name, GError **error)
 {
   g_autoptr(GString) reasons = g_string_new(NULL);
 
@@ -169,7 +169,8 @@ set_none_usable(GPtrArray *candidates, const char *name, GError **error)
     }
   }
   if (reasons->len == 0) {
-    g_string_append(reasons, "; there is no such module");
+    g_autofree char *dirs = gem_plugin_loader_describe_dirs(loader);
+    g_string_append_printf(reasons, "; there is no such module in %s", dirs);
   }
   g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "backend %s cannot be used%s",
               name != NULL ? name : "of any kind", reasons->str);
@@ -247,7 +248,7 @@ gem_backend_set_open(
    * named and does everything is alone. */
   Candidate *best = choose(self->candidates, names_device ? NULL : name, FALSE);
   if (best == NULL) {
-    set_none_usable(self->candidates, names_device ? NULL : name, error);
+    set_none_usable(loader, self->candidates, names_device ? NULL : name, error);
     return NULL;
   }
   if (!open_backend(best, &options, &self->backend, error)) {

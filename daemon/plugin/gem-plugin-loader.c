@@ -34,6 +34,12 @@ gem_plugin_loader_free(GemPluginLoader *self)
   g_free(self);
 }
 
+char *
+gem_plugin_loader_describe_dirs(const GemPluginLoader *self)
+{
+  return self->dirs != NULL ? g_strjoinv(":", self->dirs) : g_strdup("");
+}
+
 const char *
 gem_plugin_kind_folder(GemPluginKind kind)
 {
@@ -164,7 +170,7 @@ gem_plugin_loader_open(const GemPluginLoader *self, GemPluginKind kind, const ch
   const char *dir = NULL;
   g_autofree char *path = find_file(self, kind, name, &dir);
   if (path == NULL) {
-    g_autofree char *dirs = self->dirs != NULL ? g_strjoinv(":", self->dirs) : g_strdup("");
+    g_autofree char *dirs = gem_plugin_loader_describe_dirs(self);
     g_set_error(error, GEM_PLUGIN_LOADER_ERROR, GEM_PLUGIN_LOADER_ERROR_MISSING, "no module %s/%s.so in %s",
                 gem_plugin_kind_folder(kind), name, dirs);
     return NULL;

@@ -44,6 +44,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPluginLoader, gem_plugin_loader_free)
 const char *
 gem_plugin_kind_folder(GemPluginKind kind);
 
+/* Where it looks, as text: the folders with a colon between them. Transfer full. */
+char *
+gem_plugin_loader_describe_dirs(const GemPluginLoader *self);
+
 /* Names of the modules of that kind by their file names, sorted, each once. Nothing is opened, so a module
  * that is listed may still be refused. Transfer full; NULL-terminated, never NULL. */
 GStrv
