@@ -168,6 +168,9 @@ test_chatbot(void)
   g_assert_false(exists("chatbot/chatbot-legal-1.json"));
   g_assert_cmpfloat(figure_of(result, "chatbot", "flop"), <, figure_of(result, "start", "flop"));
   g_assert_cmpfloat(figure_of(result, "chatbot", "routed_share"), ==, 0.0);
+  /* the same network before it learned, so that tuning is told from having no pathways */
+  g_assert_cmpfloat(figure_of(result, "general-alone", "flop"), ==, figure_of(result, "chatbot", "flop"));
+  g_assert_cmpfloat(figure_of(result, "general-alone", "routed_share"), ==, 0.0);
   g_assert_cmpfloat(figure_of(result, "start", "in"), >=, 0.0);
   g_assert_nonnull(strstr(out, "healthcare"));
 }

@@ -68,6 +68,7 @@ static const GemVariant variants[] = {
     PRUNED(60),
     PRUNED(70),
     PRUNED(80),
+    {.name = "general-alone", .what = "the dense network before it is tuned", .general_alone = TRUE},
     {.name = "chatbot", .what = "ordinary fine-tuning of the dense network on the domain alone", PLAIN},
     {.name = "gem-adapted", .what = "the domain's residual learns, all else is frozen", AKP},
     RATE("plain", "3e-5", 3e-5, PLAIN),
@@ -99,7 +100,7 @@ const GemVariantPlan gem_variant_plans[] = {
      .trend = GEM_TREND_PRUNED},
     {.name = "chatbot",
      .what = "a model tuned on healthcare alone, in its domain and outside, beside the model with pathways",
-     .variants = "start,chatbot,gem-adapted",
+     .variants = "start,general-alone,chatbot,gem-adapted",
      .domains = "healthcare"},
     {.name = "rates",
      .what = "the rate of each mode, by the dev score of the domain that learns",
@@ -125,5 +126,5 @@ gem_variant_find(const char *name)
 gboolean
 gem_variant_is_dense_network(const GemVariant *self)
 {
-  return self->learning == GEM_VARIANT_ADAPTS && self->learns == GEM_LEARNS_GENERAL;
+  return self->general_alone || (self->learning == GEM_VARIANT_ADAPTS && self->learns == GEM_LEARNS_GENERAL);
 }

@@ -31,6 +31,7 @@ typedef struct {
   gboolean plain;      /* ADAPTS: task loss alone, nothing quantized */
   double rate;         /* ADAPTS; 0: the default */
   /* of the network */
+  gboolean general_alone; /* STAYS: all text runs through the general part */
   GemVariantPathway pathway;
   gboolean dense;           /* attention without clusters */
   gboolean paper_mask;      /* without a local window */
