@@ -32,15 +32,27 @@ add_baselines(JsonBuilder *builder, const GemEdgeTaskResult *result)
 }
 
 static void
-add_beats(JsonBuilder *builder, const char *name, const GemEdgeTaskResult *result, double other)
+add_beats(JsonBuilder *builder, const char *name, gboolean known, gboolean beats)
 {
-  if (isfinite(other) && result->task->has_classes) {
-    gem_edge_json_add_boolean(builder, name,
-                              gem_edge_score_beats(gem_edge_score_get_accuracy(result->task, &result->score),
-                                                   other, result->score.fates[GEM_BENCH_USED]));
+  if (known) {
+    gem_edge_json_add_boolean(builder, name, beats);
   } else {
     gem_edge_json_add_null(builder, name);
   }
+}
+
+static void
+add_beaten(JsonBuilder *builder, const GemEdgeTaskResult *result)
+{
+  const GemEdgeTaskScore *score = &result->score;
+  gboolean has_classes = result->task->has_classes;
+  double baseline = gem_edge_score_get_baseline(score);
+
+  add_beats(builder, "beats_majority", has_classes && isfinite(baseline),
+            gem_edge_score_beats(gem_edge_score_get_accuracy(result->task, score), baseline,
+                                 score->fates[GEM_BENCH_USED]));
+  add_beats(builder, "beats_linear", has_classes && isfinite(result->linear.accuracy),
+            gem_edge_result_beats_linear(result, FALSE));
 }
 
 static void
@@ -115,8 +127,7 @@ add_task(JsonBuilder *builder, const GemEdgeResult *self, const GemEdgeTaskResul
   add_classes(builder, result);
   add_metrics(builder, result);
   add_baselines(builder, result);
-  add_beats(builder, "beats_majority", result, gem_edge_score_get_baseline(score));
-  add_beats(builder, "beats_linear", result, result->linear.accuracy);
+  add_beaten(builder, result);
   gem_bench_json_add_double(builder, "specialist", result->specialist.value);
   gem_bench_json_add_double(builder, "normalised", result->normalised);
   gem_edge_json_begin(builder, "latency");

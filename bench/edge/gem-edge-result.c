@@ -275,7 +275,7 @@ gem_edge_result_beats_linear(const GemEdgeTaskResult *result, gboolean and_major
   double accuracy = gem_edge_score_get_accuracy(result->task, &result->score);
   guint n = result->score.fates[GEM_BENCH_USED];
 
-  return gem_edge_score_beats(accuracy, result->linear.accuracy, n) &&
+  return gem_edge_score_beats_model(accuracy, result->linear.accuracy, n) &&
          (!and_majority || gem_edge_score_beats(accuracy, gem_edge_score_get_baseline(&result->score), n));
 }
 

@@ -100,8 +100,9 @@ void
 gem_edge_result_free(GemEdgeResult *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemEdgeResult, gem_edge_result_free)
 
-/* Whether a task is more often right than its linear model by two standard errors; `and_majority`: and than
- * the majority, or chance where there is none, which a linear model may well be below. */
+/* Whether a task is more often right than its linear model by two standard errors of the difference;
+ * `and_majority`: and than the majority, or chance where there is none, which a linear model may well be
+ * below. */
 gboolean
 gem_edge_result_beats_linear(const GemEdgeTaskResult *result, gboolean and_majority);
 

@@ -328,3 +328,11 @@ gem_edge_score_beats(double accuracy, double other, guint n)
 {
   return accuracy > other + CLEAR_ERRORS * gem_bench_standard_error(other, n); /* NAN: no */
 }
+
+gboolean
+gem_edge_score_beats_model(double accuracy, double other, guint n)
+{
+  double error = hypot(gem_bench_standard_error(accuracy, n), gem_bench_standard_error(other, n));
+
+  return accuracy > other + CLEAR_ERRORS * error; /* NAN: no */
+}

@@ -59,3 +59,8 @@ gem_edge_score_get_baseline(const GemEdgeTaskScore *score);
 /* Whether an accuracy on n lines is above another by two standard errors that the other would have there. */
 gboolean
 gem_edge_score_beats(double accuracy, double other, guint n);
+
+/* The same of a model's accuracy on these lines, which is by chance as much as ours is: by two standard
+ * errors of the difference. */
+gboolean
+gem_edge_score_beats_model(double accuracy, double other, guint n);
