@@ -451,6 +451,27 @@ pretrain(PretrainOptions *options, GError **error)
 }
 
 static gboolean
+check_shares(const PretrainOptions *self, GError **error)
+{
+  if (!gem_train_options_check("residual-dropout", self->residual_dropout, 0.0, 1.0, error) ||
+      !gem_train_options_check("dropout", self->dropout, 0.0, 0.9, error) ||
+      !gem_train_options_check("input-dropout", self->input_dropout, 0.0, 0.9, error) ||
+      !gem_train_options_check("input-share", self->input_share, 0.0, 1.0, error) ||
+      !gem_train_options_check("routed-share", self->routed_share, 0.0, 1.0, error)) {
+    return FALSE;
+  }
+  if (self->input_dropout > 0.0 && self->input_share >= 1.0) {
+    g_set_error(
+        error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+        "--input-dropout=%g drops tokens of inputs that are not learned, and with --input-share=1 all "
+        "are; give a lower --input-share",
+        self->input_dropout);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
 parse(PretrainOptions *self, int argc, char **argv, GError **error)
 {
   const GOptionEntry entries[] = {
@@ -499,14 +520,10 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_need("checkpoint", self->training.checkpoint, error) &&
          gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
          gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
-         gem_train_options_check("residual-dropout", self->residual_dropout, 0.0, 1.0, error) &&
-         gem_train_options_check("dropout", self->dropout, 0.0, 0.9, error) &&
-         gem_train_options_check("input-dropout", self->input_dropout, 0.0, 0.9, error) &&
          gem_train_options_check("answer-weight", self->answer_weight, 0.0, 1000.0, error) &&
          gem_train_options_check("answer-least", self->answer_least, 0.0, 1000.0, error) &&
          gem_train_options_check("choice-weight", self->choice_weight, 0.0, 1000.0, error) &&
-         gem_train_options_check("input-share", self->input_share, 0.0, 1.0, error) &&
-         gem_train_options_check("routed-share", self->routed_share, 0.0, 1.0, error);
+         check_shares(self, error);
 }
 
 int
