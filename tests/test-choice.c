@@ -413,6 +413,60 @@ test_forgetting_without_reduction(void)
   g_assert_cmpfloat_with_epsilon(compared.difference.mean, 0.02 / 0.4, 1e-9);
 }
 
+static int
+compare_doubles(gconstpointer a, gconstpointer b)
+{
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* Reductions of the resamples that gem_forgetting_compare draws with `seed`, in which `other` forgets,
+ * rising; of gdouble. */
+static GArray *
+resampled_reductions_new(const GemForgettingTask *own,
+                         const GemForgettingTask *other,
+                         guint resamples,
+                         guint64 seed)
+{
+  GArray *reductions = g_array_new(FALSE, FALSE, sizeof(double));
+  GemRandom random = gem_random_seeded(seed, 0);
+  guint32 picks[100];
+  for (guint r = 0; r < resamples; r++) {
+    for (guint i = 0; i < 100; i++) {
+      picks[i] = (guint32)gem_random_below(&random, 100);
+    }
+    double divisor = gem_forgetting_of_task(other, 3, GEM_FORGETTING_BEST, picks);
+    double reduction = 1.0 - gem_forgetting_of_task(own, 3, GEM_FORGETTING_BEST, picks) / divisor;
+    if (divisor > 0.0) {
+      g_array_append_val(reductions, reduction);
+    }
+  }
+  g_array_sort(reductions, compare_doubles);
+  return reductions;
+}
+
+/* Resamples in which the others forget nothing, or less, say nothing of a share of it. */
+static void
+test_forgetting_left_out(void)
+{
+  g_auto(TaskCase) own = {0}, other = {0};
+  task_case_init(&own, 0.2, 1, (const gint[]){60, 60, 60, 55});
+  task_case_init(&other, 0.2, 1, (const gint[]){60, 60, 60, 46});
+  for (guint i = 60; i < 64; i++) { /* 14 that were right are lost, 4 that were wrong are gained */
+    other.right[3][(i * 37) % 100] = 1;
+  }
+  const GemForgettingRuns runs = {&own.task, 1, 1, 3}, others = {&other.task, 1, 1, 3};
+  GemForgettingComparison compared;
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, 1000, 9, &compared);
+  g_assert_true(compared.has_reduction);
+  g_autoptr(GArray) reductions = resampled_reductions_new(&own.task, &other.task, 1000, 9);
+  const double *values = (const double *)(gpointer)reductions->data;
+  guint low = (guint)(0.025 * reductions->len);
+  g_assert_cmpuint(reductions->len, <, 1000);
+  g_assert_cmpfloat(compared.reduction.low, ==, values[low]);
+  g_assert_cmpfloat(compared.reduction.high, ==, values[reductions->len - 1 - low]);
+}
+
 /* Of a model that is nowhere above majority nothing can be said, and least of all that it forgets nothing. */
 static void
 test_forgetting_of_nothing(void)
@@ -445,6 +499,7 @@ main(int argc, char **argv)
   g_test_add_func("/choice/forgetting/fluctuation", test_forgetting_fluctuation);
   g_test_add_func("/choice/forgetting/compare", test_forgetting_compare);
   g_test_add_func("/choice/forgetting/without-reduction", test_forgetting_without_reduction);
+  g_test_add_func("/choice/forgetting/left-out", test_forgetting_left_out);
   g_test_add_func("/choice/forgetting/nothing", test_forgetting_of_nothing);
   return g_test_run();
 }

@@ -214,11 +214,11 @@ resample(const Comparison *self, guint resamples, guint64 seed, Resampled *to)
     draw_picks(runs, &random, picks);
     double own = mean_forgetting(self, runs, picks);
     double other = self->others != NULL ? mean_forgetting(self, self->others, picks) : 0.0;
-    double difference = other - own, reduction = other != 0.0 ? 1.0 - own / other : 0.0;
+    double difference = other - own, reduction = other > 0.0 ? 1.0 - own / other : 0.0;
     g_array_append_val(to->forgetting, own);
     g_array_append_val(to->others, other);
     g_array_append_val(to->difference, difference);
-    if (other != 0.0) {
+    if (other > 0.0) {
       g_array_append_val(to->reduction, reduction);
     }
   }
