@@ -2,10 +2,10 @@
  * (model.md, "Training", 1). */
 #include <string.h>
 
-#include "training/gem-ask-frame.h"
 #include "training/gem-centroids.h"
 #include "training/gem-checkpoint.h"
 #include "training/gem-corpus.h"
+#include "training/gem-pretrain-draw.h"
 #include "training/gem-task-choice.h"
 #include "training/gem-train-options.h"
 #include "training/gem-train.h"
@@ -14,9 +14,9 @@ typedef struct {
   GemTrainingOptions training;
   char *router, *from, *tasks;
   gint sequence, accumulate;
-  double residual_dropout, dropout, input_dropout, answer_weight, answer_least, choice_weight, input_share,
-      routed_share;
-  gboolean general_only, all_licences;
+  GemPretrainDrawOptions draw;
+  double dropout, routed_share;
+  gboolean all_licences;
 } PretrainOptions;
 
 static void
@@ -45,8 +45,7 @@ typedef struct {
   GemBackbone *backbone;
   GemCentroids *centroids;
   GemRouterCheckpoint *router; /* NULL: routes are the documents' labels throughout */
-  guint32 bos;
-  GemAskFrame frame;
+  GemPretrainDraw draw;
   guint64 routed_from; /* first step that uses the router's own routes, with centroids frozen */
   guint64 step;        /* that runs */
   Lane *lanes;
@@ -59,77 +58,6 @@ cluster_set_of_step(const Pretraining *self, guint64 step)
   guint sets = self->backbone->shape.n_cluster_sets;
   /* the first set, k = 16, is what runs by default: three steps of four */
   return sets == 0 ? -1 : (sets > 1 && step % 4 == 3 ? (int)(1 + (step / 4) % (sets - 1)) : 0);
-}
-
-/* Of one of the `n` tokens of an answer: a short answer, which is a label as a rule, would else be lost among
- * its input's tokens. One that is taught as a choice is not. */
-static float
-answer_token_weight(const PretrainOptions *options, gsize n, gboolean is_choice)
-{
-  double least = is_choice ? 0.0 : options->answer_least / (double)n;
-  return (float)MAX(options->answer_weight, least);
-}
-
-/* The forks of the answer that the window holds, whose first token is token `first` of the batch. Together
- * they have the weight of one choice. Returns whether there are any. */
-static gboolean
-append_forks(const PretrainOptions *options, GemBatch *batch, const GemDraw *draw, gsize first)
-{
-  const GemForks *forks = draw->source->forks;
-  const guint32 *tokens = (const guint32 *)(gpointer)draw->source->tokens->data;
-  guint n = options->choice_weight > 0.0 && draw->answer < draw->n ? draw->document->n_forks : 0,
-        in_window = 0;
-  for (guint pass = 0; pass < 2; pass++) {
-    for (guint i = 0; i < n; i++) {
-      const GemFork *fork = &g_array_index(forks->places, GemFork, draw->document->first_fork + i);
-      gsize at = fork->at - (gsize)(draw->tokens - tokens); /* in the window; token at - 1 predicts it */
-      if (at > 0 && at < draw->n && pass == 0) {
-        in_window++;
-      } else if (at > 0 && at < draw->n) {
-        gem_batch_add_fork(batch, (guint32)(first + at - 1),
-                           &g_array_index(forks->others, guint32, fork->first), fork->n,
-                           (float)(options->choice_weight / in_window));
-      }
-    }
-  }
-  return in_window > 0;
-}
-
-static void
-append_draw(Pretraining *self, Lane *lane, GemBatch *batch, const GemDraw *draw, GemRandom *random)
-{
-  g_array_set_size(lane->window, 0);
-  guint shift = draw->at_start ? 0 : 1;
-  if (shift) {
-    g_array_append_val(lane->window, self->bos);
-  }
-  g_array_append_vals(lane->window, draw->tokens, draw->n);
-  /* drawn in any case, so that the model to compare with sees the same text */
-  gboolean dropped =
-      gem_random_uniform(random) < self->options->residual_dropout || self->options->general_only;
-  gsize first = batch->n, answer = (gsize)draw->answer + shift, gone = 0;
-  /* a window without the answer has nothing else to learn */
-  gboolean answer_alone = draw->is_task && answer < lane->window->len && self->options->input_share < 1.0 &&
-                          gem_random_uniform(random) >= self->options->input_share;
-  if (answer_alone && self->options->input_dropout > 0.0) {
-    gone =
-        gem_ask_frame_drop(&self->frame, lane->window, (guint)answer, self->options->input_dropout, random);
-    answer -= gone;
-  }
-  gem_batch_append(batch, (const guint32 *)(gpointer)lane->window->data, lane->window->len,
-                   dropped ? GEM_ROUTE_GENERAL : draw->domain, 1.0f);
-  if (answer_alone) {
-    memset(batch->weight + first, 0, lane->window->len * sizeof(float));
-  }
-  gboolean is_choice = draw->is_task && append_forks(self->options, batch, draw, first + shift - gone);
-  for (gsize i = answer; draw->is_task && i < lane->window->len; i++) {
-    /* token i - 1 predicts token i */
-    batch->weight[first + i - 1] = answer_token_weight(self->options, lane->window->len - answer, is_choice);
-  }
-  /* the router reads the prompt both ways and what follows causally; a document, up to a point by chance */
-  gsize n_sequences = gem_batch_n_sequences(batch);
-  batch->prefix[n_sequences - 1] =
-      draw->is_task ? (guint32)answer : (guint32)gem_random_below(random, lane->window->len);
 }
 
 /* Replaces labels by the router's decisions, but for documents whose residual was dropped. */
@@ -169,7 +97,7 @@ prepare(gpointer data, guint lane_index, guint index, guint64 step)
   while (gem_batch_room(batch) >= 16) {
     guint longest = (guint)MIN((gsize)options->sequence, gem_batch_room(batch)) - 1;
     GemDraw draw = gem_corpus_draw(self->corpus, &random, longest, &options->training.shares);
-    append_draw(self, lane, batch, &draw, &random);
+    gem_pretrain_draw_append(&self->draw, &draw, &random, lane->window, batch);
   }
   if (self->router != NULL && step >= self->routed_from) {
     route_batch(self, lane, batch);
@@ -345,8 +273,7 @@ train(const PretrainOptions *options,
                       .backbone = backbone,
                       .centroids = centroids,
                       .router = router,
-                      .bos = gem_tokenizer_bos(tokenizer),
-                      .frame = frame,
+                      .draw = {options->draw, gem_tokenizer_bos(tokenizer), frame},
                       .routed_from =
                           (guint64)((double)options->training.steps * (1.0 - options->routed_share)),
                       .step = gem_trainer_step(trainer),
@@ -384,7 +311,7 @@ load_corpus(PretrainOptions *options, GemTokenizer *tokenizer, GError **error)
                                            .corpus = TRUE,
                                            .tasks = TRUE,
                                            .all_licences = options->all_licences,
-                                           .forks = options->choice_weight > 0.0,
+                                           .forks = options->draw.choice_weight > 0.0,
                                            .ask_template = GEM_PRESET_ASK_TEMPLATE,
                                            .wants = choice != NULL ? wants_source : NULL,
                                            .progress = report_source,
@@ -410,7 +337,7 @@ load_router(const PretrainOptions *options,
             GemRouterCheckpoint **ret_router,
             GError **error)
 {
-  if (options->router == NULL || options->general_only) {
+  if (options->router == NULL || options->draw.general_only) {
     *ret_router = NULL;
     return TRUE;
   }
@@ -431,7 +358,7 @@ pretrain(PretrainOptions *options, GError **error)
   g_auto(GemPreset) preset = {0};
   g_autoptr(GemRouterCheckpoint) router = NULL;
   if (!gem_training_options_get_preset(&options->training, &preset, error) ||
-      (options->general_only && !gem_preset_apply_shape(&preset, "domains=0", error)) ||
+      (options->draw.general_only && !gem_preset_apply_shape(&preset, "domains=0", error)) ||
       !gem_training_options_select_matmul(&options->training, error)) {
     return FALSE;
   }
@@ -453,19 +380,19 @@ pretrain(PretrainOptions *options, GError **error)
 static gboolean
 check_shares(const PretrainOptions *self, GError **error)
 {
-  if (!gem_train_options_check("residual-dropout", self->residual_dropout, 0.0, 1.0, error) ||
+  if (!gem_train_options_check("residual-dropout", self->draw.residual_dropout, 0.0, 1.0, error) ||
       !gem_train_options_check("dropout", self->dropout, 0.0, 0.9, error) ||
-      !gem_train_options_check("input-dropout", self->input_dropout, 0.0, 0.9, error) ||
-      !gem_train_options_check("input-share", self->input_share, 0.0, 1.0, error) ||
+      !gem_train_options_check("input-dropout", self->draw.input_dropout, 0.0, 0.9, error) ||
+      !gem_train_options_check("input-share", self->draw.input_share, 0.0, 1.0, error) ||
       !gem_train_options_check("routed-share", self->routed_share, 0.0, 1.0, error)) {
     return FALSE;
   }
-  if (self->input_dropout > 0.0 && self->input_share >= 1.0) {
+  if (self->draw.input_dropout > 0.0 && self->draw.input_share >= 1.0) {
     g_set_error(
         error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
         "--input-dropout=%g drops tokens of inputs that are not learned, and with --input-share=1 all "
         "are; give a lower --input-share",
-        self->input_dropout);
+        self->draw.input_dropout);
     return FALSE;
   }
   return TRUE;
@@ -479,28 +406,28 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
        "A router's checkpoint, for the routes of the last steps", "FILE"},
       {"from", 0, 0, G_OPTION_ARG_FILENAME, &self->from,
        "Start values: a model folder or a checkpoint of the same shape", "PATH"},
-      {"general-only", 0, 0, G_OPTION_ARG_NONE, &self->general_only, "No domains: the model to compare with",
-       NULL},
+      {"general-only", 0, 0, G_OPTION_ARG_NONE, &self->draw.general_only,
+       "No domains: the model to compare with", NULL},
       {"sequence", 0, 0, G_OPTION_ARG_INT, &self->sequence, "Longest sequence", "N"},
       {"accumulate", 0, 0, G_OPTION_ARG_INT, &self->accumulate, "Batches a lane and step", "N"},
-      {"residual-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->residual_dropout,
+      {"residual-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.residual_dropout,
        "Share of documents run by general alone", "R"},
       {"dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->dropout,
        "Share of the values that are dropped from the embedding, attention and the feed-forwards' inputs",
        "R"},
-      {"input-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->input_dropout,
+      {"input-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.input_dropout,
        "Share of the input's tokens that are left out where the input is not learned (--input-share)", "R"},
-      {"answer-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->answer_weight,
+      {"answer-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.answer_weight,
        "Weight of each of an answer's tokens in the loss", "R"},
-      {"answer-least", 0, 0, G_OPTION_ARG_DOUBLE, &self->answer_least,
+      {"answer-least", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.answer_least,
        "Weight that all tokens of an answer have together at least", "R"},
       {"routed-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->routed_share,
        "Last share of steps, with the router's routes and fixed centroids", "R"},
-      {"choice-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->choice_weight,
+      {"choice-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.choice_weight,
        "Weight of telling an answer from the line's other choices, or the task's other labels, in place of "
        "--answer-least (0: none)",
        "R"},
-      {"input-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->input_share,
+      {"input-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.input_share,
        "Share of the tasks' lines of which the input is learned, too; of the others the answer alone (1)",
        "R"},
       {"tasks", 0, 0, G_OPTION_ARG_STRING, &self->tasks,
@@ -520,32 +447,30 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_need("checkpoint", self->training.checkpoint, error) &&
          gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
          gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
-         gem_train_options_check("answer-weight", self->answer_weight, 0.0, 1000.0, error) &&
-         gem_train_options_check("answer-least", self->answer_least, 0.0, 1000.0, error) &&
-         gem_train_options_check("choice-weight", self->choice_weight, 0.0, 1000.0, error) &&
+         gem_train_options_check("answer-weight", self->draw.answer_weight, 0.0, 1000.0, error) &&
+         gem_train_options_check("answer-least", self->draw.answer_least, 0.0, 1000.0, error) &&
+         gem_train_options_check("choice-weight", self->draw.choice_weight, 0.0, 1000.0, error) &&
          check_shares(self, error);
 }
 
 int
 gem_train_pretrain_command(int argc, char **argv)
 {
-  g_auto(PretrainOptions) options = {.training = {.steps = 3600,
-                                                  .warm_up = 100,
-                                                  .batch_tokens = 4096,
-                                                  .lanes = 2,
-                                                  .seed = 1,
-                                                  .rate = 2e-3,
-                                                  .decay_share = 0.5,
-                                                  .weight_decay = 0.05,
-                                                  .checkpoint_minutes = 10.0,
-                                                  .shares = {.general = 0.15, .task = 0.6}},
-                                     .sequence = 512,
-                                     .accumulate = 1,
-                                     .residual_dropout = 0.2,
-                                     .answer_weight = 2.0,
-                                     .answer_least = 0.0,
-                                     .input_share = 1.0,
-                                     .routed_share = 0.1};
+  g_auto(PretrainOptions) options = {
+      .training = {.steps = 3600,
+                   .warm_up = 100,
+                   .batch_tokens = 4096,
+                   .lanes = 2,
+                   .seed = 1,
+                   .rate = 2e-3,
+                   .decay_share = 0.5,
+                   .weight_decay = 0.05,
+                   .checkpoint_minutes = 10.0,
+                   .shares = {.general = 0.15, .task = 0.6}},
+      .sequence = 512,
+      .accumulate = 1,
+      .draw = {.residual_dropout = 0.2, .input_share = 1.0, .answer_weight = 2.0, .answer_least = 0.0},
+      .routed_share = 0.1};
   g_autoptr(GError) error = NULL;
   gboolean done = parse(&options, argc, argv, &error) && pretrain(&options, &error);
   return done ? 0 : gem_train_fail_training("pretrain", error, options.training.checkpoint);

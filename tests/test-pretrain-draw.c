@@ -1,0 +1,167 @@
+/* Draws as sequences of a batch: where weights and forks stand, and what is left out. */
+#include "tests/gem-test-model.h"
+#include "tests/gem-test-training.h"
+#include "training/gem-presets.h"
+#include "training/gem-pretrain-draw.h"
+
+#define LENGTH 60u /* tokens of the input: 300, 301, ... */
+#define BEFORE 7u  /* tokens of another document before the line */
+#define BOS    1u
+
+/* <s><|user|> input <|model|> 7 8 9 </s>, where 7 may be 17 or 27 and 9 may be 19. */
+typedef struct {
+  GemAskFrame frame;
+  GemSource source;
+  GemDocument document;
+} Line;
+
+static void
+line_init(Line *self)
+{
+  g_autoptr(GemTokenizer) tokenizer = gem_test_byte_tokenizer_new();
+  const guint32 answer[] = {7, 8, 9, 2};
+  guint32 text[LENGTH];
+  *self = (Line){.source = {.is_task = TRUE, .domain = 2}};
+  g_assert_true(gem_ask_frame_init(&self->frame, tokenizer, GEM_PRESET_ASK_TEMPLATE, NULL));
+  self->source.tokens = g_array_new(FALSE, TRUE, sizeof(guint32));
+  self->source.forks = gem_forks_new();
+  g_array_set_size(self->source.tokens, BEFORE);
+  for (guint32 i = 0; i < LENGTH; i++) {
+    text[i] = 300 + i;
+  }
+  gem_ask_frame_append(&self->frame, text, LENGTH, self->source.tokens);
+  guint at = self->source.tokens->len;
+  gem_forks_add(self->source.forks, at, (const guint32[]){17, 27}, 2);
+  gem_forks_add(self->source.forks, at + 2, (const guint32[]){19}, 1);
+  g_array_append_vals(self->source.tokens, answer, G_N_ELEMENTS(answer));
+  self->document = (GemDocument){BEFORE, self->source.tokens->len - BEFORE, at - BEFORE, 0, 2};
+}
+
+static void
+line_clear(Line *self)
+{
+  gem_ask_frame_clear(&self->frame);
+  g_array_unref(self->source.tokens);
+  gem_forks_free(self->source.forks);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Line, line_clear)
+
+/* The line without its first `skipped` tokens, as a draw. */
+static GemDraw
+line_draw(const Line *self, guint skipped)
+{
+  const guint32 *tokens = (const guint32 *)(gpointer)self->source.tokens->data;
+  return (GemDraw){.tokens = tokens + BEFORE + skipped,
+                   .n = self->document.length - skipped,
+                   .answer = self->document.answer - skipped,
+                   .at_start = skipped == 0,
+                   .source = &self->source,
+                   .document = &self->document,
+                   .domain = self->source.domain,
+                   .is_task = TRUE};
+}
+
+/* The only row whose target is `target`. */
+static gsize
+row_before(const GemBatch *batch, gsize first, gint32 target)
+{
+  gsize found = G_MAXSIZE;
+  for (gsize i = first; i < batch->n; i++) {
+    g_assert_true(batch->target[i] != target || found == G_MAXSIZE);
+    found = batch->target[i] == target ? i : found;
+  }
+  g_assert_cmpuint(found, !=, G_MAXSIZE);
+  return found;
+}
+
+/* The last sequence of the batch: the answer's tokens alone have weight, and its forks stand at the rows
+ * whose targets they are told from. */
+static void
+check_sequence(const GemBatch *batch, gsize first)
+{
+  static const gint32 answer[] = {7, 8, 9, 2};
+  for (gsize i = 0; i < G_N_ELEMENTS(answer); i++) {
+    g_assert_cmpuint(row_before(batch, first, answer[i]), ==, batch->n - 1 - G_N_ELEMENTS(answer) + i);
+  }
+  for (gsize i = first; i < batch->n; i++) {
+    gboolean learned = i + 1 + G_N_ELEMENTS(answer) >= batch->n && i + 1 < batch->n;
+    g_assert_cmpfloat(batch->weight[i], ==, learned ? 3.0f : 0.0f);
+  }
+  const GemFork *forks =
+      (const GemFork *)(gpointer)batch->forks->places->data + batch->forks->places->len - 2;
+  g_assert_cmpuint(forks[0].at, ==, row_before(batch, first, 7));
+  g_assert_cmpuint(forks[1].at, ==, row_before(batch, first, 9));
+  g_assert_cmpuint(g_array_index(batch->forks->others, guint32, forks[0].first), ==, 17);
+  g_assert_cmpuint(g_array_index(batch->forks->others, guint32, forks[1].first), ==, 19);
+  g_assert_cmpfloat(g_array_index(batch->fork_weight, float, batch->fork_weight->len - 1), ==, 5.0f);
+  /* the router reads up to the answer both ways */
+  g_assert_cmpuint(batch->prefix[gem_batch_n_sequences(batch) - 1], ==,
+                   batch->n - first - G_N_ELEMENTS(answer));
+}
+
+/* Whole lines and windows that begin in the input, of which tokens are left out. */
+static void
+test_input_dropout(void)
+{
+  g_auto(Line) line = {0};
+  g_autoptr(GemBatch) batch = gem_batch_new(1024);
+  g_autoptr(GArray) window = g_array_new(FALSE, FALSE, sizeof(guint32));
+  GemRandom random = gem_random_seeded(5, 0);
+  line_init(&line);
+  const GemPretrainDraw draw = {{.input_share = 0.0,
+                                 .input_dropout = 0.5,
+                                 .answer_weight = 3.0,
+                                 .answer_least = 90.0,
+                                 .choice_weight = 10.0},
+                                BOS,
+                                line.frame};
+  const guint skipped[] = {0, 10, 20, 0};
+  for (gsize i = 0; i < G_N_ELEMENTS(skipped); i++) {
+    GemDraw drawn = line_draw(&line, skipped[i]);
+    gsize first = batch->n;
+    gem_pretrain_draw_append(&draw, &drawn, &random, window, batch);
+    gsize whole = drawn.n + (skipped[i] > 0 ? 1 : 0);
+    g_assert_cmpuint(batch->token[first], ==, BOS);
+    g_assert_cmpuint(batch->n - first, <, whole - 5);
+    g_assert_cmpuint(batch->n - first, >, 8);
+    g_assert_cmpint(batch->route[first], ==, 2);
+    check_sequence(batch, first);
+  }
+  g_assert_cmpuint(batch->forks->places->len, ==, 2 * G_N_ELEMENTS(skipped));
+}
+
+/* An input that is learned is whole, whatever is dropped of the others. */
+static void
+test_input_learned(void)
+{
+  g_auto(Line) line = {0};
+  g_autoptr(GemBatch) batch = gem_batch_new(128);
+  g_autoptr(GArray) window = g_array_new(FALSE, FALSE, sizeof(guint32));
+  GemRandom random = gem_random_seeded(5, 0);
+  line_init(&line);
+  const GemPretrainDraw draw = {{.input_share = 1.0,
+                                 .input_dropout = 0.5,
+                                 .answer_weight = 3.0,
+                                 .answer_least = 90.0,
+                                 .general_only = TRUE},
+                                BOS,
+                                line.frame};
+  GemDraw drawn = line_draw(&line, 0);
+  gem_pretrain_draw_append(&draw, &drawn, &random, window, batch);
+  g_assert_cmpuint(batch->n, ==, drawn.n);
+  g_assert_cmpuint(batch->forks->places->len, ==, 0);
+  g_assert_cmpint(batch->route[0], ==, GEM_ROUTE_GENERAL);
+  gsize answer = row_before(batch, 0, 7);
+  for (gsize i = 0; i + 1 < batch->n; i++) { /* 4 tokens weigh 90 together */
+    g_assert_cmpfloat(batch->weight[i], ==, i < answer ? 1.0f : 22.5f);
+  }
+}
+
+int
+main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/pretrain-draw/input-dropout", test_input_dropout);
+  g_test_add_func("/pretrain-draw/input-learned", test_input_learned);
+  return g_test_run();
+}

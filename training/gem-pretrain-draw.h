@@ -1,0 +1,27 @@
+/* How pre-training reads what is drawn from the corpus: as a sequence of a batch, with the weights of its
+ * tokens and forks (docs/training.md, "What happens in `pretrain`"). */
+#pragma once
+
+#include "training/gem-ask-frame.h"
+#include "training/gem-corpus.h"
+
+typedef struct {
+  double residual_dropout; /* share of documents that run without their domain's residual */
+  gboolean general_only;   /* all do */
+  double input_share; /* of the tasks' lines whose inputs are learned, too; of the others the answer alone */
+  double input_dropout; /* of the tokens of an input that is not learned: left out */
+  double answer_weight; /* of each of an answer's tokens */
+  double answer_least;  /* of all of them together, at least; not where it is taught as a choice */
+  double choice_weight; /* of the forks of an answer together; 0: it is not taught as a choice */
+} GemPretrainDrawOptions;
+
+typedef struct {
+  GemPretrainDrawOptions options;
+  guint32 bos;       /* stands before a later window of a long document */
+  GemAskFrame frame; /* borrowed */
+} GemPretrainDraw;
+
+/* Appends the draw, for which the batch has room with one token more. `window` (guint32) is scratch. */
+void
+gem_pretrain_draw_append(
+    const GemPretrainDraw *self, const GemDraw *draw, GemRandom *random, GArray *window, GemBatch *batch);
