@@ -4,8 +4,11 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include <glib/gstdio.h>
+
 #include "format/gem-gguf.h"
 #include "tests/gem-test-program.h"
+#include "tests/gem-test-training.h"
 
 void
 gem_test_train_run_clear(GemTestTrainRun *self)
@@ -105,4 +108,15 @@ gem_test_train_assert_fails(const char *folder, const char *command, int status,
                    run.err);
     g_test_fail();
   }
+}
+
+char *
+gem_test_train_folder_new(void)
+{
+  g_auto(GemTestTrainRun) run = {0};
+  char *folder = gem_test_folder_new();
+  g_autofree char *data = gem_test_data_folder_new(), *into = g_build_filename(folder, "data", NULL);
+  g_assert_cmpint(g_rename(data, into), ==, 0);
+  gem_test_train_assert_done(folder, "init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE " --output start", &run);
+  return folder;
 }

@@ -8,6 +8,14 @@
   "--shape=width=64,heads=2,layers=1,ffn=64,domain-ffn=32,router-width=64,router-embedding=64,"              \
   "router-heads=2,router-ffn=64"
 
+/* Command lines in gem_test_train_folder_new(). */
+#define GEM_TEST_PRETRAIN_OPTIONS                                                                            \
+  " --tokenizer start/general.gguf --data data --batch-tokens 64 --sequence 64 --warm-up 5 --matmul fp32 "
+#define GEM_TEST_PRETRAIN "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE GEM_TEST_PRETRAIN_OPTIONS
+#define GEM_TEST_ROUTER                                                                                      \
+  "router --preset gem-tiny " GEM_TEST_TRAIN_SHAPE                                                           \
+  " --tokenizer start/general.gguf --data data --batch-tokens 128 --warm-up 5 --matmul fp32 "
+
 typedef struct {
   int status; /* exit status; -1: ended by a signal */
   char *out, *err;
@@ -16,6 +24,10 @@ typedef struct {
 void
 gem_test_train_run_clear(GemTestTrainRun *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemTestTrainRun, gem_test_train_run_clear)
+
+/* A new temporary folder with data/ to train on and a first model start/ with the tokenizer. */
+char *
+gem_test_train_folder_new(void);
 
 /* A command line of gem-train, NULL at its end; `command` is what follows the program's name, quoted as for a
  * shell. */

@@ -1,8 +1,6 @@
-/* gem-train as a process: a tiny model from text to measurement, what survives a kill, and what every command
- * says of a wrong command line. */
-#include <signal.h>
+/* gem-train as a process: a tiny model from text to measurement, and what every command says of a wrong
+ * command line. */
 #include <string.h>
-#include <sys/wait.h>
 
 #include <glib/gstdio.h>
 
@@ -11,13 +9,6 @@
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-train-program.h"
 #include "tests/gem-test-training.h"
-
-#define PRETRAIN_OPTIONS                                                                                     \
-  " --tokenizer start/general.gguf --data data --batch-tokens 64 --sequence 64 --warm-up 5 --matmul fp32 "
-#define PRETRAIN "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE PRETRAIN_OPTIONS
-#define ROUTER                                                                                               \
-  "router --preset gem-tiny " GEM_TEST_TRAIN_SHAPE                                                           \
-  " --tokenizer start/general.gguf --data data --batch-tokens 128 --warm-up 5 --matmul fp32 "
 
 static void
 assert_contains(const char *text, const char *part)
@@ -32,33 +23,10 @@ assert_contains(const char *text, const char *part)
 
 static char *folder;
 
-static void
-folder_make(void)
-{
-  g_auto(GemTestTrainRun) run = {0};
-  folder = gem_test_folder_new();
-  char *data = gem_test_data_folder_new();
-  g_autofree char *into = g_build_filename(folder, "data", NULL);
-  g_assert_cmpint(g_rename(data, into), ==, 0);
-  g_free(data);
-  gem_test_train_assert_done(folder, "init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE " --output start", &run);
-}
-
 static char *
 in_folder(const char *name)
 {
   return g_build_filename(folder, name, NULL);
-}
-
-static void
-assert_same_files(const char *a, const char *b)
-{
-  g_autofree char *left_path = in_folder(a), *right_path = in_folder(b), *left = NULL, *right = NULL;
-  gsize left_size = 0, right_size = 0;
-  g_assert_true(g_file_get_contents(left_path, &left, &left_size, NULL));
-  g_assert_true(g_file_get_contents(right_path, &right, &right_size, NULL));
-  g_assert_cmpuint(left_size, ==, right_size);
-  gem_test_assert_same_bytes(left, right, left_size, a);
 }
 
 /* A tensor of a file in the folder, of single floats. */
@@ -143,20 +111,24 @@ static void
 check_further(void)
 {
   g_auto(GemTestTrainRun) run = {0};
-  gem_test_train_assert_done(folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint new.gguf", &run);
+  gem_test_train_assert_done(folder, GEM_TEST_PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint new.gguf",
+                             &run);
   double new_loss = last_loss(run.err);
   gem_test_train_assert_done(
-      folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint further.gguf --from model", &run);
+      folder, GEM_TEST_PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint further.gguf --from model",
+      &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * new_loss);
   gem_test_train_assert_done(
-      folder, PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint again.gguf --from backbone.gguf", &run);
+      folder, GEM_TEST_PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint again.gguf --from backbone.gguf",
+      &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * new_loss);
-  gem_test_train_assert_fails(folder,
-                              PRETRAIN "--steps 1 --checkpoint other.gguf --shape ffn=96 --from model", 1,
-                              "model is of another shape: ");
+  gem_test_train_assert_fails(
+      folder, GEM_TEST_PRETRAIN "--steps 1 --checkpoint other.gguf --shape ffn=96 --from model", 1,
+      "model is of another shape: ");
   gem_test_train_assert_fails(folder,
                               "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE
-                              ",clusters=4" PRETRAIN_OPTIONS "--steps 1 --checkpoint other.gguf --from model",
+                              ",clusters=4" GEM_TEST_PRETRAIN_OPTIONS
+                              "--steps 1 --checkpoint other.gguf --from model",
                               1, "model has other clusters");
 }
 
@@ -187,8 +159,10 @@ check_average(void)
   }
   gem_test_train_assert_done(folder,
                              "perplexity --model half.gguf --tokenizer start/general.gguf --data data", &run);
-  gem_test_train_assert_done(folder, PRETRAIN "--steps 1 --checkpoint further.gguf --from half.gguf", &run);
-  gem_test_train_assert_fails(folder, PRETRAIN "--steps 2 --checkpoint half.gguf --resume", 1, "train.steps");
+  gem_test_train_assert_done(folder, GEM_TEST_PRETRAIN "--steps 1 --checkpoint further.gguf --from half.gguf",
+                             &run);
+  gem_test_train_assert_fails(folder, GEM_TEST_PRETRAIN "--steps 2 --checkpoint half.gguf --resume", 1,
+                              "train.steps");
   gem_test_train_assert_fails(folder, "average backbone.gguf --output mean.gguf", 2, "FIRST SECOND");
   gem_test_train_assert_fails(folder, "average backbone.gguf new.gguf", 2, "--output is needed");
   gem_test_train_assert_fails(folder, "average backbone.gguf router.gguf --output mean.gguf", 1,
@@ -216,31 +190,35 @@ static void
 check_some_tasks(void)
 {
   g_auto(GemTestTrainRun) run = {0};
-  gem_test_train_assert_done(folder, PRETRAIN "--steps 1 --checkpoint some.gguf --tasks 'legal/cl?uses'",
-                             &run);
+  gem_test_train_assert_done(
+      folder, GEM_TEST_PRETRAIN "--steps 1 --checkpoint some.gguf --tasks 'legal/cl?uses'", &run);
   assert_contains(run.err, "read legal/clauses\n");
-  gem_test_train_assert_fails(folder, PRETRAIN "--steps 1 --checkpoint none.gguf --tasks legal/clause", 2,
-                              "data: --tasks: there is no task 'legal/clause' to read");
   gem_test_train_assert_fails(folder,
-                              PRETRAIN "--steps 1 --checkpoint none.gguf --tasks 'legal/*,legal/clauses=3'",
-                              2, "'legal/clauses' to read, or an entry before it has it");
-  gem_test_train_assert_fails(folder, PRETRAIN "--steps 1 --checkpoint none.gguf --tasks 'legal/*,stem/nil'",
+                              GEM_TEST_PRETRAIN "--steps 1 --checkpoint none.gguf --tasks legal/clause", 2,
+                              "data: --tasks: there is no task 'legal/clause' to read");
+  gem_test_train_assert_fails(
+      folder, GEM_TEST_PRETRAIN "--steps 1 --checkpoint none.gguf --tasks 'legal/*,legal/clauses=3'", 2,
+      "'legal/clauses' to read, or an entry before it has it");
+  gem_test_train_assert_fails(folder,
+                              GEM_TEST_PRETRAIN "--steps 1 --checkpoint none.gguf --tasks 'legal/*,stem/nil'",
                               2, "there is no task 'stem/nil' to read");
-  gem_test_train_assert_fails(folder, PRETRAIN "--steps 1 --checkpoint none.gguf --tasks legal/clauses=none",
+  gem_test_train_assert_fails(folder,
+                              GEM_TEST_PRETRAIN "--steps 1 --checkpoint none.gguf --tasks legal/clauses=none",
                               2, "--tasks: 'legal/clauses=none': after = is how often");
   g_auto(GemTestTrainRun) answers = {0};
   gem_test_train_assert_done(folder,
-                             PRETRAIN "--steps 2 --checkpoint answers.gguf --tasks legal/clauses=3 "
-                                      "--task-share 1 --general-share 0 --input-share 0 --choice-weight 40",
+                             GEM_TEST_PRETRAIN
+                             "--steps 2 --checkpoint answers.gguf --tasks legal/clauses=3 "
+                             "--task-share 1 --general-share 0 --input-share 0 --choice-weight 40",
                              &answers);
   /* with what dropout leaves out another model is learned, and each of the two does it */
   const char *const dropouts[] = {"--dropout 0.3", "--input-dropout 0.5"};
   for (gsize i = 0; i < G_N_ELEMENTS(dropouts); i++) {
     g_auto(GemTestTrainRun) dropped = {0};
-    g_autofree char *command =
-        g_strconcat(PRETRAIN "--steps 2 --checkpoint dropped.gguf --tasks legal/clauses=3 --task-share 1 "
-                             "--general-share 0 --input-share 0 --choice-weight 40 ",
-                    dropouts[i], NULL);
+    g_autofree char *command = g_strconcat(
+        GEM_TEST_PRETRAIN "--steps 2 --checkpoint dropped.gguf --tasks legal/clauses=3 --task-share 1 "
+                          "--general-share 0 --input-share 0 --choice-weight 40 ",
+        dropouts[i], NULL);
     gem_test_train_assert_done(folder, command, &dropped);
     g_autofree char *with = digest_of("dropped.gguf"), *without = digest_of("answers.gguf");
     g_assert_cmpstr(with, !=, without);
@@ -269,11 +247,12 @@ test_pipeline(void)
 {
   g_auto(GemTestTrainRun) run = {0};
   g_autoptr(GError) error = NULL;
-  gem_test_train_assert_done(folder, ROUTER "--steps 10 --checkpoint router.gguf", &run);
-  gem_test_train_assert_done(folder, PRETRAIN "--steps 3 --checkpoint backbone.gguf", &run);
+  gem_test_train_assert_done(folder, GEM_TEST_ROUTER "--steps 10 --checkpoint router.gguf", &run);
+  gem_test_train_assert_done(folder, GEM_TEST_PRETRAIN "--steps 3 --checkpoint backbone.gguf", &run);
   double early = last_loss(run.err);
   gem_test_train_assert_done(
-      folder, PRETRAIN "--steps 60 --rate 5e-3 --checkpoint backbone.gguf --router router.gguf", &run);
+      folder, GEM_TEST_PRETRAIN "--steps 60 --rate 5e-3 --checkpoint backbone.gguf --router router.gguf",
+      &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * early);
   check_some_tasks();
   gem_test_train_assert_done(
@@ -367,66 +346,6 @@ test_llama(void)
   }
 }
 
-/* ---- stopped and resumed ---- */
-
-/* Killed, then interrupted, then left alone: the same bytes as a run that was never stopped. Centroids move
- * in half of the steps, and the router's routes are used in the others. */
-static void
-test_resume(void)
-{
-  g_auto(GemTestTrainRun) run = {0};
-  g_autofree char *killed = NULL, *interrupted = NULL;
-  gem_test_train_assert_done(folder, ROUTER "--steps 3 --seed 9 --checkpoint routes.gguf", &run);
-  const char *options = PRETRAIN "--steps 60 --routed-share 0.5 --router routes.gguf --checkpoint-minutes 0 ";
-  g_autofree char *whole = g_strconcat(options, "--checkpoint whole.gguf", NULL);
-  g_autofree char *stopped = g_strconcat(options, "--checkpoint stopped.gguf", NULL);
-  g_autofree char *resumed = g_strconcat(stopped, " --resume", NULL);
-  int status = gem_test_train_stop(folder, stopped, "stopped.gguf", SIGKILL, &killed);
-  g_assert_true(WIFSIGNALED(status));
-  status = gem_test_train_stop(folder, resumed, "stopped.gguf", SIGKILL, &interrupted);
-  g_assert_true(WIFSIGNALED(status));
-  gem_test_train_assert_fails(folder, PRETRAIN "--steps 60 --seed 2 --checkpoint stopped.gguf --resume", 1,
-                              "train.seed");
-  gem_test_train_assert_fails(folder,
-                              "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE ",window=0" PRETRAIN_OPTIONS
-                              "--steps 60 --checkpoint stopped.gguf --resume",
-                              1, "stopped.gguf has a window of ");
-  gem_test_train_assert_done(folder, resumed, &run);
-  gem_test_train_assert_done(folder, whole, &run);
-  assert_same_files("whole.gguf", "stopped.gguf");
-}
-
-static void
-test_interrupt(void)
-{
-  g_autofree char *message = NULL;
-  int status =
-      gem_test_train_stop(folder, PRETRAIN "--steps 5000 --checkpoint-minutes 0 --checkpoint long.gguf",
-                          "long.gguf", SIGINT, &message);
-  g_assert_true(WIFEXITED(status));
-  g_assert_cmpint(WEXITSTATUS(status), ==, 1);
-  assert_contains(message, "gem-train pretrain: stopped after step ");
-  assert_contains(message, " of 5000; the same command with --resume goes on from there");
-}
-
-/* Whoever has options that help says which. */
-static void
-test_not_finite(void)
-{
-  const char *const advice =
-      ": the loss is not finite; lower --rate and go on from the checkpoint with --resume\n";
-  const char *const commands[][2] = {{ROUTER "--steps 9 --checkpoint ", "value:router/token_embd.weight"},
-                                     {PRETRAIN "--steps 9 --checkpoint ", "value:general/token_embd.weight"}};
-  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
-    g_auto(GemTestTrainRun) run = {0};
-    g_autofree char *first = g_strconcat(commands[i][0], "sound.gguf --until 1", NULL),
-                    *next = g_strconcat(commands[i][0], "spoiled.gguf --resume", NULL);
-    gem_test_train_run(folder, first, &run);
-    gem_test_train_spoil(folder, "sound.gguf", commands[i][1], "spoiled.gguf");
-    gem_test_train_assert_fails(folder, next, 1, advice);
-  }
-}
-
 /* ---- wrong command lines ---- */
 
 static const char *const usage_lines[][2] = {
@@ -452,25 +371,25 @@ static const char *const usage_lines[][2] = {
     {"pretrain --tokenizer t --checkpoint c", "--data is needed"},
     {"pretrain --data data --checkpoint c", "--tokenizer is needed"},
     {"pretrain --data data --tokenizer t", "--checkpoint is needed"},
-    {PRETRAIN "--checkpoint c --steps 0", "--steps=0"},
-    {PRETRAIN "--checkpoint c --lanes 65", "--lanes=65"},
-    {PRETRAIN "--checkpoint c --rate nan", "--rate=nan"},
-    {PRETRAIN "--checkpoint c --decay-share 1.5", "--decay-share=1.5"},
-    {PRETRAIN "--checkpoint c --sequence 512", "--sequence=512"},
-    {PRETRAIN "--checkpoint c --accumulate 0", "--accumulate=0"},
-    {PRETRAIN "--checkpoint c --general-share -0.1", "--general-share=-0.1"},
-    {PRETRAIN "--checkpoint c --residual-dropout 2", "--residual-dropout=2"},
-    {PRETRAIN "--checkpoint c --dropout 0.95", "--dropout=0.95"},
-    {PRETRAIN "--checkpoint c --input-dropout -0.1", "--input-dropout=-0.1"},
-    {PRETRAIN "--checkpoint c --input-dropout 0.1",
+    {GEM_TEST_PRETRAIN "--checkpoint c --steps 0", "--steps=0"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --lanes 65", "--lanes=65"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --rate nan", "--rate=nan"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --decay-share 1.5", "--decay-share=1.5"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --sequence 512", "--sequence=512"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --accumulate 0", "--accumulate=0"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --general-share -0.1", "--general-share=-0.1"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --residual-dropout 2", "--residual-dropout=2"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --dropout 0.95", "--dropout=0.95"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --input-dropout -0.1", "--input-dropout=-0.1"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --input-dropout 0.1",
      "--input-dropout=0.1 drops tokens of inputs that are not"},
-    {PRETRAIN "--checkpoint c --input-dropout 0.1 --input-share 1", "with --input-share=1 all are"},
-    {PRETRAIN "--checkpoint c --matmul fp8", "--matmul=fp8"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --input-dropout 0.1 --input-share 1", "with --input-share=1 all are"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --matmul fp8", "--matmul=fp8"},
     {"router --data data --tokenizer t", "--checkpoint is needed"},
-    {ROUTER "--checkpoint c --batch-tokens 127", "--batch-tokens=127"},
-    {ROUTER "--checkpoint c --threshold 1.1", "--threshold=1.1"},
-    {ROUTER "--checkpoint c --documents -1", "--documents=-1"},
-    {ROUTER "--checkpoint c --shape domains=0", "--shape: a router needs domains"},
+    {GEM_TEST_ROUTER "--checkpoint c --batch-tokens 127", "--batch-tokens=127"},
+    {GEM_TEST_ROUTER "--checkpoint c --threshold 1.1", "--threshold=1.1"},
+    {GEM_TEST_ROUTER "--checkpoint c --documents -1", "--documents=-1"},
+    {GEM_TEST_ROUTER "--checkpoint c --shape domains=0", "--shape: a router needs domains"},
     {"export --router r --tokenizer t --name n --output o", "--backbone is needed"},
     {"export --backbone b --name n --output o", "--tokenizer is needed"},
     {"export --backbone b --tokenizer t --output o", "--name is needed"},
@@ -521,18 +440,19 @@ test_files(void)
       {"init --preset gem-tiny --output /dev/null/model", "/dev/null/model"},
       {"init --output x --tokenizer none.gguf", "none.gguf"},
       {"tokenizer --data nowhere --output x.gguf", trainer != NULL ? "nowhere" : "install the package"},
-      {PRETRAIN "--steps 1 --checkpoint x --data nowhere", "nowhere"},
-      {PRETRAIN "--steps 1 --checkpoint x --tokenizer none.model", "none.model"},
-      {PRETRAIN "--steps 1 --checkpoint x --tokenizer other/general.gguf", "has 300 tokens"},
-      {PRETRAIN "--steps 1 --checkpoint x --router none.gguf", "none.gguf"},
-      {PRETRAIN "--steps 1 --checkpoint x --router other/router.gguf", "other/router.gguf has 300 tokens"},
-      {PRETRAIN "--steps 1 --checkpoint none.gguf --resume", "none.gguf"},
-      {PRETRAIN "--steps 1 --checkpoint start/general.gguf --resume", "train.step"},
-      {PRETRAIN "--steps 1 --checkpoint nowhere/x.gguf", "nowhere/x.gguf"},
-      {PRETRAIN "--steps 1 --checkpoint x --from none.gguf", "none.gguf"},
-      {ROUTER "--steps 1 --checkpoint x --tokenizer other/general.gguf", "has 300 tokens"},
-      {ROUTER "--evaluate none.gguf", "none.gguf"},
-      {ROUTER "--evaluate other/router.gguf", "has 512 tokens, other/router.gguf 300"},
+      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint x --data nowhere", "nowhere"},
+      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint x --tokenizer none.model", "none.model"},
+      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint x --tokenizer other/general.gguf", "has 300 tokens"},
+      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint x --router none.gguf", "none.gguf"},
+      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint x --router other/router.gguf",
+       "other/router.gguf has 300 tokens"},
+      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint none.gguf --resume", "none.gguf"},
+      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint start/general.gguf --resume", "train.step"},
+      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint nowhere/x.gguf", "nowhere/x.gguf"},
+      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint x --from none.gguf", "none.gguf"},
+      {GEM_TEST_ROUTER "--steps 1 --checkpoint x --tokenizer other/general.gguf", "has 300 tokens"},
+      {GEM_TEST_ROUTER "--evaluate none.gguf", "none.gguf"},
+      {GEM_TEST_ROUTER "--evaluate other/router.gguf", "has 512 tokens, other/router.gguf 300"},
       {"export --backbone none --tokenizer start/general.gguf --name n --output o", "none"},
       {"export --backbone start --router other/router.gguf --tokenizer start/general.gguf --name n --output "
        "o",
@@ -580,7 +500,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_unsetenv("GEM_DATA");
-  folder_make();
+  folder = gem_test_train_folder_new();
   g_test_add_func("/gem-train/help", test_help);
   g_test_add_func("/gem-train/usage", test_usage);
   g_test_add_func("/gem-train/files", test_files);
@@ -588,9 +508,6 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train/llama", test_llama);
   g_test_add_func("/gem-train/init-llama", test_init_llama);
   g_test_add_func("/gem-train/init-loud", test_init_loud);
-  g_test_add_func("/gem-train/resume", test_resume);
-  g_test_add_func("/gem-train/interrupt", test_interrupt);
-  g_test_add_func("/gem-train/not-finite", test_not_finite);
   int status = g_test_run();
   gem_test_folder_remove(folder);
   g_free(folder);
