@@ -305,6 +305,18 @@ test_replanned(void)
   g_assert_cmpuint(parts.steps_seen, ==, 1);
 }
 
+/* It is not gone on with, and the message names what differs. */
+static void
+check_other(Fixture *self, const GemAdaptOptions *options, GemGguf *checkpoint, const char *named)
+{
+  g_autoptr(GError) error = NULL;
+  g_assert_false(adapt(self, options, checkpoint, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH);
+  g_test_message("%s", error->message);
+  g_assert_nonnull(strstr(error->message, named));
+  g_assert_cmpuint(self->steps_seen, ==, 0);
+}
+
 static void
 test_other_checkpoint(void)
 {
@@ -316,12 +328,49 @@ test_other_checkpoint(void)
   g_assert_true(adapt(&self, &residual, NULL, &error));
   g_autoptr(GBytes) kept = g_bytes_ref(self.checkpoint);
   g_autoptr(GemGguf) checkpoint = open_checkpoint(kept);
-  g_assert_false(adapt(&self, &general, checkpoint, &error));
-  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH);
-  g_clear_error(&error);
+  check_other(
+      &self, &general, checkpoint,
+      "checkpoint is the checkpoint of another adaptation: learns is residual there and general here, "
+      "domain is ");
+  GemAdaptOptions other = residual;
+  gem_adapt_options_make_plain(&other);
+  check_other(&self, &other, checkpoint, "distill is 0.5 there and 0 here");
+  check_other(&self, &other, checkpoint, "quantized is 1 there and 0 here");
+  other = residual;
+  other.rate = 2e-2;
+  check_other(&self, &other, checkpoint,
+              "adaptation: rate is 0.01 there and 0.02 here; resume with the same options and text");
+  other = residual;
+  other.sequence = 16;
+  check_other(&self, &other, checkpoint, ": sequence is 24 there and 16 here;");
+  other = residual;
+  other.batch_tokens = 48;
+  check_other(&self, &other, checkpoint, ": batch-tokens is 96 there and 48 here;");
+  self.data.n_replay--;
+  check_other(&self, &residual, checkpoint, ": replay is ");
+  self.data.n_replay++;
   self.data.n_texts--;
-  g_assert_false(adapt(&self, &residual, checkpoint, &error));
-  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH);
+  check_other(&self, &residual, checkpoint, ": text is ");
+}
+
+/* As where the loss was not finite. */
+static void
+test_lower_rate(void)
+{
+  g_auto(Fixture) self = {0};
+  g_autoptr(GError) error = NULL;
+  fixture_init(&self);
+  GemAdaptOptions options = options_for(GEM_LEARNS_RESIDUAL);
+  self.cancel_at = STEPS / 3;
+  g_assert_false(adapt(&self, &options, NULL, NULL));
+  g_cancellable_reset(self.cancellable);
+  g_autoptr(GBytes) kept = g_bytes_ref(self.checkpoint);
+  g_autoptr(GemGguf) checkpoint = open_checkpoint(kept);
+  options.rate = 5e-3;
+  gboolean done = adapt(&self, &options, checkpoint, &error);
+  g_assert_no_error(error);
+  g_assert_true(done);
+  g_assert_cmpuint(self.steps_seen, ==, STEPS - STEPS / 3);
 }
 
 static void
@@ -357,6 +406,7 @@ main(int argc, char **argv)
   g_test_add_func("/adaptation/resumes", test_resumes);
   g_test_add_func("/adaptation/replanned", test_replanned);
   g_test_add_func("/adaptation/other-checkpoint", test_other_checkpoint);
+  g_test_add_func("/adaptation/lower-rate", test_lower_rate);
   g_test_add_func("/adaptation/refused", test_refused);
   return g_test_run();
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "adaptation/trainer/gem-adapt-memory.h"
+#include "adaptation/trainer/gem-adapt-slots.h"
 #include "format/gem-learned-file.h"
 #include "tests/gem-test-trainer.h"
 #include "tests/gem-test-model.h"
@@ -407,6 +408,31 @@ test_resumed(Fixture *fixture, gconstpointer data)
   g_assert_true(g_bytes_equal(expected, afresh));
 }
 
+/* What a gem-adapt with other options has begun is begun anew. */
+static void
+test_other_options(Fixture *fixture, gconstpointer data)
+{
+  make_long(fixture);
+  g_autoptr(GemAdaptPacket) whole = new_start(fixture, NULL), broken = new_start(fixture, NULL);
+  g_autoptr(GBytes) expected = output_of(whole);
+  g_autoptr(GError) error = NULL;
+  guint64 number = 0;
+  stop_while_learning(broken, 0, 0.0);
+  int fd = broken->start.files[GEM_ADAPT_CHECKPOINT];
+  g_autoptr(GBytes) kept = gem_adapt_slots_read(fd, &number);
+  g_assert_nonnull(kept);
+  gsize size = g_bytes_get_size(kept);
+  g_autofree char *bytes = g_memdup2(g_bytes_get_data(kept, NULL), size);
+  char *option = memmem(bytes, size, " warm-up=10 ", strlen(" warm-up=10 "));
+  g_assert_nonnull(option);
+  memcpy(option, " warm-up=11 ", strlen(" warm-up=11 "));
+  g_autoptr(GBytes) changed = g_bytes_new(bytes, size);
+  g_assert_true(gem_adapt_slots_write(fd, number + 1, changed, &error));
+  g_assert_no_error(error);
+  g_autoptr(GBytes) afresh = output_of(broken);
+  g_assert_true(g_bytes_equal(expected, afresh));
+}
+
 /* A daemon that is gone is as good as one that cancels. */
 static void
 test_closed(Fixture *fixture, gconstpointer data)
@@ -437,6 +463,7 @@ main(int argc, char **argv)
   g_test_add("/gem-adapt/memory/lanes", Fixture, NULL, set_up, test_lanes, tear_down);
   g_test_add_func("/gem-adapt/hostile", test_hostile);
   g_test_add("/gem-adapt/resumed", Fixture, NULL, set_up, test_resumed, tear_down);
+  g_test_add("/gem-adapt/other-options", Fixture, NULL, set_up, test_other_options, tear_down);
   g_test_add("/gem-adapt/closed", Fixture, NULL, set_up, test_closed, tear_down);
   return g_test_run();
 }

@@ -3,6 +3,7 @@
 #include "adaptation/gem-adapt-fields.h"
 #include "adaptation/trainer/gem-adapt-plan.h"
 #include "adaptation/trainer/gem-adapt-slots.h"
+#include "training/adapt/gem-adapt-identity.h"
 #include "training/adapt/gem-adaptation.h"
 
 #define KEY_IDENTITY "gem.adapt.identity"
@@ -169,7 +170,8 @@ open_checkpoint(GBytes *bytes, GError **error)
   return gem_gguf_new_from_bytes(bytes, gem_adapt_file_names[GEM_ADAPT_CHECKPOINT], error);
 }
 
-/* That of an earlier run of the same training, whose plan becomes this one's; NULL: it begins. */
+/* That of an earlier run of the same training, whose plan becomes this one's; NULL: it begins, as where the
+ * run was of a version with other options. */
 static GemGguf *
 find_checkpoint(Learner *self)
 {
@@ -183,6 +185,11 @@ find_checkpoint(Learner *self)
   if (g_strcmp0(identity, self->learning->identity) != 0 ||
       !gem_gguf_get_uint(file, "train.steps", &steps, NULL) ||
       !gem_gguf_get_uint(file, "train.step", &self->first_step, NULL) || steps == 0 || steps > MOST_STEPS) {
+    self->first_step = 0;
+    return NULL;
+  }
+  g_autofree char *options = gem_adapt_identity_new(&self->data, &self->options);
+  if (!gem_adapt_identity_check(options, file, NULL)) {
     self->first_step = 0;
     return NULL;
   }

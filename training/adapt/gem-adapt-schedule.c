@@ -28,7 +28,6 @@ struct _GemAdaptSchedule {
   GArray *windows; /* of Window */
   GArray *order;   /* guint32: windows, batch after batch */
   GArray *starts;  /* guint32: of each batch in `order`, and the end */
-  gsize tokens;
 };
 
 gboolean
@@ -44,7 +43,6 @@ add_window(GemAdaptSchedule *self, const GemAdaptText *text, guint first, guint 
   Window window = {text->tokens + first, n, answer, inside, text->group, text->domain};
   if (n + (inside ? 1u : 0u) >= 2) {
     g_array_append_val(self->windows, window);
-    self->tokens += n;
   }
 }
 
@@ -213,10 +211,4 @@ gem_adapt_schedule_fill(const GemAdaptSchedule *self, guint64 index, gint8 route
     guint32 w = g_array_index(self->order, guint32, i);
     append_window(self, &g_array_index(self->windows, Window, w), route, batch);
   }
-}
-
-gsize
-gem_adapt_schedule_n_tokens(const GemAdaptSchedule *self)
-{
-  return self->tokens;
 }

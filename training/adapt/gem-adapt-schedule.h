@@ -39,7 +39,3 @@ gem_adapt_schedule_fill(const GemAdaptSchedule *self, guint64 index, gint8 route
 /* Whether a text has a window: two tokens. */
 gboolean
 gem_adapt_text_is_usable(const GemAdaptText *text);
-
-/* Tokens of all windows. */
-gsize
-gem_adapt_schedule_n_tokens(const GemAdaptSchedule *self);

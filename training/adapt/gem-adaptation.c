@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "training/adapt/gem-adapt-identity.h"
 #include "training/adapt/gem-adapt-schedule.h"
 #include "training/adapt/gem-adapt-step.h"
 #include "training/gem-trainer.h"
@@ -50,6 +51,7 @@ typedef struct {
   GemLearnedTensors *tensors;
   GemLanes *lanes;
   GemTrainer *trainer;
+  char *identity;                   /* of options and text */
   float *values;                    /* the backbone's, with the learned tensors as they run */
   GemAdaptSchedule *texts, *replay; /* replay: NULL for none */
   GemAdaptStep **steps;             /* [lanes] */
@@ -182,8 +184,7 @@ static gboolean
 save(gpointer data, GemGgufWriter *writer, GError **error)
 {
   const Adaptation *self = data;
-  gem_gguf_writer_set_uint(writer, "adapt.learns", self->options->learns);
-  gem_gguf_writer_set_uint(writer, "adapt.text_tokens", (guint32)gem_adapt_schedule_n_tokens(self->texts));
+  gem_adapt_identity_write(self->identity, writer);
   return TRUE;
 }
 
@@ -290,6 +291,7 @@ adaptation_clear(Adaptation *self)
   g_free(self->batches);
   g_free(self->replayed);
   g_free(self->figures);
+  g_free(self->identity);
   g_clear_pointer(&self->trainer, gem_trainer_free); /* before its lanes */
   g_clear_pointer(&self->lanes, gem_lanes_free);
   g_clear_pointer(&self->tensors, gem_learned_tensors_free);
@@ -297,23 +299,6 @@ adaptation_clear(Adaptation *self)
   g_clear_pointer(&self->replay, gem_adapt_schedule_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Adaptation, adaptation_clear)
-
-static gboolean
-resume_from(Adaptation *self, GemGguf *checkpoint, GError **error)
-{
-  guint64 learns = 0, tokens = 0;
-  if (!gem_gguf_get_uint(checkpoint, "adapt.learns", &learns, error) ||
-      !gem_gguf_get_uint(checkpoint, "adapt.text_tokens", &tokens, error)) {
-    return FALSE;
-  }
-  if (learns != self->options->learns || tokens != gem_adapt_schedule_n_tokens(self->texts)) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
-                "%s is the checkpoint of another adaptation, or of other text",
-                gem_gguf_get_name(checkpoint));
-    return FALSE;
-  }
-  return gem_trainer_resume(self->trainer, checkpoint, error);
-}
 
 static void
 make_trainer(Adaptation *self)
@@ -357,7 +342,9 @@ gem_adapt_run(const GemBackbone *backbone,
   self.texts = schedule_of(&self, data, FALSE);
   self.replay = replays(options, data) ? schedule_of(&self, data, TRUE) : NULL;
   make_trainer(&self);
-  if (resume != NULL && !resume_from(&self, resume, error)) {
+  self.identity = gem_adapt_identity_new(data, options);
+  if (resume != NULL && (!gem_adapt_identity_check(self.identity, resume, error) ||
+                         !gem_trainer_resume(self.trainer, resume, error))) {
     return FALSE;
   }
   if (self.replay != NULL && options->learns != GEM_LEARNS_RESIDUAL) {

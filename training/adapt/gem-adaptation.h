@@ -72,9 +72,9 @@ typedef struct {
 } GemAdaptHooks;
 
 /* Learns. `values` are the backbone's: on success their learned tensors are what was learned, unquantized;
- * on failure they are undefined. `resume`: a checkpoint of the same backbone, text and options, or NULL. All
- * hooks may be NULL. Errors: a text without anything to learn, an option that does not fit the backbone or
- * the checkpoint, a loss that is not finite; G_IO_ERROR_CANCELLED. */
+ * on failure they are undefined. `resume`: a checkpoint of the same backbone, text and options
+ * (gem-adapt-identity.h), or NULL. All hooks may be NULL. Errors: a text without anything to learn, an option
+ * that does not fit the backbone or the checkpoint, a loss that is not finite; G_IO_ERROR_CANCELLED. */
 gboolean
 gem_adapt_run(const GemBackbone *backbone,
               const float *centroids,
