@@ -354,8 +354,8 @@ test_forgetting_fluctuation(void)
     tasks[t] = (GemForgettingTask){0.4, 100, 1, right[t]};
   }
   const GemForgettingRuns runs = {tasks, 1, FLUCTUATING, 3};
-  gem_forgetting_compare(&runs, NULL, GEM_FORGETTING_BEST, 0, 1, &best);
-  gem_forgetting_compare(&runs, NULL, GEM_FORGETTING_CROSSED, 0, 1, &crossed);
+  gem_forgetting_compare(&runs, NULL, GEM_FORGETTING_BEST, GEM_FORGETTING_ITEMS, 0, 1, &best);
+  gem_forgetting_compare(&runs, NULL, GEM_FORGETTING_CROSSED, GEM_FORGETTING_ITEMS, 0, 1, &crossed);
   g_assert_cmpuint(best.counted, ==, FLUCTUATING);
   g_assert_cmpfloat(best.forgetting.mean, >, 0.05); /* the best of three is some 0.85 standard errors up */
   g_assert_cmpfloat(fabs(crossed.forgetting.mean), <, 0.02);
@@ -373,7 +373,7 @@ test_forgetting_compare(void)
   const GemForgettingTask own[] = {a.task, b.task}, other[] = {c.task, d.task};
   const GemForgettingRuns runs = {own, 1, 2, 3}, others = {other, 1, 2, 3};
   GemForgettingComparison compared;
-  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, 400, 9, &compared);
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, GEM_FORGETTING_ITEMS, 400, 9, &compared);
   g_assert_cmpuint(compared.counted, ==, 2);
   g_assert_cmpfloat_with_epsilon(compared.forgetting.mean, 0.5 * (0.04 / 0.4 + 0.0), 1e-9);
   g_assert_cmpfloat_with_epsilon(compared.others.mean, 0.5, 1e-9);
@@ -388,7 +388,7 @@ test_forgetting_compare(void)
   g_assert_cmpfloat(compared.reduction.low, >, 0.6);
   g_assert_cmpfloat(compared.reduction.high, >, 0.9);
   g_assert_cmpfloat(compared.reduction.high, <=, 1.0);
-  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_POOLED, 0, 9, &compared);
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_POOLED, GEM_FORGETTING_ITEMS, 0, 9, &compared);
   g_assert_cmpfloat_with_epsilon(compared.forgetting.mean, 0.04 / (0.4 + 0.4), 1e-9);
   g_assert_cmpfloat_with_epsilon(compared.reduction.mean, 1.0 - 0.04 / 0.4, 1e-9);
 }
@@ -402,15 +402,43 @@ test_forgetting_without_reduction(void)
   task_case_init(&wavering, 0.2, 1, (const gint[]){60, 60, 60, 58});
   const GemForgettingRuns runs = {&still.task, 1, 1, 3}, others = {&wavering.task, 1, 1, 3};
   GemForgettingComparison compared;
-  gem_forgetting_compare(&runs, &runs, GEM_FORGETTING_BEST, 50, 9, &compared);
+  gem_forgetting_compare(&runs, &runs, GEM_FORGETTING_BEST, GEM_FORGETTING_ITEMS, 50, 9, &compared);
   g_assert_false(compared.has_reduction);
   g_assert_cmpfloat(compared.difference.mean, ==, 0.0);
   g_assert_true(compared.difference.low == 0.0 && compared.difference.high == 0.0);
-  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, 400, 9, &compared);
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, GEM_FORGETTING_ITEMS, 400, 9, &compared);
   g_assert_cmpfloat(compared.others.mean, >, 0.0);
   g_assert_cmpfloat(compared.others.low, <=, 0.0);
   g_assert_false(compared.has_reduction);
   g_assert_cmpfloat_with_epsilon(compared.difference.mean, 0.02 / 0.4, 1e-9);
+}
+
+/* Tasks drawn anew: two of them, of which one is forgotten, come twice, once each or not at all. */
+static void
+test_forgetting_tasks(void)
+{
+  g_auto(TaskCase) a = {0}, b = {0}, c = {0}, d = {0};
+  task_case_init(&a, 0.5, 1, (const gint[]){60, 90, 90, 86});
+  task_case_init(&b, 0.2, 1, (const gint[]){60, 60, 60, 60});
+  task_case_init(&c, 0.5, 1, (const gint[]){60, 90, 80, 70});
+  task_case_init(&d, 0.2, 1, (const gint[]){60, 60, 50, 50});
+  const GemForgettingTask own[] = {a.task, b.task}, other[] = {c.task, d.task};
+  const GemForgettingRuns runs = {own, 1, 2, 3}, others = {other, 1, 2, 3};
+  GemForgettingComparison compared;
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, GEM_FORGETTING_TASKS, 400, 9, &compared);
+  g_assert_cmpfloat_with_epsilon(compared.forgetting.mean, 0.05, 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.forgetting.low, 0.0, 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.forgetting.high, 0.1, 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.others.low, 0.25, 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.others.high, 0.5, 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.difference.low, 0.25, 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.difference.high, 0.4, 1e-9);
+  g_assert_true(compared.has_reduction);
+  g_assert_cmpfloat_with_epsilon(compared.reduction.mean, 1.0 - 0.05 / 0.375, 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.reduction.low, 0.8, 1e-9);
+  g_assert_cmpfloat_with_epsilon(compared.reduction.high, 1.0, 1e-9);
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_POOLED, GEM_FORGETTING_TASKS, 400, 9, &compared);
+  g_assert_cmpfloat_with_epsilon(compared.others.low, 0.25, 1e-9);
 }
 
 static int
@@ -457,7 +485,7 @@ test_forgetting_left_out(void)
   }
   const GemForgettingRuns runs = {&own.task, 1, 1, 3}, others = {&other.task, 1, 1, 3};
   GemForgettingComparison compared;
-  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, 1000, 9, &compared);
+  gem_forgetting_compare(&runs, &others, GEM_FORGETTING_BEST, GEM_FORGETTING_ITEMS, 1000, 9, &compared);
   g_assert_true(compared.has_reduction);
   g_autoptr(GArray) reductions = resampled_reductions_new(&own.task, &other.task, 1000, 9);
   const double *values = (const double *)(gpointer)reductions->data;
@@ -475,7 +503,7 @@ test_forgetting_of_nothing(void)
   task_case_init(&chance, 0.5, 1, (const gint[]){50, 51, 49, 50});
   const GemForgettingRuns runs = {&chance.task, 1, 1, 3};
   GemForgettingComparison compared;
-  gem_forgetting_compare(&runs, &runs, GEM_FORGETTING_BEST, 50, 9, &compared);
+  gem_forgetting_compare(&runs, &runs, GEM_FORGETTING_BEST, GEM_FORGETTING_ITEMS, 50, 9, &compared);
   g_assert_cmpuint(compared.counted, ==, 0);
   g_assert_true(isnan(compared.forgetting.mean) && isnan(compared.difference.mean));
   g_assert_false(compared.has_reduction);
@@ -499,6 +527,7 @@ main(int argc, char **argv)
   g_test_add_func("/choice/forgetting/fluctuation", test_forgetting_fluctuation);
   g_test_add_func("/choice/forgetting/compare", test_forgetting_compare);
   g_test_add_func("/choice/forgetting/without-reduction", test_forgetting_without_reduction);
+  g_test_add_func("/choice/forgetting/tasks", test_forgetting_tasks);
   g_test_add_func("/choice/forgetting/left-out", test_forgetting_left_out);
   g_test_add_func("/choice/forgetting/nothing", test_forgetting_of_nothing);
   return g_test_run();

@@ -259,6 +259,9 @@ assert_measures(void)
                *last = json_object_get_object_member(json_object_get_object_member(all, "akp"), measures[i]);
     g_assert_true(json_object_has_member(first, "mean") && !json_object_has_member(first, "difference"));
     g_assert_true(json_object_has_member(last, "difference") && json_object_has_member(last, "reduction"));
+    g_assert_true(json_object_has_member(last, "shared") && json_object_has_member(last, "shared_against"));
+    g_assert_true(json_object_has_member(last, "difference_tasks") &&
+                  json_object_has_member(last, "reduction_tasks"));
     g_assert_cmpuint(json_array_get_length(json_object_get_array_member(last, "seeds")), ==, 2);
   }
 }

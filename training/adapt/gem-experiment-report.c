@@ -143,7 +143,7 @@ add_seeds(JsonBuilder *builder,
     if (reduction) {
       other = gem_experiment_runs_seed(first, seed);
     }
-    gem_forgetting_compare(&own, reduction ? &other : NULL, measure, 0, 1, &compared);
+    gem_forgetting_compare(&own, reduction ? &other : NULL, measure, GEM_FORGETTING_ITEMS, 0, 1, &compared);
     gboolean known = reduction ? compared.has_reduction : isfinite(compared.forgetting.mean);
     double value = reduction ? compared.reduction.mean : compared.forgetting.mean;
     gem_result_json_add_value(builder, known ? value : NAN);
@@ -175,7 +175,7 @@ report_compared(JsonBuilder *builder,
 {
   const GemForgettingRuns own = gem_experiment_runs_all(runs), other = gem_experiment_runs_all(first);
   GemForgettingComparison compared;
-  gem_forgetting_compare(&own, &other, measure, RESAMPLES, 1, &compared);
+  gem_forgetting_compare(&own, &other, measure, GEM_FORGETTING_ITEMS, RESAMPLES, 1, &compared);
   add_figure_member(builder, "difference", &compared.difference);
   add_figure_member(builder, "reduction", compared.has_reduction ? &compared.reduction : NULL);
   add_count(builder, "tasks_shared", compared.counted);
@@ -190,6 +190,29 @@ report_compared(JsonBuilder *builder,
   g_print(" %5u", compared.counted);
 }
 
+/* What the reduction is made of, and what other tasks would have said. */
+static void
+report_shared(JsonBuilder *builder,
+              const GemExperimentRuns *runs,
+              const GemExperimentRuns *first,
+              GemForgettingMeasure measure)
+{
+  const GemForgettingRuns own = gem_experiment_runs_all(runs), other = gem_experiment_runs_all(first);
+  GemForgettingComparison compared;
+  gem_forgetting_compare(&own, &other, measure, GEM_FORGETTING_TASKS, RESAMPLES, 1, &compared);
+  gem_result_json_add_member(builder, "shared", compared.forgetting.mean);
+  gem_result_json_add_member(builder, "shared_against", compared.others.mean);
+  add_figure_member(builder, "difference_tasks", &compared.difference);
+  add_figure_member(builder, "reduction_tasks", compared.has_reduction ? &compared.reduction : NULL);
+  g_print("%-22s %-12s  %+7.3f where the other forgets %+.3f; tasks drawn anew:", "", "  shared",
+          compared.forgetting.mean, compared.others.mean);
+  print_figure(&compared.difference);
+  if (compared.has_reduction) {
+    print_figure(&compared.reduction);
+  }
+  g_print("\n");
+}
+
 static void
 report_measure(JsonBuilder *builder,
                const char *name,
@@ -201,7 +224,7 @@ report_measure(JsonBuilder *builder,
   const GemForgettingRuns own = gem_experiment_runs_all(runs);
   g_autoptr(GString) seeds = g_string_new("forgetting");
   GemForgettingComparison alone;
-  gem_forgetting_compare(&own, NULL, measure, RESAMPLES, 1, &alone);
+  gem_forgetting_compare(&own, NULL, measure, GEM_FORGETTING_ITEMS, RESAMPLES, 1, &alone);
   json_builder_set_member_name(builder, measures[measure].member);
   json_builder_begin_object(builder);
   add_figure(builder, &alone.forgetting);
@@ -219,6 +242,9 @@ report_measure(JsonBuilder *builder,
     g_print("  %-10s  %25s  %25s %5s", "", "", "", "");
   }
   g_print("  %s\n", seeds->str);
+  if (first != NULL) {
+    report_shared(builder, runs, first, measure);
+  }
   json_builder_end_object(builder);
 }
 
@@ -231,7 +257,8 @@ print_forgetting_head(void)
   }
   g_print(
       "The difference is that of another variation less this one's; the reduction is 1 - this one's / that,\n"
-      "where that is clearly above 0.\n");
+      "where that is clearly above 0. Both are over the tasks that count in both variations: the line below\n"
+      "has what these forget, and the two with 95 %% of the resamples of tasks in place of items.\n");
   g_print("%-22s %-12s  %-25s %5s  %-10s  %-25s  %-25s %5s  %s\n", "variation", "counted", "forgetting",
           "tasks", "against", "difference", "reduction", "tasks", "by seed");
 }

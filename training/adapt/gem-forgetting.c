@@ -122,21 +122,27 @@ typedef struct {
   gboolean *counted; /* [run][task] */
 } Comparison;
 
-/* picks: [task][items], or NULL for all items as they are. */
+/* One resample. */
+typedef struct {
+  guint32 **picks; /* [task][items]; NULL: all items as they are */
+  guint *times;    /* [task] that the task was drawn; NULL: each once */
+} Draw;
+
 static double
-mean_of_run(const Comparison *self, const GemForgettingRuns *runs, guint run, guint32 **picks)
+mean_of_run(const Comparison *self, const GemForgettingRuns *runs, guint run, const Draw *draw)
 {
   double losses = 0.0, scales = 0.0;
   for (guint t = 0; t < self->runs->n_tasks; t++) {
     guint at = run * runs->n_tasks + t;
     const GemForgettingTask *task = &runs->tasks[at];
-    const guint32 *own = picks != NULL ? picks[t] : NULL;
+    const guint32 *own = draw->picks != NULL ? draw->picks[t] : NULL;
+    double times = draw->times != NULL ? draw->times[t] : 1.0;
     if (self->counted[at] && self->measure == GEM_FORGETTING_POOLED) {
-      losses += loss_of(task, runs->stages, self->measure, own);
-      scales += scale_of(task, runs->stages, self->measure);
+      losses += times * loss_of(task, runs->stages, self->measure, own);
+      scales += times * scale_of(task, runs->stages, self->measure);
     } else if (self->counted[at]) {
-      losses += gem_forgetting_of_task(task, runs->stages, self->measure, own);
-      scales += 1.0;
+      losses += times * gem_forgetting_of_task(task, runs->stages, self->measure, own);
+      scales += times;
     }
   }
   return scales > 0.0 ? losses / scales : NAN;
@@ -144,12 +150,12 @@ mean_of_run(const Comparison *self, const GemForgettingRuns *runs, guint run, gu
 
 /* Runs without a task that counts have no say; NAN when that is all of them. */
 static double
-mean_forgetting(const Comparison *self, const GemForgettingRuns *runs, guint32 **picks)
+mean_forgetting(const Comparison *self, const GemForgettingRuns *runs, const Draw *draw)
 {
   double total = 0.0;
   guint n = 0;
   for (guint run = 0; run < runs->n_runs; run++) {
-    double mean = mean_of_run(self, runs, run, picks);
+    double mean = mean_of_run(self, runs, run, draw);
     total += isfinite(mean) ? mean : 0.0;
     n += isfinite(mean) ? 1 : 0;
   }
@@ -164,6 +170,15 @@ draw_picks(const GemForgettingRuns *runs, GemRandom *random, guint32 **picks)
     for (guint i = 0; i < items; i++) {
       picks[t][i] = (guint32)gem_random_below(random, items);
     }
+  }
+}
+
+static void
+draw_times(const GemForgettingRuns *runs, GemRandom *random, guint *times)
+{
+  memset(times, 0, runs->n_tasks * sizeof *times);
+  for (guint t = 0; t < runs->n_tasks; t++) {
+    times[gem_random_below(random, runs->n_tasks)]++;
   }
 }
 
@@ -201,26 +216,43 @@ resampled_clear(Resampled *self)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Resampled, resampled_clear)
 
+/* A draw in which none of a run's tasks that count is says nothing of it. */
 static void
-resample(const Comparison *self, guint resamples, guint64 seed, Resampled *to)
+add_draw(const Comparison *self, const Draw *draw, Resampled *to)
+{
+  double own = mean_forgetting(self, self->runs, draw);
+  double other = self->others != NULL ? mean_forgetting(self, self->others, draw) : 0.0;
+  double difference = other - own, reduction = other > 0.0 ? 1.0 - own / other : 0.0;
+  if (draw->times != NULL && !isfinite(difference)) {
+    return;
+  }
+  g_array_append_val(to->forgetting, own);
+  g_array_append_val(to->others, other);
+  g_array_append_val(to->difference, difference);
+  if (other > 0.0) {
+    g_array_append_val(to->reduction, reduction);
+  }
+}
+
+static void
+resample(const Comparison *self, GemForgettingDrawn drawn, guint resamples, guint64 seed, Resampled *to)
 {
   const GemForgettingRuns *runs = self->runs;
   GemRandom random = gem_random_seeded(seed, 0);
+  g_autofree guint *times = g_new0(guint, MAX(runs->n_tasks, 1));
   guint32 **picks = g_new0(guint32 *, runs->n_tasks);
+  const Draw draw = {drawn == GEM_FORGETTING_ITEMS ? picks : NULL,
+                     drawn == GEM_FORGETTING_TASKS ? times : NULL};
   for (guint t = 0; t < runs->n_tasks; t++) {
     picks[t] = g_new0(guint32, MAX(runs->tasks[t].items, 1));
   }
   for (guint r = 0; r < resamples; r++) {
-    draw_picks(runs, &random, picks);
-    double own = mean_forgetting(self, runs, picks);
-    double other = self->others != NULL ? mean_forgetting(self, self->others, picks) : 0.0;
-    double difference = other - own, reduction = other > 0.0 ? 1.0 - own / other : 0.0;
-    g_array_append_val(to->forgetting, own);
-    g_array_append_val(to->others, other);
-    g_array_append_val(to->difference, difference);
-    if (other > 0.0) {
-      g_array_append_val(to->reduction, reduction);
+    if (drawn == GEM_FORGETTING_TASKS) {
+      draw_times(runs, &random, times);
+    } else {
+      draw_picks(runs, &random, picks);
     }
+    add_draw(self, &draw, to);
   }
   for (guint t = 0; t < runs->n_tasks; t++) {
     g_free(picks[t]);
@@ -232,6 +264,7 @@ void
 gem_forgetting_compare(const GemForgettingRuns *runs,
                        const GemForgettingRuns *others,
                        GemForgettingMeasure measure,
+                       GemForgettingDrawn drawn,
                        guint resamples,
                        guint64 seed,
                        GemForgettingComparison *ret_comparison)
@@ -239,6 +272,7 @@ gem_forgetting_compare(const GemForgettingRuns *runs,
   guint n = runs->n_runs * runs->n_tasks;
   g_autofree gboolean *counted = g_new0(gboolean, n);
   const Comparison self = {runs, others, measure, counted};
+  const Draw all = {NULL, NULL};
   g_auto(Resampled)
       resampled = {g_array_new(FALSE, FALSE, sizeof(double)), g_array_new(FALSE, FALSE, sizeof(double)),
                    g_array_new(FALSE, FALSE, sizeof(double)), g_array_new(FALSE, FALSE, sizeof(double))};
@@ -248,13 +282,13 @@ gem_forgetting_compare(const GemForgettingRuns *runs,
                  (others == NULL || gem_forgetting_counts(&others->tasks[i], runs->stages, measure));
     ret_comparison->counted += counted[i] ? 1 : 0;
   }
-  resample(&self, resamples, seed, &resampled);
-  double own = mean_forgetting(&self, runs, NULL);
+  resample(&self, drawn, resamples, seed, &resampled);
+  double own = mean_forgetting(&self, runs, &all);
   ret_comparison->forgetting = figure_of(own, resampled.forgetting);
   if (others == NULL) {
     return;
   }
-  double other = mean_forgetting(&self, others, NULL);
+  double other = mean_forgetting(&self, others, &all);
   ret_comparison->others = figure_of(other, resampled.others);
   ret_comparison->difference = figure_of(other - own, resampled.difference);
   ret_comparison->has_reduction = ret_comparison->others.low > 0.0 && other > 0.0;

@@ -46,9 +46,15 @@ gem_forgetting_of_task(const GemForgettingTask *task,
                        GemForgettingMeasure measure,
                        const guint32 *picks);
 
+/* What is drawn anew, with return, in each resample. */
+typedef enum {
+  GEM_FORGETTING_ITEMS, /* of each task: other items of the same tasks */
+  GEM_FORGETTING_TASKS, /* the tasks, each with its items as they are and in all runs: other tasks */
+} GemForgettingDrawn;
+
 /* The spread of a figure over resamples. */
 typedef struct {
-  double mean, low, high; /* of all items; 2.5 and 97.5 percent of the resamples */
+  double mean, low, high; /* of all items and tasks; 2.5 and 97.5 percent of the resamples */
 } GemForgettingFigure;
 
 /* The same tasks in the same order in each run, of the same items. */
@@ -67,11 +73,12 @@ typedef struct {
 } GemForgettingComparison;
 
 /* Over the tasks that count in both a run and its other, or (others NULL; all but `forgetting` and `counted`
- * is 0) in the run. Resampled by items, the same ones for all runs. */
+ * is 0) in the run. What is drawn is the same for all runs. */
 void
 gem_forgetting_compare(const GemForgettingRuns *runs,
                        const GemForgettingRuns *others,
                        GemForgettingMeasure measure,
+                       GemForgettingDrawn drawn,
                        guint resamples,
                        guint64 seed,
                        GemForgettingComparison *ret_comparison);
