@@ -134,6 +134,7 @@ test_example_figures(void)
       "2026-01-01 00:00 UTC",
       "not measured: no /sys/class/powercap zone can be read",
       "healthcare through the pathway of multilingual: 1.10",
+      "of the difference to the linear model. ",
       "prefers-color-scheme:dark",
       "name=\"viewport\"",
   };

@@ -324,9 +324,10 @@ gem_report_page_new(JsonObject *result)
   g_string_append(page, "<h2>Domains</h2>\n");
   gem_report_add_domains(page, result);
   add_cost(page, result);
-  g_string_append(page, "<h2>Tasks</h2>\n<p>Beaten is what the accuracy exceeds by two standard errors; of "
-                        "written answers, accuracy is an exact match. The heads of columns "
-                        "sort.</p>\n");
+  g_string_append(page,
+                  "<h2>Tasks</h2>\n<p>Beaten is what the accuracy exceeds by two standard errors: of the "
+                  "majority, or chance; of the difference to the linear model. Of written answers, "
+                  "accuracy is an exact match. The heads of columns sort.</p>\n");
   add_key(page);
   gem_report_add_tasks(page, result);
   g_string_append_printf(page, "</main>\n<script>\n%s</script>\n</body>\n</html>\n", page_script);
