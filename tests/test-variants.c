@@ -251,7 +251,10 @@ retrain(GemBackboneCheckpoint *network, const GemCorpus *corpus, gboolean keep)
                                         .rate = 3e-3,
                                         .seed = 1,
                                         .bos = 1,
-                                        .shares = {.general = 0.15, .task = 0.5, .domain_power = 0.25}};
+                                        .shares = {.general = 0.15, .task = 0.5, .domain_power = 0.25},
+                                        .draw = {.residual_dropout = 0.2,
+                                                 .input_share = 1.0,
+                                                 .answer_weight = 2.0}};
   gboolean done =
       gem_retrain(network->backbone, network->centroids, network->values, corpus, &options, &error);
   g_assert_no_error(error);

@@ -74,6 +74,7 @@ load_text(GemExperiment *self, GError **error)
                                    .corpus = TRUE,
                                    .tasks = (self->options->kinds & (GEM_ADAPT_TAPT | GEM_ADAPT_TASK)) != 0,
                                    .all_licences = TRUE,
+                                   .forks = TRUE,
                                    .most_documents = self->options->documents,
                                    .ask_template = ask};
   const GemChoiceTasksOptions tasks = {.folder = self->options->data,

@@ -4,17 +4,14 @@
 
 #include "training/gem-trainer.h"
 
-#define ANSWER_WEIGHT    2.0
-#define ANSWER_LEAST     80.0
-#define RESIDUAL_DROPOUT 0.2
-#define SHORTEST         16
+#define SHORTEST 16
 
 typedef struct {
   GemBatch *batch;
   GemBackbonePass *pass;
   float *sums; /* of unit inputs by centroid */
   double *counts;
-  guint32 *window; /* [sequence] */
+  GArray *window; /* guint32: one sequence being made */
 } Lane;
 
 typedef struct {
@@ -25,35 +22,18 @@ typedef struct {
   Lane *lanes;
 } Retraining;
 
-static void
-append_draw(const Retraining *self, Lane *lane, const GemDraw *draw, GemRandom *random)
-{
-  guint n = 0;
-  if (!draw->at_start) {
-    lane->window[n++] = self->options->bos;
-  }
-  gsize first = lane->batch->n, answer = (gsize)draw->answer + n;
-  memcpy(lane->window + n, draw->tokens, draw->n * sizeof(guint32));
-  n += draw->n;
-  gint8 route = gem_random_uniform(random) < RESIDUAL_DROPOUT ? GEM_ROUTE_GENERAL : draw->domain;
-  gem_batch_append(lane->batch, lane->window, n, route, 1.0f);
-  for (gsize i = answer; draw->is_task && i < n; i++) {
-    /* token i - 1 predicts token i */
-    lane->batch->weight[first + i - 1] = (float)MAX(ANSWER_WEIGHT, ANSWER_LEAST / (double)(n - answer));
-  }
-}
-
 static double
 prepare(gpointer data, guint lane_index, guint index, guint64 step)
 {
   Retraining *self = data;
   Lane *lane = &self->lanes[lane_index];
   GemRandom random = gem_random_seeded(self->options->seed, step * self->options->lanes + lane_index);
+  const GemPretrainDraw how = {.options = self->options->draw, .bos = self->options->bos};
   gem_batch_clear(lane->batch);
   while (gem_batch_room(lane->batch) >= SHORTEST) {
     guint longest = (guint)MIN((gsize)self->options->sequence, gem_batch_room(lane->batch)) - 1;
     GemDraw draw = gem_corpus_draw(self->corpus, &random, longest, &self->options->shares);
-    append_draw(self, lane, &draw, &random);
+    gem_pretrain_draw_append(&how, &draw, &random, lane->window, lane->batch);
   }
   return gem_batch_total_weight(lane->batch);
 }
@@ -112,7 +92,7 @@ lanes_init(Retraining *self)
                             .pass = gem_backbone_pass_new(self->backbone),
                             .sums = g_new0(float, rows * self->backbone->shape.width + 1),
                             .counts = g_new0(double, rows + 1),
-                            .window = g_new(guint32, self->options->sequence)};
+                            .window = g_array_new(FALSE, FALSE, sizeof(guint32))};
   }
 }
 
@@ -124,7 +104,7 @@ lanes_free(Retraining *self)
     gem_backbone_pass_free(self->lanes[i].pass);
     g_free(self->lanes[i].sums);
     g_free(self->lanes[i].counts);
-    g_free(self->lanes[i].window);
+    g_array_unref(self->lanes[i].window);
   }
   g_free(self->lanes);
 }

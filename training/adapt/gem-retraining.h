@@ -4,6 +4,7 @@
 
 #include "training/gem-centroids.h"
 #include "training/gem-corpus.h"
+#include "training/gem-pretrain-draw.h"
 
 typedef struct {
   int cluster_set;         /* which centroids mask attention; -1: dense */
@@ -13,12 +14,12 @@ typedef struct {
   guint64 seed;
   guint32 bos;
   GemDrawShares shares;
+  GemPretrainDrawOptions draw; /* without input_dropout */
   const char *title; /* of progress lines */
 } GemRetrainingOptions;
 
-/* The mixture, and how answers weigh, is that of gem-mini's second part (docs/training.md). Documents run
- * through the residual of their label, a fifth of them through the general part alone. Errors: a loss that is
- * not finite; G_IO_ERROR_CANCELLED by a signal, with the values as they were. */
+/* Documents run through the residual of their label. Errors: a loss that is not finite;
+ * G_IO_ERROR_CANCELLED by a signal, with the values as they were. */
 gboolean
 gem_retrain(GemBackbone *backbone,
             GemCentroids *centroids,

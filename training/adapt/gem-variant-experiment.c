@@ -13,8 +13,14 @@
 #define PROBE_STEPS  2
 #define PROBE_ITEMS  8
 
-/* Gem-mini's second part. */
-static const GemDrawShares mixture = {.general = 0.15, .task = 0.85, .labelled = 0.7, .domain_power = 0.25};
+/* As in the last of gem-mini's runs, but for its choice of tasks: all are read, each by the square root of its
+ * lines. */
+static const GemDrawShares mixture = {.general = 0.03, .task = 0.9, .domain_power = 0.25};
+static const GemPretrainDrawOptions pretrain_draw = {.residual_dropout = 0.2,
+                                                     .input_share = 0.5,
+                                                     .answer_weight = 2.0,
+                                                     .answer_least = 150.0,
+                                                     .choice_weight = 120.0};
 
 /* One cell, as it runs. */
 typedef struct {
@@ -210,6 +216,7 @@ retrain(Run *self, guint steps, const char *title, GError **error)
                                         .seed = self->cell.seed,
                                         .bos = gem_tokenizer_bos(self->experiment->model->tokenizer),
                                         .shares = mixture,
+                                        .draw = pretrain_draw,
                                         .title = title};
   return gem_retrain(self->network->backbone, self->network->centroids, self->network->values,
                      self->experiment->corpus, &options, error);
