@@ -53,27 +53,54 @@ run_tile(GemType type,
   }
 }
 
-__attribute__((always_inline)) static inline void
-run(GemType type, const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
-{
-  size_t i = 0;
-  for (; i + TILE_INPUTS <= inputs->n; i += TILE_INPUTS) {
-    size_t panel = first;
-    for (; panel + 2 <= end; panel += 2) {
-      run_tile(type, weights, panel, 2, inputs, i, TILE_INPUTS, y);
-    }
-    for (; panel < end; panel++) {
-      run_tile(type, weights, panel, 1, inputs, i, TILE_INPUTS, y);
-    }
+/* run_tile for each number of panels and inputs. */
+#define TILE(type, panels, n)                                                                                \
+  static void tile_##type##_##panels##_##n(const GemPacked *weights, size_t panel, const GemInputs *inputs,  \
+                                           size_t first, float *y)                                           \
+  {                                                                                                          \
+    run_tile(GEM_TYPE_##type, weights, panel, panels, inputs, first, n, y);                                  \
   }
-  for (; i < inputs->n; i++) {
-    size_t panel = first;
-    for (; panel + TILE_PANELS <= end; panel += TILE_PANELS) {
-      run_tile(type, weights, panel, TILE_PANELS, inputs, i, 1, y);
-    }
-    for (; panel < end; panel++) {
-      run_tile(type, weights, panel, 1, inputs, i, 1, y);
-    }
+#define TILES(type, panels)                                                                                  \
+  TILE(type, panels, 1)                                                                                      \
+  TILE(type, panels, 2)                                                                                      \
+  TILE(type, panels, 3)                                                                                      \
+  TILE(type, panels, 4)                                                                                      \
+  TILE(type, panels, 5)                                                                                      \
+  TILE(type, panels, 6)
+TILES(F16, 1)
+TILES(F16, 4)
+TILES(F32, 1)
+TILES(F32, 4)
+#undef TILES
+#undef TILE
+
+typedef void (*Tile)(const GemPacked *weights, size_t panel, const GemInputs *inputs, size_t first, float *y);
+
+/* Of one type: [inputs - 1]. */
+typedef struct {
+  Tile single[TILE_INPUTS];
+  Tile group[TILE_INPUTS];
+} Tiles;
+
+#define ROW(type, panels)                                                                                    \
+  {                                                                                                          \
+    tile_##type##_##panels##_1, tile_##type##_##panels##_2, tile_##type##_##panels##_3,                      \
+        tile_##type##_##panels##_4, tile_##type##_##panels##_5, tile_##type##_##panels##_6                   \
+  }
+static const Tiles halves = {ROW(F16, 1), ROW(F16, 4)};
+static const Tiles floats = {ROW(F32, 1), ROW(F32, 4)};
+#undef ROW
+
+/* All inputs meet the same panels before the next ones come, so that those come from memory once; in as many
+ * tiles as are needed, all about as large. */
+static void
+run_panels(const Tile *tiles, const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y)
+{
+  size_t n_tiles = (inputs->n + TILE_INPUTS - 1) / TILE_INPUTS;
+  for (size_t tile = 0; tile < n_tiles; tile++) {
+    size_t first = inputs->n * tile / n_tiles;
+    size_t end = inputs->n * (tile + 1) / n_tiles;
+    tiles[end - first - 1](weights, panel, inputs, first, y);
   }
 }
 
@@ -81,9 +108,12 @@ void
 gem_avx512_linear_floats(
     const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
 {
-  if (weights->type == GEM_TYPE_F16) {
-    run(GEM_TYPE_F16, weights, first, end, inputs, y);
-  } else {
-    run(GEM_TYPE_F32, weights, first, end, inputs, y);
+  const Tiles *tiles = weights->type == GEM_TYPE_F16 ? &halves : &floats;
+  size_t panel = first;
+  for (; panel + TILE_PANELS <= end; panel += TILE_PANELS) {
+    run_panels(tiles->group, weights, panel, inputs, y);
+  }
+  for (; panel < end; panel++) {
+    run_panels(tiles->single, weights, panel, inputs, y);
   }
 }
