@@ -79,10 +79,9 @@ test_sleep(void)
   gem_cpu_pool_free(pool);
 }
 
-/* Parts that last long are as good as a thread that lost its CPU: the caller goes on alone, and not for ever.
- */
+/* Parts that last long, more than there are threads: all run, and short ones after them. */
 static void
-test_late(void)
+test_long_parts(void)
 {
   GemCpuPool *pool = gem_cpu_pool_new(3);
 
@@ -158,6 +157,80 @@ test_patience(void)
   gem_cpu_pool_free(pool);
 }
 
+/* Two parts, one for each thread; the other's takes as long as it is told. */
+typedef struct {
+  GThread *caller;
+  gulong own_work; /* microseconds */
+  gulong other_work;
+  gint others; /* parts that the other thread has taken */
+} Uneven;
+
+static void
+work_unevenly(void *context, size_t part, size_t parts)
+{
+  Uneven *uneven = context;
+  gboolean is_other = g_thread_self() != uneven->caller;
+
+  g_atomic_int_add(&uneven->others, is_other ? 1 : 0);
+  g_usleep(is_other ? uneven->other_work : uneven->own_work);
+}
+
+/* Parts of some milliseconds, of which the other thread's end 2 ms after the caller's: it is slower, not
+ * lost, and stays in use. A caller that took it for lost would be alone in nine calls of ten. */
+static void
+test_slow_parts(void)
+{
+  enum { CALLS = 20, LEAST = 15 };
+  GemCpuPool *pool = gem_cpu_pool_new(2);
+  gint64 deadline = gem_test_deadline(20);
+  gint most = 0;
+
+  while (most < LEAST && g_get_monotonic_time() < deadline) {
+    Uneven uneven = {.caller = g_thread_self(), .own_work = 2500, .other_work = 4500};
+    for (guint i = 0; i < CALLS; i++) {
+      gem_cpu_pool_run(pool, work_unevenly, &uneven, 2);
+    }
+    most = MAX(most, uneven.others);
+  }
+  g_assert_cmpint(most, >=, LEAST);
+  gem_cpu_pool_free(pool);
+}
+
+/* Whether the other thread, 25 ms late for a part of the caller's `own_work`, is left out of the next call.
+ */
+static gboolean
+is_left_out(GemCpuPool *pool, gulong own_work)
+{
+  Uneven lost = {.caller = g_thread_self(), .own_work = own_work, .other_work = 25000};
+  Seen seen = {.first = g_thread_self()};
+
+  gem_cpu_pool_run(pool, work_unevenly, &lost, 2);
+  gem_cpu_pool_run(pool, see_thread, &seen, 8);
+  return lost.others == 1 && seen.others == 0;
+}
+
+/* A thread that takes many times what the caller takes has lost its CPU, be the parts short or long: the
+ * caller goes on alone, and not for ever. */
+static void
+test_lost(gconstpointer own_work)
+{
+  enum { ROUNDS = 5, LEAST = 4 };
+  GemCpuPool *pool = gem_cpu_pool_new(2);
+  gint64 deadline = gem_test_deadline(20);
+  guint most = 0;
+
+  while (most < LEAST && g_get_monotonic_time() < deadline) {
+    guint left_out = 0;
+    for (guint i = 0; i < ROUNDS; i++) {
+      left_out += is_left_out(pool, GPOINTER_TO_UINT(own_work)) ? 1 : 0;
+      g_usleep(60000);
+    }
+    most = MAX(most, left_out);
+  }
+  g_assert_cmpuint(most, >=, LEAST);
+  gem_cpu_pool_free(pool);
+}
+
 enum { OWN_PARTS = 9, OWN_OF_CALLER = 5 /* of two threads: the caller's share is the larger one */ };
 
 typedef struct {
@@ -219,9 +292,12 @@ main(int argc, char **argv)
   g_test_add_func("/cpu-pool/parts", test_parts);
   g_test_add_func("/cpu-pool/quick-calls", test_quick_calls);
   g_test_add_func("/cpu-pool/sleep", test_sleep);
-  g_test_add_func("/cpu-pool/late", test_late);
+  g_test_add_func("/cpu-pool/long-parts", test_long_parts);
   g_test_add_func("/cpu-pool/shares", test_shares);
   g_test_add_func("/cpu-pool/patience", test_patience);
+  g_test_add_func("/cpu-pool/slow-parts", test_slow_parts);
+  g_test_add_data_func("/cpu-pool/lost/short-parts", GUINT_TO_POINTER(200), test_lost);
+  g_test_add_data_func("/cpu-pool/lost/long-parts", GUINT_TO_POINTER(3000), test_lost);
   g_test_add_data_func("/cpu-pool/own-parts/first", GINT_TO_POINTER(FALSE), test_own_parts);
   g_test_add_data_func("/cpu-pool/own-parts/left", GINT_TO_POINTER(TRUE), test_own_parts);
   return g_test_run();

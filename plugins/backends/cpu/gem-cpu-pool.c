@@ -11,9 +11,12 @@
  * and than what lies between two steps. */
 #define SPIN_NANOSECONDS 200000
 
-/* A part takes a microsecond to some hundreds. A caller that waits longer than this for the last one has lost
- * its thread to another process; for a while it does the work alone rather than wait again. */
+/* A part takes a microsecond to some hundreds, in a large model some thousands. When the caller has nothing
+ * left to take, each other thread is within one part: a caller that waits longer than two such as its own,
+ * and longer than this, has lost a thread to another process. For a while it does the work alone rather than
+ * wait again. */
 #define LATE_NANOSECONDS  1000000
+#define LATE_PARTS        2
 #define ALONE_NANOSECONDS 50000000
 
 /* How long a caller who waits for others that may be long spins, and then sleeps between two looks: its CPU
@@ -74,11 +77,12 @@ pause_briefly(void)
 #endif
 }
 
-/* First the own ones, then what the others have left. */
-static void
+/* First the own ones, then what the others have left. How many there were. */
+static size_t
 take_parts(GemCpuPool *self, size_t own)
 {
   size_t shares = self->n_workers + 1;
+  size_t taken = 0;
   for (size_t i = 0; i < shares; i++) {
     Share *share = &self->shares[(own + i) % shares];
     size_t part = atomic_load_explicit(&share->next, memory_order_relaxed);
@@ -86,8 +90,10 @@ take_parts(GemCpuPool *self, size_t own)
            (part = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed)) < share->end) {
       self->function(self->context, part, self->parts);
       atomic_fetch_add_explicit(&self->done, 1, memory_order_release);
+      taken++;
     }
   }
+  return taken;
 }
 
 /* Rounded up: the caller is there at once, and the others must notice first. */
@@ -161,7 +167,7 @@ work(void *data)
     atomic_fetch_add(&self->inside, 1);
     unsigned call = atomic_load(&self->call);
     if (call % 2 != 0) {
-      take_parts(self, worker->share);
+      (void)take_parts(self, worker->share);
       seen = call;
     }
     atomic_fetch_sub_explicit(&self->inside, 1, memory_order_release);
@@ -235,10 +241,25 @@ gem_cpu_pool_threads(const GemCpuPool *self)
   return self->n_workers + 1;
 }
 
-/* Spins until `counter` is `wanted`, after a while asleep when `patient`; whether that took so long that a
- * thread cannot have been running. */
+/* How the caller waits: a patient one spins only for a while, then sleeps between two looks. */
+typedef struct {
+  bool patient;
+  int64_t began; /* when the caller took up its parts; 0: it had none in this */
+  size_t parts;  /* of the caller */
+} Wait;
+
+/* Waiting from then on, the nanoseconds after which a thread cannot have been running. */
+static int64_t
+late_after(const Wait *wait, int64_t waits_since)
+{
+  int64_t parts = wait->parts > 0 ? (int64_t)wait->parts : 1;
+  int64_t own = wait->began != 0 ? (waits_since - wait->began) / parts * LATE_PARTS : 0;
+  return own > LATE_NANOSECONDS ? own : LATE_NANOSECONDS;
+}
+
+/* Until `counter` is `wanted`; whether that took so long that a thread cannot have been running. */
 static bool
-wait_until(atomic_size_t *counter, size_t wanted, bool patient)
+wait_until(atomic_size_t *counter, size_t wanted, const Wait *wait)
 {
   const struct timespec nap = {.tv_nsec = PATIENCE_NANOSECONDS};
   int64_t started = 0;
@@ -252,8 +273,8 @@ wait_until(atomic_size_t *counter, size_t wanted, bool patient)
     }
     int64_t time = now();
     started = started == 0 ? time : started;
-    late = time - started > LATE_NANOSECONDS;
-    if (patient && time - started > PATIENCE_NANOSECONDS) {
+    late = time - started > late_after(wait, started);
+    if (wait->patient && time - started > PATIENCE_NANOSECONDS) {
       nanosleep(&nap, NULL);
     }
   }
@@ -290,10 +311,11 @@ run_parts(GemCpuPool *self, GemCpuPoolFunction function, void *context, size_t p
   if (atomic_load(&self->asleep) > 0) {
     wake_sleepers(self);
   }
-  take_parts(self, 0);
-  bool late = wait_until(&self->done, parts, patient);
+  Wait wait = {.patient = patient, .began = now()};
+  wait.parts = take_parts(self, 0);
+  bool late = wait_until(&self->done, parts, &wait);
   atomic_fetch_add(&self->call, 1);
-  return wait_until(&self->inside, 0, patient) || late;
+  return wait_until(&self->inside, 0, &(Wait){.patient = patient}) || late;
 }
 
 void
