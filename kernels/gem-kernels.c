@@ -1,6 +1,7 @@
 #include "kernels/gem-kernel-sets.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef GEM_KERNELS_X86
@@ -149,4 +150,16 @@ gem_kernels_by_name(const char *name)
     }
   }
   return NULL;
+}
+
+const GemKernels *
+gem_kernels_chosen(void)
+{
+#ifdef GEM_CPU_KERNELS_FROM_ENVIRONMENT
+  const char *name = secure_getenv("GEM_CPU_KERNELS");
+  if (name != NULL && *name != '\0') {
+    return gem_kernels_by_name(name);
+  }
+#endif
+  return gem_kernels_best();
 }

@@ -31,6 +31,11 @@ gem_kernels_reference(void);
 const GemKernels *
 gem_kernels_best(void);
 
+/* The one to use: the best, or in a build with tests the one that the process's environment names in
+ * GEM_CPU_KERNELS, which no caller of the service can reach. NULL: this machine has none of that name. */
+const GemKernels *
+gem_kernels_chosen(void);
+
 /* The table of that name; NULL: there is none, or this machine cannot run it. */
 const GemKernels *
 gem_kernels_by_name(const char *name);

@@ -265,6 +265,46 @@ test_against_sort(void)
   }
 }
 
+static guint searches;
+
+static void
+count_search(const float *x, size_t n, size_t *ret_index)
+{
+  searches++;
+  *ret_index = 2;
+}
+
+/* The set that the environment names, as it does for backend cpu: any. The sets are no constants, so one can
+ * be told from the others by a function of the test's own. */
+static void
+test_chosen_kernels(void)
+{
+  static const float logits[] = {0, 1, 2};
+  g_autofree char *before = g_strdup(g_getenv("GEM_CPU_KERNELS"));
+
+  for (gsize i = 0; i < gem_kernels_count(); i++) {
+    GemKernels *kernels = (GemKernels *)gem_kernels_nth(i);
+    const GemKernels original = *kernels;
+    g_setenv("GEM_CPU_KERNELS", kernels->name, TRUE);
+    g_assert_true(gem_kernels_chosen() == kernels);
+    g_autoptr(GemSampler) sampler = gem_sampler_new(0, 0, 1, 1);
+    kernels->find_largest = count_search;
+    searches = 0;
+    g_assert_cmpuint(pick(sampler, logits, G_N_ELEMENTS(logits)), ==, 2);
+    *kernels = original;
+    g_assert_cmpuint(searches, ==, 1);
+  }
+  g_setenv("GEM_CPU_KERNELS", "abacus", TRUE);
+  g_assert_null(gem_kernels_chosen());
+  g_autoptr(GemSampler) sampler = gem_sampler_new(0, 0, 1, 1);
+  g_assert_cmpuint(pick(sampler, logits, G_N_ELEMENTS(logits)), ==, 2);
+  if (before != NULL) {
+    g_setenv("GEM_CPU_KERNELS", before, TRUE);
+  } else {
+    g_unsetenv("GEM_CPU_KERNELS");
+  }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -278,5 +318,6 @@ main(int argc, char **argv)
   g_test_add_func("/sampler/top-p", test_top_p);
   g_test_add_func("/sampler/ties", test_ties);
   g_test_add_func("/sampler/against-sort", test_against_sort);
+  g_test_add_func("/sampler/chosen-kernels", test_chosen_kernels);
   return g_test_run();
 }

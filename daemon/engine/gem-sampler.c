@@ -53,7 +53,8 @@ gem_sampler_new(double temperature, guint top_k, double top_p, guint64 seed)
 {
   GemSampler *self = g_new0(GemSampler, 1);
 
-  self->kernels = gem_kernels_best();
+  const GemKernels *kernels = gem_kernels_chosen();
+  self->kernels = kernels != NULL ? kernels : gem_kernels_best();
   self->temperature = temperature;
   self->top_k = top_k;
   self->top_p = top_p;

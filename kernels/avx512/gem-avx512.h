@@ -10,8 +10,6 @@
 #include "kernels/gem-kernels.h"
 
 void
-gem_avx512_pack(GemType type, size_t rows, size_t cols, const uint8_t *stored, uint8_t *panels);
-void
 gem_avx512_quantize(const GemInputs *inputs, size_t first, size_t end);
 void
 gem_avx512_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);

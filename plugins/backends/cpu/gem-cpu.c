@@ -12,20 +12,6 @@
 /* Threads where the caller leaves the number open: beyond these, small matrices gain nothing. */
 #define MOST_OWN_THREADS 8
 
-/* The best instruction set of this machine. A build with tests takes another one by name from the environment
- * of the process, which no caller of the service can reach; NULL: this machine has none of that name. */
-static const GemKernels *
-choose_kernels(void)
-{
-#ifdef GEM_CPU_KERNELS_FROM_ENVIRONMENT
-  const char *name = secure_getenv("GEM_CPU_KERNELS");
-  if (name != NULL && *name != '\0') {
-    return gem_kernels_by_name(name);
-  }
-#endif
-  return gem_kernels_best();
-}
-
 static GemProbeResult
 cpu_probe(GemProbeReport *ret_report)
 {
@@ -33,7 +19,7 @@ cpu_probe(GemProbeReport *ret_report)
   const char *machine = uname(&system) == 0 ? system.machine : "unknown";
   *ret_report = (GemProbeReport){.score = 10};
   snprintf(ret_report->device, sizeof ret_report->device, "%.60s CPU", machine);
-  const GemKernels *kernels = choose_kernels();
+  const GemKernels *kernels = gem_kernels_chosen();
   if (kernels == NULL) {
     snprintf(ret_report->reason, sizeof ret_report->reason,
              "GEM_CPU_KERNELS names an instruction set that this machine does not have");
@@ -56,7 +42,7 @@ static GemBackendState *
 cpu_open(const GemBackendOptions *options, GemPluginError *error)
 {
   size_t threads = options->threads > 0 ? options->threads : count_threads();
-  const GemKernels *kernels = choose_kernels();
+  const GemKernels *kernels = gem_kernels_chosen();
   if (kernels == NULL) {
     gem_plugin_set_error(error, "backend cpu: this machine lacks what GEM_CPU_KERNELS names");
     return NULL;
