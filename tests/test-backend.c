@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/gem-kernels.h"
+#include "plugins/backends/cpu/gem-cpu.h"
 #include "tests/gem-test-backend.h"
 #include "tests/gem-test-reference.h"
 #include "tests/gem-test-source.h"
@@ -183,13 +184,25 @@ test_linear(void)
   }
 }
 
-/* More rows than one pass takes; each row alone gives the same bits as all together. */
+/* A block of a prompt with the rows of answers is one pass; more are even ones, of which none has too many.
+ */
+static void
+test_passes(void)
+{
+  const size_t of[] = {0, 1, 128, 136, 160, 161, 256, 321, 512};
+  const size_t rows[] = {0, 1, 128, 136, 160, 81, 128, 107, 128};
+  for (gsize i = 0; i < G_N_ELEMENTS(of); i++) {
+    g_assert_cmpuint(gem_cpu_pass_rows(of[i]), ==, rows[i]);
+  }
+}
+
+/* More rows than one pass takes, two and not even; each row alone gives the same bits as all together. */
 static void
 test_feed_forward(void)
 {
   g_autoptr(GemTestBackend) backend = gem_test_backend_open();
   g_autoptr(GemTestSource) source = gem_test_source_new("test.gguf", 3);
-  const size_t width = 64, hidden = 96, n = 150;
+  const size_t width = 64, hidden = 96, n = 165;
   gem_test_source_add(source, "gate", GEM_TYPE_Q4_0, hidden, width, 0, 0.3);
   gem_test_source_add(source, "up", GEM_TYPE_Q8_0, hidden, width, 0, 0.3);
   gem_test_source_add(source, "down", GEM_TYPE_Q4_0, width, hidden, 0, 0.3);
@@ -464,6 +477,7 @@ main(int argc, char **argv)
   g_test_add_func("/backend/matrix-row", test_matrix_row);
   g_test_add_func("/backend/matrix-from-disk", test_matrix_from_disk);
   g_test_add_func("/backend/linear", test_linear);
+  g_test_add_func("/backend/passes", test_passes);
   g_test_add_func("/backend/feed-forward", test_feed_forward);
   g_test_add_func("/backend/element-wise", test_element_wise);
   g_test_add_func("/backend/scar-assign", test_scar_assign);

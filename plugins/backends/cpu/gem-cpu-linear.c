@@ -4,9 +4,6 @@
  */
 #include "plugins/backends/cpu/gem-cpu.h"
 
-/* Rows that one pass of a feed-forward takes: enough to use each weight often, few enough for the caches. */
-#define FEED_FORWARD_ROWS 128
-
 /* Weights times inputs that a thread must have to do for its start to pay: about a microsecond of work. */
 #define LEAST_PRODUCTS 50000
 
@@ -196,7 +193,7 @@ gem_cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const flo
 {
   size_t width = ffn->down->packed.rows;
   size_t hidden = ffn->down->packed.cols;
-  size_t most = n < FEED_FORWARD_ROWS ? n : FEED_FORWARD_ROWS;
+  size_t most = gem_cpu_pass_rows(n);
   float *scratch = gem_cpu_scratch_reserve(&self->feed_forward, most * (2 * hidden + width) * sizeof(float));
   FeedForward run = {
       .kernels = self->kernels,

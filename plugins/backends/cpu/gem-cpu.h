@@ -53,6 +53,19 @@ void
 gem_cpu_matrix_row(GemBackendState *self, const GemMatrix *matrix, size_t row, float *values);
 
 /* ---- gem-cpu-linear.c ---- */
+/* Rows that one pass of a feed-forward takes: enough to use each weight often, few enough for the caches. A
+ * prompt's block with the rows of some answers beside it is one pass. */
+enum { GEM_CPU_PASS_ROWS = 160 };
+
+/* The rows of each pass over n but the last, which may have fewer: passes are about as large, since each
+ * reads all weights. */
+static inline size_t
+gem_cpu_pass_rows(size_t n)
+{
+  size_t passes = (n + GEM_CPU_PASS_ROWS - 1) / GEM_CPU_PASS_ROWS;
+  return passes < 2 ? n : (n + passes - 1) / passes;
+}
+
 void
 gem_cpu_linear(GemBackendState *self,
                const GemMatrix *const *matrices,
