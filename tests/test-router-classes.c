@@ -15,7 +15,7 @@
 #define DOMAINS    5
 #define ROWS       3
 #define CLASSES    (DOMAINS + ROWS)
-#define LENGTH     90 /* tokens of a turn: more than a block */
+#define LENGTH     150 /* tokens of a turn: more than a block */
 
 /* The rows are exact; the model's classes may go through rounded inputs. */
 #define TOLERANCE 0.02

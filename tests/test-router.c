@@ -286,7 +286,7 @@ static void
 test_routes(Scene *scene, gconstpointer embedding)
 {
   static const size_t turns[][8] = {
-      {1}, {WINDOW - 1}, {70}, {3, 1, 1, 1, 9, 1, 1}, {200, 1, 1, 65, 2}, {1, 130, 20, 20, 20},
+      {1}, {WINDOW - 1}, {70}, {128}, {129}, {3, 1, 1, 1, 9, 1, 1}, {200, 1, 1, 65, 2}, {1, 130, 20, 20, 20},
   };
   for (gsize i = 0; i < G_N_ELEMENTS(turns); i++) {
     assert_routes(scene, GPOINTER_TO_SIZE(embedding), turns[i], FALSE);
@@ -460,7 +460,7 @@ test_stopped(Scene *scene, gconstpointer embedding)
   } while (status == GEM_ROUTER_STOPPED);
   g_assert_cmpint(status, ==, 0);
   /* In each layer, twice for each of its blocks: for projections, and for attention and feed-forward. */
-  g_assert_cmpuint(stops - 1, ==, 2 * LAYERS * ((LONG_TURN + 63) / 64));
+  g_assert_cmpuint(stops - 1, ==, 2 * LAYERS * ((LONG_TURN + 127) / 128));
   g_assert_cmpmem(probabilities, sequence.count * DOMAINS * sizeof(float), expected,
                   sequence.count * DOMAINS * sizeof(float));
   scene->functions->set_go_on(scene->router, NULL, NULL);

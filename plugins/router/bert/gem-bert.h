@@ -9,7 +9,7 @@
 #include "plugins/gem-plugin.h"
 
 /* Rows that go through the arithmetic at a time. */
-#define GEM_BERT_BLOCK 64
+#define GEM_BERT_BLOCK 128
 
 /* Weights of one layer. D is the width, F the width of the feed-forward. */
 typedef struct {
