@@ -96,6 +96,11 @@ echo "# $second"
 report "it is another one now" differs "$first" "$second"
 report "it is there after a restart" systemctl restart gemd.service
 report "and in service" wait_for 10 is_state alice wordle ready
+if ! is_state alice wordle ready; then # why: what the service says, and the record, in which no text stands
+  journalctl --no-pager --lines 20 --priority warning --unit gemd.service | sed 's/^/# /'
+  ls -ln /var/lib/gemd/learned/*/wordle/ | sed 's/^/# /'
+  sed 's/^/# /' /var/lib/gemd/learned/*/wordle/domain
+fi
 
 report "its user cannot share it" fails_with "not authorized" as alice gem-client share alice wordle
 report "an administrator shares it" gem-client share alice wordle
