@@ -99,6 +99,10 @@ report "and in service" wait_for 10 is_state alice wordle ready
 if ! is_state alice wordle ready; then # why: what the service says, and the record, in which no text stands
   journalctl --no-pager --lines 20 --priority warning --unit gemd.service | sed 's/^/# /'
   ls -ln /var/lib/gemd/learned/*/wordle/ | sed 's/^/# /'
+  systemctl show -P MainPID,ExecMainStartTimestamp,InvocationID,NRestarts gemd.service | sed 's/^/# /'
+  journalctl --no-pager --lines 30 --unit gemd.service | tail -n 12 | sed 's/^/# /'
+  tr '\0' '\n' <"/proc/$(unit MainPID)/environ" | grep DIRECTORY | sed 's/^/# /'
+  ls -la "/proc/$(unit MainPID)/root/var/lib/gemd/" 2>&1 | sed 's/^/# /'
   sed 's/^/# /' /var/lib/gemd/learned/*/wordle/domain
 fi
 
