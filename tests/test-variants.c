@@ -241,20 +241,19 @@ static void
 retrain(GemBackboneCheckpoint *network, const GemCorpus *corpus, gboolean keep)
 {
   g_autoptr(GError) error = NULL;
-  const GemRetrainingOptions options = {.cluster_set = 0,
-                                        .keep_centroids = keep,
-                                        .steps = 20,
-                                        .warm_up = 2,
-                                        .batch_tokens = 128,
-                                        .sequence = 32,
-                                        .lanes = 2,
-                                        .rate = 3e-3,
-                                        .seed = 1,
-                                        .bos = 1,
-                                        .shares = {.general = 0.15, .task = 0.5, .domain_power = 0.25},
-                                        .draw = {.residual_dropout = 0.2,
-                                                 .input_share = 1.0,
-                                                 .answer_weight = 2.0}};
+  const GemRetrainingOptions options = {
+      .cluster_set = 0,
+      .keep_centroids = keep,
+      .steps = 20,
+      .warm_up = 2,
+      .batch_tokens = 128,
+      .sequence = 32,
+      .lanes = 2,
+      .rate = 3e-3,
+      .seed = 1,
+      .bos = 1,
+      .shares = {.general = 0.15, .task = 0.5, .domain_power = 0.25},
+      .draw = {.residual_dropout = 0.2, .input_share = 1.0, .answer_weight = 2.0}};
   gboolean done =
       gem_retrain(network->backbone, network->centroids, network->values, corpus, &options, &error);
   g_assert_no_error(error);

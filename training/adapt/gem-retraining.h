@@ -15,7 +15,7 @@ typedef struct {
   guint32 bos;
   GemDrawShares shares;
   GemPretrainDrawOptions draw; /* without input_dropout */
-  const char *title; /* of progress lines */
+  const char *title;           /* of progress lines */
 } GemRetrainingOptions;
 
 /* Documents run through the residual of their label. Errors: a loss that is not finite;

@@ -13,8 +13,8 @@
 #define PROBE_STEPS  2
 #define PROBE_ITEMS  8
 
-/* As in the last of gem-mini's runs, but for its choice of tasks: all are read, each by the square root of its
- * lines. */
+/* As in the last of gem-mini's runs, but for its choice of tasks: all are read, each by the square root of
+ * its lines. */
 static const GemDrawShares mixture = {.general = 0.03, .task = 0.9, .domain_power = 0.25};
 static const GemPretrainDrawOptions pretrain_draw = {.residual_dropout = 0.2,
                                                      .input_share = 0.5,
