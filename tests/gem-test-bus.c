@@ -257,6 +257,22 @@ gem_test_bus_wait_exit(GemTestBus *self)
   return g_subprocess_get_if_exited(daemon) ? g_subprocess_get_exit_status(daemon) : -1;
 }
 
+char *
+gem_test_bus_end_log(GemTestBus *self)
+{
+  g_autoptr(GOutputStream) text = g_memory_output_stream_new_resizable();
+  g_autoptr(GError) error = NULL;
+
+  g_subprocess_send_signal(self->daemon, SIGTERM);
+  g_output_stream_splice(text, g_subprocess_get_stdout_pipe(self->daemon), G_OUTPUT_STREAM_SPLICE_NONE, NULL,
+                         &error);
+  g_assert_no_error(error);
+  g_assert_cmpint(gem_test_bus_wait_exit(self), ==, 0);
+  g_assert_true(g_output_stream_write_all(text, "", 1, NULL, NULL, NULL));
+  g_assert_true(g_output_stream_close(text, NULL, NULL));
+  return g_memory_output_stream_steal_data(G_MEMORY_OUTPUT_STREAM(text));
+}
+
 GDBusConnection *
 gem_test_bus_connect(GemTestBus *self)
 {

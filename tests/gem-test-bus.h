@@ -52,6 +52,9 @@ gem_test_bus_wait_settled(GemTestBus *self);
 /* Waits for the end of a daemon; its exit status, -1 for a signal. */
 int
 gem_test_bus_wait_exit(GemTestBus *self);
+/* Ends a daemon that pipes its log with SIGTERM, which it must obey: all that it wrote. */
+char *
+gem_test_bus_end_log(GemTestBus *self);
 
 /* A connection of its own. */
 GDBusConnection *

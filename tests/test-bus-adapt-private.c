@@ -10,9 +10,8 @@
 #include "tests/gem-test-adapt.h"
 #include "tests/gem-test-learned-file.h"
 
-#define NAME     "zanzibar"
-#define WORD     "quixotical"
-#define MOST_LOG (4u << 20)
+#define NAME "zanzibar"
+#define WORD "quixotical"
 
 /* Every signal of the service that comes to a connection. */
 typedef struct {
@@ -182,22 +181,6 @@ use(Scene *self)
   g_assert_nonnull(strstr(text, NAME));
 }
 
-/* The end of the daemon, and all that it wrote. */
-static char *
-read_log(Scene *self)
-{
-  GSubprocess *daemon = self->adapt.gemd->bus->daemon;
-  char *text = g_malloc0(MOST_LOG + 1);
-  gsize length = 0;
-
-  g_subprocess_send_signal(daemon, SIGTERM);
-  g_assert_true(
-      g_input_stream_read_all(g_subprocess_get_stdout_pipe(daemon), text, MOST_LOG, &length, NULL, NULL));
-  g_assert_cmpuint(length, <, MOST_LOG);
-  g_assert_cmpint(gem_test_bus_wait_exit(self->adapt.gemd->bus), ==, 0);
-  return text;
-}
-
 static void
 test_unseen(Scene *self, gconstpointer data)
 {
@@ -222,7 +205,7 @@ test_unseen(Scene *self, gconstpointer data)
   g_assert_nonnull(strstr(self->own.text->str, "Completed"));
   g_assert_null(strstr(self->others.text->str, "Completed"));
   check_text(self->others.text->str);
-  log = read_log(self);
+  log = gem_test_bus_end_log(self->adapt.gemd->bus);
   g_assert_nonnull(strstr(log, "a domain was learned"));
   /* That there is no socket, so that the process has the service's rights, is for the administrator. */
   g_assert_nonnull(strstr(log, "nothing listens at the socket"));

@@ -395,7 +395,10 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   g_autofree char *replacing = g_build_filename(self->state, "learned", user, "legal", NULL);
   g_autofree char *replaced = g_build_filename(replacing, "domain", NULL);
   g_autofree char *odd = g_build_filename(self->state, "learned", user, "Odd Name", NULL);
+  g_autofree char *closed = g_build_filename(self->state, "learned", NOBODY, NULL);
+  g_autofree char *stray = g_build_filename(self->state, "learned", "notes", NULL);
   g_autofree char *version = g_build_filename(self->state, "learned", user, "good", "version-1.gguf", NULL);
+  g_autofree char *log = NULL;
   g_autoptr(GVariant) domain = NULL;
   gboolean serving = TRUE;
 
@@ -409,6 +412,11 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   g_assert_true(g_file_set_contents(replaced, "[domain]\nFormat=1\nReplaces=legal\n", -1, NULL));
   g_assert_cmpint(g_mkdir_with_parents(odd, 0700), ==, 0);
   g_assert_true(g_file_set_contents(version, "GGUF that is none", -1, NULL));
+  /* No folder where a user's is to be: it cannot be opened, whoever asks. What is no user's is passed over.
+   */
+  g_assert_true(g_file_set_contents(closed, "", 0, NULL));
+  g_assert_true(g_file_set_contents(stray, "", 0, NULL));
+  self->gemd->bus->pipe_log = TRUE;
   gem_test_gemd_start(self->gemd, "ready");
   g_assert_null(gem_test_adapt_find(self->gemd->client, "torn"));
   /* What cannot be read is left to who can; what is nothing goes. */
@@ -421,6 +429,8 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   g_assert_true(g_variant_lookup(domain, "serving", "b", &serving) && !serving);
   call_manager(self, "ForgetDomain", "good");
   g_assert_null(gem_test_adapt_find(self->gemd->client, "good"));
+  log = gem_test_bus_end_log(self->gemd->bus);
+  g_assert_nonnull(strstr(log, "3 records or folders of learned domains cannot be read"));
 }
 
 static void

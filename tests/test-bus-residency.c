@@ -38,20 +38,6 @@ tear_down(World *self, gconstpointer config)
   gem_test_bus_free(self->bus);
 }
 
-/* Ends the daemon. */
-static char *
-read_log(World *self)
-{
-  char *text = g_malloc0(65536);
-  gsize length = 0;
-
-  g_subprocess_send_signal(self->bus->daemon, SIGTERM);
-  g_assert_true(g_input_stream_read_all(g_subprocess_get_stdout_pipe(self->bus->daemon), text, 65535, &length,
-                                        NULL, NULL));
-  g_assert_cmpint(gem_test_bus_wait_exit(self->bus), ==, 0);
-  return text;
-}
-
 static guint64
 get_limit(World *self)
 {
@@ -95,7 +81,7 @@ test_limit(World *self, gconstpointer config)
   g_assert_cmpuint(get_limit(self), ==, 2 << 20);
   reload(self, "MemoryLimit=3K\n", 3072);
   reload(self, "", 0);
-  text = read_log(self);
+  text = gem_test_bus_end_log(self->bus);
   g_assert_null(strstr(text, "MemoryLimit is"));
 }
 
@@ -108,7 +94,7 @@ test_limit_below_general(World *self, gconstpointer config)
 
   g_assert_cmpuint(degraded(self, "{}"), ==, 0);
   reload(self, "MemoryLimit=899\n", 899);
-  text = read_log(self);
+  text = gem_test_bus_end_log(self->bus);
   said = strstr(text, "MemoryLimit is 800 bytes, but the general part of the model alone takes 900");
   g_assert_nonnull(said);
   g_assert_nonnull(strstr(said, "MemoryLimit is 899 bytes"));

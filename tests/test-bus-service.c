@@ -282,8 +282,7 @@ test_numbers(void)
 {
   g_autofree char *folder = gem_test_folder_new();
   g_autofree char *environment = g_strdup_printf("LOCPATH=%s\nLC_ALL=comma", folder);
-  g_autofree char *text = g_malloc0(1 << 16);
-  gsize length = 0;
+  g_autofree char *text = NULL;
 
   if (!make_locale(folder)) {
     g_test_skip("needs localedef and the source of de_DE");
@@ -296,10 +295,7 @@ test_numbers(void)
     gem_test_bus_spawn(bus, "/fake/ok");
     state = gem_test_bus_wait_settled(bus);
     g_assert_cmpstr(state, ==, "ready");
-    g_subprocess_send_signal(bus->daemon, SIGTERM);
-    g_assert_true(g_input_stream_read_all(g_subprocess_get_stdout_pipe(bus->daemon), text, (1 << 16) - 1,
-                                          &length, NULL, NULL));
-    g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+    text = gem_test_bus_end_log(bus);
     g_assert_true(g_regex_match_simple("is loaded, in [0-9]+\\.[0-9]{3} s", text, 0, 0));
   }
   gem_test_folder_remove(folder);
@@ -497,9 +493,7 @@ test_canary(void)
   gem_test_manager_fails(client, "Ask",
                          g_variant_new("(s@a{sv})", "canary", gem_test_options("{'canary': <1>}")),
                          GEM_ERROR_INVALID_OPTION, "*canary*");
-  g_subprocess_send_signal(bus->daemon, SIGTERM);
-  text = read_log(bus);
-  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+  text = gem_test_bus_end_log(bus);
   g_assert_nonnull(strstr(text, "model fake is loaded"));
   g_assert_null(strstr(text, "canary"));
 }

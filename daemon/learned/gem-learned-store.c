@@ -268,7 +268,7 @@ remove_folder(const char *folder)
 /* All that was found. */
 typedef struct {
   GPtrArray *records;
-  guint unread; /* folders whose record does not hold */
+  guint unread; /* folders whose record does not hold, or that cannot be opened */
 } Loaded;
 
 static void
@@ -315,18 +315,32 @@ load_one(const char *folder, guint uid, const char *name, Loaded *loaded)
   return g_steal_pointer(&record);
 }
 
+/* A folder that is there and cannot be opened is told of: what was learned would be gone without a word. */
+static GDir *
+open_folder(const char *path, Loaded *loaded)
+{
+  g_autoptr(GError) error = NULL;
+  GDir *dir = g_dir_open(path, 0, &error);
+
+  if (dir == NULL && !g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+    loaded->unread++;
+  }
+  return dir;
+}
+
 static void
 load_user(const char *root, const char *user, Loaded *loaded)
 {
   g_autofree char *path = g_build_filename(root, user, NULL);
-  g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+  g_autoptr(GDir) dir = NULL;
   guint64 uid = 0;
   const char *name;
 
-  if (dir == NULL || !g_ascii_string_to_unsigned(user, 10, 0, G_MAXUINT32, &uid, NULL)) {
+  if (!g_ascii_string_to_unsigned(user, 10, 0, G_MAXUINT32, &uid, NULL)) {
     return;
   }
-  while ((name = g_dir_read_name(dir)) != NULL) {
+  dir = open_folder(path, loaded);
+  while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
     g_autofree char *folder = g_build_filename(path, name, NULL);
     GemLearnedRecord *record = load_one(folder, (guint)uid, name, loaded);
 
@@ -341,7 +355,7 @@ load_all(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
   const Work *work = data;
   Loaded *loaded = g_new0(Loaded, 1);
-  g_autoptr(GDir) dir = g_dir_open(work->root, 0, NULL);
+  g_autoptr(GDir) dir = open_folder(work->root, loaded);
   const char *user;
 
   loaded->records = g_ptr_array_new_with_free_func((GDestroyNotify)gem_learned_record_free);

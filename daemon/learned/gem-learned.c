@@ -516,9 +516,10 @@ on_loaded(GObject *source, GAsyncResult *result, gpointer data)
   if (unread > 0) {
     g_autofree char *count = g_strdup_printf("%u", unread);
 
-    gem_log(LOG_WARNING, GEM_LOG_DOMAINS_UNREAD, (const char *[]){"GEM_COUNT", count, NULL},
-            "the records of %u learned domains cannot be read: they are left as they are, and not served",
-            unread);
+    gem_log(
+        LOG_WARNING, GEM_LOG_DOMAINS_UNREAD, (const char *[]){"GEM_COUNT", count, NULL},
+        "%u records or folders of learned domains cannot be read: they are left as they are, and not served",
+        unread);
   }
   self->loaded = TRUE;
   if (self->engine != NULL && self->reading == NULL) {
