@@ -1,4 +1,5 @@
 /* gem-train adapt and gem-train experiment as processes, on a tiny model with random weights. */
+#include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -327,6 +328,46 @@ test_dense_ablation(void)
   g_assert_cmpint(count_of(out, "  plain       "), ==, 4);
 }
 
+/* A figure of a variation at the end; NAN: null. */
+static double
+end_figure(JsonObject *scores, const char *variation, const char *name)
+{
+  JsonNode *node = json_object_get_member(json_object_get_object_member(scores, variation), name);
+  g_assert_nonnull(node);
+  if (JSON_NODE_HOLDS_ARRAY(node)) {
+    node = json_array_get_element(json_node_get_array(node), 0);
+  }
+  return JSON_NODE_HOLDS_NULL(node) ? NAN : json_node_get_double(node);
+}
+
+/* What each costs, and what its pathways are worth on all tasks, where it has any. */
+static void
+test_table(void)
+{
+#define TABLE                                                                                                \
+  "experiment ablations --model start --data data --domains legal,stem --seeds 1 --sequence 32 "             \
+  "--batch-tokens 64 --replay-tokens 64 --steps 2 --items 5 --transfer-items 4 --lanes 2 --matmul fp32 "     \
+  "--variations akp,no-scar,no-quantization,akp-dense,dense-no-quantization --work table "
+  g_autofree char *out = assert_done(TABLE), *path = g_build_filename(folder, "table/result.json", NULL);
+  g_autoptr(JsonParser) parser = json_parser_new();
+  g_assert_true(json_parser_load_from_file(parser, path, NULL));
+  JsonObject *all =
+      json_object_get_object_member(json_node_get_object(json_parser_get_root(parser)), "scores");
+  g_assert_true(isfinite(end_figure(all, "akp", "gap_end")));
+  g_assert_true(isfinite(end_figure(all, "akp", "gg_forced_end")));
+  g_assert_true(isnan(end_figure(all, "akp-dense", "gap_end")));
+  g_assert_cmpfloat(end_figure(all, "no-scar", "flop"), <, end_figure(all, "akp", "flop"));
+  g_assert_cmpfloat(end_figure(all, "no-quantization", "bytes"), >, end_figure(all, "akp", "bytes"));
+  g_assert_cmpfloat(end_figure(all, "akp-dense", "bytes"), <, end_figure(all, "akp", "bytes"));
+  g_assert_cmpfloat(end_figure(all, "dense-no-quantization", "bytes"), >,
+                    3.0 * end_figure(all, "akp-dense", "bytes"));
+  g_assert_cmpfloat(end_figure(all, "akp-dense", "active_bytes"), ==, end_figure(all, "akp-dense", "bytes"));
+  /* other numbers of lines through the pathways are another experiment */
+  assert_fails(TABLE "--transfer-items 3", 1, "table has results of other options");
+  g_autofree char *report = assert_done(TABLE "--report");
+  g_assert_cmpstr(report, ==, out);
+}
+
 /* A stage that is there is not run again; a table is there in the end. */
 static void
 test_experiment(void)
@@ -418,6 +459,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train-adapt/output", test_output);
   g_test_add_func("/gem-train-adapt/experiment", test_experiment);
   g_test_add_func("/gem-train-adapt/dense-ablation", test_dense_ablation);
+  g_test_add_func("/gem-train-adapt/table", test_table);
   g_test_add_func("/gem-train-adapt/licences", test_licences);
   int status = g_test_run();
   gem_test_folder_remove(folder);

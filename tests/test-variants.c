@@ -6,6 +6,7 @@
 #include "tests/gem-test-training.h"
 #include "training/adapt/gem-compression.h"
 #include "training/adapt/gem-retraining.h"
+#include "training/adapt/gem-variant-costs.h"
 #include "training/adapt/gem-variant-network.h"
 #include "training/adapt/gem-variant-trend.h"
 #include "training/gem-matmul.h"

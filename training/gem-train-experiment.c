@@ -113,6 +113,12 @@ run_model(GemExperiment *experiment, const GemVariantPlan *plan, const Options *
 }
 
 static gboolean
+plan_transfers(const Plan *plan)
+{
+  return plan->model != NULL || plan->sequence->transfer;
+}
+
+static gboolean
 experiment(const Options *options, const char *name, GError **error)
 {
   Plan plan = {0};
@@ -136,7 +142,8 @@ experiment(const Options *options, const char *name, GError **error)
                                     .seeds = (guint)options->seeds,
                                     .kinds = kinds,
                                     .items = (gsize)options->items,
-                                    .transfer_items = plan.model != NULL ? (gsize)options->transfer_items : 0,
+                                    .transfer_items =
+                                        plan_transfers(&plan) ? (gsize)options->transfer_items : 0,
                                     .router_steps = plan.model != NULL ? (guint)options->router_steps : 0,
                                     .documents = (gsize)options->documents,
                                     .steps = (guint)options->steps,

@@ -5,6 +5,7 @@
 
 #include "training/adapt/gem-experiment-runs.h"
 #include "training/adapt/gem-result-json.h"
+#include "training/adapt/gem-variant-costs.h"
 #include "training/adapt/gem-variant-score.h"
 
 #define RESAMPLES 1000
@@ -68,26 +69,82 @@ mean_scores(const GemExperimentRuns *runs, double *scores)
   }
 }
 
-/* F1 and GG of the last stage, as text, and by seed. */
+static double
+f1_of(const GemVariantScore *score)
+{
+  return gem_variant_score_mean_f1(score, NULL);
+}
+
+static double
+gg_of(const GemVariantScore *score)
+{
+  return gem_variant_score_gg(score, FALSE, NULL);
+}
+
+static double
+gg_forced_of(const GemVariantScore *score)
+{
+  return gem_variant_score_gg(score, TRUE, NULL);
+}
+
+static double
+gap_of(const GemVariantScore *score)
+{
+  return gem_variant_score_gap(score, NULL);
+}
+
+/* What is told of the last stage, by seed. */
+static const struct {
+  const char *title, *member;
+  double (*of)(const GemVariantScore *score);
+} last[] = {{"F1 at the end", "f1_end", f1_of},
+            {"GG at the end", "gg_end", gg_of},
+            {"gap", "gap_end", gap_of},
+            {"GG forced", "gg_forced_end", gg_forced_of}};
+
 static void
 report_last(JsonBuilder *builder, const GemExperimentRuns *runs)
 {
-  const char *const names[] = {"f1_end", "gg_end"};
-  for (guint figure = 0; figure < G_N_ELEMENTS(names); figure++) {
+  for (guint figure = 0; figure < G_N_ELEMENTS(last); figure++) {
     double sum = 0.0, squares = 0.0, n = runs->scores->len;
-    json_builder_set_member_name(builder, names[figure]);
+    json_builder_set_member_name(builder, last[figure].member);
     json_builder_begin_array(builder);
     for (guint i = 0; i < runs->scores->len; i++) {
-      const GemVariantScore *score = runs->scores->pdata[i];
-      double value =
-          figure == 0 ? gem_variant_score_mean_f1(score, NULL) : gem_variant_score_gg(score, FALSE, NULL);
+      double value = last[figure].of(runs->scores->pdata[i]);
       sum += value;
       squares += value * value;
       gem_result_json_add_value(builder, value);
     }
     json_builder_end_array(builder);
     double spread = n > 1.0 ? sqrt(MAX(squares - sum * sum / n, 0.0) / (n - 1.0)) : 0.0;
-    g_print("  %+.3f ± %.3f", sum / n, spread);
+    if (isfinite(sum)) {
+      g_print("  %+.3f ± %.3f", sum / n, spread);
+    } else {
+      g_print("  %14s", "-");
+    }
+  }
+}
+
+/* What the network needs at the end: means over seeds. */
+static void
+report_costs(JsonBuilder *builder, const GemExperimentRuns *runs)
+{
+  const char *const names[] = {"bytes", "active_bytes", "flop"};
+  double sums[G_N_ELEMENTS(names)] = {0};
+  for (guint i = 0; i < runs->costs->len; i++) {
+    const GemVariantCosts *costs = &g_array_index(runs->costs, GemVariantCosts, i);
+    const double values[] = {costs->bytes, costs->active_bytes, costs->flop};
+    for (guint c = 0; c < G_N_ELEMENTS(names); c++) {
+      sums[c] += values[c] / runs->costs->len;
+    }
+  }
+  for (guint c = 0; c < G_N_ELEMENTS(names); c++) {
+    gem_result_json_add_member(builder, names[c], sums[c]);
+    if (isfinite(sums[c])) {
+      g_print(" %7.2f", sums[c] / 1e6);
+    } else {
+      g_print(" %7s", "-");
+    }
   }
 }
 
@@ -109,6 +166,16 @@ report_row(JsonBuilder *builder, const GemExperimentRuns *runs)
 }
 
 static void
+print_scores_head(void)
+{
+  g_print("%-22s %8s %8s %8s", "variation", "start", "learned", "end");
+  for (guint figure = 0; figure < G_N_ELEMENTS(last); figure++) {
+    g_print("  %-14s", last[figure].title);
+  }
+  g_print(" %7s %7s %7s  %s\n", "MB", "active", "MFLOP", "lost to the row");
+}
+
+static void
 report_scores(JsonBuilder *builder, const char *name, const GemExperimentRuns *runs)
 {
   const char *const when[] = {"accuracy_start", "accuracy_learned", "accuracy_end"};
@@ -120,6 +187,7 @@ report_scores(JsonBuilder *builder, const char *name, const GemExperimentRuns *r
     g_print(" %8.3f", scores[s]);
   }
   report_last(builder, runs);
+  report_costs(builder, runs);
   report_row(builder, runs);
   g_print("\n");
 }
@@ -313,8 +381,7 @@ gem_experiment_report(const GemExperiment *self, GError **error)
   json_builder_add_string_value(builder, self->signature);
   json_builder_set_member_name(builder, "scores");
   json_builder_begin_object(builder);
-  g_print("%-22s %8s %8s %8s  %-14s  %-14s  %s\n", "variation", "start", "learned", "end", "F1 at the end",
-          "GG at the end", "lost to the row");
+  print_scores_head();
   for (guint i = 0; i < all->len; i++) {
     json_builder_set_member_name(builder, names[i]);
     json_builder_begin_object(builder);

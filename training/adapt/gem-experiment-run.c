@@ -8,6 +8,7 @@
 #include "training/adapt/gem-adapt-row-data.h"
 #include "training/adapt/gem-experiment.h"
 #include "training/adapt/gem-result-json.h"
+#include "training/adapt/gem-variant-costs.h"
 #include "training/adapt/gem-variant-score.h"
 #include "training/gem-progress.h"
 
@@ -208,19 +209,48 @@ choice_model(const Sequence *self)
                           .router_values = self->router_values};
 }
 
-/* Right answers as a text of 0 and 1, and macro-F1. */
+/* Right answers as a text of 0 and 1; macro-F1 and accuracy into `score`. */
 static char *
-score_task(const Sequence *self, const GemChoiceTask *task, double *ret_f1)
+score_task(const Sequence *self, guint t, GemVariantScore *score)
 {
+  const GemChoiceTask *task = self->experiment->tasks->pdata[t];
   const GemChoiceModel model = choice_model(self);
   g_autofree guint8 *chosen = g_new0(guint8, task->items->len);
   gem_choice_task_choose(task, &model, self->experiment->lanes, chosen);
   char *text = g_new0(char, task->items->len + 1);
+  guint right = 0;
   for (guint i = 0; i < task->items->len; i++) {
-    text[i] = chosen[i] == ((const GemChoiceItem *)task->items->pdata[i])->right ? '1' : '0';
+    gboolean is_right = chosen[i] == ((const GemChoiceItem *)task->items->pdata[i])->right;
+    text[i] = is_right ? '1' : '0';
+    right += is_right;
   }
-  *ret_f1 = gem_variant_macro_f1(task, chosen);
+  score->f1[t] = gem_variant_macro_f1(task, chosen);
+  score->accuracy[t] = (double)right / (double)task->items->len;
   return text;
+}
+
+/* What the network needs as it is at the end, and what each pathway is worth on all tasks. */
+static gboolean
+measure_end(const Sequence *self, GemVariantScore *score, JsonBuilder *builder)
+{
+  const GemExperiment *experiment = self->experiment;
+  const GemVariant variant = gem_experiment_variation_variant(self->variation);
+  const GemExportTypes types = gem_experiment_variation_types(self->variation, &experiment->types);
+  const GemRouterNetwork *router = experiment->router->network;
+  const GemChoiceModel model = choice_model(self);
+  double routed = gem_variant_is_dense_network(&variant)
+                      ? 0.0
+                      : gem_variant_routed_share(experiment->tasks, router, self->router_values,
+                                                 experiment->model->backbone->shape.router_threshold);
+  GemVariantCosts costs = gem_variant_costs(&variant, &types, experiment->model, router, routed);
+  gem_variant_costs_to_json(&costs, builder);
+  if (score->n_pathways > 0 &&
+      !gem_variant_score_run_forced(score, experiment->tasks, &model, experiment->options->transfer_items,
+                                    experiment->lanes)) {
+    return FALSE;
+  }
+  gem_variant_score_to_json(score, experiment->tasks, builder);
+  return TRUE;
 }
 
 static void
@@ -242,42 +272,59 @@ add_head(const Sequence *self, guint stage, JsonBuilder *builder)
   gem_result_json_add_member(builder, "row_lost_share", self->row.lost_share);
 }
 
+/* How many pathways are scored on all tasks after the last stage. */
+static guint
+n_forced(const Sequence *self, guint stage)
+{
+  gboolean forced = stage == self->experiment->domains->len &&
+                    self->experiment->options->transfer_items > 0 &&
+                    self->variation->learns != GEM_LEARNS_GENERAL;
+  return forced ? self->experiment->model->backbone->shape.n_domains : 0;
+}
+
+static void
+add_f1(const Sequence *self, guint stage, const GemVariantScore *score, JsonBuilder *builder)
+{
+  json_builder_set_member_name(builder, "f1");
+  json_builder_begin_object(builder);
+  for (guint t = 0; t < self->experiment->tasks->len; t++) {
+    const GemChoiceTask *task = self->experiment->tasks->pdata[t];
+    if (stage == 0 || stage_of_domain(self, task->domain) <= stage) {
+      json_builder_set_member_name(builder, task->name);
+      json_builder_add_double_value(builder, score->f1[t]);
+    }
+  }
+  json_builder_end_object(builder);
+}
+
 /* Scores the tasks of the domains so far (of all, before the first) and writes the stage's file. */
 static gboolean
 measure_stage(Sequence *self, guint stage, GError **error)
 {
   const GemExperiment *experiment = self->experiment;
   g_autofree char *path = gem_experiment_stage_path(experiment, self->variation->name, self->seed, stage);
-  g_autofree double *f1 = g_new0(double, experiment->tasks->len);
+  g_autoptr(GemVariantScore) score = gem_variant_score_new(experiment->tasks, n_forced(self, stage));
   g_autoptr(JsonBuilder) builder = json_builder_new();
   json_builder_begin_object(builder);
   add_head(self, stage, builder);
   json_builder_set_member_name(builder, "right");
   json_builder_begin_object(builder);
-  for (guint t = 0; t < experiment->tasks->len; t++) {
+  for (guint t = 0; t < experiment->tasks->len && !gem_progress_interrupted(); t++) {
     const GemChoiceTask *task = experiment->tasks->pdata[t];
     if (stage == 0 || stage_of_domain(self, task->domain) <= stage) {
-      g_autofree char *right = score_task(self, task, &f1[t]);
+      g_autofree char *right = score_task(self, t, score);
       json_builder_set_member_name(builder, task->name);
       json_builder_add_string_value(builder, right);
     }
-    if (gem_progress_interrupted()) {
-      g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                  "stopped; the same command goes on from the last stage");
-      return FALSE;
-    }
   }
   json_builder_end_object(builder);
-  json_builder_set_member_name(builder, "f1");
-  json_builder_begin_object(builder);
-  for (guint t = 0; t < experiment->tasks->len; t++) {
-    const GemChoiceTask *task = experiment->tasks->pdata[t];
-    if (stage == 0 || stage_of_domain(self, task->domain) <= stage) {
-      json_builder_set_member_name(builder, task->name);
-      json_builder_add_double_value(builder, f1[t]);
-    }
+  add_f1(self, stage, score, builder);
+  if (gem_progress_interrupted() ||
+      (stage == experiment->domains->len && !measure_end(self, score, builder))) {
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                "stopped; the same command goes on from the last stage");
+    return FALSE;
   }
-  json_builder_end_object(builder);
   json_builder_end_object(builder);
   return gem_result_json_write(builder, path, error);
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "training/adapt/gem-variant-costs.h"
 #include "training/adapt/gem-variant-score.h"
 
 void
@@ -15,6 +16,7 @@ gem_experiment_runs_free(GemExperimentRuns *self)
   g_free(self->tasks);
   g_ptr_array_unref(self->kept);
   g_ptr_array_unref(self->scores);
+  g_array_unref(self->costs);
   g_array_unref(self->row_lost);
   g_free(self);
 }
@@ -38,17 +40,25 @@ open_stage(const GemExperiment *experiment, JsonParser *parser, const char *path
   return object;
 }
 
-/* After the last stage all tasks have been scored. */
-static void
-keep_score(const GemExperiment *experiment, GemExperimentRuns *runs, JsonObject *stage)
+/* After the last stage all tasks have been scored. Files of earlier versions have F1 alone. */
+static gboolean
+keep_score(const GemExperiment *experiment, GemExperimentRuns *runs, JsonObject *stage, GError **error)
 {
   JsonObject *f1 = json_object_get_object_member(stage, "f1");
-  GemVariantScore *score = gem_variant_score_new(experiment->tasks, 0);
-  for (guint t = 0; t < runs->n_tasks; t++) {
+  gboolean has_tasks = json_object_has_member(stage, "tasks");
+  GemVariantScore *score = has_tasks ? gem_variant_score_from_json(stage, experiment->tasks, error)
+                                     : gem_variant_score_new(experiment->tasks, 0);
+  if (score == NULL) {
+    return FALSE;
+  }
+  for (guint t = 0; t < runs->n_tasks && !has_tasks; t++) {
     const char *name = ((const GemChoiceTask *)experiment->tasks->pdata[t])->name;
     score->f1[t] = json_object_get_double_member_with_default(f1, name, NAN);
   }
   g_ptr_array_add(runs->scores, score);
+  GemVariantCosts costs = gem_variant_costs_from_json(stage);
+  g_array_append_val(runs->costs, costs);
+  return TRUE;
 }
 
 /* A task's answers, 0 or 1; NULL where the text is not as long as the task. */
@@ -99,8 +109,9 @@ read_stage(const GemExperiment *experiment,
   if (isfinite(lost)) {
     g_array_append_val(runs->row_lost, lost);
   }
-  if (stage == runs->stages) {
-    keep_score(experiment, runs, object);
+  if (stage == runs->stages && !keep_score(experiment, runs, object, error)) {
+    g_prefix_error(error, "%s: ", path);
+    return FALSE;
   }
   return TRUE;
 }
@@ -132,6 +143,7 @@ gem_experiment_runs_read(const GemExperiment *experiment, const char *variation,
   self->tasks = g_new0(GemForgettingTask, self->n_seeds * self->n_tasks);
   self->kept = g_ptr_array_new_with_free_func(g_free);
   self->row_lost = g_array_new(FALSE, FALSE, sizeof(double));
+  self->costs = g_array_new(FALSE, FALSE, sizeof(GemVariantCosts));
   self->scores = g_ptr_array_new_with_free_func((GDestroyNotify)gem_variant_score_free);
   for (guint seed = 1; seed <= self->n_seeds; seed++) {
     prepare_seed(experiment, self, seed);

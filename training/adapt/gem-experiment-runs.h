@@ -9,8 +9,9 @@ typedef struct {
   GemForgettingTask *tasks; /* [seeds][tasks] */
   GPtrArray *kept;          /* what `right` borrows */
   GPtrArray *scores;        /* of GemVariantScore, of the last stage of each seed */
+  GArray *costs;            /* GemVariantCosts, of each seed; NAN where the stage's file has none */
   GArray *row_lost;         /* double, of the stages that know it: the share of other domains' tokens that the
-                               router's         row took */
+                               router's row took */
 } GemExperimentRuns;
 
 /* Errors name the file: one that is not there, is of another experiment, or lacks a task's answers. */

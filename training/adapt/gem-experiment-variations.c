@@ -72,14 +72,16 @@ static const GemExperimentVariation variations[] = {
 
 const GemExperimentPlan gem_experiment_plans[] = {
     {"forgetting", "sequential adaptation: what freezing gives and what the losses give",
-     "plain,akp-dense,akp"},
+     "plain,akp-dense,akp", FALSE},
     {"losses", "sequential adaptation of the residual: each loss left out",
-     "frozen-plain,akp,no-preservation,no-distillation,no-contrast"},
+     "frozen-plain,akp,no-preservation,no-distillation,no-contrast", FALSE},
     {"quantization", "the quantization term: none, decoupled, inside the gradient",
-     "no-quantization,quantization-forward,akp,quantization-gradient"},
+     "no-quantization,quantization-forward,akp,quantization-gradient", FALSE},
     {"ablations", "the paper's Table 5: without SCAR, without quantization, without knowledge preservation",
-     "akp,no-scar,no-quantization,no-preservation,akp-dense,dense-no-quantization,dense-no-preservation"},
-    {"attention", "SCAR's choices under adaptation: dense, window 0, k = 8", "akp,no-scar,window-0,k-8"},
+     "akp,no-scar,no-quantization,no-preservation,akp-dense,dense-no-quantization,dense-no-preservation",
+     TRUE},
+    {"attention", "SCAR's choices under adaptation: dense, window 0, k = 8", "akp,no-scar,window-0,k-8",
+     TRUE},
 };
 const gsize gem_experiment_n_plans = G_N_ELEMENTS(gem_experiment_plans);
 
@@ -109,4 +111,28 @@ gem_experiment_variation_apply(const GemExperimentVariation *self, GemAdaptOptio
   if (self->plain) {
     gem_adapt_options_make_plain(options);
   }
+}
+
+GemVariant
+gem_experiment_variation_variant(const GemExperimentVariation *self)
+{
+  return (GemVariant){.name = self->name,
+                      .learning = GEM_VARIANT_ADAPTS,
+                      .learns = self->learns,
+                      .dense = self->dense,
+                      .paper_mask = self->window == 0,
+                      .cluster_set = self->cluster_set};
+}
+
+GemExportTypes
+gem_experiment_variation_types(const GemExperimentVariation *self, const GemExportTypes *types)
+{
+  GemExportTypes own = *types;
+  if (self->plain || self->unquantized) {
+    own.domain = GEM_TYPE_F32;
+    if (self->learns != GEM_LEARNS_RESIDUAL) {
+      own.general = own.attention = GEM_TYPE_F32;
+    }
+  }
+  return own;
 }

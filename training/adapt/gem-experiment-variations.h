@@ -4,6 +4,7 @@
 #pragma once
 
 #include "training/adapt/gem-adaptation.h"
+#include "training/adapt/gem-variants.h"
 
 typedef struct {
   const char *name, *what; /* what: one line for tables */
@@ -26,6 +27,7 @@ gem_experiment_variation_find(const char *name);
 typedef struct {
   const char *name, *what;
   const char *variations; /* names, comma-separated */
+  gboolean transfer;      /* all tasks run through each pathway at the end */
 } GemExperimentPlan;
 
 extern const GemExperimentPlan gem_experiment_plans[];
@@ -34,3 +36,10 @@ extern const gsize gem_experiment_n_plans;
 /* The options of a variation, of those that all have in common. */
 void
 gem_experiment_variation_apply(const GemExperimentVariation *self, GemAdaptOptions *options);
+
+/* The network of a variation when it has learned, for what it needs to run: which it is, and in which block
+ * types what has learned is, where those of the model are `types`. */
+GemVariant
+gem_experiment_variation_variant(const GemExperimentVariation *self);
+GemExportTypes
+gem_experiment_variation_types(const GemExperimentVariation *self, const GemExportTypes *types);

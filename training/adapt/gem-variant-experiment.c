@@ -5,13 +5,13 @@
 
 #include "training/adapt/gem-result-json.h"
 #include "training/adapt/gem-retraining.h"
+#include "training/adapt/gem-variant-costs.h"
 #include "training/adapt/gem-variant-network.h"
 #include "training/adapt/gem-variant-score.h"
 #include "training/gem-progress.h"
 
-#define ROUTED_ITEMS 10 /* of a task, to see what share of the tokens has a pathway */
-#define PROBE_STEPS  2
-#define PROBE_ITEMS  8
+#define PROBE_STEPS 2
+#define PROBE_ITEMS 8
 
 /* As in the last of gem-mini's runs, but for its choice of tasks: all are read, each by the square root of
  * its lines. */
@@ -299,50 +299,22 @@ choice_model(const Run *self)
                           .router_values = self->router_values};
 }
 
-/* The share of the prompts' tokens that the router sends to a pathway. */
-static double
-routed_share(const Run *self)
-{
-  const GemRouterNetwork *router = router_of(self);
-  g_autoptr(GemRouterPass) pass = gem_router_pass_new(router);
-  g_autoptr(GemBatch) batch = gem_batch_new(router->positions);
-  gsize tokens = 0, routed = 0;
-  for (guint t = 0; t < self->experiment->tasks->len; t++) {
-    const GemChoiceTask *task = self->experiment->tasks->pdata[t];
-    for (guint i = 0; i < MIN(task->items->len, ROUTED_ITEMS); i++) {
-      const GArray *prompt = ((const GemChoiceItem *)task->items->pdata[i])->prompt;
-      gem_batch_clear(batch);
-      gem_batch_append(batch, (const guint32 *)(gpointer)prompt->data, prompt->len, GEM_ROUTE_GENERAL, 0.0f);
-      batch->prefix[0] = (guint32)batch->n;
-      memset(batch->target, 0xff, batch->n * sizeof(gint32));
-      gem_router_network_run(router, self->router_values, batch, 0.0f, pass, NULL);
-      gem_router_pass_routes(router, pass, self->experiment->model->backbone->shape.router_threshold, batch);
-      for (gsize j = 0; j < batch->n; j++) {
-        routed += batch->route[j] >= 0;
-      }
-      tokens += batch->n;
-    }
-  }
-  return (double)routed / (double)MAX(tokens, 1);
-}
-
 static gboolean
 write_cell(const Run *self, const GemVariantScore *score, GError **error)
 {
   const GemExperiment *experiment = self->experiment;
   g_autofree char *path = gem_variant_cell_path(experiment, &self->cell);
   gboolean dense = gem_variant_is_dense_network(self->cell.variant);
-  double routed = dense ? 0.0 : routed_share(self);
+  double routed = dense ? 0.0
+                        : gem_variant_routed_share(experiment->tasks, router_of(self), self->router_values,
+                                                   experiment->model->backbone->shape.router_threshold);
   GemVariantCosts costs =
       gem_variant_costs(self->cell.variant, &experiment->types, self->network, router_of(self), routed);
   g_autoptr(JsonBuilder) builder = json_builder_new();
   json_builder_begin_object(builder);
   json_builder_set_member_name(builder, "signature");
   json_builder_add_string_value(builder, experiment->signature);
-  gem_result_json_add_member(builder, "routed", routed);
-  gem_result_json_add_member(builder, "bytes", costs.bytes);
-  gem_result_json_add_member(builder, "active_bytes", costs.active_bytes);
-  gem_result_json_add_member(builder, "flop", costs.flop);
+  gem_variant_costs_to_json(&costs, builder);
   gem_result_json_add_member(builder, "loss", self->loss);
   gem_result_json_add_member(builder, "seconds", self->seconds);
   gem_variant_score_to_json(score, experiment->tasks, builder);

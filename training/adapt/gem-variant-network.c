@@ -110,17 +110,6 @@ compress(const GemVariant *variant,
   }
 }
 
-static GemExportTypes
-types_of(const GemVariant *variant, const GemExportTypes *types)
-{
-  if (variant->unquantized || variant->plain) {
-    return (GemExportTypes){GEM_TYPE_F32, GEM_TYPE_F32, GEM_TYPE_F32, GEM_TYPE_F32};
-  }
-  GemExportTypes own = *types;
-  own.router = variant->four_bits ? GEM_TYPE_Q4_0 : own.router;
-  return own;
-}
-
 void
 gem_variant_network_compress(const GemVariant *variant,
                              const GemExportTypes *types,
@@ -135,69 +124,6 @@ gem_variant_router_compress(const GemVariant *variant,
                             const GemRouterNetwork *router,
                             float *values)
 {
-  const GemExportTypes own = types_of(variant, types);
+  const GemExportTypes own = gem_variant_types(variant, types);
   compress(variant, &own, router->parameters, values);
-}
-
-/* Multiplications of a token with the weights of one part; an embedding is looked up, not multiplied. */
-static double
-weights_of_token(const GemVariant *variant,
-                 const GemBackbone *backbone,
-                 const GemRouterShape *router,
-                 double routed)
-{
-  const GemModelShape *shape = &backbone->shape;
-  double width = shape->width, heads = (double)shape->heads * shape->head_dim,
-         kv = (double)shape->kv_heads * shape->head_dim, layers = shape->layers;
-  double clusters =
-      variant->dense || shape->n_cluster_sets == 0 ? 0.0 : (double)shape->clusters[variant->cluster_set];
-  double general = backbone->exclusive ? 1.0 - routed : 1.0;
-  double decoder = layers * (2.0 * width * heads + 2.0 * width * kv + clusters * width +
-                             3.0 * width * (general * shape->ffn + routed * shape->domain_ffn)) +
-                   (double)shape->vocab * width;
-  if (gem_variant_is_dense_network(variant)) {
-    return decoder;
-  }
-  double w = router->width;
-  double encoder = (router->embedding != router->width ? (double)router->embedding * w : 0.0) +
-                   router->layers * (4.0 * w * w + 2.0 * w * router->ffn) + router->n_domains * w;
-  return (decoder + encoder) * (1.0 - variant->pruned);
-}
-
-/* What a pathway stands in place of, where it is exclusive. */
-static gboolean
-is_general_feed_forward(const GemParameter *parameter)
-{
-  return strcmp(parameter->part, "general") == 0 && strstr(parameter->name, ".ffn_") != NULL &&
-         strstr(parameter->name, ".ffn_norm") == NULL;
-}
-
-GemVariantCosts
-gem_variant_costs(const GemVariant *variant,
-                  const GemExportTypes *types,
-                  const GemBackboneCheckpoint *network,
-                  const GemRouterNetwork *router,
-                  double routed)
-{
-  const GemExportTypes own = types_of(variant, types);
-  GemVariantCosts costs = {.flop =
-                               2.0 * weights_of_token(variant, network->backbone, &router->shape, routed)};
-  const GPtrArray *parts[] = {network->backbone->parameters->items, router->parameters->items};
-  double pathways = 0.0, replaced = 0.0; /* general feed-forward that no token with a pathway reads */
-  gboolean general_alone = gem_variant_is_dense_network(variant);
-  for (gsize p = 0; p < G_N_ELEMENTS(parts); p++) {
-    for (guint i = 0; i < parts[p]->len; i++) {
-      const GemParameter *parameter = parts[p]->pdata[i];
-      if (general_alone && strcmp(parameter->part, "general") != 0) {
-        continue;
-      }
-      double bytes = gem_compression_bytes(parameter, &own, variant->bits, variant->pruned);
-      costs.bytes += bytes;
-      pathways += g_str_has_prefix(parameter->part, "pathway-") ? bytes : 0.0;
-      replaced += network->backbone->exclusive && is_general_feed_forward(parameter) ? bytes : 0.0;
-    }
-  }
-  costs.active_bytes =
-      costs.bytes - replaced - pathways + pathways / MAX(network->backbone->shape.n_domains, 1);
-  return costs;
 }

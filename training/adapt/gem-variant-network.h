@@ -28,18 +28,3 @@ gem_variant_router_compress(const GemVariant *variant,
                             const GemExportTypes *types,
                             const GemRouterNetwork *router,
                             float *values);
-
-/* What a variant needs when it runs. */
-typedef struct {
-  double bytes;        /* of all weights */
-  double active_bytes; /* of those that a token with a pathway reads: general part, router, one pathway */
-  double flop;         /* of a token, 2 a weight that it is multiplied with (docs/edgebench.md) */
-} GemVariantCosts;
-
-/* `routed`: the share of tokens that have a pathway. */
-GemVariantCosts
-gem_variant_costs(const GemVariant *variant,
-                  const GemExportTypes *types,
-                  const GemBackboneCheckpoint *network,
-                  const GemRouterNetwork *router,
-                  double routed);

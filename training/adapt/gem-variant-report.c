@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "training/adapt/gem-result-json.h"
+#include "training/adapt/gem-variant-costs.h"
 #include "training/adapt/gem-variant-experiment.h"
 #include "training/adapt/gem-variant-score.h"
 #include "training/adapt/gem-variant-trend.h"
@@ -97,6 +98,7 @@ open_cell(const GemExperiment *experiment, const GemVariantCell *cell, JsonParse
 static void
 add_values(Row *row, JsonObject *object, const GemVariantScore *score)
 {
+  const GemVariantCosts costs = gem_variant_costs_from_json(object);
   double values[N_FIGURES] = {[F1] = gem_variant_score_mean_f1(score, NULL),
                               [ACCURACY] = gem_variant_score_mean_accuracy(score),
                               [GAP] = gem_variant_score_gap(score, NULL),
@@ -104,11 +106,12 @@ add_values(Row *row, JsonObject *object, const GemVariantScore *score)
                               [GG_FORCED] = gem_variant_score_gg(score, TRUE, NULL),
                               [IN] = NAN,
                               [OUT] = NAN,
-                              [GG_DOMAIN] = NAN};
-  const char *const members[] = {"bytes", "active_bytes", "flop", "routed", "loss"};
-  for (guint i = 0; i < G_N_ELEMENTS(members); i++) {
-    values[BYTES + i] = json_object_get_double_member_with_default(object, members[i], NAN);
-  }
+                              [GG_DOMAIN] = NAN,
+                              [BYTES] = costs.bytes,
+                              [ACTIVE] = costs.active_bytes,
+                              [FLOP] = costs.flop,
+                              [ROUTED] = costs.routed,
+                              [LOSS] = json_object_get_double_member_with_default(object, "loss", NAN)};
   if (row->domain >= 0) {
     gem_variant_score_in_out(score, row->domain, FALSE, NULL, &values[IN], &values[OUT]);
     values[GG_DOMAIN] = (values[IN] - values[OUT]) / values[IN];

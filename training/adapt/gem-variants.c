@@ -128,3 +128,14 @@ gem_variant_is_dense_network(const GemVariant *self)
 {
   return self->general_alone || (self->learning == GEM_VARIANT_ADAPTS && self->learns == GEM_LEARNS_GENERAL);
 }
+
+GemExportTypes
+gem_variant_types(const GemVariant *variant, const GemExportTypes *types)
+{
+  if (variant->unquantized || variant->plain) {
+    return (GemExportTypes){GEM_TYPE_F32, GEM_TYPE_F32, GEM_TYPE_F32, GEM_TYPE_F32};
+  }
+  GemExportTypes own = *types;
+  own.router = variant->four_bits ? GEM_TYPE_Q4_0 : own.router;
+  return own;
+}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "training/adapt/gem-learned-tensors.h"
+#include "training/gem-model-export.h"
 
 typedef enum {
   GEM_VARIANT_STAYS,    /* the model as it is */
@@ -53,6 +54,10 @@ gem_variant_find(const char *name);
 /* It is a dense network: all text runs through its general part, and it has no other. */
 gboolean
 gem_variant_is_dense_network(const GemVariant *self);
+
+/* The block types that its files would have, where those of the model are `types`. */
+GemExportTypes
+gem_variant_types(const GemVariant *self, const GemExportTypes *types);
 
 typedef enum {
   GEM_TREND_NONE,
