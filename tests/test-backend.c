@@ -270,6 +270,51 @@ test_element_wise(void)
   gem_test_assert_close(again, softmax, n * d, TOLERANCE);
 }
 
+/* Norm, positions and activation of MANY_ROWS rows and an odd number of values, as a prompt has them. */
+enum {
+  MANY_ROWS = 70,
+  ROW_HEADS = 4,
+  ROW_HEAD_DIM = 64,
+  ROW = ROW_HEADS * ROW_HEAD_DIM,
+  ODD = MANY_ROWS * ROW - 5
+};
+
+static float *
+run_rows(const GemTestBackend *backend, uint32_t threads, const float *x, const float *weight)
+{
+  const GemBackendOptions options = {.struct_size = sizeof options, .threads = threads};
+  GemPluginError error = {""};
+  GemBackendState *state = backend->functions.open(&options, &error);
+  g_assert_nonnull(state);
+  float *y = g_new0(float, (gsize)2 * MANY_ROWS * ROW);
+  uint32_t positions[MANY_ROWS];
+  for (uint32_t i = 0; i < MANY_ROWS; i++) {
+    positions[i] = 3 * i;
+  }
+  backend->functions.rms_norm(state, x, weight, MANY_ROWS, ROW, 1e-5F, y);
+  backend->functions.rope(state, y, positions, MANY_ROWS, ROW_HEADS, ROW_HEAD_DIM, ROW_HEAD_DIM, 10000);
+  memcpy(y + MANY_ROWS * ROW, y, ODD * sizeof *y);
+  backend->functions.gelu(state, y + MANY_ROWS * ROW, ODD);
+  backend->functions.close(state);
+  return y;
+}
+
+/* However many threads share them, the bits are the same. */
+static void
+test_rows_shared(void)
+{
+  g_autoptr(GemTestBackend) backend = gem_test_backend_open();
+  g_autoptr(GRand) random = g_rand_new_with_seed(26);
+  g_autofree float *x = gem_test_random_floats(random, (gsize)MANY_ROWS * ROW, 2);
+  g_autofree float *weight = gem_test_random_floats(random, ROW, 2);
+  g_autofree float *single = run_rows(backend, 1, x, weight);
+  for (uint32_t threads = 2; threads <= 4; threads++) {
+    g_autofree float *shared = run_rows(backend, threads, x, weight);
+    gsize bytes = (gsize)2 * MANY_ROWS * ROW * sizeof *shared;
+    g_assert_cmpmem(shared, bytes, single, bytes);
+  }
+}
+
 static void
 test_scar_assign(void)
 {
@@ -480,6 +525,7 @@ main(int argc, char **argv)
   g_test_add_func("/backend/passes", test_passes);
   g_test_add_func("/backend/feed-forward", test_feed_forward);
   g_test_add_func("/backend/element-wise", test_element_wise);
+  g_test_add_func("/backend/rows-shared", test_rows_shared);
   g_test_add_func("/backend/scar-assign", test_scar_assign);
   g_test_add_func("/backend/attend", test_attend);
   g_test_add_func("/backend/kv-store-shared", test_kv_store_shared);

@@ -74,32 +74,6 @@ cpu_close(GemBackendState *self)
 }
 
 static void
-cpu_rms_norm(
-    GemBackendState *self, const float *x, const float *weight, size_t n, size_t d, float epsilon, float *y)
-{
-  self->kernels->rms_norm(x, weight, n, d, epsilon, y);
-}
-
-static void
-cpu_rope(GemBackendState *self,
-         float *x,
-         const uint32_t *positions,
-         size_t n,
-         size_t heads,
-         size_t head_dim,
-         size_t rope_dim,
-         float base)
-{
-  self->kernels->rope(x, positions, n, heads, head_dim, rope_dim, base);
-}
-
-static void
-cpu_gelu(GemBackendState *self, float *x, size_t count)
-{
-  self->kernels->gelu(x, count);
-}
-
-static void
 cpu_softmax(GemBackendState *self, float *x, size_t n)
 {
   self->kernels->softmax(x, n);
@@ -129,9 +103,9 @@ static const GemBackendFunctions functions = {
     .matrix_row = gem_cpu_matrix_row,
     .linear = gem_cpu_linear,
     .feed_forward = gem_cpu_feed_forward,
-    .rms_norm = cpu_rms_norm,
-    .rope = cpu_rope,
-    .gelu = cpu_gelu,
+    .rms_norm = gem_cpu_rms_norm,
+    .rope = gem_cpu_rope,
+    .gelu = gem_cpu_gelu,
     .softmax = cpu_softmax,
     .scar_assign = cpu_scar_assign,
     .kv_tile_bytes = gem_cpu_kv_tile_bytes,

@@ -76,6 +76,22 @@ gem_cpu_linear(GemBackendState *self,
 void
 gem_cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y);
 
+/* ---- gem-cpu-rows.c ---- */
+void
+gem_cpu_rms_norm(
+    GemBackendState *self, const float *x, const float *weight, size_t n, size_t d, float epsilon, float *y);
+void
+gem_cpu_rope(GemBackendState *self,
+             float *x,
+             const uint32_t *positions,
+             size_t n,
+             size_t heads,
+             size_t head_dim,
+             size_t rope_dim,
+             float base);
+void
+gem_cpu_gelu(GemBackendState *self, float *x, size_t count);
+
 /* ---- gem-cpu-attend.c ---- */
 size_t
 gem_cpu_kv_tile_bytes(GemBackendState *self, const GemKeyValueForm *form);
