@@ -458,8 +458,42 @@ test_forks(Fixture *self, gconstpointer data)
                        GEM_TEST_BYTES + (guint8)expected[i].others[o]);
     }
   }
+  g_assert_cmpuint(source->rivals->len, ==, 0);
   gem_test_write_text(self->folder, "tasks/legal/clauses/labels.json", "{}");
   assert_load_fails(self, &options, "labels.json: no array of strings");
+}
+
+/* The other choices of a line that has its own, each with its end. */
+static void
+test_rivals(Fixture *self, gconstpointer data)
+{
+  gem_test_write_text(self->folder, "tasks/legal/clauses/train.jsonl",
+                      "{\"input\": \"1\", \"target\": \"ab\", \"choices\": [\"abc\", \"ab\", \"x\"]}\n"
+                      "{\"input\": \"2\", \"target\": \"no\"}\n"
+                      "{\"input\": \"3\", \"target\": \"y\", \"choices\": [\"z\", \"y\"]}\n");
+  gem_test_write_text(self->folder, "tasks/legal/clauses/labels.json", "[\"yes\", \"no\"]");
+  GemCorpusOptions options = options_for(self, GEM_SPLIT_TRAIN);
+  options.rivals = TRUE;
+  g_autoptr(GemCorpus) corpus = load(self, &options);
+  const GemSource *source = find_source(corpus, "legal/clauses");
+  static const char *const expected[] = {"abc", "x", "z"};
+  static const guint n_rivals[] = {2, 0, 1};
+  g_assert_cmpuint(source->forks->places->len, ==, 0);
+  g_assert_cmpuint(source->rivals->len, ==, G_N_ELEMENTS(expected));
+  for (guint d = 0, r = 0; d < G_N_ELEMENTS(n_rivals); r += n_rivals[d++]) {
+    const GemDocument *document = &g_array_index(source->documents, GemDocument, d);
+    g_assert_cmpuint(document->n_rivals, ==, n_rivals[d]);
+    g_assert_true(n_rivals[d] == 0 || document->first_rival == r);
+  }
+  for (guint r = 0; r < G_N_ELEMENTS(expected); r++) {
+    const GemRival *rival = &g_array_index(source->rivals, GemRival, r);
+    g_assert_cmpuint(rival->n, ==, strlen(expected[r]) + 1);
+    for (guint32 i = 0; i + 1 < rival->n; i++) {
+      g_assert_cmpuint(g_array_index(source->rival_tokens, guint32, rival->first + i), ==,
+                       GEM_TEST_BYTES + (guint8)expected[r][i]);
+    }
+    g_assert_cmpuint(g_array_index(source->rival_tokens, guint32, rival->first + rival->n - 1), ==, 2);
+  }
 }
 
 /* Domains by a power of their tokens: a fourth of them, a half as often. */
@@ -571,6 +605,7 @@ main(int argc, char **argv)
       {"/corpus/draw/shares", test_shares},
       {"/corpus/draw/labelled", test_labelled},
       {"/corpus/forks", test_forks},
+      {"/corpus/rivals", test_rivals},
       {"/corpus/draw/times", test_times},
       {"/corpus/draw/domain-power", test_domain_power},
       {"/corpus/draw/check", test_check_draw},

@@ -54,6 +54,18 @@ add_forks(GemBatch *batch)
   }
 }
 
+/* Of three choices, whose prompt has two tokens. */
+static void
+add_contest(GemBatch *batch)
+{
+  static const guint32 choices[][6] = {{5, 9, 17, 33, 2, 60}, {5, 9, 18, 2}, {5, 9, 33, 40, 17}};
+  static const gsize lengths[] = {6, 4, 5};
+  for (gsize i = 0; i < G_N_ELEMENTS(choices); i++) {
+    gem_batch_append(batch, choices[i], lengths[i], GEM_ROUTE_GENERAL, i == 0 ? 0.5f : 0.0f);
+  }
+  gem_batch_add_contest(batch, G_N_ELEMENTS(choices), 2, 3.0f);
+}
+
 static void
 check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean exclusive, double dropout)
 {
@@ -76,6 +88,7 @@ check_backbone(const char *shape_text, gboolean tied, int cluster_set, gboolean 
       test.batch->weight[i] = 0.0f; /* read and not learned */
     }
     add_forks(test.batch);
+    add_contest(test.batch);
   }
   float *values = gem_parameters_alloc(test.backbone->parameters);
   gem_parameters_init(test.backbone->parameters, 11, values);

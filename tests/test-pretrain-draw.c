@@ -8,7 +8,8 @@
 #define BEFORE 7u  /* tokens of another document before the line */
 #define BOS    1u
 
-/* <s><|user|> input <|model|> 7 8 9 </s>, where 7 may be 17 or 27 and 9 may be 19. */
+/* <s><|user|> input <|model|> 7 8 9 </s>, where 7 may be 17 or 27 and 9 may be 19; or else 17 </s>, 27 28
+ * </s> or 7 8 19 </s>. */
 typedef struct {
   GemAskFrame frame;
   GemSource source;
@@ -19,12 +20,17 @@ static void
 line_init(Line *self)
 {
   g_autoptr(GemTokenizer) tokenizer = gem_test_byte_tokenizer_new();
-  const guint32 answer[] = {7, 8, 9, 2};
+  const guint32 answer[] = {7, 8, 9, 2}, rivals[] = {17, 2, 27, 28, 2, 7, 8, 19, 2};
+  const GemRival places[] = {{0, 2}, {2, 3}, {5, 4}};
   guint32 text[LENGTH];
   *self = (Line){.source = {.is_task = TRUE, .domain = 2}};
   g_assert_true(gem_ask_frame_init(&self->frame, tokenizer, GEM_PRESET_ASK_TEMPLATE, NULL));
   self->source.tokens = g_array_new(FALSE, TRUE, sizeof(guint32));
   self->source.forks = gem_forks_new();
+  self->source.rivals = g_array_new(FALSE, FALSE, sizeof(GemRival));
+  self->source.rival_tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+  g_array_append_vals(self->source.rival_tokens, rivals, G_N_ELEMENTS(rivals));
+  g_array_append_vals(self->source.rivals, places, G_N_ELEMENTS(places));
   g_array_set_size(self->source.tokens, BEFORE);
   for (guint32 i = 0; i < LENGTH; i++) {
     text[i] = 300 + i;
@@ -34,7 +40,7 @@ line_init(Line *self)
   gem_forks_add(self->source.forks, at, (const guint32[]){17, 27}, 2);
   gem_forks_add(self->source.forks, at + 2, (const guint32[]){19}, 1);
   g_array_append_vals(self->source.tokens, answer, G_N_ELEMENTS(answer));
-  self->document = (GemDocument){BEFORE, self->source.tokens->len - BEFORE, at - BEFORE, 0, 2};
+  self->document = (GemDocument){BEFORE, self->source.tokens->len - BEFORE, at - BEFORE, 0, 2, 0, 3};
 }
 
 static void
@@ -43,6 +49,8 @@ line_clear(Line *self)
   gem_ask_frame_clear(&self->frame);
   g_array_unref(self->source.tokens);
   gem_forks_free(self->source.forks);
+  g_array_unref(self->source.rivals);
+  g_array_unref(self->source.rival_tokens);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Line, line_clear)
 
@@ -157,11 +165,99 @@ test_input_learned(void)
   }
 }
 
+/* A sequence of the batch is the line's prompt and one of its rivals, which has no weight of its own. Returns
+ * which. */
+static guint
+check_rival(const GemBatch *batch, guint sequence, gsize prompt)
+{
+  static const gint32 firsts[] = {17, 27, 7};
+  static const guint lengths[] = {2, 3, 4};
+  const guint32 *start = (const guint32 *)(gpointer)batch->start->data + sequence;
+  guint which = G_N_ELEMENTS(firsts);
+  for (guint i = 0; i < G_N_ELEMENTS(firsts); i++) {
+    which = batch->target[start[0] + prompt - 1] == firsts[i] ? i : which;
+  }
+  g_assert_cmpuint(which, <, G_N_ELEMENTS(firsts));
+  g_assert_cmpuint(start[1] - start[0], ==, prompt + lengths[which]);
+  g_assert_cmpmem(batch->token + start[0], prompt * sizeof(guint32), batch->token, prompt * sizeof(guint32));
+  for (guint32 i = start[0]; i < start[1]; i++) {
+    g_assert_cmpfloat(batch->weight[i], ==, 0.0f);
+    g_assert_cmpint(batch->route[i], ==, 2);
+  }
+  g_assert_cmpuint(batch->prefix[sequence], ==, prompt);
+  return which;
+}
+
+/* Other choices follow the right one, as many as are wanted and fit, all of them in turn; then nothing is
+ * taught where they part. */
+static void
+test_contest(void)
+{
+  g_auto(Line) line = {0};
+  g_autoptr(GemBatch) batch = gem_batch_new(1024);
+  g_autoptr(GArray) window = g_array_new(FALSE, FALSE, sizeof(guint32));
+  GemRandom random = gem_random_seeded(5, 0);
+  guint seen[3] = {0};
+  line_init(&line);
+  const GemPretrainDraw draw = {{.answer_weight = 3.0,
+                                 .answer_least = 90.0,
+                                 .choice_weight = 10.0,
+                                 .contest_weight = 20.0,
+                                 .most_rivals = 2},
+                                BOS,
+                                line.frame};
+  for (guint round = 0; round < 20; round++) {
+    GemDraw drawn = line_draw(&line, 0);
+    gem_batch_clear(batch);
+    gem_pretrain_draw_append(&draw, &drawn, &random, window, batch);
+    g_assert_cmpuint(gem_batch_n_sequences(batch), ==, 3);
+    g_assert_cmpuint(batch->forks->places->len, ==, 0);
+    g_assert_cmpuint(batch->contests->len, ==, 1);
+    const GemContest *contest = &g_array_index(batch->contests, GemContest, 0);
+    g_assert_cmpuint(contest->sequence, ==, 0);
+    g_assert_cmpuint(contest->n, ==, 3);
+    g_assert_cmpuint(contest->answer, ==, drawn.answer);
+    g_assert_cmpfloat(batch->weight[drawn.answer - 1], ==, 3.0f);
+    guint first = check_rival(batch, 1, drawn.answer), second = check_rival(batch, 2, drawn.answer);
+    g_assert_cmpuint(first, <, second);
+    seen[first]++;
+    seen[second]++;
+    g_assert_cmpfloat((float)gem_batch_total_weight(batch), ==, 4 * 3.0f + 20.0f);
+  }
+  g_assert_true(seen[0] > 0 && seen[1] > 0 && seen[2] > 0);
+}
+
+/* Where no other choice has room, or the answer is not whole, it is taught by its forks. */
+static void
+test_no_contest(void)
+{
+  g_auto(Line) line = {0};
+  g_autoptr(GArray) window = g_array_new(FALSE, FALSE, sizeof(guint32));
+  GemRandom random = gem_random_seeded(5, 0);
+  line_init(&line);
+  g_autoptr(GemBatch) small = gem_batch_new(line.document.length + 40);
+  g_autoptr(GemBatch) large = gem_batch_new(1024);
+  const GemPretrainDraw draw = {
+      {.answer_weight = 3.0, .choice_weight = 10.0, .contest_weight = 20.0, .most_rivals = 3},
+      BOS,
+      line.frame};
+  GemDraw drawn = line_draw(&line, 0);
+  gem_pretrain_draw_append(&draw, &drawn, &random, window, small);
+  g_assert_cmpuint(small->contests->len, ==, 0);
+  g_assert_cmpuint(small->forks->places->len, ==, 2);
+  drawn.n--;
+  gem_pretrain_draw_append(&draw, &drawn, &random, window, large);
+  g_assert_cmpuint(large->contests->len, ==, 0);
+  g_assert_cmpuint(large->forks->places->len, ==, 2);
+}
+
 int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/pretrain-draw/input-dropout", test_input_dropout);
   g_test_add_func("/pretrain-draw/input-learned", test_input_learned);
+  g_test_add_func("/pretrain-draw/contest", test_contest);
+  g_test_add_func("/pretrain-draw/no-contest", test_no_contest);
   return g_test_run();
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "training/gem-backbone-contest.h"
 #include "training/gem-backbone-internal.h"
 #include "training/gem-matmul.h"
 #include "training/gem-vector.h"
@@ -56,14 +57,19 @@ take_fork(const GemBatch *batch, Walk *walk, gsize token)
  * of these, when there are gradients to come, those with a weight or a fork. Their states are copied to
  * pass->d_domain. */
 static gsize
-gather_scored(
-    const GemBatch *batch, gsize width, gboolean learns, GemBackbonePass *pass, Walk *walk, guint32 *scored)
+gather_scored(const GemBatch *batch,
+              const float *weights,
+              gsize width,
+              gboolean learns,
+              GemBackbonePass *pass,
+              Walk *walk,
+              guint32 *scored)
 {
   gsize rows = 0;
   for (; walk->token < batch->n && rows < GEM_LOGIT_ROWS; walk->token++) {
     gsize token = walk->token;
     gboolean at_fork = take_fork(batch, walk, token) != NULL;
-    if (batch->target[token] >= 0 && (!learns || at_fork || batch->weight[token] != 0.0f)) {
+    if (batch->target[token] >= 0 && (!learns || at_fork || weights[token] != 0.0f)) {
       memcpy(pass->d_domain + rows * width, pass->final + token * width, width * sizeof(float));
       scored[rows++] = (guint32)token;
     }
@@ -92,10 +98,12 @@ fork_loss(const float *logits, guint target, const guint32 *others, guint32 n, f
   return log((double)sum) + (double)top - (double)logits[target];
 }
 
-/* One row: adds its losses to `loss`; its logits become their gradient, which is meaningless when there is
- * none to come. `scratch`: as many floats as the fork has tokens. Returns -log p of the target. */
+/* One row: adds its losses to `loss`; its logits become their gradient, that of its cross-entropy times
+ * `weight`, which is meaningless when there is none to come. `scratch`: as many floats as the fork has
+ * tokens. Returns -log p of the target. */
 static double
 score_row(const GemBatch *batch,
+          float weight,
           guint32 token,
           const GemFork *fork,
           float fork_weight,
@@ -105,7 +113,6 @@ score_row(const GemBatch *batch,
           float *scratch,
           GemLoss *loss)
 {
-  float weight = batch->weight[token];
   guint target = (guint)batch->target[token];
   const guint32 *others = fork != NULL ? &g_array_index(batch->forks->others, guint32, fork->first) : NULL;
   double parting = fork != NULL ? fork_loss(logits, target, others, fork->n, scratch) : 0.0;
@@ -120,7 +127,7 @@ score_row(const GemBatch *batch,
     }
   }
   loss->loss += nats;
-  loss->weighted_loss += nats * (double)weight + parting * (double)fork_weight;
+  loss->weighted_loss += nats * (double)batch->weight[token] + parting * (double)fork_weight;
   loss->tokens++;
   return nats;
 }
@@ -152,20 +159,21 @@ gem_backbone_loss_task(const GemBackbone *self,
   g_autofree float *scratch = g_new(float, 1 + most_others(batch->forks));
   guint32 scored[GEM_LOGIT_ROWS];
   Walk gathered = {0}, walked = {0};
-  GemLoss loss = {0};
+  g_autofree float *weights = g_memdup2(batch->weight, batch->n * sizeof(float));
+  GemLoss loss = {.weighted_loss = gem_backbone_weigh_contests(self, values, batch, pass, weights)};
   if (map != NULL) {
     memset(pass->d_norm, 0, batch->n * width * sizeof(float));
   }
   if (token_loss != NULL) {
     memset(token_loss, 0, batch->n * sizeof(float));
   }
-  while ((rows = gather_scored(batch, width, map != NULL, pass, &gathered, scored)) > 0) {
+  while ((rows = gather_scored(batch, weights, width, map != NULL, pass, &gathered, scored)) > 0) {
     logits_of(self, values, pass->d_domain, rows, pass->logits);
     for (gsize i = 0; i < rows; i++) {
       const GemFork *fork = take_fork(batch, &walked, scored[i]);
       float fork_weight = fork != NULL ? g_array_index(batch->fork_weight, float, walked.fork - 1) : 0.0f;
-      double nats = score_row(batch, scored[i], fork, fork_weight, scale, vocab, pass->logits + i * vocab,
-                              scratch, &loss);
+      double nats = score_row(batch, weights[scored[i]], scored[i], fork, fork_weight, scale, vocab,
+                              pass->logits + i * vocab, scratch, &loss);
       if (token_loss != NULL) {
         token_loss[scored[i]] = (float)nats;
       }

@@ -15,6 +15,7 @@ gem_batch_new(gsize capacity)
   self->prefix = g_new0(guint32, capacity + 1);
   self->forks = gem_forks_new();
   self->fork_weight = g_array_new(FALSE, FALSE, sizeof(float));
+  self->contests = g_array_new(FALSE, FALSE, sizeof(GemContest));
   self->start = g_array_new(FALSE, FALSE, sizeof(guint32));
   gem_batch_clear(self);
   return self;
@@ -34,6 +35,7 @@ gem_batch_free(GemBatch *self)
   g_free(self->prefix);
   gem_forks_free(self->forks);
   g_array_unref(self->fork_weight);
+  g_array_unref(self->contests);
   g_array_unref(self->start);
   g_free(self);
 }
@@ -45,6 +47,7 @@ gem_batch_clear(GemBatch *self)
   self->n = 0;
   gem_forks_clear(self->forks);
   g_array_set_size(self->fork_weight, 0);
+  g_array_set_size(self->contests, 0);
   g_array_set_size(self->start, 0);
   g_array_append_val(self->start, zero);
 }
@@ -87,6 +90,16 @@ gem_batch_add_fork(GemBatch *self, guint32 row, const guint32 *others, guint32 n
   g_array_append_val(self->fork_weight, weight);
 }
 
+void
+gem_batch_add_contest(GemBatch *self, guint32 n, guint32 answer, float weight)
+{
+  gsize sequences = gem_batch_n_sequences(self);
+  g_assert(n >= 2 && n <= sequences && answer >= 1);
+  const GemContest contest = {
+      .sequence = (guint32)(sequences - n), .n = n, .answer = answer, .weight = weight};
+  g_array_append_val(self->contests, contest);
+}
+
 double
 gem_batch_total_weight(const GemBatch *self)
 {
@@ -96,6 +109,9 @@ gem_batch_total_weight(const GemBatch *self)
   }
   for (guint i = 0; i < self->fork_weight->len; i++) {
     total += (double)g_array_index(self->fork_weight, float, i);
+  }
+  for (guint i = 0; i < self->contests->len; i++) {
+    total += (double)g_array_index(self->contests, GemContest, i).weight;
   }
   return total;
 }

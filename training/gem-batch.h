@@ -8,6 +8,15 @@
 
 #define GEM_ROUTE_GENERAL (-1)
 
+/* Sequences that begin with the same `answer` tokens and go on with one choice each, whose tokens' mean log
+ * likelihoods are to tell the first, which is right, from the others. */
+typedef struct {
+  guint32 sequence; /* the first */
+  guint32 n;        /* sequences, 2 or more */
+  guint32 answer;   /* index of the choice's first token in each of them, 1 or more */
+  float weight;     /* of its loss */
+} GemContest;
+
 typedef struct {
   gsize capacity;      /* tokens that the arrays hold */
   gsize n;             /* tokens in use */
@@ -19,6 +28,7 @@ typedef struct {
   guint32 *prefix;     /* [n_sequences] router only: the first `prefix` tokens see each other both ways */
   GemForks *forks;     /* rows (`at`) whose target is to be told from other tokens, rising */
   GArray *fork_weight; /* float, of each fork's loss */
+  GArray *contests;    /* GemContest, by sequence */
   GArray *start;       /* guint32, n_sequences + 1 values, the first is 0 */
 } GemBatch;
 
@@ -46,6 +56,10 @@ gem_batch_append(GemBatch *self, const guint32 *tokens, gsize n, gint8 route, fl
 void
 gem_batch_add_fork(GemBatch *self, guint32 row, const guint32 *others, guint32 n, float weight);
 
-/* Sum of the weights of all tokens that have a target, and of all forks. */
+/* The last `n` >= 2 sequences are choices after the same `answer` >= 1 tokens; the first of them is right. */
+void
+gem_batch_add_contest(GemBatch *self, guint32 n, guint32 answer, float weight);
+
+/* Sum of the weights of all tokens that have a target, of all forks and of all contests. */
 double
 gem_batch_total_weight(const GemBatch *self);

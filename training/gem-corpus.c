@@ -22,6 +22,8 @@ source_free(gpointer data)
   g_array_unref(source->tokens);
   g_array_unref(source->documents);
   gem_forks_free(source->forks);
+  g_array_unref(source->rivals);
+  g_array_unref(source->rival_tokens);
   g_free(source);
 }
 
@@ -43,6 +45,8 @@ source_new(const char *name, gint8 domain, gboolean is_task)
   source->tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
   source->documents = g_array_new(FALSE, FALSE, sizeof(GemDocument));
   source->forks = gem_forks_new();
+  source->rivals = g_array_new(FALSE, FALSE, sizeof(GemRival));
+  source->rival_tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
   return source;
 }
 
@@ -236,24 +240,44 @@ encode_choices(const Loading *loading, const char *const *choices, GError **erro
   return g_steal_pointer(&encoded);
 }
 
+/* Those of the line's choices that are not the document's answer. */
+static void
+add_rivals(GemSource *source, GemDocument *document, const GPtrArray *choices, const guint32 *answer)
+{
+  guint n = document->length - document->answer;
+  document->first_rival = source->rivals->len;
+  for (guint c = 0; c < choices->len; c++) {
+    const GArray *choice = choices->pdata[c];
+    const GemRival rival = {.first = source->rival_tokens->len, .n = choice->len};
+    if (choice->len != n || memcmp(choice->data, answer, n * sizeof *answer) != 0) {
+      g_array_append_vals(source->rival_tokens, choice->data, choice->len);
+      g_array_append_val(source->rivals, rival);
+    }
+  }
+  document->n_rivals = source->rivals->len - document->first_rival;
+}
+
 /* Where the last document's answer parts from the line's other choices, or else from the task's `labels`
- * (NULL: it has none). */
+ * (NULL: it has none); and these choices themselves. */
 static gboolean
-add_forks(const Loading *loading,
-          GemSource *source,
-          const GemDataLine *line,
-          const GPtrArray *labels,
-          GError **error)
+add_choices(const Loading *loading,
+            GemSource *source,
+            const GemDataLine *line,
+            const GPtrArray *labels,
+            GError **error)
 {
   GemDocument *document = &g_array_index(source->documents, GemDocument, source->documents->len - 1);
   const guint32 *answer = &g_array_index(source->tokens, guint32, document->first + document->answer);
   g_autoptr(GPtrArray) own = NULL;
-  if (loading->options->forks && line->choices != NULL &&
+  if ((loading->options->forks || loading->options->rivals) && line->choices != NULL &&
       (own = encode_choices(loading, (const char *const *)line->choices, error)) == NULL) {
     return FALSE;
   }
   document->first_fork = source->forks->places->len;
-  if (own != NULL || labels != NULL) {
+  if (own != NULL && loading->options->rivals) {
+    add_rivals(source, document, own, answer);
+  }
+  if (loading->options->forks && (own != NULL || labels != NULL)) {
     gem_forks_add_choices(source->forks, own != NULL ? own : labels, answer,
                           document->length - document->answer, (guint32)document->first + document->answer);
   }
@@ -283,7 +307,7 @@ read_task_line(const Loading *loading,
   }
   g_array_append_val(tokens, eos);
   append_document(source, tokens, answer);
-  return add_forks(loading, source, &line, labels, error) &&
+  return add_choices(loading, source, &line, labels, error) &&
          append_bare(loading, source, line.input, strlen(line.input), tokens, error);
 }
 

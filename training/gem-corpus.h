@@ -23,7 +23,13 @@ typedef struct {
   guint length;              /* tokens, with <s> and </s> */
   guint answer;              /* index of the target's first token in the document; 0 for a corpus document */
   guint first_fork, n_forks; /* of the source's; none unless they were asked for */
+  guint first_rival, n_rivals; /* the same, of the line's own other choices */
 } GemDocument;
+
+/* A choice that is not the right one, with </s>. */
+typedef struct {
+  guint32 first, n; /* in the source's rival_tokens */
+} GemRival;
 
 typedef struct {
   char *name;   /* "legal" for a corpus, "legal/cuad_clause_type" for a task */
@@ -34,6 +40,7 @@ typedef struct {
   GArray *tokens; /* guint32 */
   GArray *documents; /* GemDocument */
   GemForks *forks;   /* where the answers part from the lines' other choices, as indices into `tokens` */
+  GArray *rivals, *rival_tokens; /* GemRival, guint32 */
 } GemSource;
 
 typedef struct {
@@ -47,6 +54,7 @@ typedef struct {
   gboolean corpus, tasks; /* which kinds to read */
   gboolean all_licences;  /* tasks that are not permissive too: for measuring, never for a model that ships */
   gboolean forks;    /* where a task's answers part from the other choices of the line, or of labels.json */
+  gboolean rivals;   /* the other choices of lines that have their own */
   gboolean bare_too; /* each document once more without the labels ("User: ") that begin its lines */
   gsize most_documents; /* of each source, evenly picked; 0: all */
   const char *ask_template;

@@ -4,21 +4,28 @@
 
 #include "training/gem-ask-frame.h"
 #include "training/gem-corpus.h"
+#include "training/gem-passage-contest.h"
 
 typedef struct {
   double residual_dropout; /* share of documents that run without their domain's residual */
   gboolean general_only;   /* all do */
   double input_share; /* of the tasks' lines whose inputs are learned, too; of the others the answer alone */
-  double input_dropout; /* of the tokens of an input that is not learned: left out */
-  double answer_weight; /* of each of an answer's tokens */
-  double answer_least;  /* of all of them together, at least; not where it is taught as a choice */
-  double choice_weight; /* of the forks of an answer together; 0: it is not taught as a choice */
+  double input_dropout;  /* of the tokens of an input that is not learned: left out */
+  double answer_weight;  /* of each of an answer's tokens */
+  double answer_least;   /* of all of them together, at least; not where it is taught as a choice */
+  double choice_weight;  /* of the forks of an answer together; 0: it is not taught as a choice */
+  double contest_weight; /* of an answer's contest with other choices of its line; 0: there is none. With one
+                            its forks are not taught */
+  guint most_rivals;     /* of these choices, drawn anew each time */
+  double
+      passage_share; /* of windows of the corpus: a passage, and which sentence comes next (contest_weight) */
 } GemPretrainDrawOptions;
 
 typedef struct {
   GemPretrainDrawOptions options;
-  guint32 bos;       /* stands before a later window of a long document */
-  GemAskFrame frame; /* borrowed */
+  guint32 bos;                   /* stands before a later window of a long document */
+  GemAskFrame frame;             /* borrowed */
+  const GemSentences *sentences; /* borrowed; NULL: no passages */
 } GemPretrainDraw;
 
 /* Appends the draw, for which the batch has room with one token more. `window` (guint32) is scratch. */

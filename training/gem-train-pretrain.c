@@ -13,7 +13,7 @@
 typedef struct {
   GemTrainingOptions training;
   char *router, *from, *tasks;
-  gint sequence, accumulate;
+  gint sequence, accumulate, rivals;
   GemPretrainDrawOptions draw;
   double dropout, routed_share;
   gboolean all_licences;
@@ -256,9 +256,11 @@ train(const PretrainOptions *options,
       GError **error)
 {
   g_auto(GemAskFrame) frame = {0};
+  g_auto(GemSentences) sentences = {0};
   if (!gem_ask_frame_init(&frame, tokenizer, GEM_PRESET_ASK_TEMPLATE, error)) {
     return FALSE;
   }
+  gem_sentences_init(&sentences, tokenizer);
   g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->training.lanes);
   g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, (guint64)options->training.seed);
   const GemTrainerOptions trainer_options =
@@ -273,7 +275,7 @@ train(const PretrainOptions *options,
                       .backbone = backbone,
                       .centroids = centroids,
                       .router = router,
-                      .draw = {options->draw, gem_tokenizer_bos(tokenizer), frame},
+                      .draw = {options->draw, gem_tokenizer_bos(tokenizer), frame, &sentences},
                       .routed_from =
                           (guint64)((double)options->training.steps * (1.0 - options->routed_share)),
                       .step = gem_trainer_step(trainer),
@@ -312,6 +314,7 @@ load_corpus(PretrainOptions *options, GemTokenizer *tokenizer, GError **error)
                                            .tasks = TRUE,
                                            .all_licences = options->all_licences,
                                            .forks = options->draw.choice_weight > 0.0,
+                                           .rivals = options->draw.contest_weight > 0.0,
                                            .ask_template = GEM_PRESET_ASK_TEMPLATE,
                                            .wants = choice != NULL ? wants_source : NULL,
                                            .progress = report_source,
@@ -427,6 +430,16 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
        "Weight of telling an answer from the line's other choices, or the task's other labels, in place of "
        "--answer-least (0: none)",
        "R"},
+      {"contest-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.contest_weight,
+       "Weight of telling an answer, as a whole, from other choices of its line, in place of --choice-weight "
+       "where a line has its own (0: none)",
+       "R"},
+      {"passage-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.passage_share,
+       "Share of the corpus's windows that are a passage, and its next sentence to be told from others "
+       "(--contest-weight)",
+       "R"},
+      {"contest-rivals", 0, 0, G_OPTION_ARG_INT, &self->rivals, "Of these choices, each time, at most (3)",
+       "N"},
       {"input-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.input_share,
        "Share of the tasks' lines of which the input is learned, too; of the others the answer alone (1)",
        "R"},
@@ -442,13 +455,17 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
       context, "Trains the general part and the domain residuals together, documents routed by their label.");
   gem_training_options_add(&self->training, context);
   gem_train_options_add(context, entries);
-  return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
-         gem_training_options_check(&self->training, 32, error) &&
+  gboolean parsed = gem_train_options_parse(context, argc, argv, 0, NULL, error);
+  self->draw.most_rivals = (guint)self->rivals;
+  return parsed && gem_training_options_check(&self->training, 32, error) &&
          gem_train_options_need("checkpoint", self->training.checkpoint, error) &&
          gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
          gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
          gem_train_options_check("answer-weight", self->draw.answer_weight, 0.0, 1000.0, error) &&
          gem_train_options_check("answer-least", self->draw.answer_least, 0.0, 1000.0, error) &&
+         gem_train_options_check("contest-weight", self->draw.contest_weight, 0.0, 1000.0, error) &&
+         gem_train_options_check("passage-share", self->draw.passage_share, 0.0, 1.0, error) &&
+         gem_train_options_check("contest-rivals", self->rivals, 1, 100, error) &&
          gem_train_options_check("choice-weight", self->draw.choice_weight, 0.0, 1000.0, error) &&
          check_shares(self, error);
 }
@@ -469,6 +486,7 @@ gem_train_pretrain_command(int argc, char **argv)
                    .shares = {.general = 0.15, .task = 0.6}},
       .sequence = 512,
       .accumulate = 1,
+      .rivals = 3,
       .draw = {.residual_dropout = 0.2, .input_share = 1.0, .answer_weight = 2.0, .answer_least = 0.0},
       .routed_share = 0.1};
   g_autoptr(GError) error = NULL;

@@ -1,0 +1,142 @@
+#include "training/gem-passage-contest.h"
+
+#include <string.h>
+
+#define LEAST_PASSAGE   16u
+#define MOST_PASSAGE    192u
+#define LEAST_SENTENCE  4u
+#define MOST_SENTENCE   48u
+#define TRIES_A_RIVAL   8u
+#define MOST_CANDIDATES 64u
+
+/* Tokens of a text: a sentence, or what stands before it. */
+typedef struct {
+  const guint32 *tokens;
+  guint n;
+} Span;
+
+void
+gem_sentences_init(GemSentences *self, GemTokenizer *tokenizer)
+{
+  guint n = gem_tokenizer_n_tokens(tokenizer);
+  self->ends = g_new0(guint8, n);
+  self->bos = gem_tokenizer_bos(tokenizer);
+  self->eos = gem_tokenizer_eos(tokenizer);
+  for (guint32 t = 0; t < n; t++) {
+    const char *piece = gem_tokenizer_token_piece(tokenizer, t);
+    gsize length = strlen(piece);
+    self->ends[t] = strcmp(piece, "<0x0A>") == 0 ||
+                    (length > 0 && strchr(".!?\n", piece[length - 1]) != NULL) ||
+                    g_str_has_suffix(piece, "。");
+  }
+}
+
+void
+gem_sentences_clear(GemSentences *self)
+{
+  g_clear_pointer(&self->ends, g_free);
+}
+
+/* The sentence that begins at tokens[at]; n 0: none that is neither too short nor too long before `end`. */
+static Span
+sentence_at(const GemSentences *self, const guint32 *tokens, gsize at, gsize end)
+{
+  for (gsize i = at; i < end && i - at < MOST_SENTENCE; i++) {
+    if (tokens[i] == self->bos || tokens[i] == self->eos) {
+      break;
+    }
+    if (self->ends[tokens[i]] && i + 1 - at >= LEAST_SENTENCE) {
+      return (Span){tokens + at, (guint)(i + 1 - at)};
+    }
+  }
+  return (Span){NULL, 0};
+}
+
+/* A sentence of the window with enough before it, by chance; n 0: there is none. */
+static Span
+draw_sentence(const GemSentences *self, const GemDraw *draw, GemRandom *random)
+{
+  Span candidates[MOST_CANDIDATES];
+  guint n = 0;
+  for (guint i = LEAST_PASSAGE; i < draw->n && n < MOST_CANDIDATES; i++) {
+    Span sentence =
+        self->ends[draw->tokens[i - 1]] ? sentence_at(self, draw->tokens, i, draw->n) : (Span){NULL, 0};
+    if (sentence.n > 0) {
+      candidates[n++] = sentence;
+    }
+  }
+  return n > 0 ? candidates[gem_random_below(random, n)] : (Span){NULL, 0};
+}
+
+/* A sentence anywhere in the source; n 0: none was found soon. */
+static Span
+draw_rival(const GemSentences *self, const GemSource *source, GemRandom *random)
+{
+  const guint32 *tokens = (const guint32 *)(gpointer)source->tokens->data;
+  gsize end = source->tokens->len;
+  for (guint try = 0; try < TRIES_A_RIVAL; try++) {
+    gsize at = gem_random_below(random, end), first = at;
+    while (at < end && at - first < MOST_SENTENCE && !self->ends[tokens[at]]) {
+      at++;
+    }
+    Span sentence = sentence_at(self, tokens, at + 1, end);
+    if (sentence.n > 0) {
+      return sentence;
+    }
+  }
+  return (Span){NULL, 0};
+}
+
+static void
+append_choice(const GemSentences *self,
+              Span choice,
+              guint answer,
+              gint8 route,
+              float weight,
+              GArray *window,
+              GemBatch *batch)
+{
+  g_array_set_size(window, answer);
+  g_array_append_vals(window, choice.tokens, choice.n);
+  g_array_append_val(window, self->eos);
+  gem_batch_append(batch, (const guint32 *)(gpointer)window->data, window->len, route, weight);
+  batch->prefix[gem_batch_n_sequences(batch) - 1] = answer;
+}
+
+gboolean
+gem_passage_contest_append(const GemSentences *sentences,
+                           const GemAskFrame *frame,
+                           const GemPassageOptions *options,
+                           const GemDraw *draw,
+                           gint8 route,
+                           GemRandom *random,
+                           GArray *window,
+                           GemBatch *batch)
+{
+  Span right = draw_sentence(sentences, draw, random);
+  if (right.n == 0) {
+    return FALSE;
+  }
+  /* a document's <s> is the frame's */
+  guint begin = draw->tokens[0] == sentences->bos ? 1 : 0, end = (guint)(right.tokens - draw->tokens);
+  begin = MAX(begin, end > MOST_PASSAGE ? end - MOST_PASSAGE : 0);
+  g_array_set_size(window, 0);
+  gem_ask_frame_append(frame, draw->tokens + begin, end - begin, window);
+  guint answer = window->len, rivals = 0;
+  if (gem_batch_room(batch) < 2 * (answer + MOST_SENTENCE + 1)) {
+    return FALSE;
+  }
+  append_choice(sentences, right, answer, route, 1.0f, window, batch);
+  while (rivals < options->most_rivals && gem_batch_room(batch) >= answer + MOST_SENTENCE + 1) {
+    Span rival = draw_rival(sentences, draw->source, random);
+    if (rival.n == 0) {
+      break;
+    }
+    append_choice(sentences, rival, answer, route, 0.0f, window, batch);
+    rivals++;
+  }
+  if (rivals > 0) {
+    gem_batch_add_contest(batch, rivals + 1, answer, options->weight);
+  }
+  return TRUE;
+}

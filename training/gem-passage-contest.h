@@ -1,0 +1,38 @@
+/*
+ * Contests without labels: the sentence with which a document goes on, to be told from sentences of other
+ * texts (docs/training.md, "Contests"). Any text teaches so what an answer has to do with its question.
+ */
+#pragma once
+
+#include "training/gem-ask-frame.h"
+#include "training/gem-corpus.h"
+
+typedef struct {
+  guint8 *ends; /* [vocabulary] whether a sentence may end with the token */
+  guint32 bos, eos;
+} GemSentences;
+
+void
+gem_sentences_init(GemSentences *self, GemTokenizer *tokenizer);
+void
+gem_sentences_clear(GemSentences *self);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemSentences, gem_sentences_clear)
+
+typedef struct {
+  guint most_rivals; /* sentences of other texts */
+  float weight;      /* of the contest */
+} GemPassageOptions;
+
+/* Appends, in the frame and of one route, a passage of the draw, which is of the corpus, with the sentence
+ * after it, and the same passage with other sentences of its source, for which the batch has room; the first
+ * learns all its tokens. FALSE, with nothing appended: no sentence stands after a passage there, or nothing
+ * has room. `window` (guint32) is scratch. */
+gboolean
+gem_passage_contest_append(const GemSentences *sentences,
+                           const GemAskFrame *frame,
+                           const GemPassageOptions *options,
+                           const GemDraw *draw,
+                           gint8 route,
+                           GemRandom *random,
+                           GArray *window,
+                           GemBatch *batch);
