@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "bench/direct/gem-bench-file-cache.h"
+#include "bench/direct/gem-bench-model.h"
+#include "bench/direct/gem-bench-sequence.h"
 #include "clients/gem-client/gem-client-exit.h"
 #include "format/gem-model-files.h"
 #include "tests/gem-test-client.h"
@@ -189,12 +191,82 @@ test_speed_pathways(Scene *self, gconstpointer data)
   double read;
 
   g_assert_cmpfloat(json_object_get_double_member(object, "weight_bytes_per_token"), ==, general + legal);
+  g_assert_cmpstr(json_object_get_string_member(object, "router"), ==, "off");
   object = measure(self, ARGUMENTS("speed", self->model, "-p", "4", "-n", "4", "-r", "1", "--route"), &routed,
                    &routed_node);
   read = json_object_get_double_member(object, "weight_bytes_per_token");
   g_assert_cmpfloat(read, >, general);
   g_assert_cmpfloat(read, <=, general + router + legal);
   g_assert_cmpstr(json_object_get_string_member(object, "pathway"), ==, "router");
+  g_assert_cmpstr(json_object_get_string_member(object, "router"), ==, "chooses");
+}
+
+/* A pathway's name beside --route: what every token reads is all of the router, and that pathway. */
+static void
+test_speed_overruled(Scene *self, gconstpointer data)
+{
+  g_autofree char *out = NULL;
+  g_autoptr(JsonNode) node = NULL;
+  double general = (double)count_tensor_bytes(self->model, "general.gguf") - UNUSED_CENTROID_BYTES;
+  double finance = (double)count_tensor_bytes(self->model, "pathway-finance.gguf");
+  double router = (double)count_tensor_bytes(self->model, "router.gguf") -
+                  (double)count_named_bytes(self->model, "router.gguf", "token_embd.weight");
+  JsonObject *object = measure(self,
+                               ARGUMENTS("speed", self->model, "-p", "20", "-n", "9", "-d", "3", "-r", "2",
+                                         "--route", "--domain", "finance"),
+                               &out, &node);
+
+  g_assert_cmpfloat(json_object_get_double_member(object, "weight_bytes_per_token"), ==,
+                    general + router + finance);
+  g_assert_cmpstr(json_object_get_string_member(object, "pathway"), ==, "finance");
+  g_assert_cmpstr(json_object_get_string_member(object, "router"), ==, "overruled");
+  g_assert_nonnull(strstr(out, "; pathway finance (the router overruled), depth 3\n"));
+}
+
+static GemBenchModel *
+open_model(const Scene *self)
+{
+  GemBenchModelOptions options = {.threads = 1};
+  GemBenchModelWish wish = {.path = self->model, .context = 64};
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemBenchModel) model = gem_bench_model_open(&options, &wish, &error);
+
+  g_assert_no_error(error);
+  g_assert_true(gem_bench_model_page_in_all(model, &error));
+  g_assert_no_error(error);
+  return g_steal_pointer(&model);
+}
+
+/* Prompt and answer: the router reads each token in the way that it came, and remembers it; where it runs is
+ * another matter. */
+static void
+test_overruled_tokens(Scene *self, gconstpointer data)
+{
+  g_autoptr(GemBenchModel) model = open_model(self);
+  GemRouting asked = {.forced = FALSE};
+  g_autoptr(GemBenchSequence) sequence = gem_bench_sequence_new(model->runtime, &asked, 8);
+  const GemSequenceState *state = sequence->state;
+  g_autoptr(GError) error = NULL;
+  guint8 stem;
+  guint i;
+
+  g_assert_true(gem_bench_model_find_route(model, "stem", &stem, &error));
+  gem_bench_sequence_overrule(sequence, stem);
+  g_assert_true(gem_bench_sequence_prefill(sequence, 20, &error));
+  for (i = 0; i < 3; i++) {
+    g_assert_true(gem_bench_sequence_decode(sequence, &error));
+  }
+  g_assert_no_error(error);
+  g_assert_nonnull(state->router_state);
+  g_assert_cmpuint(state->routes->len, ==, 23);
+  for (i = 0; i < state->routes->len; i++) {
+    guint8 how = i == 0 ? GEM_ASKED_TURN_BEGIN : i < 20 ? GEM_ASKED_TURN : GEM_ASKED_CAUSAL;
+
+    g_assert_cmpuint(state->routes->data[i], ==, stem);
+    g_assert_cmpuint(state->asked->data[i], ==, how);
+  }
+  g_assert_cmpuint(state->rows_by_pathway[stem], ==, 23);
+  g_assert_cmpuint(state->degraded_rows, ==, 0);
 }
 
 /* What an answer of one token read is one pathway or none, however the prompt's tokens were routed. */
@@ -254,7 +326,7 @@ test_refuses(Scene *self, gconstpointer data)
       {{"speed", "/nonexistent", NULL}, GEM_EXIT_FAILED, "/nonexistent"},
       {{"speed", self->model, "-t", "0", NULL}, GEM_EXIT_USAGE, "--threads: 0 is not within 1"},
       {{"speed", self->model, "--prompt-tokens=0", "--tokens=0", NULL}, GEM_EXIT_USAGE, "nothing to measure"},
-      {{"speed", self->model, "--route", "--domain=legal", NULL}, GEM_EXIT_USAGE, "exclude each other"},
+      {{"speed", self->lone, "--route", "--domain=general", NULL}, GEM_EXIT_FAILED, "lone has no router"},
       {{"speed", self->model, "--bandwidth", "-3", NULL}, GEM_EXIT_USAGE, "--bandwidth"},
       {{"speed", self->model, "--domain", "cooking", NULL}, GEM_EXIT_INVALID_INPUT, "no domain 'cooking'"},
       {{"speed", self->model, "--clusters", "7", NULL}, GEM_EXIT_INVALID_INPUT, "clusters: 7 is none of"},
@@ -570,6 +642,8 @@ main(int argc, char **argv)
   } tests[] = {
       {"/gem-bench/speed/figures", test_speed},
       {"/gem-bench/speed/pathways", test_speed_pathways},
+      {"/gem-bench/speed/overruled", test_speed_overruled},
+      {"/gem-bench/speed/overruled-tokens", test_overruled_tokens},
       {"/gem-bench/speed/answer", test_speed_answer},
       {"/gem-bench/speed/lone-file", test_speed_lone_file},
       {"/gem-bench/direct/refuses", test_refuses},

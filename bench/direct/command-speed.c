@@ -32,6 +32,7 @@ typedef struct {
   guint64 peak;                 /* bytes */
   double read;                  /* bytes of weights that a token of the answer read; NAN without an answer */
   guint rows[GEM_MAX_PATHWAYS]; /* of the answers' tokens, as GemSequenceState has them */
+  guint asked;                  /* of the same tokens, those that the router has read */
 } Figures;
 
 static void
@@ -79,6 +80,13 @@ seconds_since(gint64 started)
   return (double)(g_get_monotonic_time() - started) / G_USEC_PER_SEC;
 }
 
+/* Whether the router has read the token that was appended last. */
+static gboolean
+is_asked(const GemSequenceState *state)
+{
+  return state->asked->data[state->asked->len - 1] != GEM_ASKED_NOT;
+}
+
 /* One answer. */
 static gboolean
 write_answer(GemBenchSequence *sequence, const SpeedOptions *options, Figures *figures, GError **error)
@@ -98,6 +106,7 @@ write_answer(GemBenchSequence *sequence, const SpeedOptions *options, Figures *f
     }
     note(figures->token, seconds_since(started) * 1e6);
     seconds += g_array_index(figures->token, double, figures->token->len - 1) / 1e6;
+    figures->asked += is_asked(sequence->state) ? 1 : 0;
   }
   note(figures->decode, options->tokens / seconds);
   for (pathway = 0; pathway < GEM_MAX_PATHWAYS; pathway++) {
@@ -165,18 +174,19 @@ count_steps(const SpeedOptions *options)
          MIN(WARM_TOKENS, (guint)options->tokens);
 }
 
-/* Bytes of weights a token, of tokens that were routed so. */
+/* Bytes of weights a token of the answers. */
 static double
-bytes_read(const GemBenchModel *model, const guint *rows, gboolean routed)
+bytes_read(const GemBenchModel *model, const Figures *figures)
 {
-  double domains = 0;
+  const guint *rows = figures->rows;
+  double others = (double)model->weights.router * figures->asked;
   guint i, all = 0;
 
   for (i = 0; i <= model->files->shape.n_domains; i++) {
     all += rows[i];
-    domains += i < model->files->shape.n_domains ? (double)model->weights.domains[i] * rows[i] : 0;
+    others += i < model->files->shape.n_domains ? (double)model->weights.domains[i] * rows[i] : 0;
   }
-  return (double)model->weights.general + (routed ? (double)model->weights.router : 0) + domains / all;
+  return (double)model->weights.general + others / all;
 }
 
 static GemBenchModel *
@@ -197,18 +207,36 @@ open_model(const SpeedOptions *options, const char *path, Figures *figures, GErr
   return g_steal_pointer(&model);
 }
 
+/* The router reads every token, and none runs where it says. */
 static gboolean
-find_routing(GemBenchModel *model, const SpeedOptions *options, GemRouting *ret_routing, GError **error)
+is_overruled(const SpeedOptions *options)
+{
+  return options->route && options->domain != NULL;
+}
+
+/* A sequence whose tokens are routed as the options say; every pathway that it may want is in memory. */
+static GemBenchSequence *
+make_sequence(GemBenchModel *model, const SpeedOptions *options, GError **error)
 {
   const char *domain = options->domain != NULL ? options->domain : "general";
   GemRouting routing = {.forced = !options->route};
+  GemBenchSequence *sequence;
+  guint8 route;
 
-  if (options->route ? !gem_bench_model_page_in_all(model, error)
-                     : !gem_bench_model_find_route(model, domain, &routing.route, error)) {
-    return FALSE;
+  if (is_overruled(options) && model->runtime->router == NULL) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "%s has no router", model->files->name);
+    return NULL;
   }
-  *ret_routing = routing;
-  return TRUE;
+  if ((options->route && !gem_bench_model_page_in_all(model, error)) ||
+      !gem_bench_model_find_route(model, domain, &route, error)) {
+    return NULL;
+  }
+  routing.route = route;
+  sequence = gem_bench_sequence_new(model->runtime, &routing, (guint)options->block);
+  if (is_overruled(options)) {
+    gem_bench_sequence_overrule(sequence, route);
+  }
+  return sequence;
 }
 
 /* The rounds on a model that is loaded. */
@@ -217,13 +245,12 @@ measure_rounds(GemBenchModel *model, const SpeedOptions *options, Figures *figur
 {
   g_autoptr(GemBenchProgress) progress = gem_bench_progress_new(count_steps(options));
   g_autoptr(GemBenchSequence) sequence = NULL;
-  GemRouting routing;
   gint i;
 
-  if (!find_routing(model, options, &routing, error)) {
+  sequence = make_sequence(model, options, error);
+  if (sequence == NULL) {
     return FALSE;
   }
-  sequence = gem_bench_sequence_new(model->runtime, &routing, (guint)options->block);
   sequence->progress = progress;
   if (!warm_up(sequence, options, error)) {
     return FALSE;
@@ -233,16 +260,23 @@ measure_rounds(GemBenchModel *model, const SpeedOptions *options, Figures *figur
       return FALSE;
     }
   }
-  figures->read = options->tokens > 0 ? bytes_read(model, figures->rows, options->route) : NAN;
+  figures->read = options->tokens > 0 ? bytes_read(model, figures) : NAN;
   return TRUE;
 }
 
 /* ---- what comes out ---- */
 
+/* The one of every token, or what chooses it. */
 static const char *
 pathway_name(const SpeedOptions *options)
 {
-  return options->route ? "router" : options->domain != NULL ? options->domain : "general";
+  return options->domain != NULL ? options->domain : options->route ? "router" : "general";
+}
+
+static const char *
+router_word(const SpeedOptions *options)
+{
+  return is_overruled(options) ? "overruled" : options->route ? "chooses" : "off";
 }
 
 /* Share of the given bandwidth that the weights' reading takes at the median speed; NAN unless both are
@@ -290,6 +324,7 @@ add_json(const SpeedOptions *options, const Figures *figures, JsonBuilder *build
   guint n = figures->token->len;
 
   gem_bench_json_add_string(builder, "pathway", pathway_name(options));
+  gem_bench_json_add_string(builder, "router", router_word(options));
   gem_bench_json_add_count(builder, "prompt_tokens", (guint64)options->prompt_tokens);
   gem_bench_json_add_count(builder, "tokens", (guint64)options->tokens);
   gem_bench_json_add_count(builder, "depth", (guint64)options->depth);
@@ -346,7 +381,8 @@ measure(const GemBenchCommand *command, const SpeedOptions *options, GError **er
       return FALSE;
     }
   }
-  gem_output_printf("%s; pathway %s, depth %d\n", description, pathway_name(options), options->depth);
+  gem_output_printf("%s; pathway %s%s, depth %d\n", description, pathway_name(options),
+                    is_overruled(options) ? " (the router overruled)" : "", options->depth);
   print_table(options, &figures);
   add_json(options, &figures, builder);
   return gem_bench_json_finish(builder, &options->common, error) &&
@@ -367,11 +403,6 @@ check_options(const SpeedOptions *options, GError **error)
   if (options->prompt_tokens == 0 && options->tokens == 0) {
     g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                         "--prompt-tokens and --tokens are both 0: nothing to measure");
-    return FALSE;
-  }
-  if (options->route && options->domain != NULL) {
-    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "--route and --domain exclude each other");
     return FALSE;
   }
   if (!(options->bandwidth >= 0) || isinf(options->bandwidth)) {
@@ -395,7 +426,8 @@ parse(const GemBenchCommand *self, char **argv, SpeedOptions *options, GError **
        "N"},
       {"domain", 0, 0, G_OPTION_ARG_FILENAME, &options->domain,
        "Run this pathway for every token (general: none)", "DOMAIN"},
-      {"route", 0, 0, G_OPTION_ARG_NONE, &options->route, "Let the router choose each token's pathway", NULL},
+      {"route", 0, 0, G_OPTION_ARG_NONE, &options->route,
+       "Let the router choose each token's pathway; with --domain: let it read each token, no more", NULL},
       {"attention", 0, 0, G_OPTION_ARG_FILENAME, &options->attention, "scar or dense (the model's own)",
        "NAME"},
       {"clusters", 0, 0, G_OPTION_ARG_INT, &options->clusters,
@@ -434,11 +466,14 @@ const GemBenchCommand gem_bench_speed = {
     .details =
         "MODEL is a model's folder, or any GGUF file of Llama architecture. Runs random tokens in this\n"
         "process, as the daemon's engine would, at temperature 0. Quote medians, of a machine that does\n"
-        "nothing else. Weights are counted in the form of the model's files.\n\n"
+        "nothing else. Weights are counted in the form of the model's files. A router with random weights\n"
+        "sends next to no token to a domain: --route --domain NAME has it read every token, and runs NAME\n"
+        "for every one, as for a text of that domain.\n\n"
         "Examples:\n"
         "  gem-bench speed ~/models/gem-mini\n"
         "  gem-bench speed llama.gguf -p 128 -n 128 -r 9 --bandwidth 42\n"
-        "  gem-bench speed ~/models/gem-mini --route -d 1024 --json speed.json --chart speed.svg",
+        "  gem-bench speed ~/models/gem-mini --route -d 1024 --json speed.json --chart speed.svg\n"
+        "  gem-bench speed random --route --domain legal",
     .takes = GEM_BENCH_TAKES_CHART,
     .run = run,
 };

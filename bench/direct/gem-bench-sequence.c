@@ -1,5 +1,7 @@
 #include "bench/direct/gem-bench-sequence.h"
 
+#include <string.h>
+
 #define SEED 1u
 
 GemBenchSequence *
@@ -37,6 +39,13 @@ gem_bench_sequence_free(GemBenchSequence *self)
   g_free(self);
 }
 
+void
+gem_bench_sequence_overrule(GemBenchSequence *self, guint8 route)
+{
+  self->overruled = TRUE;
+  self->pathway = route;
+}
+
 static void
 draw(gpointer data, guint position, const float *logits)
 {
@@ -67,6 +76,17 @@ run_rows(GemBenchSequence *self, guint rows, GError **error)
   return TRUE;
 }
 
+/* Of the last n tokens, which have not run yet. */
+static void
+replace_routes(GemBenchSequence *self, guint n)
+{
+  GByteArray *routes = self->state->routes;
+
+  if (self->overruled) {
+    memset(routes->data + routes->len - n, self->pathway, n);
+  }
+}
+
 static gboolean
 append_random(GemBenchSequence *self, guint n, gboolean causal, GError **error)
 {
@@ -78,7 +98,11 @@ append_random(GemBenchSequence *self, guint n, gboolean causal, GError **error)
     tokens[i] = (guint32)g_rand_int_range(self->random, 0, (gint32)self->runtime->vocab);
   }
   routing.causal = causal;
-  return gem_sequence_state_append(self->runtime, self->state, tokens, n, &routing, NULL, error);
+  if (!gem_sequence_state_append(self->runtime, self->state, tokens, n, &routing, NULL, error)) {
+    return FALSE;
+  }
+  replace_routes(self, n);
+  return TRUE;
 }
 
 static gboolean

@@ -14,6 +14,8 @@ typedef struct {
   GemSampler *sampler; /* greedy */
   GRand *random;
   GemRouting routing;
+  gboolean overruled; /* the router is asked, and its tokens run through `pathway` all the same */
+  guint8 pathway;
   guint block;                /* rows of prefill a step */
   GemBenchProgress *progress; /* a step each; borrowed, NULL for none */
   guint mark;                 /* tokens that gem_bench_sequence_rewind goes back to */
@@ -27,6 +29,11 @@ gem_bench_sequence_new(GemRuntime *runtime, const GemRouting *routing, guint blo
 void
 gem_bench_sequence_free(GemBenchSequence *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBenchSequence, gem_bench_sequence_free)
+
+/* From now on every token runs through `route`, which is in memory, whatever the router makes of it: what an
+ * answer costs whose tokens are routed there, with any router. */
+void
+gem_bench_sequence_overrule(GemBenchSequence *self, guint8 route);
 
 /* Reads a prompt of n tokens: routes them, runs them, draws a token from the last one's logits. Steps: n /
  * block, rounded up. Errors: FAILED. */
