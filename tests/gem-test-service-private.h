@@ -14,6 +14,7 @@ struct _GemTestService {
   guint name;
   char *text;
   GVariant *options;
+  GString *session_domains;
   guint cancels;
   guint n_turns;
   GemTestFault fault;

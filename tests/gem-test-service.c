@@ -210,6 +210,7 @@ on_create_session(GemDBusManager *manager,
     g_dbus_method_invocation_return_dbus_error(invocation, gem_error_name(GEM_ERROR_LIMIT_EXCEEDED), message);
   } else {
     self->sessions++;
+    g_string_append_printf(self->session_domains, "%s ", domain == NULL ? "-" : domain);
     gem_dbus_manager_complete_create_session(manager, invocation, GEM_SESSION_PATH "/test");
   }
   return TRUE;
@@ -333,6 +334,7 @@ gem_test_service_new(void)
       NULL, NULL);
   g_assert_nonnull(self->connection);
   self->objects = g_dbus_object_manager_server_new(GEM_OBJECT_PATH);
+  self->session_domains = g_string_new(NULL);
   make_manager(self);
   self->legal = make_pathway(self, "legal");
   g_object_unref(make_pathway(self, "general"));
@@ -378,6 +380,7 @@ gem_test_service_free(GemTestService *self)
   g_object_unref(self->bus);
   g_clear_pointer(&self->options, g_variant_unref);
   g_free(self->text);
+  g_string_free(self->session_domains, TRUE);
   g_free(self);
 }
 
@@ -391,6 +394,12 @@ GVariant *
 gem_test_service_get_options(GemTestService *self)
 {
   return self->options;
+}
+
+const char *
+gem_test_service_get_session_domains(GemTestService *self)
+{
+  return self->session_domains->str;
 }
 
 guint

@@ -45,6 +45,9 @@ const char *
 gem_test_service_get_text(GemTestService *self);
 GVariant *
 gem_test_service_get_options(GemTestService *self); /* a{sv} */
+/* The domains that sessions were made with, "-" without one, in their order: "legal - legal ". Owned. */
+const char *
+gem_test_service_get_session_domains(GemTestService *self);
 guint
 gem_test_service_count_cancels(GemTestService *self);
 

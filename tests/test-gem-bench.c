@@ -383,6 +383,30 @@ test_clients(Scene *self, gconstpointer data)
   g_assert_nonnull(strstr(svg, "gem-test, gemd 9.9"));
 }
 
+/* Each stream of a round asks for the next of the domains. */
+static void
+test_clients_domains(Scene *self, gconstpointer data)
+{
+  g_auto(GemTestRun) run = {0};
+  g_auto(GemTestRun) none = {0};
+  g_autofree char *json = path_of(self, "out.json");
+  g_autoptr(JsonNode) node = NULL;
+
+  bench(self,
+        ARGUMENTS("clients", "--streams", "1,3", "-p", "5", "-r", "1", "--domains", "healthcare,legal",
+                  "--json", json),
+        &run);
+  g_assert_cmpstr(run.err, ==, "");
+  g_assert_cmpint(run.status, ==, GEM_EXIT_OK);
+  g_assert_nonnull(strstr(run.out, "; medians of 1 rounds; streams in turn: healthcare,legal\nstreams "));
+  g_assert_cmpstr(gem_test_service_get_session_domains(self->service), ==,
+                  "healthcare healthcare legal healthcare ");
+  g_assert_cmpstr(json_object_get_string_member(read_json(self, "out.json", &node), "domains"), ==,
+                  "healthcare,legal");
+  bench(self, ARGUMENTS("clients", "--streams", "2", "--domains", "legal,cooking"), &none);
+  g_assert_cmpint(none.status, ==, GEM_EXIT_INVALID_INPUT);
+}
+
 /* Three sessions and no more: what a quota leaves is measured, and what it does not is said. */
 static void
 test_clients_refused(Scene *self, gconstpointer data)
@@ -458,6 +482,8 @@ test_clients_fail(Scene *self, gconstpointer data)
       {"-n", "0", "--tokens: 0 is not within 1"},
       {"-r", "0", "--rounds: 0 is not within 1"},
       {"--clusters", "many", "--clusters"},
+      {"--domains", "", "--domains: a domain is wanted"},
+      {"--domains=legal", "--domain=legal", "--domain and --domains exclude each other"},
   };
   gsize i;
 
@@ -534,6 +560,7 @@ main(int argc, char **argv)
       {"/gem-bench/routing/bad-sentences", test_routing_bad_sentences},
       {"/gem-bench/routing/data", test_routing_data},
       {"/gem-bench/clients/figures", test_clients},
+      {"/gem-bench/clients/domains", test_clients_domains},
       {"/gem-bench/clients/refused", test_clients_refused},
       {"/gem-bench/clients/fails", test_clients_fail},
       {"/gem-bench/cancel", test_cancel},

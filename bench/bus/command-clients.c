@@ -18,6 +18,7 @@ typedef struct {
   GemBenchOptions common;
   GemRunArguments run;
   char *streams;
+  char *domains; /* NULL: all streams have what `run` says */
   gint prompt_tokens, tokens, rounds;
 } ClientsOptions;
 
@@ -62,6 +63,7 @@ clients_options_clear(ClientsOptions *options)
   gem_bench_options_clear(&options->common);
   gem_run_arguments_clear(&options->run);
   g_free(options->streams);
+  g_free(options->domains);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ClientsOptions, clients_options_clear)
 
@@ -300,8 +302,41 @@ draw_chart(const GArray *all, const char *title, const char *path, GError **erro
 /* ---- the command ---- */
 
 static gboolean
+add_session(const GemRunArguments *run, GPtrArray *sessions, GError **error)
+{
+  GVariant *session = gem_run_arguments_to_variant(run, error);
+
+  if (session != NULL) {
+    g_ptr_array_add(sessions, g_variant_ref_sink(session));
+  }
+  return session != NULL;
+}
+
+/* What the streams' sessions are, in turn: one for each of the domains, or the same for all. */
+static GPtrArray *
+make_sessions(const ClientsOptions *options, GError **error)
+{
+  g_autoptr(GPtrArray) sessions = g_ptr_array_new_with_free_func((GDestroyNotify)g_variant_unref);
+  g_auto(GStrv) domains = NULL;
+  GemRunArguments run = options->run;
+  guint i;
+
+  if (options->domains == NULL) {
+    return add_session(&run, sessions, error) ? g_steal_pointer(&sessions) : NULL;
+  }
+  domains = g_strsplit(options->domains, ",", -1);
+  for (i = 0; domains[i] != NULL; i++) {
+    run.domain = domains[i];
+    if (!add_session(&run, sessions, error)) {
+      return NULL;
+    }
+  }
+  return g_steal_pointer(&sessions);
+}
+
+static gboolean
 measure_service(const ClientsOptions *options,
-                GVariant *session,
+                const GPtrArray *sessions,
                 GArray *all,
                 char **ret_service,
                 char **ret_refusal,
@@ -310,7 +345,7 @@ measure_service(const ClientsOptions *options,
   g_autoptr(GArray) counts = gem_bench_parse_numbers("streams", options->streams, 1, MOST_STREAMS, error);
   g_autoptr(GemRemote) remote = counts == NULL ? NULL : gem_remote_open(&options->common.bus, error);
   g_autofree char *prompt = NULL;
-  GemBenchStreamsPlan plan = {.session = session, .tokens = (guint)options->tokens};
+  GemBenchStreamsPlan plan = {.sessions = sessions, .tokens = (guint)options->tokens};
 
   prompt = remote == NULL ? NULL : gem_bench_make_prompt(remote, (guint)options->prompt_tokens, error);
   if (prompt == NULL) {
@@ -327,22 +362,44 @@ measure_service(const ClientsOptions *options,
 static gboolean
 measure(const GemBenchCommand *command, const ClientsOptions *options, GError **error)
 {
-  GVariant *given = gem_run_arguments_to_variant(&options->run, error);
-  g_autoptr(GVariant) session = given == NULL ? NULL : g_variant_ref_sink(given);
+  g_autoptr(GPtrArray) sessions = make_sessions(options, error);
   g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Figures));
   g_autofree char *service = NULL;
   g_autofree char *refusal = NULL;
   g_autoptr(JsonBuilder) builder = NULL;
 
   g_array_set_clear_func(all, figures_clear);
-  if (session == NULL || !measure_service(options, session, all, &service, &refusal, error)) {
+  if (sessions == NULL || !measure_service(options, sessions, all, &service, &refusal, error)) {
     return FALSE;
   }
   builder = gem_bench_json_begin(command, &options->common, "service", service);
-  gem_output_printf("%s; medians of %d rounds\n", service, options->rounds);
+  gem_output_printf("%s; medians of %d rounds", service, options->rounds);
+  if (options->domains != NULL) {
+    gem_output_printf("; streams in turn: %s", options->domains);
+    gem_bench_json_add_string(builder, "domains", options->domains);
+  }
+  gem_output_text("\n");
   report(all, refusal, builder);
   return gem_bench_json_finish(builder, &options->common, error) &&
          draw_chart(all, service, options->common.chart, error);
+}
+
+static gboolean
+check_domains(const ClientsOptions *options, GError **error)
+{
+  if (options->domains == NULL) {
+    return TRUE;
+  }
+  if (options->run.domain != NULL) {
+    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                        "--domain and --domains exclude each other");
+    return FALSE;
+  }
+  if (*options->domains == '\0') {
+    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--domains: a domain is wanted");
+    return FALSE;
+  }
+  return TRUE;
 }
 
 static gboolean
@@ -355,6 +412,8 @@ parse(const GemBenchCommand *self, char **argv, ClientsOptions *options, GError 
        "Length of the prompt, at most (64)", "N"},
       {"tokens", 'n', 0, G_OPTION_ARG_INT, &options->tokens, "Length of an answer, at most (64)", "N"},
       {"rounds", 'r', 0, G_OPTION_ARG_INT, &options->rounds, "Rounds of each row (5)", "N"},
+      {"domains", 0, 0, G_OPTION_ARG_FILENAME, &options->domains,
+       "Pathways that the streams take in turn: each stream runs its own for every token", "DOMAIN,..."},
       G_OPTION_ENTRY_NULL,
   };
   g_autofree GOptionEntry *run = gem_run_arguments_entries(&options->run);
@@ -368,7 +427,8 @@ parse(const GemBenchCommand *self, char **argv, ClientsOptions *options, GError 
   if (options->streams == NULL) {
     options->streams = g_strdup("1,2,4,8,16");
   }
-  return gem_bench_check_range("prompt-tokens", options->prompt_tokens, 1, MOST_TOKENS, error) &&
+  return check_domains(options, error) &&
+         gem_bench_check_range("prompt-tokens", options->prompt_tokens, 1, MOST_TOKENS, error) &&
          gem_bench_check_range("tokens", options->tokens, 1, MOST_TOKENS, error) &&
          gem_bench_check_range("rounds", options->rounds, 1, MOST_ROUNDS, error);
 }
@@ -394,11 +454,15 @@ const GemBenchCommand gem_bench_clients = {
         "came out of all pipes together, and out of one; what the engine says of the same turns stands\n"
         "beside them. The first byte's time runs from the call. What the bus, the pipe and the tokenizer\n"
         "cost a token is told for one stream. An answer may end before its limit. More streams than the\n"
-        "service's MaxRequestsPerUser (8, see gemd.conf) are refused by it, and said so.\n\n"
+        "service's MaxRequestsPerUser (8, see gemd.conf) are refused by it, and said so.\n"
+        "--domains is for steps in which streams run pathways of their own, whatever the router would say:\n"
+        "one with random weights sends next to no token to a domain. A stream with a pathway of its own is\n"
+        "not read by the router, whose time is not in the figures then.\n\n"
         "Examples:\n"
         "  gem-bench clients\n"
         "  gem-bench clients --streams 1,8 -p 256 -n 128 --domain legal --json clients.json --chart "
-        "clients.svg",
+        "clients.svg\n"
+        "  gem-bench clients --streams 1,2,8 --domains healthcare,legal",
     .takes = GEM_BENCH_TAKES_BUS | GEM_BENCH_TAKES_CHART,
     .run = run,
 };

@@ -40,9 +40,11 @@ start_all(Run *run, GError **error)
   guint i;
 
   for (i = 0; i < run->n; i++) {
+    const GPtrArray *sessions = run->plan->sessions;
+
     run->streams[i].over = note_end;
     run->streams[i].data = run;
-    if (!gem_bench_turn_open(&run->streams[i], run->remote, run->plan->session, error)) {
+    if (!gem_bench_turn_open(&run->streams[i], run->remote, sessions->pdata[i % sessions->len], error)) {
       return FALSE;
     }
   }

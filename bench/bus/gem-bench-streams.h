@@ -7,9 +7,9 @@
 
 /* What all of them do. */
 typedef struct {
-  GVariant *session;  /* a{sv}: options of CreateSession */
-  const char *prompt; /* goes to the model as it is */
-  guint tokens;       /* of each answer, at most */
+  const GPtrArray *sessions; /* GVariant, a{sv}: options of CreateSession, which the streams take in turn */
+  const char *prompt;        /* goes to the model as it is */
+  guint tokens;              /* of each answer, at most */
 } GemBenchStreamsPlan;
 
 /* How one of them went. */
