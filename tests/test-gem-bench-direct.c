@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "bench/direct/gem-bench-attention.h"
 #include "bench/direct/gem-bench-file-cache.h"
 #include "bench/direct/gem-bench-model.h"
 #include "bench/direct/gem-bench-sequence.h"
@@ -389,6 +390,33 @@ test_interrupt(Scene *self, gconstpointer data)
 
 /* ---- scar ---- */
 
+/* Storing takes its time, assignment with clusters alone, and each is less than the whole of its run: so are
+ * their medians. */
+static void
+check_parts(JsonObject *row, const char *all, const char *assign, const char *store, guint clusters)
+{
+  double assigning = json_object_get_double_member(row, assign);
+  double storing = json_object_get_double_member(row, store);
+
+  g_assert_cmpfloat(storing, >, 0);
+  g_assert_true(clusters > 0 ? assigning > 0 : assigning == 0);
+  g_assert_cmpfloat(json_object_get_double_member(row, all), >, MAX(assigning, storing));
+}
+
+static void
+test_scar_cost(void)
+{
+  GemBenchAttentionCost sum = {1, 2, 4, 3};
+  const GemBenchAttentionCost more = {8, 16, 32, 5};
+
+  g_assert_cmpfloat(gem_bench_attention_cost_sum(&sum), ==, 7);
+  gem_bench_attention_cost_add(&sum, &more);
+  g_assert_cmpfloat(sum.assign, ==, 9);
+  g_assert_cmpfloat(sum.store, ==, 18);
+  g_assert_cmpfloat(sum.attend, ==, 36);
+  g_assert_cmpuint(sum.stored, ==, 8);
+}
+
 static void
 test_scar(Scene *self, gconstpointer data)
 {
@@ -412,9 +440,13 @@ test_scar(Scene *self, gconstpointer data)
     g_assert_cmpint(json_object_get_int_member(row, "operations_of_paper"), ==, k == 0 ? n * n : k * n + n);
     g_assert_cmpint(pairs, <=, all);
     g_assert_true(k > 0 || pairs == all);
-    /* Two layers, 4 heads of 16, inputs of 64. */
-    g_assert_cmpfloat(operations, ==, (double)pairs * 2 * 64 + 2.0 * n * k * 64);
-    g_assert_cmpfloat(json_object_get_double_member(row, "ms"), >, 0);
+    /* Two layers, 4 heads of 16, inputs of 64; a key and a value of 64, by cluster once more. */
+    g_assert_cmpint(json_object_get_int_member(row, "stored_values"), ==, 2 * n * 2 * 64 * (k == 0 ? 1 : 2));
+    g_assert_cmpfloat(operations, ==,
+                      (double)pairs * 2 * 64 + 2.0 * n * k * 64 +
+                          (double)json_object_get_int_member(row, "stored_values"));
+    check_parts(row, "ms", "assign_ms", "store_ms", k);
+    check_parts(row, "token_us", "token_assign_us", "token_store_us", k);
     if (k == 0) {
       g_assert_cmpfloat(json_object_get_double_member(row, "ms_of_dense"), ==, 1);
       g_assert_cmpfloat(json_object_get_double_member(row, "operations_of_dense"), ==, 1);
@@ -422,6 +454,7 @@ test_scar(Scene *self, gconstpointer data)
   }
   g_assert_nonnull(strstr(out, "; 2 layers, window 4\n"));
   g_assert_nonnull(strstr(out, "\n    64  SCAR k = 8 "));
+  g_assert_nonnull(strstr(out, "  prompt, ms  storing  of dense  next token, us  storing  of dense\n"));
 }
 
 /* ---- router ---- */
@@ -663,6 +696,7 @@ main(int argc, char **argv)
 
   g_setenv("GEMD_PLUGIN_DIR", plugins, TRUE);
   g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/gem-bench/scar/cost", test_scar_cost);
   for (i = 0; i < G_N_ELEMENTS(tests); i++) {
     g_test_add(tests[i].path, Scene, NULL, scene_set_up, tests[i].run, scene_tear_down);
   }

@@ -26,8 +26,8 @@ typedef struct {
   const GArray *lengths; /* guint, ascending */
   guint rounds, kinds;
   guint clusters[GEM_BENCH_KINDS_MAX]; /* 0: dense */
-  double *ms;                          /* [lengths][kinds][rounds] of the whole prompt */
-  double *token_us;                    /* [lengths][kinds][rounds * DECODED] of a token after it */
+  GemBenchAttentionCost *prompts;      /* [lengths][kinds][rounds] of the whole prompt */
+  GemBenchAttentionCost *next;         /* [lengths][kinds][rounds * DECODED] of a token after it */
   guint64 *pairs;                      /* [lengths][kinds] of the prompt, over all layers */
 } Figures;
 
@@ -43,8 +43,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ScarOptions, scar_options_clear)
 static void
 figures_clear(Figures *figures)
 {
-  g_free(figures->ms);
-  g_free(figures->token_us);
+  g_free(figures->prompts);
+  g_free(figures->next);
   g_free(figures->pairs);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Figures, figures_clear)
@@ -65,8 +65,8 @@ figures_init(Figures *figures,
   for (kind = 0; kind < figures->kinds; kind++) {
     figures->clusters[kind] = gem_bench_attention_get_clusters(attention, kind);
   }
-  figures->ms = g_new0(double, (gsize)lengths->len * figures->kinds * rounds);
-  figures->token_us = g_new0(double, (gsize)lengths->len * figures->kinds * rounds * DECODED);
+  figures->prompts = g_new0(GemBenchAttentionCost, (gsize)lengths->len * figures->kinds * rounds);
+  figures->next = g_new0(GemBenchAttentionCost, (gsize)lengths->len * figures->kinds * rounds * DECODED);
   figures->pairs = g_new0(guint64, (gsize)lengths->len * figures->kinds);
 }
 
@@ -80,7 +80,10 @@ length_at(const Figures *figures, guint index)
 
 /* Tokens after a prompt, each in the place of the one before. */
 static gboolean
-decode_tokens(GemBenchSequence *sequence, GemBenchAttention *attention, double *token_us, GError **error)
+decode_tokens(GemBenchSequence *sequence,
+              GemBenchAttention *attention,
+              GemBenchAttentionCost *ret_costs,
+              GError **error)
 {
   guint i;
 
@@ -88,11 +91,11 @@ decode_tokens(GemBenchSequence *sequence, GemBenchAttention *attention, double *
     return FALSE;
   }
   for (i = 0; i < DECODED; i++) {
-    gem_bench_attention_take_seconds(attention);
+    gem_bench_attention_take_cost(attention);
     if (!gem_bench_sequence_decode(sequence, error)) {
       return FALSE;
     }
-    token_us[i] = gem_bench_attention_take_seconds(attention) * 1e6;
+    ret_costs[i] = gem_bench_attention_take_cost(attention);
     if (!gem_bench_sequence_rewind(sequence, error)) {
       return FALSE;
     }
@@ -112,7 +115,7 @@ run_round(GemRuntime *runtime,
 {
   GemRouting general = {.forced = TRUE, .route = GEM_ROUTE_GENERAL};
   g_autoptr(GemBenchSequence) sequence = NULL;
-  double seconds = 0;
+  GemBenchAttentionCost prompt = {0}, part;
   guint i, done = 0;
 
   gem_bench_attention_use(attention, kind);
@@ -121,15 +124,16 @@ run_round(GemRuntime *runtime,
   for (i = 0; i < figures->lengths->len; i++) {
     guint cell = i * figures->kinds + kind, run = cell * figures->rounds + round;
 
-    gem_bench_attention_take_seconds(attention);
+    gem_bench_attention_take_cost(attention);
     if (!gem_bench_sequence_prefill(sequence, length_at(figures, i) - done, error)) {
       return FALSE;
     }
     done = length_at(figures, i);
-    seconds += gem_bench_attention_take_seconds(attention);
-    figures->ms[run] = seconds * 1e3;
+    part = gem_bench_attention_take_cost(attention);
+    gem_bench_attention_cost_add(&prompt, &part);
+    figures->prompts[run] = prompt;
     figures->pairs[cell] = gem_bench_attention_count_pairs(attention, kind, sequence->state);
-    if (!decode_tokens(sequence, attention, figures->token_us + run * DECODED, error)) {
+    if (!decode_tokens(sequence, attention, figures->next + run * DECODED, error)) {
       return FALSE;
     }
   }
@@ -171,23 +175,58 @@ measure_rounds(GemRuntime *runtime, GemBenchAttention *attention, Figures *figur
 
 /* ---- what comes out ---- */
 
-static double
-median_ms(const Figures *figures, guint length, guint kind)
+/* Medians, in milliseconds of the prompt or microseconds of the token after it. */
+typedef struct {
+  double all, assign, store;
+} Medians;
+
+static Medians
+find_medians(const GemBenchAttentionCost *costs, guint n, double unit)
 {
-  return gem_bench_median(figures->ms + (gsize)(length * figures->kinds + kind) * figures->rounds,
-                          figures->rounds);
+  g_autofree double *values = g_new(double, 3 * (gsize)n);
+  guint i;
+
+  for (i = 0; i < n; i++) {
+    values[i] = gem_bench_attention_cost_sum(&costs[i]) * unit;
+    values[n + i] = costs[i].assign * unit;
+    values[2 * n + i] = costs[i].store * unit;
+  }
+  return (Medians){
+      .all = gem_bench_median(values, n),
+      .assign = gem_bench_median(values + n, n),
+      .store = gem_bench_median(values + 2 * n, n),
+  };
 }
 
-static double
-median_token_us(const Figures *figures, guint length, guint kind)
+static Medians
+find_prompt_ms(const Figures *figures, guint length, guint kind)
 {
-  gsize samples = (gsize)figures->rounds * DECODED;
+  gsize cell = length * figures->kinds + kind;
 
-  return gem_bench_median(figures->token_us + (length * figures->kinds + kind) * samples, samples);
+  return find_medians(figures->prompts + cell * figures->rounds, figures->rounds, 1e3);
+}
+
+static Medians
+find_token_us(const Figures *figures, guint length, guint kind)
+{
+  gsize cell = length * figures->kinds + kind;
+  guint samples = figures->rounds * DECODED;
+
+  return find_medians(figures->next + cell * samples, samples, 1e6);
+}
+
+/* Values of keys and of values that were stored of the prompt, in all layers; the same in every round. */
+static guint64
+count_stored(const Figures *figures, guint length, guint kind)
+{
+  const GemModelShape *shape = figures->shape;
+
+  return figures->prompts[(length * figures->kinds + kind) * figures->rounds].stored * 2 * shape->kv_heads *
+         shape->head_dim;
 }
 
 /* Multiply-adds of all layers: of each pair, a key's and a value's with every head; of each token, its input
- * with every centroid. */
+ * with every centroid; and of each value that is stored, its rounding. */
 static double
 count_operations(const Figures *figures, guint length, guint kind)
 {
@@ -195,7 +234,8 @@ count_operations(const Figures *figures, guint length, guint kind)
   double pairs = (double)figures->pairs[length * figures->kinds + kind];
   double assigned = (double)length_at(figures, length) * shape->layers * figures->clusters[kind];
 
-  return pairs * 2 * shape->heads * shape->head_dim + assigned * shape->width;
+  return pairs * 2 * shape->heads * shape->head_dim + assigned * shape->width +
+         (double)count_stored(figures, length, kind);
 }
 
 static char *
@@ -204,50 +244,84 @@ kind_name(const Figures *figures, guint kind)
   return kind == 0 ? g_strdup("dense") : g_strdup_printf("SCAR k = %u", figures->clusters[kind]);
 }
 
-static void
-add_row(GemTable *table, JsonBuilder *builder, const Figures *figures, guint length, guint kind)
-{
-  guint n = length_at(figures, length);
-  guint64 paper = gem_bench_count_of_paper(n, figures->clusters[kind]);
-  double operations = count_operations(figures, length, kind), ms = median_ms(figures, length, kind);
-  double operations_share = operations / count_operations(figures, length, 0);
-  double time_share = ms / median_ms(figures, length, 0);
-  double token_us = median_token_us(figures, length, kind);
-  double token_share = token_us / median_token_us(figures, length, 0);
-  g_autofree char *name = kind_name(figures, kind);
-  g_autofree char *tokens = g_strdup_printf("%u", n);
-  g_autofree char *counted = g_strdup_printf("%" G_GUINT64_FORMAT, paper);
-  g_autofree char *work = g_strdup_printf("%.1f", operations / 1e6);
-  g_autofree char *work_share = g_strdup_printf("%.3f", operations_share);
-  g_autofree char *time = g_strdup_printf("%.2f", ms);
-  g_autofree char *share = g_strdup_printf("%.3f", time_share);
-  g_autofree char *token = g_strdup_printf("%.1f", token_us);
-  g_autofree char *share_of_token = g_strdup_printf("%.3f", token_share);
+/* One length with one kind. */
+typedef struct {
+  guint tokens, clusters;
+  guint64 paper, pairs, stored;
+  double operations, operations_share;
+  Medians ms, us;
+  double ms_share, us_share;
+} Row;
 
-  gem_table_add(
-      table, -1,
-      (const char *const[]){tokens, name, counted, work, work_share, time, share, token, share_of_token});
+static Row
+make_row(const Figures *figures, guint length, guint kind)
+{
+  Row row = {
+      .tokens = length_at(figures, length),
+      .clusters = figures->clusters[kind],
+      .pairs = figures->pairs[length * figures->kinds + kind],
+      .stored = count_stored(figures, length, kind),
+      .operations = count_operations(figures, length, kind),
+      .ms = find_prompt_ms(figures, length, kind),
+      .us = find_token_us(figures, length, kind),
+  };
+
+  row.paper = gem_bench_count_of_paper(row.tokens, row.clusters);
+  row.operations_share = row.operations / count_operations(figures, length, 0);
+  row.ms_share = row.ms.all / find_prompt_ms(figures, length, 0).all;
+  row.us_share = row.us.all / find_token_us(figures, length, 0).all;
+  return row;
+}
+
+static void
+add_row(GemTable *table, const Row *row, const char *name)
+{
+  g_autofree char *tokens = g_strdup_printf("%u", row->tokens);
+  g_autofree char *counted = g_strdup_printf("%" G_GUINT64_FORMAT, row->paper);
+  g_autofree char *work = g_strdup_printf("%.1f", row->operations / 1e6);
+  g_autofree char *work_share = g_strdup_printf("%.3f", row->operations_share);
+  g_autofree char *time = g_strdup_printf("%.2f", row->ms.all);
+  g_autofree char *storing = g_strdup_printf("%.2f", row->ms.store);
+  g_autofree char *share = g_strdup_printf("%.3f", row->ms_share);
+  g_autofree char *token = g_strdup_printf("%.1f", row->us.all);
+  g_autofree char *token_storing = g_strdup_printf("%.1f", row->us.store);
+  g_autofree char *share_of_token = g_strdup_printf("%.3f", row->us_share);
+
+  gem_table_add(table, -1,
+                (const char *const[]){tokens, name, counted, work, work_share, time, storing, share, token,
+                                      token_storing, share_of_token});
+}
+
+static void
+add_json(JsonBuilder *builder, const Row *row)
+{
   gem_bench_json_begin_entry(builder);
-  gem_bench_json_add_count(builder, "tokens", n);
-  gem_bench_json_add_count(builder, "clusters", figures->clusters[kind]);
-  gem_bench_json_add_count(builder, "operations_of_paper", paper);
-  gem_bench_json_add_count(builder, "pairs", figures->pairs[length * figures->kinds + kind]);
-  gem_bench_json_add_double(builder, "operations", operations);
-  gem_bench_json_add_double(builder, "operations_of_dense", operations_share);
-  gem_bench_json_add_double(builder, "ms", ms);
-  gem_bench_json_add_double(builder, "ms_of_dense", time_share);
-  gem_bench_json_add_double(builder, "token_us", token_us);
-  gem_bench_json_add_double(builder, "token_us_of_dense", token_share);
+  gem_bench_json_add_count(builder, "tokens", row->tokens);
+  gem_bench_json_add_count(builder, "clusters", row->clusters);
+  gem_bench_json_add_count(builder, "operations_of_paper", row->paper);
+  gem_bench_json_add_count(builder, "pairs", row->pairs);
+  gem_bench_json_add_count(builder, "stored_values", row->stored);
+  gem_bench_json_add_double(builder, "operations", row->operations);
+  gem_bench_json_add_double(builder, "operations_of_dense", row->operations_share);
+  gem_bench_json_add_double(builder, "ms", row->ms.all);
+  gem_bench_json_add_double(builder, "assign_ms", row->ms.assign);
+  gem_bench_json_add_double(builder, "store_ms", row->ms.store);
+  gem_bench_json_add_double(builder, "ms_of_dense", row->ms_share);
+  gem_bench_json_add_double(builder, "token_us", row->us.all);
+  gem_bench_json_add_double(builder, "token_assign_us", row->us.assign);
+  gem_bench_json_add_double(builder, "token_store_us", row->us.store);
+  gem_bench_json_add_double(builder, "token_us_of_dense", row->us_share);
   gem_bench_json_end_entry(builder);
 }
 
 static void
 report(const Figures *figures, JsonBuilder *builder)
 {
-  static const char *const headings[] = {"tokens",   "attention",  "paper's count", "million operations",
-                                         "of dense", "prompt, ms", "of dense",      "next token, us",
-                                         "of dense", NULL};
-  g_autoptr(GemTable) table = gem_table_new("rlrrrrrrr", headings);
+  static const char *const headings[] = {
+      "tokens",         "attention",  "paper's count", "million operations",
+      "of dense",       "prompt, ms", "storing",       "of dense",
+      "next token, us", "storing",    "of dense",      NULL};
+  g_autoptr(GemTable) table = gem_table_new("rlrrrrrrrrr", headings);
   guint length, kind;
 
   gem_bench_json_add_count(builder, "rounds", figures->rounds);
@@ -256,7 +330,11 @@ report(const Figures *figures, JsonBuilder *builder)
   gem_bench_json_begin_list(builder, "results");
   for (length = 0; length < figures->lengths->len; length++) {
     for (kind = 0; kind < figures->kinds; kind++) {
-      add_row(table, builder, figures, length, kind);
+      g_autofree char *name = kind_name(figures, kind);
+      Row row = make_row(figures, length, kind);
+
+      add_row(table, &row, name);
+      add_json(builder, &row);
     }
   }
   gem_bench_json_end_list(builder);
@@ -275,7 +353,7 @@ draw_chart(const Figures *figures, const char *title, const char *path, GError *
 
     gem_bench_chart_add_series(chart, name);
     for (length = 0; length < figures->lengths->len; length++) {
-      gem_bench_chart_add_point(chart, length_at(figures, length), median_ms(figures, length, kind));
+      gem_bench_chart_add_point(chart, length_at(figures, length), find_prompt_ms(figures, length, kind).all);
     }
   }
   return path == NULL || gem_bench_chart_write(chart, path, error);
@@ -363,13 +441,12 @@ const GemBenchCommand gem_bench_scar = {
     .summary = "Tell what sparse attention saves, in operations and in time",
     .details =
         "Reads a prompt of random tokens in this process with dense attention, and with each of the model's\n"
-        "sets of clusters. Attention is timed alone: assignment to clusters, finding what each token sees, "
-        "and\n"
-        "attending, in all layers; of the whole prompt, and of one more token after it. The paper's count "
-        "is\n"
-        "k n + n (dense: n^2); operations are the multiply-adds of the prompt in all layers: assignment, "
-        "and\n"
-        "keys and values of the tokens that each token sees.\n\n"
+        "sets of clusters. Attention is timed alone: assignment to clusters, storing keys and values,\n"
+        "finding what each token sees, and attending, in all layers; of the whole prompt, and of one more\n"
+        "token after it. SCAR stores each key and value twice, in order and by cluster, dense attention\n"
+        "once; how much of the time storing is stands beside it. The paper's count is k n + n (dense: n^2);\n"
+        "operations are the multiply-adds of the prompt in all layers: assignment, and keys and values of\n"
+        "the tokens that each token sees; one more for each value that is stored.\n\n"
         "Examples:\n"
         "  gem-bench scar ~/models/gem-mini\n"
         "  gem-bench scar ~/models/gem-mini --lengths 512,4096 -r 9 --json scar.json --chart scar.svg",

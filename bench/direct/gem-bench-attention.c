@@ -13,7 +13,12 @@ struct GemAttention {
 struct _GemBenchAttention {
   GemRuntime *runtime;
   guint set, window; /* set of clusters and window that the runtime used */
-  double seconds;
+  GemBenchAttentionCost cost;
+  double mark; /* seconds: when what is stored began, or goes on */
+
+  GemBackend watched; /* the runtime's, with two of its functions in ours */
+  GemBackendFunctions watched_functions;
+  const GemBackend *backend;
 
   GemAttention object;
   GemAttentionFunctions timed;
@@ -38,6 +43,37 @@ now(void)
 
 /* ---- what the step calls ---- */
 
+/* Functions of a backend get its own state, and nothing to find the one who watches by. */
+static GemBenchAttention *watcher;
+
+/* The last thing before attention begins. */
+static void
+rope(GemBackendState *state,
+     float *x,
+     const uint32_t *positions,
+     size_t n,
+     size_t heads,
+     size_t head_dim,
+     size_t rope_dim,
+     float base)
+{
+  watcher->backend->functions->rope(state, x, positions, n, heads, head_dim, rope_dim, base);
+  watcher->mark = now();
+}
+
+static void
+kv_store(GemBackendState *state,
+         const GemKeyValueForm *form,
+         const float *keys,
+         const float *values,
+         size_t n,
+         uint8_t *const *tiles,
+         const uint8_t *places)
+{
+  watcher->backend->functions->kv_store(state, form, keys, values, n, tiles, places);
+  watcher->cost.stored += n;
+}
+
 static bool
 needs_clusters(const GemAttention *object)
 {
@@ -58,7 +94,8 @@ assign(
   double started = now();
 
   self->functions->assign(self->attention, layer, cluster_set, u, n, clusters);
-  self->seconds += now() - started;
+  self->mark = now();
+  self->cost.assign += self->mark - started;
 }
 
 static int
@@ -73,7 +110,8 @@ attend(GemAttention *object,
   double started = now();
   int result = self->functions->attend(self->attention, form, spans, n, q, out);
 
-  self->seconds += now() - started;
+  self->cost.store += started - self->mark;
+  self->cost.attend += now() - started;
   return result;
 }
 
@@ -101,6 +139,19 @@ open_dense(GemBenchAttention *self, GError **error)
   return TRUE;
 }
 
+static void
+watch_backend(GemBenchAttention *self)
+{
+  g_assert(watcher == NULL);
+  watcher = self;
+  self->backend = self->runtime->backend;
+  self->watched_functions = *self->backend->functions;
+  self->watched_functions.rope = rope;
+  self->watched_functions.kv_store = kv_store;
+  self->watched = (GemBackend){.functions = &self->watched_functions, .state = self->backend->state};
+  self->runtime->backend = &self->watched;
+}
+
 GemBenchAttention *
 gem_bench_attention_new(GemRuntime *runtime, GError **error)
 {
@@ -122,6 +173,7 @@ gem_bench_attention_new(GemRuntime *runtime, GError **error)
   self->object.self = self;
   runtime->attention_functions = &self->timed;
   runtime->attention = &self->object;
+  watch_backend(self);
   gem_bench_attention_use(self, 1 + self->set);
   return g_steal_pointer(&self);
 }
@@ -132,6 +184,8 @@ gem_bench_attention_free(GemBenchAttention *self)
   if (self->scar != NULL) {
     self->runtime->attention_functions = self->scar_functions;
     self->runtime->attention = self->scar;
+    self->runtime->backend = self->backend;
+    watcher = NULL;
     self->runtime->clusters_needed = TRUE;
     self->runtime->window = self->window;
     self->runtime->cluster_set = self->set;
@@ -165,13 +219,28 @@ gem_bench_attention_use(GemBenchAttention *self, guint kind)
   self->runtime->cluster_set = kind > 0 ? kind - 1 : self->set;
 }
 
-double
-gem_bench_attention_take_seconds(GemBenchAttention *self)
+GemBenchAttentionCost
+gem_bench_attention_take_cost(GemBenchAttention *self)
 {
-  double seconds = self->seconds;
+  GemBenchAttentionCost cost = self->cost;
 
-  self->seconds = 0;
-  return seconds;
+  self->cost = (GemBenchAttentionCost){0};
+  return cost;
+}
+
+double
+gem_bench_attention_cost_sum(const GemBenchAttentionCost *cost)
+{
+  return cost->assign + cost->store + cost->attend;
+}
+
+void
+gem_bench_attention_cost_add(GemBenchAttentionCost *self, const GemBenchAttentionCost *other)
+{
+  self->assign += other->assign;
+  self->store += other->store;
+  self->attend += other->attend;
+  self->stored += other->stored;
 }
 
 guint64

@@ -1,7 +1,8 @@
 /*
  * Attention timed by itself, in the middle of the forward pass: on a runtime whose attention is SCAR, any of
- * its kinds (dense, or one of the model's sets of clusters) can be put to use, and the time that it takes is
- * summed.
+ * its kinds (dense, or one of the model's sets of clusters) can be put to use, and what it takes from the
+ * rotated query and key on is summed. Making room for more rows, which all kinds do now and then, is not in
+ * it.
  */
 #pragma once
 
@@ -13,8 +14,23 @@
 
 typedef struct _GemBenchAttention GemBenchAttention;
 
-/* Puts itself in the place of the runtime's attention, which must be SCAR. Errors: FAILED, when the dense
- * module cannot be opened. */
+/* In all layers. */
+typedef struct {
+  double assign;  /* seconds: finding the rows' clusters */
+  double store;   /* finding places for keys and values, and storing them: once in order, and with clusters
+                   * once more in their lists */
+  double attend;  /* finding what rows see, and attending */
+  guint64 stored; /* rows that were stored, each as often as it was */
+} GemBenchAttentionCost;
+
+/* Seconds of all three. */
+double
+gem_bench_attention_cost_sum(const GemBenchAttentionCost *cost);
+void
+gem_bench_attention_cost_add(GemBenchAttentionCost *self, const GemBenchAttentionCost *other);
+
+/* Puts itself in the place of the runtime's attention, which must be SCAR, and before its backend; one at a
+ * time. Errors: FAILED, when the dense module cannot be opened. */
 GemBenchAttention *
 gem_bench_attention_new(GemRuntime *runtime, GError **error);
 /* Puts back what was there. */
@@ -33,10 +49,9 @@ gem_bench_attention_get_clusters(const GemBenchAttention *self, guint kind);
 void
 gem_bench_attention_use(GemBenchAttention *self, guint kind);
 
-/* Seconds that attention took in all layers since it was asked last: assignment to clusters, finding what
- * tokens see, and attending; not the storing of keys and values. */
-double
-gem_bench_attention_take_seconds(GemBenchAttention *self);
+/* What attention took since it was asked last. */
+GemBenchAttentionCost
+gem_bench_attention_take_cost(GemBenchAttention *self);
 
 /* Pairs of tokens of a sequence of that kind that see each other, summed over the layers. */
 guint64
