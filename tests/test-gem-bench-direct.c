@@ -279,6 +279,13 @@ test_limits(GemTestDirect *self, gconstpointer data)
   }
   g_assert_true(json_object_has_member(object, "barrier_ns") ==
                 (json_object_get_int_member(object, "processors") > 1));
+  g_assert_true(json_object_has_member(object, "pool_meeting_ns") == (threads > 1));
+  if (threads > 1) {
+    g_assert_cmpint(json_object_get_int_member(object, "pool_threads"), ==, threads);
+    gem_test_direct_check_values(object, "pool_empty_ns", 2);
+    gem_test_direct_check_values(object, "pool_meeting_ns", 2);
+    g_assert_nonnull(strstr(out, "\nthe engine's pool, all threads meet, "));
+  }
   gem_test_direct_check_values(object, "file_cached_gb_per_second", 2);
   g_assert_cmpstr(json_object_get_string_member(object, "file"), ==, self->lone);
   g_assert_cmpstr(json_object_get_string_member(object, "machine"), !=, "");
@@ -297,6 +304,7 @@ test_limits_one_thread(GemTestDirect *self, gconstpointer data)
 
   g_assert_cmpuint(json_array_get_length(json_object_get_array_member(object, "memory")), ==, 3);
   g_assert_false(json_object_has_member(object, "file"));
+  g_assert_false(json_object_has_member(object, "pool_empty_ns"));
   g_assert_null(strstr(out, "file"));
 }
 

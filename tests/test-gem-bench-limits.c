@@ -7,6 +7,7 @@
 #include "bench/direct/limits/gem-limits-file.h"
 #include "bench/direct/limits/gem-limits-memory.h"
 #include "bench/direct/limits/gem-limits-peaks.h"
+#include "bench/direct/limits/gem-limits-pool.h"
 #include "tests/gem-test-folder.h"
 
 /* Short: nothing here is a measurement. */
@@ -275,6 +276,36 @@ test_barrier(void)
   check_measures(second);
 }
 
+/* Every round has a value above 0 of each kind; where not every thread comes there is none. */
+static void
+test_pool(void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemLimitsPool) pool = NULL;
+  guint round;
+
+  if (gem_limits_cpu_count() < 2) {
+    g_test_skip("one processor: threads that spin take turns");
+    return;
+  }
+  pool = gem_limits_pool_new(2, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(pool->threads, ==, 2);
+  for (round = 1; round <= 2; round++) {
+    const GArray *const kinds[] = {pool->empty, pool->meeting};
+    gsize i;
+
+    g_assert_true(gem_limits_pool_measure(pool, SECONDS, &error));
+    g_assert_no_error(error);
+    for (i = 0; i < G_N_ELEMENTS(kinds); i++) {
+      double value = g_array_index(kinds[i], double, round - 1);
+
+      g_assert_cmpuint(kinds[i]->len, ==, round);
+      g_assert_true(isfinite(value) && value > 0);
+    }
+  }
+}
+
 /* ---- files ---- */
 
 static void
@@ -341,6 +372,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-bench/limits/probe/time", test_probe_time);
   g_test_add_func("/gem-bench/limits/probe/wrong", test_probe_wrong);
   g_test_add_func("/gem-bench/limits/barrier", test_barrier);
+  g_test_add_func("/gem-bench/limits/pool", test_pool);
   g_test_add_func("/gem-bench/limits/file/read", test_file);
   g_test_add_func("/gem-bench/limits/file/refuses", test_file_refuses);
   return g_test_run();

@@ -113,6 +113,9 @@ measure_rounds(GemLimitsResults *results, double seconds, GError **error)
       }
       gem_bench_progress_step(progress, probe->name);
     }
+    if (results->pool != NULL && !gem_limits_pool_measure(results->pool, seconds, error)) {
+      return FALSE;
+    }
     if (results->file != NULL && !gem_limits_file_measure(results->file, error)) {
       return FALSE;
     }
@@ -158,6 +161,12 @@ measure_all(const LimitsOptions *options,
   add_memory_probes(memory, largest, effort->factor, results->threads, results);
   add_peak_probes(features, results->threads, results);
   results->barrier = results->cpus > 1 ? gem_limits_barrier_new_probe() : NULL;
+  if (results->threads > 1) {
+    results->pool = gem_limits_pool_new(results->threads, error);
+    if (results->pool == NULL) {
+      return FALSE;
+    }
+  }
   return measure_rounds(results, effort->seconds, error);
 }
 
@@ -227,8 +236,13 @@ const GemBenchCommand gem_bench_limits = {
     .details =
         "Reads and copies working sets of growing size, on one thread and on all; multiplies and adds in\n"
         "registers, with every set of instructions that the processor has and the system lets programs use\n"
-        "(a multiply-add is two operations); lets two threads wait for each other. A set is divided among\n"
-        "threads; GB are 10^9 bytes, of a copy those that arrive. Quote medians, of a machine that does\n"
+        "(a multiply-add is two operations); lets two threads wait for each other, and the engine's own "
+        "pool\n"
+        "share out calls with nothing to do: with empty parts, which the first to come takes, and with "
+        "parts\n"
+        "that wait until every thread has come, which is what a call of even parts costs. A set is divided\n"
+        "among threads; GB are 10^9 bytes, of a copy those that arrive. Quote medians, of a machine that "
+        "does\n"
         "nothing else.\n\n"
         "Examples:\n"
         "  gem-bench limits\n"

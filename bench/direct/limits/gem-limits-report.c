@@ -30,6 +30,7 @@ gem_limits_results_clear(GemLimitsResults *self)
   g_clear_pointer(&self->copies, g_ptr_array_unref);
   g_clear_pointer(&self->peaks, g_ptr_array_unref);
   g_clear_pointer(&self->barrier, gem_limits_probe_free);
+  g_clear_pointer(&self->pool, gem_limits_pool_free);
   g_clear_pointer(&self->file, gem_limits_file_free);
 }
 
@@ -102,6 +103,15 @@ print_others(const GemLimitsResults *self)
   }
   if (self->barrier != NULL) {
     gem_bench_table_add(table, "barrier, 2 threads", "ns", self->barrier->values, 1);
+  }
+  if (self->pool != NULL) {
+    g_autofree char *empty =
+        g_strdup_printf("the engine's pool, empty parts, %u threads", self->pool->threads);
+    g_autofree char *meeting =
+        g_strdup_printf("the engine's pool, all threads meet, %u threads", self->pool->threads);
+
+    gem_bench_table_add(table, empty, "ns", self->pool->empty, 1);
+    gem_bench_table_add(table, meeting, "ns", self->pool->meeting, 1);
   }
   if (self->file != NULL) {
     gem_bench_table_add(table, "file, from the cache", "GB/s", self->file->cached, 2);
@@ -190,6 +200,11 @@ gem_limits_results_add_json(const GemLimitsResults *self, JsonBuilder *builder)
   add_peaks_json(self, builder);
   if (self->barrier != NULL) {
     gem_bench_json_add_values(builder, "barrier_ns", self->barrier->values);
+  }
+  if (self->pool != NULL) {
+    gem_bench_json_add_count(builder, "pool_threads", self->pool->threads);
+    gem_bench_json_add_values(builder, "pool_empty_ns", self->pool->empty);
+    gem_bench_json_add_values(builder, "pool_meeting_ns", self->pool->meeting);
   }
   if (self->file != NULL) {
     gem_bench_json_add_string(builder, "file", self->file->path);

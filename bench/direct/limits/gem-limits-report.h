@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bench/direct/limits/gem-limits-file.h"
+#include "bench/direct/limits/gem-limits-pool.h"
 #include "bench/direct/limits/gem-limits-probe.h"
 #include "bench/gem-bench-json.h"
 
@@ -15,6 +16,7 @@ typedef struct {
   GPtrArray *copies;       /* the same sets and threads, in the same order */
   GPtrArray *peaks;        /* GemLimitsProbe, whose data is a GemLimitsPeak */
   GemLimitsProbe *barrier; /* NULL on a single processor */
+  GemLimitsPool *pool;     /* NULL: one thread alone */
   GemLimitsFile *file;     /* NULL: none was named */
 } GemLimitsResults;
 
