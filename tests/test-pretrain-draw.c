@@ -251,6 +251,97 @@ test_no_contest(void)
   g_assert_cmpuint(large->forks->places->len, ==, 2);
 }
 
+/* A corpus of two documents of 30 sentences of 6 tokens each, whose last is STOP; tokens tell where they
+ * stand: 1000 + place. */
+enum { STOP = 50, SENTENCE = 6, SENTENCES = 30 };
+
+static void
+write_documents(GemSource *source, GemDocument documents[2])
+{
+  source->tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+  for (guint d = 0; d < 2; d++) {
+    guint32 token = BOS, first = source->tokens->len;
+    g_array_append_val(source->tokens, token);
+    for (guint i = 1; i <= SENTENCE * SENTENCES; i++) {
+      token = i % SENTENCE == 0 ? STOP : 1000 + first + i;
+      g_array_append_val(source->tokens, token);
+    }
+    token = 2;
+    g_array_append_val(source->tokens, token);
+    documents[d] = (GemDocument){.first = first, .length = source->tokens->len - first};
+  }
+}
+
+/* The place in the source of a sequence's choice, which must be a whole sentence with the end after it. */
+static guint32
+check_sentence(const GemBatch *batch, guint sequence, guint answer)
+{
+  const guint32 *start = (const guint32 *)(gpointer)batch->start->data + sequence,
+                *choice = batch->token + start[0] + answer;
+  g_assert_cmpuint(start[1] - start[0] - answer, ==, SENTENCE + 1);
+  for (guint i = 1; i + 1 < SENTENCE; i++) {
+    g_assert_cmpuint(choice[i], ==, choice[0] + i);
+  }
+  g_assert_cmpuint(choice[SENTENCE - 1], ==, STOP);
+  g_assert_cmpuint(choice[SENTENCE], ==, 2);
+  g_assert_cmpuint(batch->prefix[sequence], ==, answer);
+  return choice[0] - 1000;
+}
+
+/* A passage in the frame, the sentence after it, and others after the same; what has no sentences is read as
+ * it is. */
+static void
+test_passage(void)
+{
+  g_auto(Line) line = {0};
+  g_autoptr(GemBatch) batch = gem_batch_new(2048);
+  g_autoptr(GArray) window = g_array_new(FALSE, FALSE, sizeof(guint32));
+  g_autofree guint8 *ends = g_new0(guint8, 2000);
+  GemRandom random = gem_random_seeded(5, 0);
+  GemSource source = {.name = (char *)"legal", .domain = 2};
+  GemDocument documents[2];
+  line_init(&line);
+  write_documents(&source, documents);
+  ends[STOP] = 1;
+  const GemSentences sentences = {ends, BOS, 2};
+  const GemPretrainDraw draw = {
+      {.contest_weight = 20.0, .most_rivals = 3, .passage_share = 1.0}, BOS, line.frame, &sentences};
+  const guint32 *tokens = (const guint32 *)(gpointer)source.tokens->data;
+  for (guint round = 0; round < 30; round++) {
+    const GemDocument *document = &documents[round % 2];
+    const GemDraw drawn = {.tokens = tokens + document->first,
+                           .n = document->length,
+                           .answer = document->length,
+                           .at_start = TRUE,
+                           .source = &source,
+                           .document = document,
+                           .domain = 2};
+    gem_batch_clear(batch);
+    gem_pretrain_draw_append(&draw, &drawn, &random, window, batch);
+    g_assert_cmpuint(batch->contests->len, ==, 1);
+    const GemContest *contest = &g_array_index(batch->contests, GemContest, 0);
+    g_assert_cmpuint(contest->n, ==, 4);
+    g_assert_cmpuint(gem_batch_n_sequences(batch), ==, 4);
+    guint32 right = check_sentence(batch, 0, contest->answer);
+    guint last = contest->answer - line.frame.tail->len - 1; /* of the passage, which ends a sentence */
+    g_assert_cmpuint(batch->token[last], ==, STOP);
+    g_assert_cmpuint(batch->token[last - 1], ==, 1000 + right - 2);
+    g_assert_cmpuint(batch->token[line.frame.head->len], >=, 1000 + document->first + 1);
+    for (guint s = 1; s < 4; s++) {
+      g_assert_cmpuint(check_sentence(batch, s, contest->answer) % 182, >, 0);
+    }
+  }
+  ends[STOP] = 0;
+  const GemDraw drawn = {
+      .tokens = tokens, .n = 60, .answer = 60, .at_start = TRUE, .source = &source, .document = documents};
+  gem_batch_clear(batch);
+  gem_pretrain_draw_append(&draw, &drawn, &random, window, batch);
+  g_assert_cmpuint(gem_batch_n_sequences(batch), ==, 1);
+  g_assert_cmpuint(batch->n, ==, 60);
+  g_assert_cmpuint(batch->contests->len, ==, 0);
+  g_array_unref(source.tokens);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -259,5 +350,6 @@ main(int argc, char **argv)
   g_test_add_func("/pretrain-draw/input-learned", test_input_learned);
   g_test_add_func("/pretrain-draw/contest", test_contest);
   g_test_add_func("/pretrain-draw/no-contest", test_no_contest);
+  g_test_add_func("/pretrain-draw/passage", test_passage);
   return g_test_run();
 }
