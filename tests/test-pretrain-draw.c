@@ -203,7 +203,8 @@ test_contest(void)
                                  .answer_least = 90.0,
                                  .choice_weight = 10.0,
                                  .contest_weight = 20.0,
-                                 .most_rivals = 2},
+                                 .most_rivals = 2,
+                                 .longest = 1000},
                                 BOS,
                                 line.frame};
   for (guint round = 0; round < 20; round++) {
@@ -227,7 +228,8 @@ test_contest(void)
   g_assert_true(seen[0] > 0 && seen[1] > 0 && seen[2] > 0);
 }
 
-/* Where no other choice has room, or the answer is not whole, it is taught by its forks. */
+/* Where no other choice has room or is short enough, or the answer is not whole, it is taught by its forks.
+ */
 static void
 test_no_contest(void)
 {
@@ -237,14 +239,22 @@ test_no_contest(void)
   line_init(&line);
   g_autoptr(GemBatch) small = gem_batch_new(line.document.length + 40);
   g_autoptr(GemBatch) large = gem_batch_new(1024);
-  const GemPretrainDraw draw = {
-      {.answer_weight = 3.0, .choice_weight = 10.0, .contest_weight = 20.0, .most_rivals = 3},
-      BOS,
-      line.frame};
+  const GemPretrainDraw draw = {{.answer_weight = 3.0,
+                                 .choice_weight = 10.0,
+                                 .contest_weight = 20.0,
+                                 .most_rivals = 3,
+                                 .longest = 1000},
+                                BOS,
+                                line.frame};
   GemDraw drawn = line_draw(&line, 0);
+  GemPretrainDraw shorter = draw;
+  shorter.options.longest = drawn.answer + 1; /* all others have two tokens or more */
   gem_pretrain_draw_append(&draw, &drawn, &random, window, small);
   g_assert_cmpuint(small->contests->len, ==, 0);
   g_assert_cmpuint(small->forks->places->len, ==, 2);
+  gem_pretrain_draw_append(&shorter, &drawn, &random, window, large);
+  g_assert_cmpuint(large->contests->len, ==, 0);
+  gem_batch_clear(large);
   drawn.n--;
   gem_pretrain_draw_append(&draw, &drawn, &random, window, large);
   g_assert_cmpuint(large->contests->len, ==, 0);
@@ -305,7 +315,10 @@ test_passage(void)
   ends[STOP] = 1;
   const GemSentences sentences = {ends, BOS, 2};
   const GemPretrainDraw draw = {
-      {.contest_weight = 20.0, .most_rivals = 3, .passage_share = 1.0}, BOS, line.frame, &sentences};
+      {.contest_weight = 20.0, .most_rivals = 3, .longest = 100, .passage_share = 1.0},
+      BOS,
+      line.frame,
+      &sentences};
   const guint32 *tokens = (const guint32 *)(gpointer)source.tokens->data;
   for (guint round = 0; round < 30; round++) {
     const GemDocument *document = &documents[round % 2];
@@ -322,6 +335,7 @@ test_passage(void)
     const GemContest *contest = &g_array_index(batch->contests, GemContest, 0);
     g_assert_cmpuint(contest->n, ==, 4);
     g_assert_cmpuint(gem_batch_n_sequences(batch), ==, 4);
+    g_assert_cmpuint(contest->answer, <=, 100 - SENTENCE - 1);
     guint32 right = check_sentence(batch, 0, contest->answer);
     guint last = contest->answer - line.frame.tail->len - 1; /* of the passage, which ends a sentence */
     g_assert_cmpuint(batch->token[last], ==, STOP);

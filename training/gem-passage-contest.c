@@ -119,7 +119,12 @@ gem_passage_contest_append(const GemSentences *sentences,
   }
   /* a document's <s> is the frame's */
   guint begin = draw->tokens[0] == sentences->bos ? 1 : 0, end = (guint)(right.tokens - draw->tokens);
-  begin = MAX(begin, end > MOST_PASSAGE ? end - MOST_PASSAGE : 0);
+  guint around = frame->head->len + frame->tail->len + MOST_SENTENCE + 1,
+        most = options->longest > around ? MIN(options->longest - around, MOST_PASSAGE) : 0;
+  if (most < LEAST_PASSAGE) {
+    return FALSE;
+  }
+  begin = MAX(begin, end > most ? end - most : 0);
   g_array_set_size(window, 0);
   gem_ask_frame_append(frame, draw->tokens + begin, end - begin, window);
   guint answer = window->len, rivals = 0;

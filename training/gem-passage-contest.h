@@ -20,6 +20,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GemSentences, gem_sentences_clear)
 
 typedef struct {
   guint most_rivals; /* sentences of other texts */
+  guint longest;     /* tokens of a sequence, at most */
   float weight;      /* of the contest */
 } GemPassageOptions;
 

@@ -63,7 +63,8 @@ append_contest(const GemPretrainDrawOptions *options,
   guint wanted = MIN(n, options->most_rivals), taken = 0;
   for (guint i = 0; i < n && taken < wanted; i++) {
     const GemRival *rival = &g_array_index(source->rivals, GemRival, draw->document->first_rival + i);
-    if (gem_random_below(random, n - i) >= wanted - taken || answer + rival->n > gem_batch_room(batch)) {
+    if (gem_random_below(random, n - i) >= wanted - taken ||
+        answer + rival->n > MIN((gsize)options->longest, gem_batch_room(batch))) {
       continue;
     }
     g_array_set_size(window, answer);
@@ -87,7 +88,8 @@ append_passage(const GemPretrainDraw *self,
                GArray *window,
                GemBatch *batch)
 {
-  const GemPassageOptions passage = {self->options.most_rivals, (float)self->options.contest_weight};
+  const GemPassageOptions passage = {self->options.most_rivals, self->options.longest,
+                                     (float)self->options.contest_weight};
   return !draw->is_task && self->sentences != NULL && self->options.passage_share > 0.0 &&
          gem_random_uniform(random) < self->options.passage_share &&
          gem_passage_contest_append(self->sentences, &self->frame, &passage, draw, route, random, window,

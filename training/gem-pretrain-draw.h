@@ -17,6 +17,7 @@ typedef struct {
   double contest_weight; /* of an answer's contest with other choices of its line; 0: there is none. With one
                             its forks are not taught */
   guint most_rivals;     /* of these choices, drawn anew each time */
+  guint longest;         /* tokens of a prompt with another choice, at most */
   double
       passage_share; /* of windows of the corpus: a passage, and which sentence comes next (contest_weight) */
 } GemPretrainDrawOptions;

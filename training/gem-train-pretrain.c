@@ -457,6 +457,7 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
   gem_train_options_add(context, entries);
   gboolean parsed = gem_train_options_parse(context, argc, argv, 0, NULL, error);
   self->draw.most_rivals = (guint)self->rivals;
+  self->draw.longest = (guint)self->sequence;
   return parsed && gem_training_options_check(&self->training, 32, error) &&
          gem_train_options_need("checkpoint", self->training.checkpoint, error) &&
          gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
