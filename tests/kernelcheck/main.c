@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include "tests/kernelcheck/kernels.h"
+#include "tests/kernelcheck/require.h"
 
 typedef struct {
-  const char *set;    /* NULL: all */
-  const char *kernel; /* NULL: all */
+  const char *set;     /* NULL: all */
+  const char *kernel;  /* NULL: all */
+  const char *require; /* NULL: whatever is there */
   uint64_t seed;
   bool bench;
   BenchLimits limits;
@@ -24,6 +26,8 @@ static const char help[] =
     "Checks the kernels of all instruction sets that this machine has against the reference.\n"
     "  --set NAME        only of that set (reference, avx2, ...)\n"
     "  --kernel NAME     only that kernel (linear, softmax, ...)\n"
+    "  --require NAME,.. fail unless this machine has these sets and no others; 'machine': unless it has\n"
+    "                    those that /proc/cpuinfo tells of\n"
     "  --seed N          other random numbers\n"
     "  --bench           measure instead: time, arithmetic, bytes, share of the machine's limit\n"
     "  --gops N          the limit of int8 arithmetic, billions a second, in place of a probe of the set\n"
@@ -81,15 +85,11 @@ static Options
 parse_options(int argc, char **argv)
 {
   static const struct option names[] = {
-      {"set", required_argument, NULL, 's'},
-      {"kernel", required_argument, NULL, 'k'},
-      {"seed", required_argument, NULL, 'r'},
-      {"bench", no_argument, NULL, 'b'},
-      {"gops", required_argument, NULL, 'g'},
-      {"gflops", required_argument, NULL, 'f'},
-      {"bandwidth", required_argument, NULL, 'w'},
-      {"help", no_argument, NULL, 'h'},
-      {NULL, 0, NULL, 0},
+      {"set", required_argument, NULL, 's'},     {"kernel", required_argument, NULL, 'k'},
+      {"require", required_argument, NULL, 'q'}, {"seed", required_argument, NULL, 'r'},
+      {"bench", no_argument, NULL, 'b'},         {"gops", required_argument, NULL, 'g'},
+      {"gflops", required_argument, NULL, 'f'},  {"bandwidth", required_argument, NULL, 'w'},
+      {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
   };
   Options options = {.seed = 1};
   int letter, index;
@@ -100,6 +100,9 @@ parse_options(int argc, char **argv)
       break;
     case 'k':
       options.kernel = optarg;
+      break;
+    case 'q':
+      options.require = optarg;
       break;
     case 'r':
       options.seed = parse_seed(optarg);
@@ -184,18 +187,32 @@ check_kernel(const Options *options, const Kernel *kernel, const GemKernels *ker
   return passed;
 }
 
+static void
+print_requirement(Require result)
+{
+  printf("%s %zu - the sets that are required%s\n", result == REQUIRE_MISSED ? "not ok" : "ok", ++checked,
+         result == REQUIRE_UNKNOWN ? " # SKIP nothing tells which" : "");
+}
+
 int
 main(int argc, char **argv)
 {
   Options options = parse_options(argc, argv);
+  Require required = options.require != NULL ? require_sets(options.require) : REQUIRE_MET;
   refuse_unknown(&options);
+  if (options.bench && required == REQUIRE_MISSED) {
+    return EXIT_FAILURE;
+  }
   if (options.bench) {
     bench_print_head(&options.limits, options.set);
     for_each(&options, bench_kernel);
     return EXIT_SUCCESS;
   }
   printf("# seed %" PRIu64 "\n", options.seed);
-  size_t failed = for_each(&options, check_kernel);
+  if (options.require != NULL) {
+    print_requirement(required);
+  }
+  size_t failed = for_each(&options, check_kernel) + (required == REQUIRE_MISSED);
   printf("1..%zu\n", checked);
   return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

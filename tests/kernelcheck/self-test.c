@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/kernelcheck/kernels.h"
+#include "tests/kernelcheck/require.h"
 
 /* ---- one thing wrong ---- */
 
@@ -270,6 +271,47 @@ expect(bool is_broken, const char *kernel, const char *what, GemKernels kernels)
     expect(true, #kernel, what, kernels);                                                                    \
   } while (0)
 
+/* ---- which sets must be there ---- */
+
+static void
+expect_require(Require expected, Require result, const char *what)
+{
+  bool is_right = result == expected;
+  printf("%s %zu - require: %s\n", is_right ? "ok" : "not ok", ++tested, what);
+  missed += !is_right;
+}
+
+static void
+test_require_names(void)
+{
+  static const char *const offered[] = {"reference", "neon", "neon-dot"};
+  expect_require(REQUIRE_MET, require_exactly("reference,neon,neon-dot", offered, 3), "all are there");
+  expect_require(REQUIRE_MISSED, require_exactly("reference,neon,neon-dot", offered, 2), "one is missing");
+  expect_require(REQUIRE_MISSED, require_exactly("reference,neon", offered, 3), "one is too many");
+  expect_require(REQUIRE_MISSED, require_exactly("neon-dot", offered + 1, 1), "a name that begins so");
+}
+
+static void
+test_require_flags(void)
+{
+  static const char *const x86[] = {"reference", "avx2", "avx2-amd", "avx512", "avx512-amd"};
+  static const char avx2[] = "vendor_id : x\nflags\t\t: fpu f16c fma avx2\nvmx flags : avx_vnni\n";
+  static const char avx512[] = "flags : f16c fma avx2 avx512f avx512bw avx512dq avx512vl avx512_vnni\n";
+  expect_require(REQUIRE_MET, require_by_flags(avx2, "flags", x86, 3), "AVX2 and no more");
+  expect_require(REQUIRE_MET, require_by_flags(avx2, "flags", x86, 5), "more than the flags tell");
+  expect_require(REQUIRE_MISSED, require_by_flags(avx2, "flags", x86, 2), "without AVX2's tuning");
+  expect_require(REQUIRE_MET, require_by_flags(avx512, "flags", x86, 5), "AVX-512");
+  expect_require(REQUIRE_MISSED, require_by_flags(avx512, "flags", x86, 3), "without AVX-512");
+  expect_require(REQUIRE_UNKNOWN, require_by_flags(avx512, "Features", x86, 1), "another machine's flags");
+
+  static const char *const arm[] = {"reference", "neon", "neon-dot", "neon-i8mm"};
+  static const char dot[] = "processor\t: 0\nFeatures\t: fp asimd asimddp\n\nprocessor\t: 1\n";
+  static const char i8mm[] = "Features\t: fp asimd asimddp i8mm";
+  expect_require(REQUIRE_MET, require_by_flags(dot, "Features", arm, 3), "NEON with dot product");
+  expect_require(REQUIRE_MISSED, require_by_flags(dot, "Features", arm, 2), "without dot product");
+  expect_require(REQUIRE_MISSED, require_by_flags(i8mm, "Features", arm, 3), "without matrix product");
+}
+
 int
 main(void)
 {
@@ -300,6 +342,8 @@ main(void)
   BROKEN(tally, tally_in_32_bits, "loses what 32 bits do not hold");
   BROKEN(gather, gather_below_too, "takes the end for one of them");
   expect(false, "linear", "nothing is wrong", *gem_kernels_reference());
+  test_require_names();
+  test_require_flags();
   printf("1..%zu\n", tested);
   return missed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
