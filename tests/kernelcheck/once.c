@@ -4,6 +4,8 @@
  *   kernelcheck-once SET linear TYPE ROWS COLS N    a matrix of ROWS x COLS with N inputs
  *   kernelcheck-once SET quantize COLS N            the rounding of N inputs of COLS values
  *   kernelcheck-once SET rms_norm|swiglu|rope D     one row of D values; rope: heads of 64
+ *   kernelcheck-once SET attend MEMBERS N           N rows of 8 heads of 64, which all see MEMBERS positions
+ * of 8 bits
  *
  * The call stands between entry and end of gem_once. Values are ordinary; no kernel of these runs longer for
  * others.
@@ -14,15 +16,26 @@
 
 #include "kernels/gem-kernels.h"
 
-enum { ALIGNMENT = 64, HEAD_DIM = 64 };
+enum { ALIGNMENT = 64, HEADS = 8, HEAD_DIM = 64, WIDTH = HEADS * HEAD_DIM };
 
 typedef struct {
   const GemKernels *kernels;
   const char *kernel;
   GemPacked weights;
   GemInputs inputs;
+  GemKvForm form;
+  GemKvPart part;
   float *y;
 } Once;
+
+static void
+attend(const Once *once)
+{
+  GemKvQueries queries = {.heads = HEADS, .q = once->inputs.values, .out = once->y};
+  GemKvGroup group = {.n = (uint32_t)once->inputs.n, .n_parts = 1, .parts = &once->part};
+  GemKvShare share = {.end_row = group.n, .end_kv_head = HEADS};
+  once->kernels->attend(&once->form, &queries, &group, &share);
+}
 
 /* The function that is followed. */
 void
@@ -45,6 +58,8 @@ gem_once(const Once *once)
     kernels->swiglu(inputs->values, inputs->values, inputs->cols, once->y);
   } else if (strcmp(once->kernel, "rope") == 0) {
     kernels->rope(once->y, &position, 1, inputs->cols / HEAD_DIM, HEAD_DIM, HEAD_DIM, 10000.0f);
+  } else if (strcmp(once->kernel, "attend") == 0) {
+    attend(once);
   }
 }
 
@@ -73,6 +88,30 @@ make_inputs(const GemKernels *kernels, size_t cols, size_t n)
   gem_inputs_place(&inputs, allocate(gem_inputs_bytes(n, cols)));
   kernels->quantize(&inputs, 0, n);
   return inputs;
+}
+
+/* `members` positions, stored as a set stores them, and all rows see all. */
+static void
+make_tiles(Once *once, size_t members, size_t n)
+{
+  once->form = (GemKvForm){.kv_heads = HEADS, .head_dim = HEAD_DIM};
+  size_t n_tiles = (members + GEM_KV_TILE - 1) / GEM_KV_TILE, bytes = gem_kv_tile_bytes(&once->form);
+  uint8_t *memory = allocate(n_tiles * bytes);
+  const uint8_t **tiles = allocate(n_tiles * sizeof *tiles);
+  float *values = allocate((WIDTH + members) * sizeof *values);
+  uint32_t *from = allocate(n * sizeof *from), *to = allocate(n * sizeof *to);
+  for (size_t i = 0; i < WIDTH + members; i++) {
+    values[i] = (float)(i * 7 % 23) / 11.5f - 1.0f;
+  }
+  for (size_t m = 0; m < members; m++) {
+    uint8_t *tile = memory + m / GEM_KV_TILE * bytes, place = m % GEM_KV_TILE;
+    once->kernels->kv_store(&once->form, values + m, values + m, 1, &tile, &place);
+    tiles[m / GEM_KV_TILE] = tile;
+  }
+  for (size_t i = 0; i < n; i++) {
+    to[i] = (uint32_t)members;
+  }
+  once->part = (GemKvPart){.tiles = tiles, .from = from, .to = to};
 }
 
 static const GemKernels *
@@ -105,7 +144,7 @@ int
 main(int argc, char **argv)
 {
   if (argc < 4) {
-    fprintf(stderr, "usage: kernelcheck-once SET KERNEL [TYPE ROWS] COLS [N]\n");
+    fprintf(stderr, "usage: kernelcheck-once SET KERNEL [TYPE ROWS] COLS|MEMBERS [N]\n");
     return 2;
   }
   Once once = {.kernels = find_kernels(argv[1]), .kernel = argv[2]};
@@ -114,6 +153,10 @@ main(int argc, char **argv)
   size_t n = argc > 4 ? strtoul(argv[argc - 1], NULL, 10) : 1;
   size_t rows = is_linear ? strtoul(argv[4], NULL, 10) : 1;
 
+  if (strcmp(once.kernel, "attend") == 0) {
+    make_tiles(&once, cols, n);
+    cols = WIDTH;
+  }
   once.inputs = make_inputs(once.kernels, cols, n);
   once.y = allocate(n * (rows > cols ? rows : cols) * sizeof *once.y);
   if (is_linear) {
