@@ -166,7 +166,8 @@ gem_attend_largest_seen(const GemAttendWeights *weights, size_t n_tiles)
     const float *e = weights->e + t * GEM_KV_TILE;
 #pragma omp simd
     for (size_t lane = 0; lane < GEM_KV_TILE; lane++) {
-      float seen = (weights->masks[t] >> lane & 1) != 0 ? e[lane] : GEM_ATTEND_NOTHING;
+      float any = e[lane]; /* read in any case: no branch */
+      float seen = (weights->masks[t] >> lane & 1) != 0 ? any : GEM_ATTEND_NOTHING;
       lanes[lane] = seen > lanes[lane] ? seen : lanes[lane];
     }
   }

@@ -5,4 +5,5 @@
 const GemKernels gem_neon_dot_kernels = {
     .name = "neon-dot",
     .linear = gem_neon_dot_linear,
+    .attend = gem_neon_dot_attend,
 };

@@ -9,7 +9,7 @@ const GemKernels gem_neon_kernels = {
     .quantize = gem_neon_quantize,
     .linear = gem_neon_linear,
     .gather = gem_neon_gather,
-    .attend = GEM_PORTABLE(attend),
+    .attend = gem_neon_attend,
     .kv_store = GEM_PORTABLE(kv_store),
     GEM_PORTABLE_KERNELS,
 };

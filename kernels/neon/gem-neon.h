@@ -32,6 +32,16 @@ void
 gem_neon_dot_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
 void
 gem_neon_i8mm_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
+void
+gem_neon_attend(const GemKvForm *form,
+                const GemKvQueries *queries,
+                const GemKvGroup *group,
+                const GemKvShare *share);
+void
+gem_neon_dot_attend(const GemKvForm *form,
+                    const GemKvQueries *queries,
+                    const GemKvGroup *group,
+                    const GemKvShare *share);
 
 /* ---- a chunk of a quantized panel, decoded for many inputs ---- */
 

@@ -19,8 +19,8 @@
 GEM_KERNEL_LIST(GEM_PORTABLE_DECLARE)
 #undef GEM_PORTABLE_DECLARE
 
-/* For a set's table; `gather`, `kv_store` and `attend`, which some sets can do better, are for the table to
- * name. */
+/* For a set's table; `gather` and `kv_store`, which some sets can do better, and `attend`, which is each
+ * set's own, are for the table to name. */
 #define GEM_PORTABLE_KERNELS                                                                                 \
   .rms_norm = GEM_PORTABLE(rms_norm), .rope = GEM_PORTABLE(rope), .softmax = GEM_PORTABLE(softmax),          \
   .swiglu = GEM_PORTABLE(swiglu), .gelu = GEM_PORTABLE(gelu), .scar_assign = GEM_PORTABLE(scar_assign),      \
