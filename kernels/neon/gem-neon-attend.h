@@ -90,8 +90,7 @@ multiply(GemAttendQuery *const *queries,
   }
 }
 
-/* Branches for more queries than the set has registers for are never taken, and are bounded for the compiler.
- */
+/* Branches for more queries than the set has registers for are never taken, and bounded for the compiler. */
 static inline void
 multiply_keys(GemAttendQuery *const *queries,
               size_t count,

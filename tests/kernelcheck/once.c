@@ -3,7 +3,8 @@
  *
  *   kernelcheck-once SET linear TYPE ROWS COLS N    a matrix of ROWS x COLS with N inputs
  *   kernelcheck-once SET quantize COLS N            the rounding of N inputs of COLS values
- *   kernelcheck-once SET rms_norm|swiglu|rope D     one row of D values; rope: heads of 64
+ *   kernelcheck-once SET rms_norm|swiglu|gelu|rope|kv_store D
+ *                                                   one row of D values; the last two: heads of 64
  *   kernelcheck-once SET attend MEMBERS N           N rows of 8 heads of 64, which all see MEMBERS positions
  * of 8 bits
  *
@@ -25,6 +26,7 @@ typedef struct {
   GemInputs inputs;
   GemKvForm form;
   GemKvPart part;
+  uint8_t *tile;
   float *y;
 } Once;
 
@@ -47,6 +49,7 @@ gem_once(const Once *once)
   const GemKernels *kernels = once->kernels;
   const GemInputs *inputs = &once->inputs;
   uint32_t position = 100;
+  uint8_t *tile = once->tile, place = (uint8_t)(position % GEM_KV_TILE);
 
   if (strcmp(once->kernel, "linear") == 0) {
     kernels->linear(&once->weights, 0, gem_packed_panels(once->weights.rows), inputs, once->y);
@@ -58,6 +61,10 @@ gem_once(const Once *once)
     kernels->swiglu(inputs->values, inputs->values, inputs->cols, once->y);
   } else if (strcmp(once->kernel, "rope") == 0) {
     kernels->rope(once->y, &position, 1, inputs->cols / HEAD_DIM, HEAD_DIM, HEAD_DIM, 10000.0f);
+  } else if (strcmp(once->kernel, "gelu") == 0) {
+    kernels->gelu(once->y, inputs->cols);
+  } else if (strcmp(once->kernel, "kv_store") == 0) {
+    kernels->kv_store(&once->form, inputs->values, inputs->values, 1, &tile, &place);
   } else if (strcmp(once->kernel, "attend") == 0) {
     attend(once);
   }
@@ -156,6 +163,9 @@ main(int argc, char **argv)
   if (strcmp(once.kernel, "attend") == 0) {
     make_tiles(&once, cols, n);
     cols = WIDTH;
+  } else if (strcmp(once.kernel, "kv_store") == 0) {
+    once.form = (GemKvForm){.kv_heads = cols / HEAD_DIM, .head_dim = HEAD_DIM};
+    once.tile = allocate(gem_kv_tile_bytes(&once.form));
   }
   once.inputs = make_inputs(once.kernels, cols, n);
   once.y = allocate(n * (rows > cols ? rows : cols) * sizeof *once.y);
