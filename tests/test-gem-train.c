@@ -212,17 +212,51 @@ check_some_tasks(void)
                              "--task-share 1 --general-share 0 --input-share 0 --choice-weight 40",
                              &answers);
   /* with what dropout leaves out another model is learned, and each of the two does it */
-  const char *const dropouts[] = {"--dropout 0.3", "--input-dropout 0.5"};
-  for (gsize i = 0; i < G_N_ELEMENTS(dropouts); i++) {
+  const char *const others[] = {"--dropout 0.3", "--input-dropout 0.5"};
+  for (gsize i = 0; i < G_N_ELEMENTS(others); i++) {
     g_auto(GemTestTrainRun) dropped = {0};
     g_autofree char *command = g_strconcat(
         GEM_TEST_PRETRAIN "--steps 2 --checkpoint dropped.gguf --tasks legal/clauses=3 --task-share 1 "
                           "--general-share 0 --input-share 0 --choice-weight 40 ",
-        dropouts[i], NULL);
+        others[i], NULL);
     gem_test_train_assert_done(folder, command, &dropped);
     g_autofree char *with = digest_of("dropped.gguf"), *without = digest_of("answers.gguf");
     g_assert_cmpstr(with, !=, without);
   }
+}
+
+/* Wrong choices of a line, and sentences of other documents, teach something of their own. */
+static void
+check_contests(void)
+{
+  static const char *const runs[][3] = {
+      {"--task-share 1 --tasks legal/clauses ", "", "--contest-weight 30"},
+      {"--task-share 0 --sequence 96 ", "--contest-weight 30", "--contest-weight 30 --passage-share 1"}};
+  static const char *const file = "data/tasks/legal/clauses/train.jsonl";
+  g_autofree char *path = in_folder(file), *lines = NULL;
+  g_assert_true(g_file_get_contents(path, &lines, NULL, NULL));
+  gem_test_write_text(folder, file,
+                      "{\"input\": \"1\", \"target\": \"ab\", \"choices\": [\"ac\", \"ab\"]}\n"
+                      "{\"input\": \"2\", \"target\": \"no\", \"choices\": [\"no\", \"yes\"]}\n");
+  for (gsize i = 0; i < G_N_ELEMENTS(runs); i++) {
+    char *digests[2] = {NULL};
+    for (gsize with = 0; with < 2; with++) {
+      g_auto(GemTestTrainRun) run = {0};
+      g_autofree char *command = g_strconcat(
+          GEM_TEST_PRETRAIN "--steps 2 --general-share 0 --batch-tokens 512 --checkpoint contest.gguf ",
+          runs[i][0], runs[i][1 + with], NULL);
+      gem_test_train_assert_done(folder, command, &run);
+      digests[with] = digest_of("contest.gguf");
+    }
+    g_assert_cmpstr(digests[0], !=, digests[1]);
+    g_free(digests[0]);
+    g_free(digests[1]);
+  }
+  gem_test_train_assert_fails(
+      folder,
+      GEM_TEST_PRETRAIN "--steps 1 --checkpoint none.gguf --contest-weight 1 --passage-share 1 --sequence 32",
+      2, "a passage and a sentence need --sequence=");
+  gem_test_write_text(folder, file, lines);
 }
 
 /* A model's own router is written as it is, unless another type is asked for. */
@@ -255,6 +289,7 @@ test_pipeline(void)
       &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * early);
   check_some_tasks();
+  check_contests();
   gem_test_train_assert_done(
       folder,
       "export --backbone backbone.gguf --router router.gguf --tokenizer start/general.gguf "
@@ -371,6 +406,10 @@ static const char *const usage_lines[][2] = {
     {"pretrain --tokenizer t --checkpoint c", "--data is needed"},
     {"pretrain --data data --checkpoint c", "--tokenizer is needed"},
     {"pretrain --data data --tokenizer t", "--checkpoint is needed"},
+    {"pretrain --data data --tokenizer t --checkpoint c --contest-weight -1", "--contest-weight=-1"},
+    {"pretrain --data data --tokenizer t --checkpoint c --contest-rivals 0", "--contest-rivals=0"},
+    {"pretrain --data data --tokenizer t --checkpoint c --passage-share 2", "--passage-share=2"},
+    {"pretrain --data data --tokenizer t --checkpoint c --passage-share 1", "give a --contest-weight"},
     {GEM_TEST_PRETRAIN "--checkpoint c --steps 0", "--steps=0"},
     {GEM_TEST_PRETRAIN "--checkpoint c --lanes 65", "--lanes=65"},
     {GEM_TEST_PRETRAIN "--checkpoint c --rate nan", "--rate=nan"},

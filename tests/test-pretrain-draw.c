@@ -199,27 +199,34 @@ test_contest(void)
   GemRandom random = gem_random_seeded(5, 0);
   guint seen[3] = {0};
   line_init(&line);
-  const GemPretrainDraw draw = {{.answer_weight = 3.0,
-                                 .answer_least = 90.0,
-                                 .choice_weight = 10.0,
-                                 .contest_weight = 20.0,
-                                 .most_rivals = 2,
-                                 .longest = 1000},
-                                BOS,
-                                line.frame};
-  for (guint round = 0; round < 20; round++) {
-    GemDraw drawn = line_draw(&line, 0);
+  GemPretrainDraw draw = {{.answer_weight = 3.0,
+                           .answer_least = 90.0,
+                           .choice_weight = 10.0,
+                           .contest_weight = 20.0,
+                           .most_rivals = 2,
+                           .longest = 1000},
+                          BOS,
+                          line.frame};
+  for (guint round = 0; round < 30; round++) {
+    /* whole lines, later windows, and inputs of which tokens are left out */
+    guint skipped = round % 3 == 1 ? 10 : 0;
+    GemDraw drawn = line_draw(&line, skipped);
+    draw.options.input_dropout = round % 3 == 2 ? 0.5 : 0.0;
     gem_batch_clear(batch);
     gem_pretrain_draw_append(&draw, &drawn, &random, window, batch);
     g_assert_cmpuint(gem_batch_n_sequences(batch), ==, 3);
     g_assert_cmpuint(batch->forks->places->len, ==, 0);
     g_assert_cmpuint(batch->contests->len, ==, 1);
     const GemContest *contest = &g_array_index(batch->contests, GemContest, 0);
+    const guint32 *start = (const guint32 *)(gpointer)batch->start->data;
     g_assert_cmpuint(contest->sequence, ==, 0);
     g_assert_cmpuint(contest->n, ==, 3);
-    g_assert_cmpuint(contest->answer, ==, drawn.answer);
-    g_assert_cmpfloat(batch->weight[drawn.answer - 1], ==, 3.0f);
-    guint first = check_rival(batch, 1, drawn.answer), second = check_rival(batch, 2, drawn.answer);
+    g_assert_cmpuint(contest->answer, ==, start[1] - 4);
+    g_assert_cmpint(batch->target[contest->answer - 1], ==, 7);
+    gboolean whole = contest->answer == drawn.answer + (skipped > 0 ? 1 : 0);
+    g_assert_true(whole == (round % 3 != 2));
+    g_assert_cmpfloat(batch->weight[contest->answer - 1], ==, 3.0f);
+    guint first = check_rival(batch, 1, contest->answer), second = check_rival(batch, 2, contest->answer);
     g_assert_cmpuint(first, <, second);
     seen[first]++;
     seen[second]++;
@@ -342,7 +349,8 @@ test_passage(void)
     g_assert_cmpuint(batch->token[last - 1], ==, 1000 + right - 2);
     g_assert_cmpuint(batch->token[line.frame.head->len], >=, 1000 + document->first + 1);
     for (guint s = 1; s < 4; s++) {
-      g_assert_cmpuint(check_sentence(batch, s, contest->answer) % 182, >, 0);
+      guint32 place = check_sentence(batch, s, contest->answer);
+      g_assert_true(place / documents[1].first != right / documents[1].first); /* of the other document */
     }
   }
   ends[STOP] = 0;
@@ -356,6 +364,20 @@ test_passage(void)
   g_array_unref(source.tokens);
 }
 
+/* Tokens that end as a sentence does, one that stands for a byte among them. */
+static void
+test_sentences(void)
+{
+  g_autoptr(GemTokenizer) tokenizer = gem_test_byte_tokenizer_new();
+  g_auto(GemSentences) sentences = {0};
+  gem_sentences_init(&sentences, tokenizer);
+  for (guint byte = 0; byte < 256; byte++) {
+    gboolean ends = byte == '.' || byte == '!' || byte == '?' || byte == '\n';
+    g_assert_cmpint(sentences.ends[GEM_TEST_BYTES + byte] != 0, ==, ends);
+  }
+  g_assert_cmpuint(sentences.bos, ==, gem_tokenizer_bos(tokenizer));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -365,5 +387,6 @@ main(int argc, char **argv)
   g_test_add_func("/pretrain-draw/contest", test_contest);
   g_test_add_func("/pretrain-draw/no-contest", test_no_contest);
   g_test_add_func("/pretrain-draw/passage", test_passage);
+  g_test_add_func("/pretrain-draw/sentences", test_sentences);
   return g_test_run();
 }

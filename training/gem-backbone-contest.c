@@ -1,9 +1,7 @@
 #include "training/gem-backbone-contest.h"
 
 #include <math.h>
-#include <string.h>
 
-#include "training/gem-matmul.h"
 #include "training/gem-vector.h"
 
 /* The rows of one choice: row i predicts its i-th token. */
@@ -27,8 +25,7 @@ sum_of_nats(
   double sum = 0.0;
   for (gsize done = 0; done < rows.n; done += GEM_LOGIT_ROWS) {
     gsize first = rows.first + done, n = MIN(rows.n - done, GEM_LOGIT_ROWS);
-    gem_matmul(FALSE, TRUE, n, vocab, width, pass->final + first * width, width, values + self->output, width,
-               FALSE, pass->logits, vocab);
+    gem_backbone_logits(self, values, pass->final + first * width, n, pass->logits);
     for (gsize i = 0; i < n; i++) {
       sum += gem_cross_entropy_row(pass->logits + i * vocab, vocab, (guint)batch->target[first + i], 0.0f);
     }

@@ -57,6 +57,11 @@ typedef enum {
 void
 gem_backbone_drop(const GemBackbonePass *pass, guint layer, GemDropped array, float *x, gsize n);
 
+/* Of `rows` rows of final[rows][D]: logits[rows][V], rows <= GEM_LOGIT_ROWS where they are a pass's. */
+void
+gem_backbone_logits(
+    const GemBackbone *self, const float *values, const float *final, gsize rows, float *logits);
+
 gsize
 gem_backbone_qkv_width(const GemModelShape *shape);
 

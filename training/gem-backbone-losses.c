@@ -8,8 +8,9 @@
 #include "training/gem-matmul.h"
 #include "training/gem-vector.h"
 
-static void
-logits_of(const GemBackbone *self, const float *values, const float *final, gsize rows, float *logits)
+void
+gem_backbone_logits(
+    const GemBackbone *self, const float *values, const float *final, gsize rows, float *logits)
 {
   gsize width = self->shape.width, vocab = self->shape.vocab;
   gem_matmul(FALSE, TRUE, rows, vocab, width, final, width, values + self->output, width, FALSE, logits,
@@ -114,6 +115,8 @@ score_row(const GemBatch *batch,
           GemLoss *loss)
 {
   guint target = (guint)batch->target[token];
+  /* of a choice that is not right: no text to be learned */
+  gboolean of_contest = fork == NULL && batch->weight[token] == 0.0f && weight != 0.0f;
   const guint32 *others = fork != NULL ? &g_array_index(batch->forks->others, guint32, fork->first) : NULL;
   double parting = fork != NULL ? fork_loss(logits, target, others, fork->n, scratch) : 0.0;
   double nats = gem_cross_entropy_row(logits, vocab, target, weight * scale);
@@ -126,9 +129,11 @@ score_row(const GemBatch *batch,
       logits[others[i]] += fork_weight * scale * scratch[1 + i];
     }
   }
-  loss->loss += nats;
+  if (!of_contest) {
+    loss->loss += nats;
+    loss->tokens++;
+  }
   loss->weighted_loss += nats * (double)batch->weight[token] + parting * (double)fork_weight;
-  loss->tokens++;
   return nats;
 }
 
@@ -168,7 +173,7 @@ gem_backbone_loss_task(const GemBackbone *self,
     memset(token_loss, 0, batch->n * sizeof(float));
   }
   while ((rows = gather_scored(batch, weights, width, map != NULL, pass, &gathered, scored)) > 0) {
-    logits_of(self, values, pass->d_domain, rows, pass->logits);
+    gem_backbone_logits(self, values, pass->d_domain, rows, pass->logits);
     for (gsize i = 0; i < rows; i++) {
       const GemFork *fork = take_fork(batch, &walked, scored[i]);
       float fork_weight = fork != NULL ? g_array_index(batch->fork_weight, float, walked.fork - 1) : 0.0f;
@@ -206,8 +211,8 @@ gem_backbone_loss_distill(const GemBackbone *self,
   }
   for (gsize first = 0; first < batch->n; first += GEM_LOGIT_ROWS) {
     gsize rows = MIN(batch->n - first, GEM_LOGIT_ROWS);
-    logits_of(self, teacher_values, teacher_final + first * width, rows, pass->teacher);
-    logits_of(self, values, pass->final + first * width, rows, pass->logits);
+    gem_backbone_logits(self, teacher_values, teacher_final + first * width, rows, pass->teacher);
+    gem_backbone_logits(self, values, pass->final + first * width, rows, pass->logits);
     for (gsize i = 0; i < rows; i++) {
       loss += gem_divergence_row(pass->teacher + i * vocab, pass->logits + i * vocab, vocab, scale);
     }

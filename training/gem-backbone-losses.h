@@ -8,8 +8,9 @@
 
 #include "training/gem-backbone.h"
 
-/* Cross-entropy of each token's target, and of each fork's among the tokens that it is to be told from; the
- * gradient is that of scale * weighted_loss. `token_loss`: [n] or NULL, as in gem_backbone_run. */
+/* Cross-entropy of each token's target, of each fork's among the tokens that it is to be told from, and of
+ * each contest's right choice (gem-backbone-contest.h); the gradient is that of scale * weighted_loss.
+ * `token_loss`: [n] or NULL, as in gem_backbone_run. */
 void
 gem_backbone_loss_task(const GemBackbone *self,
                        const float *values,

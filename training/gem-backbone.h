@@ -69,8 +69,10 @@ void
 gem_backbone_pass_set_dropout(GemBackbonePass *pass, double share, guint64 seed);
 
 typedef struct {
-  double loss;          /* sum of -log p over tokens that have a target, in nats, unweighted */
-  double weighted_loss; /* the same, each times its weight, and those of the batch's forks, times theirs */
+  double loss; /* sum of -log p over tokens that have a target and, where anything is learned, a weight
+                  or a fork, in nats, unweighted */
+  double weighted_loss; /* the same, each times its weight, and those of the batch's forks and contests, times
+                           theirs */
   gsize tokens;         /* how many those are */
 } GemLoss;
 

@@ -94,7 +94,11 @@ void
 gem_batch_add_contest(GemBatch *self, guint32 n, guint32 answer, float weight)
 {
   gsize sequences = gem_batch_n_sequences(self);
+  const guint32 *start = (const guint32 *)(gpointer)self->start->data + sequences - n;
   g_assert(n >= 2 && n <= sequences && answer >= 1);
+  for (guint32 i = 0; i < n; i++) {
+    g_assert(start[i + 1] - start[i] > answer);
+  }
   const GemContest contest = {
       .sequence = (guint32)(sequences - n), .n = n, .answer = answer, .weight = weight};
   g_array_append_val(self->contests, contest);

@@ -2,18 +2,26 @@
 
 #include <string.h>
 
-#define LEAST_PASSAGE   16u
-#define MOST_PASSAGE    192u
-#define LEAST_SENTENCE  4u
-#define MOST_SENTENCE   48u
-#define TRIES_A_RIVAL   8u
-#define MOST_CANDIDATES 64u
+#define LEAST_PASSAGE  16u
+#define MOST_PASSAGE   192u
+#define LEAST_SENTENCE 4u
+#define MOST_SENTENCE  48u
+#define TRIES_A_RIVAL  16u
 
 /* Tokens of a text: a sentence, or what stands before it. */
 typedef struct {
   const guint32 *tokens;
   guint n;
 } Span;
+
+/* The last byte of a piece, that of a byte token one of them; 0: none. */
+static char
+last_byte(const char *piece)
+{
+  gsize length = strlen(piece);
+  gboolean is_byte = length == 6 && g_str_has_prefix(piece, "<0x");
+  return is_byte ? (char)g_ascii_strtoull(piece + 3, NULL, 16) : (length > 0 ? piece[length - 1] : '\0');
+}
 
 void
 gem_sentences_init(GemSentences *self, GemTokenizer *tokenizer)
@@ -24,10 +32,8 @@ gem_sentences_init(GemSentences *self, GemTokenizer *tokenizer)
   self->eos = gem_tokenizer_eos(tokenizer);
   for (guint32 t = 0; t < n; t++) {
     const char *piece = gem_tokenizer_token_piece(tokenizer, t);
-    gsize length = strlen(piece);
-    self->ends[t] = strcmp(piece, "<0x0A>") == 0 ||
-                    (length > 0 && strchr(".!?\n", piece[length - 1]) != NULL) ||
-                    g_str_has_suffix(piece, "。");
+    char last = last_byte(piece);
+    self->ends[t] = (last != '\0' && strchr(".!?\n", last) != NULL) || g_str_has_suffix(piece, "。");
   }
 }
 
@@ -52,39 +58,47 @@ sentence_at(const GemSentences *self, const guint32 *tokens, gsize at, gsize end
   return (Span){NULL, 0};
 }
 
-/* A sentence of the window with enough before it, by chance; n 0: there is none. */
+/* A sentence of the window with enough before it, each with the same chance; n 0: there is none. */
 static Span
 draw_sentence(const GemSentences *self, const GemDraw *draw, GemRandom *random)
 {
-  Span candidates[MOST_CANDIDATES];
+  Span drawn = {NULL, 0};
   guint n = 0;
-  for (guint i = LEAST_PASSAGE; i < draw->n && n < MOST_CANDIDATES; i++) {
+  for (guint i = LEAST_PASSAGE; i < draw->n; i++) {
     Span sentence =
         self->ends[draw->tokens[i - 1]] ? sentence_at(self, draw->tokens, i, draw->n) : (Span){NULL, 0};
-    if (sentence.n > 0) {
-      candidates[n++] = sentence;
+    if (sentence.n > 0 && gem_random_below(random, ++n) == 0) {
+      drawn = sentence;
     }
   }
-  return n > 0 ? candidates[gem_random_below(random, n)] : (Span){NULL, 0};
+  return drawn;
 }
 
-/* A sentence anywhere in the source; n 0: none was found soon. */
+/* A sentence of another document of the draw's source; n 0: none was found soon. */
 static Span
-draw_rival(const GemSentences *self, const GemSource *source, GemRandom *random)
+draw_rival(const GemSentences *self, const GemDraw *draw, GemRandom *random)
 {
-  const guint32 *tokens = (const guint32 *)(gpointer)source->tokens->data;
-  gsize end = source->tokens->len;
+  const guint32 *tokens = (const guint32 *)(gpointer)draw->source->tokens->data;
+  gsize end = draw->source->tokens->len, own = draw->document->first;
   for (guint try = 0; try < TRIES_A_RIVAL; try++) {
     gsize at = gem_random_below(random, end), first = at;
     while (at < end && at - first < MOST_SENTENCE && !self->ends[tokens[at]]) {
       at++;
     }
-    Span sentence = sentence_at(self, tokens, at + 1, end);
-    if (sentence.n > 0) {
+    /* it begins as the right one does, after an end: else that would tell them apart */
+    gboolean begins = at < end && self->ends[tokens[at]];
+    Span sentence = begins ? sentence_at(self, tokens, at + 1, end) : (Span){NULL, 0};
+    if (sentence.n > 0 && (at < own || at >= own + draw->document->length)) {
       return sentence;
     }
   }
   return (Span){NULL, 0};
+}
+
+guint
+gem_passage_contest_least_sequence(const GemAskFrame *frame)
+{
+  return frame->head->len + LEAST_PASSAGE + frame->tail->len + MOST_SENTENCE + 1;
 }
 
 static void
@@ -122,7 +136,7 @@ gem_passage_contest_append(const GemSentences *sentences,
   guint around = frame->head->len + frame->tail->len + MOST_SENTENCE + 1,
         most = options->longest > around ? MIN(options->longest - around, MOST_PASSAGE) : 0;
   if (most < LEAST_PASSAGE) {
-    return FALSE;
+    return FALSE; /* gem_passage_contest_least_sequence() */
   }
   begin = MAX(begin, end > most ? end - most : 0);
   g_array_set_size(window, 0);
@@ -133,7 +147,7 @@ gem_passage_contest_append(const GemSentences *sentences,
   }
   append_choice(sentences, right, answer, route, 1.0f, window, batch);
   while (rivals < options->most_rivals && gem_batch_room(batch) >= answer + MOST_SENTENCE + 1) {
-    Span rival = draw_rival(sentences, draw->source, random);
+    Span rival = draw_rival(sentences, draw, random);
     if (rival.n == 0) {
       break;
     }

@@ -1,6 +1,6 @@
 /*
  * Contests without labels: the sentence with which a document goes on, to be told from sentences of other
- * texts (docs/training.md, "Contests"). Any text teaches so what an answer has to do with its question.
+ * documents (docs/training.md, "Contests"). Any text teaches so what an answer has to do with its question.
  */
 #pragma once
 
@@ -24,10 +24,14 @@ typedef struct {
   float weight;      /* of the contest */
 } GemPassageOptions;
 
+/* The longest sequence that a passage needs at least. */
+guint
+gem_passage_contest_least_sequence(const GemAskFrame *frame);
+
 /* Appends, in the frame and of one route, a passage of the draw, which is of the corpus, with the sentence
- * after it, and the same passage with other sentences of its source, for which the batch has room; the first
- * learns all its tokens. FALSE, with nothing appended: no sentence stands after a passage there, or nothing
- * has room. `window` (guint32) is scratch. */
+ * after it, and the same passage with sentences of other documents of its source, as far as the batch has
+ * room and any are found; the first learns all its tokens. FALSE, with nothing appended: no sentence stands
+ * after a passage there, or nothing has room. `window` (guint32) is scratch. */
 gboolean
 gem_passage_contest_append(const GemSentences *sentences,
                            const GemAskFrame *frame,

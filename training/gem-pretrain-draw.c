@@ -47,8 +47,7 @@ holds_answer(const GemDraw *draw)
 }
 
 /* After the sequence of the right choice, whose first `answer` tokens are those of `window`: sequences of
- * others, as many as are wanted and have room, of which every one has the same chance. Returns whether there
- * are any: a contest then. */
+ * others, drawn by chance, those of them that have room. Returns whether there are any: a contest then. */
 static gboolean
 append_contest(const GemPretrainDrawOptions *options,
                const GemDraw *draw,

@@ -232,7 +232,9 @@ parse(Options *self, int argc, char **argv, GError **error)
       {"plain-rate", 0, 0, G_OPTION_ARG_DOUBLE, &self->plain_rate, "The same in plain fine-tuning", "R"},
       {"items", 0, 0, G_OPTION_ARG_INT, &self->items, "Items of each task's dev split; 0: all", "N"},
       {"transfer-items", 0, 0, G_OPTION_ARG_INT, &self->transfer_items,
-       "Of each through every pathway, of a model as a whole; 0: none", "N"},
+       "Of each through every pathway, of a model as a whole, and at the end of ablations and attention; 0: "
+       "none",
+       "N"},
       {"router-steps", 0, 0, G_OPTION_ARG_INT, &self->router_steps, "Of routers that are trained anew", "N"},
       {"documents", 0, 0, G_OPTION_ARG_INT, &self->documents, "Read of each source; 0: all", "N"},
       {"lanes", 0, 0, G_OPTION_ARG_INT, &self->lanes, "Threads; part of the state", "N"},

@@ -261,6 +261,13 @@ train(const PretrainOptions *options,
     return FALSE;
   }
   gem_sentences_init(&sentences, tokenizer);
+  guint least = gem_passage_contest_least_sequence(&frame);
+  if (options->draw.passage_share > 0.0 && (guint)options->sequence < least) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--passage-share=%g: a passage and a sentence need --sequence=%u or more",
+                options->draw.passage_share, least);
+    return FALSE;
+  }
   g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->training.lanes);
   g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, (guint64)options->training.seed);
   const GemTrainerOptions trainer_options =
@@ -402,6 +409,53 @@ check_shares(const PretrainOptions *self, GError **error)
 }
 
 static gboolean
+check_weights(const PretrainOptions *self, GError **error)
+{
+  if (!gem_train_options_check("answer-weight", self->draw.answer_weight, 0.0, 1000.0, error) ||
+      !gem_train_options_check("answer-least", self->draw.answer_least, 0.0, 1000.0, error) ||
+      !gem_train_options_check("choice-weight", self->draw.choice_weight, 0.0, 1000.0, error) ||
+      !gem_train_options_check("contest-weight", self->draw.contest_weight, 0.0, 1000.0, error) ||
+      !gem_train_options_check("contest-rivals", self->rivals, 1, 100, error) ||
+      !gem_train_options_check("passage-share", self->draw.passage_share, 0.0, 1.0, error)) {
+    return FALSE;
+  }
+  if (self->draw.passage_share > 0.0 && self->draw.contest_weight <= 0.0) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--passage-share=%g makes contests, which weigh nothing; give a --contest-weight, too",
+                self->draw.passage_share);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* How answers are taught. */
+static void
+add_weights(PretrainOptions *self, GOptionContext *context)
+{
+  const GOptionEntry entries[] = {
+      {"answer-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.answer_weight,
+       "Weight of each of an answer's tokens in the loss", "R"},
+      {"answer-least", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.answer_least,
+       "Weight that all tokens of an answer have together at least", "R"},
+      {"choice-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.choice_weight,
+       "Weight of telling an answer from the line's other choices, or the task's other labels, in place of "
+       "--answer-least (0: none)",
+       "R"},
+      {"contest-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.contest_weight,
+       "Weight of telling an answer, as a whole, from other choices of its line, in place of --choice-weight "
+       "where a line has its own (0: none)",
+       "R"},
+      {"passage-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.passage_share,
+       "Share of the corpus's windows that are a passage, and its next sentence to be told from others "
+       "(--contest-weight)",
+       "R"},
+      {"contest-rivals", 0, 0, G_OPTION_ARG_INT, &self->rivals,
+       "Wrong choices of a contest, drawn anew each time, at most (3)", "N"},
+      G_OPTION_ENTRY_NULL};
+  gem_train_options_add(context, entries);
+}
+
+static gboolean
 parse(PretrainOptions *self, int argc, char **argv, GError **error)
 {
   const GOptionEntry entries[] = {
@@ -420,26 +474,8 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
        "R"},
       {"input-dropout", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.input_dropout,
        "Share of the input's tokens that are left out where the input is not learned (--input-share)", "R"},
-      {"answer-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.answer_weight,
-       "Weight of each of an answer's tokens in the loss", "R"},
-      {"answer-least", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.answer_least,
-       "Weight that all tokens of an answer have together at least", "R"},
       {"routed-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->routed_share,
        "Last share of steps, with the router's routes and fixed centroids", "R"},
-      {"choice-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.choice_weight,
-       "Weight of telling an answer from the line's other choices, or the task's other labels, in place of "
-       "--answer-least (0: none)",
-       "R"},
-      {"contest-weight", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.contest_weight,
-       "Weight of telling an answer, as a whole, from other choices of its line, in place of --choice-weight "
-       "where a line has its own (0: none)",
-       "R"},
-      {"passage-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.passage_share,
-       "Share of the corpus's windows that are a passage, and its next sentence to be told from others "
-       "(--contest-weight)",
-       "R"},
-      {"contest-rivals", 0, 0, G_OPTION_ARG_INT, &self->rivals, "Of these choices, each time, at most (3)",
-       "N"},
       {"input-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.input_share,
        "Share of the tasks' lines of which the input is learned, too; of the others the answer alone (1)",
        "R"},
@@ -455,6 +491,7 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
       context, "Trains the general part and the domain residuals together, documents routed by their label.");
   gem_training_options_add(&self->training, context);
   gem_train_options_add(context, entries);
+  add_weights(self, context);
   gboolean parsed = gem_train_options_parse(context, argc, argv, 0, NULL, error);
   self->draw.most_rivals = (guint)self->rivals;
   self->draw.longest = (guint)self->sequence;
@@ -462,13 +499,7 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_need("checkpoint", self->training.checkpoint, error) &&
          gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
          gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
-         gem_train_options_check("answer-weight", self->draw.answer_weight, 0.0, 1000.0, error) &&
-         gem_train_options_check("answer-least", self->draw.answer_least, 0.0, 1000.0, error) &&
-         gem_train_options_check("contest-weight", self->draw.contest_weight, 0.0, 1000.0, error) &&
-         gem_train_options_check("passage-share", self->draw.passage_share, 0.0, 1.0, error) &&
-         gem_train_options_check("contest-rivals", self->rivals, 1, 100, error) &&
-         gem_train_options_check("choice-weight", self->draw.choice_weight, 0.0, 1000.0, error) &&
-         check_shares(self, error);
+         check_weights(self, error) && check_shares(self, error);
 }
 
 int

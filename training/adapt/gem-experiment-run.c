@@ -530,18 +530,24 @@ estimate_scoring(const Sequence *self)
 }
 
 /* Of the stages of a variation that are not there: before the first one all tasks are scored, once for all
- * seeds, and after each one those of the domains so far. */
+ * seeds, after each one those of the domains so far, and after the last some lines of all through each
+ * pathway.
+ */
 static double
 estimate_stages(Sequence *self, double learning, double scoring)
 {
+  const GemExperimentOptions *options = self->experiment->options;
   guint stages = self->experiment->domains->len;
   double seconds = 0.0;
+  double forced =
+      options->items > 0 ? MIN((double)options->transfer_items / (double)options->items, 1.0) : 0.0;
   for (self->seed = 1; self->seed <= self->experiment->options->seeds; self->seed++) {
     for (guint stage = 0; stage <= stages; stage++) {
       if (stage == 0) {
         seconds += self->seed == 1 && !stage_is_there(self, 0) ? scoring : 0.0;
       } else if (!stage_is_there(self, stage)) {
-        seconds += learning + scoring * (double)stage / (double)stages;
+        seconds +=
+            learning + scoring * (double)stage / (double)stages + scoring * forced * n_forced(self, stage);
       }
     }
   }

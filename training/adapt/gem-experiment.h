@@ -19,7 +19,7 @@ typedef struct {
   guint seeds;                   /* 1 .. seeds */
   GemAdaptKinds kinds;
   gsize items;          /* of each task on dev, at most */
-  gsize transfer_items; /* of each task through each pathway, at most; 0: none. Of variants alone */
+  gsize transfer_items; /* of each task through each pathway, at most; 0: none. Not of all plans */
   gsize documents;      /* of each source, at most; 0: all */
   guint router_steps;   /* of routers that are trained anew. Of variants alone */
   guint steps, batch_tokens, replay_tokens, sequence, lanes;

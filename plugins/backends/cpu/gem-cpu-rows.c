@@ -1,10 +1,11 @@
 /*
- * What is done to each row, or each value, by itself, shared out to the threads where there are many: a
- * prompt's rows, not an answer's.
+ * What is done to each row, or each value, by itself, shared out to the threads where there are many values:
+ * a prompt's, or those of many streams. The norm and the positions of one token stay with the caller.
  */
 #include "plugins/backends/cpu/gem-cpu.h"
 
-/* Values that a thread must have for its start to pay: about a microsecond of work. */
+/* Values that a thread must have for its start to pay: a microsecond or two of work with AVX-512, more with
+ * others. */
 #define LEAST_NORMED    8192
 #define LEAST_ROTATED   8192
 #define LEAST_ACTIVATED 4096
