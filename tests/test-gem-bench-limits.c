@@ -276,7 +276,7 @@ test_barrier(void)
   check_measures(second);
 }
 
-/* Every round has a value above 0 of each kind; where not every thread comes there is none. */
+/* Every round has a value above 0 of each kind. */
 static void
 test_pool(void)
 {
@@ -304,6 +304,23 @@ test_pool(void)
       g_assert_true(isfinite(value) && value > 0);
     }
   }
+}
+
+/* Two parts of a pool that has the caller alone, which runs them in turn: the first waits for one that only
+ * comes when it has given up. The round ends, and has no value. */
+static void
+test_pool_missed(void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GemLimitsPool) pool = gem_limits_pool_new(1, &error);
+
+  g_assert_no_error(error);
+  pool->threads = 2;
+  g_assert_false(gem_limits_pool_measure(pool, SECONDS, &error));
+  g_assert_error(error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_assert_nonnull(strstr(error->message, "not all of them came"));
+  g_assert_cmpuint(pool->empty->len, ==, 0);
+  g_assert_cmpuint(pool->meeting->len, ==, 0);
 }
 
 /* ---- files ---- */
@@ -373,6 +390,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-bench/limits/probe/wrong", test_probe_wrong);
   g_test_add_func("/gem-bench/limits/barrier", test_barrier);
   g_test_add_func("/gem-bench/limits/pool", test_pool);
+  g_test_add_func("/gem-bench/limits/pool/missed", test_pool_missed);
   g_test_add_func("/gem-bench/limits/file/read", test_file);
   g_test_add_func("/gem-bench/limits/file/refuses", test_file_refuses);
   return g_test_run();

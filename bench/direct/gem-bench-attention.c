@@ -1,8 +1,7 @@
 #include "bench/direct/gem-bench-attention.h"
 
-#include <time.h>
-
 #include "bench/direct/gem-bench-scar-count.h"
+#include "bench/gem-bench-clock.h"
 #include "daemon/plugin/gem-tensor-source.h"
 
 /* The module's object, as far as the step is concerned. */
@@ -32,15 +31,6 @@ struct _GemBenchAttention {
   GemAttention *dense;
 };
 
-static double
-now(void)
-{
-  struct timespec time;
-
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 /* ---- what the step calls ---- */
 
 /* Functions of a backend get its own state, and nothing to find the one who watches by. */
@@ -58,7 +48,7 @@ rope(GemBackendState *state,
      float base)
 {
   watcher->backend->functions->rope(state, x, positions, n, heads, head_dim, rope_dim, base);
-  watcher->mark = now();
+  watcher->mark = gem_bench_now();
 }
 
 static void
@@ -91,10 +81,10 @@ assign(
     GemAttention *object, uint32_t layer, uint32_t cluster_set, const float *u, size_t n, uint8_t *clusters)
 {
   GemBenchAttention *self = object->self;
-  double started = now();
+  double started = gem_bench_now();
 
   self->functions->assign(self->attention, layer, cluster_set, u, n, clusters);
-  self->mark = now();
+  self->mark = gem_bench_now();
   self->cost.assign += self->mark - started;
 }
 
@@ -107,11 +97,11 @@ attend(GemAttention *object,
        float *out)
 {
   GemBenchAttention *self = object->self;
-  double started = now();
+  double started = gem_bench_now();
   int result = self->functions->attend(self->attention, form, spans, n, q, out);
 
   self->cost.store += started - self->mark;
-  self->cost.attend += now() - started;
+  self->cost.attend += gem_bench_now() - started;
   return result;
 }
 

@@ -1,9 +1,8 @@
 #include "bench/direct/limits/gem-limits-barrier.h"
 
-#include <stdatomic.h>
+#include <math.h>
 
-/* Looks at the other's flag before a thread lets some other one run: it may wait for its processor. */
-#define PATIENCE 100000u
+#include "bench/direct/limits/gem-limits-wait.h"
 
 /* How often a thread has come to the barrier. Processors fetch lines in pairs of 128 bytes. */
 typedef struct {
@@ -22,14 +21,8 @@ pass_barriers(const GemLimitsProbe *probe, guint thread, guint64 times)
 
   (void)probe;
   for (i = 0; i < times; i++) {
-    guint looked = 0;
-
     atomic_store_explicit(own, ++count, memory_order_release);
-    while ((int)(atomic_load_explicit(other, memory_order_acquire) - count) < 0) {
-      if (++looked % PATIENCE == 0) {
-        g_thread_yield();
-      }
-    }
+    gem_limits_wait(other, count, INFINITY);
   }
   return atomic_load(own) == begun + (unsigned)times;
 }

@@ -1,9 +1,6 @@
 #include "bench/direct/limits/gem-limits-pool.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
-#include <time.h>
-
+#include "bench/direct/limits/gem-limits-wait.h"
 #include "bench/gem-bench-statistics.h"
 
 /* Calls between two looks at the clock, which would else be a good part of what is measured. */
@@ -11,16 +8,14 @@
 /* Batches of a round at least, however long they take. */
 #define LEAST_BATCHES 15u
 
-/* Looks at the others before a thread that waits lets some other one run. */
-#define PATIENCE 10000u
+/* Seconds after which a part gives up on the others. */
+#define MOST_WAIT 1.0
 
 /* Of the calls of a round. */
 typedef struct {
-  _Alignas(128) atomic_size_t begun; /* parts */
-  size_t all;                        /* that will have begun when those of the latest call have */
-  atomic_size_t elsewhere;           /* parts that ran on other threads than the caller's */
-  pthread_t caller;
-  size_t calls;
+  _Alignas(128) atomic_uint begun; /* parts */
+  guint all;                       /* that will have begun when those of the latest call have */
+  atomic_bool missed;              /* a part has given up: not every thread has come */
 } Meeting;
 
 GemLimitsPool *
@@ -58,26 +53,11 @@ static void
 meet(void *context, size_t part, size_t parts)
 {
   Meeting *meeting = context;
-  guint looked = 0;
 
-  if (!pthread_equal(pthread_self(), meeting->caller)) {
-    atomic_fetch_add_explicit(&meeting->elsewhere, 1, memory_order_relaxed);
-  }
   atomic_fetch_add_explicit(&meeting->begun, 1, memory_order_acq_rel);
-  while (atomic_load_explicit(&meeting->begun, memory_order_acquire) < meeting->all) {
-    if (++looked % PATIENCE == 0) {
-      g_thread_yield();
-    }
+  if (!atomic_load(&meeting->missed) && !gem_limits_wait(&meeting->begun, meeting->all, MOST_WAIT)) {
+    atomic_store(&meeting->missed, true);
   }
-}
-
-static double
-now(void)
-{
-  struct timespec time;
-
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
 /* Patiently: after a late thread the other way of calling leaves all to the caller for a while, which would
@@ -85,26 +65,25 @@ now(void)
 static void
 call(GemLimitsPool *self, GemCpuPoolFunction function, Meeting *meeting)
 {
-  meeting->calls++;
   meeting->all += self->threads;
   gem_cpu_pool_run_patiently(self->pool, function, meeting, self->threads);
 }
 
-/* Nanoseconds a call. */
+/* Nanoseconds a call; of nothing when a meeting was missed. */
 static double
 time_calls(GemLimitsPool *self, GemCpuPoolFunction function, Meeting *meeting, double seconds)
 {
   g_autoptr(GArray) batches = g_array_new(FALSE, FALSE, sizeof(double));
-  double began = now(), started = began;
+  double began = gem_bench_now(), started = began;
 
-  while (batches->len < LEAST_BATCHES || started - began < seconds) {
+  while (!meeting->missed && (batches->len < LEAST_BATCHES || started - began < seconds)) {
     double ended, once;
     guint i;
 
-    for (i = 0; i < BATCH; i++) {
+    for (i = 0; i < BATCH && !meeting->missed; i++) {
       call(self, function, meeting);
     }
-    ended = now();
+    ended = gem_bench_now();
     once = (ended - started) * 1e9 / BATCH;
     g_array_append_val(batches, once);
     started = ended;
@@ -115,11 +94,11 @@ time_calls(GemLimitsPool *self, GemCpuPoolFunction function, Meeting *meeting, d
 gboolean
 gem_limits_pool_measure(GemLimitsPool *self, double seconds, GError **error)
 {
-  Meeting nobody = {.caller = pthread_self()}, everybody = {.caller = pthread_self()};
+  Meeting nobody = {0}, everybody = {0};
   double empty = time_calls(self, do_nothing, &nobody, seconds);
   double meeting = time_calls(self, meet, &everybody, seconds);
 
-  if (everybody.elsewhere != everybody.calls * (self->threads - 1)) {
+  if (everybody.missed) {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
                 "the pool of %u threads: not all of them came, so its time says nothing", self->threads);
     return FALSE;

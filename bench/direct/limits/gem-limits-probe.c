@@ -1,9 +1,8 @@
 #include "bench/direct/limits/gem-limits-probe.h"
 
-#include <time.h>
+#include <math.h>
 
-/* Looks at the others before a thread that waits lets some other one run. */
-#define PATIENCE 10000u
+#include "bench/direct/limits/gem-limits-wait.h"
 
 /* Repetitions that follow on one: no faster, since the first runs find caches cold. */
 #define MOST_GROWTH 64.0
@@ -12,8 +11,8 @@
 typedef struct {
   const GemLimitsProbe *probe;
   guint64 times;
-  guint arrived; /* threads that are there; atomic */
-  guint wrong;   /* threads whose work went wrong; atomic */
+  atomic_uint arrived; /* threads that are there */
+  guint wrong;         /* threads whose work went wrong; atomic */
 } Run;
 
 typedef struct {
@@ -40,41 +39,20 @@ gem_limits_probe_free(GemLimitsProbe *self)
   g_free(self);
 }
 
-static double
-now(void)
-{
-  struct timespec time;
-
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
-/* Waits, spinning, until all threads of the run are on a processor. */
-static void
-wait_for_all(Run *run)
-{
-  guint looked = 0;
-
-  g_atomic_int_inc(&run->arrived);
-  while ((guint)g_atomic_int_get(&run->arrived) < run->probe->threads) {
-    if (++looked % PATIENCE == 0) {
-      g_thread_yield();
-    }
-  }
-}
-
 static gpointer
 do_work(gpointer data)
 {
   Worker *worker = data;
   Run *run = worker->run;
 
-  wait_for_all(run);
-  worker->started = now();
+  /* Until all threads are on a processor, however long that takes: each of them has been made. */
+  atomic_fetch_add_explicit(&run->arrived, 1, memory_order_acq_rel);
+  gem_limits_wait(&run->arrived, run->probe->threads, INFINITY);
+  worker->started = gem_bench_now();
   if (!run->probe->work(run->probe, worker->index, run->times)) {
     g_atomic_int_inc(&run->wrong);
   }
-  worker->ended = now();
+  worker->ended = gem_bench_now();
   return NULL;
 }
 
