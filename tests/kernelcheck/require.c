@@ -1,5 +1,6 @@
 #include "tests/kernelcheck/require.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -93,6 +94,17 @@ find_flags(const char *cpuinfo, const char *key, size_t *ret_length)
 }
 
 static bool
+has_row(const char *set)
+{
+  for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+    if (strcmp(needs[i].set, set) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool
 has_all(const char *flags, const char *wanted)
 {
   for (const char *at = wanted; *at != '\0'; at += strspn(at, " ")) {
@@ -119,6 +131,12 @@ require_by_flags(const char *cpuinfo, const char *key, const char *const *offere
   for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
     if (has_all(flags, needs[i].flags) && !is_offered(needs[i].set, strlen(needs[i].set), offered, n)) {
       printf("# the processor could run set %s, which is not there\n", needs[i].set);
+      result = REQUIRE_MISSED;
+    }
+  }
+  for (size_t i = 0; i < n; i++) {
+    if (!has_row(offered[i])) {
+      printf("# set %s is there, and nothing says what it needs\n", offered[i]);
       result = REQUIRE_MISSED;
     }
   }
@@ -155,7 +173,8 @@ require_sets(const char *names)
 {
   const char *offered[MOST_SETS];
   size_t n = 0;
-  for (size_t set = 0; set < gem_kernels_count() && n < MOST_SETS; set++) {
+  assert(gem_kernels_count() <= MOST_SETS);
+  for (size_t set = 0; set < gem_kernels_count(); set++) {
     if (has_own_kernel(set)) {
       offered[n++] = gem_kernels_nth(set)->name;
     }

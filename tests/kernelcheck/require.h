@@ -19,7 +19,8 @@ Require
 require_exactly(const char *names, const char *const *offered, size_t n);
 
 /* Whether all sets are offered whose instructions the first line of `cpuinfo` that begins with `key` tells
- * of; more may be. */
+ * of; more may be, but none of which nobody has written down here what it needs: where it should be and is
+ * not, that would not be seen. */
 Require
 require_by_flags(const char *cpuinfo, const char *key, const char *const *offered, size_t n);
 

@@ -303,6 +303,9 @@ test_require_flags(void)
   expect_require(REQUIRE_MET, require_by_flags(avx512, "flags", x86, 5), "AVX-512");
   expect_require(REQUIRE_MISSED, require_by_flags(avx512, "flags", x86, 3), "without AVX-512");
   expect_require(REQUIRE_UNKNOWN, require_by_flags(avx512, "Features", x86, 1), "another machine's flags");
+  static const char *const more[] = {"reference", "avx2", "avx2-amd", "avx1024"};
+  expect_require(REQUIRE_MISSED, require_by_flags(avx2, "flags", more, 4),
+                 "a set that nobody has written down");
 
   static const char *const arm[] = {"reference", "neon", "neon-dot", "neon-i8mm"};
   static const char dot[] = "processor\t: 0\nFeatures\t: fp asimd asimddp\n\nprocessor\t: 1\n";
