@@ -18,6 +18,22 @@ enum {
   MOST_LEVELS = 2 * GEM_ATTEND_QUERIES, /* each query has one for keys, and two for values */
 };
 
+/* Each level has a sum of its own at least, and the groups that go together leave none over: add_step() would
+ * stand still, or go beyond its totals. Of the numbers of queries below; a set has no more than it says. */
+#define AT_MOST(n, most) ((n) < (most) ? (n) : (most))
+#define DIVIDES(levels, groups)                                                                              \
+  (SUMS_TOGETHER / (levels) >= (groups) || (groups) % (SUMS_TOGETHER / (levels)) == 0)
+_Static_assert(SUMS_TOGETHER >= KEY_QUERIES && SUMS_TOGETHER >= 2 * VALUE_QUERIES, "too few sums");
+_Static_assert(DIVIDES(1, GROUPS) && DIVIDES(AT_MOST(2, KEY_QUERIES), GROUPS) &&
+                   DIVIDES(AT_MOST(3, KEY_QUERIES), GROUPS) && DIVIDES(KEY_QUERIES, GROUPS),
+               "groups of keys are left over");
+_Static_assert(DIVIDES(2, GROUPS) && DIVIDES(2 * AT_MOST(2, VALUE_QUERIES), GROUPS) &&
+                   DIVIDES(2 * AT_MOST(3, VALUE_QUERIES), GROUPS / 2) &&
+                   DIVIDES(2 * VALUE_QUERIES, GROUPS / 2),
+               "groups of dimensions are left over");
+#undef DIVIDES
+#undef AT_MOST
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* totals[count][groups] += the products of `groups` registers a word, words `stride` apart, with the STEP
