@@ -206,6 +206,8 @@ test_speed_lone_file(GemTestDirect *self, gconstpointer data)
   g_assert_cmpstr(json_object_get_string_member(object, "attention"), ==, "dense");
   g_assert_cmpint(json_object_get_int_member(object, "clusters"), ==, 0);
   g_assert_true(json_object_get_null_member(object, "bandwidth_share"));
+  g_assert_cmpstr(json_object_get_string_member(object, "router"), ==, "off");
+  g_assert_cmpstr(json_object_get_string_member(object, "pathway"), ==, "general");
   g_assert_null(strstr(writing, "prefill"));
 }
 

@@ -266,17 +266,24 @@ measure_rounds(GemBenchModel *model, const SpeedOptions *options, Figures *figur
 
 /* ---- what comes out ---- */
 
+/* Without a router --route changes nothing. */
+static gboolean
+has_choice(const SpeedOptions *options, const GemBenchModel *model)
+{
+  return options->route && model->runtime->router != NULL;
+}
+
 /* The one of every token, or what chooses it. */
 static const char *
-pathway_name(const SpeedOptions *options)
+pathway_name(const SpeedOptions *options, const GemBenchModel *model)
 {
-  return options->domain != NULL ? options->domain : options->route ? "router" : "general";
+  return options->domain != NULL ? options->domain : has_choice(options, model) ? "router" : "general";
 }
 
 static const char *
-router_word(const SpeedOptions *options)
+router_word(const SpeedOptions *options, const GemBenchModel *model)
 {
-  return is_overruled(options) ? "overruled" : options->route ? "chooses" : "off";
+  return is_overruled(options) ? "overruled" : has_choice(options, model) ? "chooses" : "off";
 }
 
 /* Share of the given bandwidth that the weights' reading takes at the median speed; NAN unless both are
@@ -318,13 +325,16 @@ print_table(const SpeedOptions *options, const Figures *figures)
 }
 
 static void
-add_json(const SpeedOptions *options, const Figures *figures, JsonBuilder *builder)
+add_json(const SpeedOptions *options,
+         const GemBenchModel *model,
+         const Figures *figures,
+         JsonBuilder *builder)
 {
   const double *tokens = (const double *)(gpointer)figures->token->data;
   guint n = figures->token->len;
 
-  gem_bench_json_add_string(builder, "pathway", pathway_name(options));
-  gem_bench_json_add_string(builder, "router", router_word(options));
+  gem_bench_json_add_string(builder, "pathway", pathway_name(options, model));
+  gem_bench_json_add_string(builder, "router", router_word(options, model));
   gem_bench_json_add_count(builder, "prompt_tokens", (guint64)options->prompt_tokens);
   gem_bench_json_add_count(builder, "tokens", (guint64)options->tokens);
   gem_bench_json_add_count(builder, "depth", (guint64)options->depth);
@@ -381,10 +391,10 @@ measure(const GemBenchCommand *command, const SpeedOptions *options, GError **er
       return FALSE;
     }
   }
-  gem_output_printf("%s; pathway %s%s, depth %d\n", description, pathway_name(options),
+  gem_output_printf("%s; pathway %s%s, depth %d\n", description, pathway_name(options, model),
                     is_overruled(options) ? " (the router overruled)" : "", options->depth);
   print_table(options, &figures);
-  add_json(options, &figures, builder);
+  add_json(options, model, &figures, builder);
   return gem_bench_json_finish(builder, &options->common, error) &&
          draw_chart(options, &figures, description, error);
 }
