@@ -2,9 +2,10 @@
 #
 # Builds the kernels alone, which takes seconds, in ./build-kernels. Options are kernelcheck's: --set NAME, --kernel NAME,
 # --require NAME,..., --seed N, --bench (--help lists them after --).
-# With --arm64 it builds them for aarch64 in ./build-kernels-arm64 and runs them under qemu-user: without options each set on
-# an emulated processor that has no more than the set needs, and fails if one is missing there; with options once, on the
-# processor that QEMU_CPU names, or on one that must have all sets.
+# With --arm64 it builds them for aarch64 in ./build-kernels-arm64 and runs them under qemu-user: without options neon and
+# neon-dot each on an emulated processor that has no more than the set needs, neon-i8mm on QEMU's max, which has everything,
+# and fails if one is missing there; with options once, on the processor that QEMU_CPU names, or on one that must have all
+# sets.
 
 readonly arm64_sets=reference,neon,neon-dot,neon-i8mm
 
@@ -15,7 +16,7 @@ run_arm64() {
   QEMU_CPU=$processor qemu-aarch64 -L /usr/aarch64-linux-gnu "$dir/tests/kernelcheck/kernelcheck" "$@"
 }
 
-# An instruction that a set must not have is an illegal one there. The first checks the reference as well.
+# An instruction that a set must not have is an illegal one there, but on the last. The first checks the reference as well.
 check_arm64() {
   local status=0
   echo "# cortex-a72"
@@ -41,12 +42,12 @@ if [ "$target" = arm64 ]; then
     meson setup "$dir" "$GEM_SOURCE_DIR" -Dkernels_only=true --cross-file tests/kernelcheck/arm64.ini >&2 ||
     die "meson could not set up $dir"
   run_ninja "$dir" || die "the build failed"
-  if [ -n "${QEMU_CPU:-}" ]; then
-    run_arm64 "$QEMU_CPU" "$@"
-  elif [ $# -gt 0 ]; then
-    run_arm64 max --require "$arm64_sets" "$@"
-  else
+  if [ $# -eq 0 ]; then
     check_arm64
+  elif [ -n "${QEMU_CPU:-}" ]; then
+    run_arm64 "$QEMU_CPU" "$@"
+  else
+    run_arm64 max --require "$arm64_sets" "$@"
   fi
   exit
 fi
