@@ -2,7 +2,8 @@
  * Attention timed by itself, in the middle of the forward pass: on a runtime whose attention is SCAR, any of
  * its kinds (dense, or one of the model's sets of clusters) can be put to use, and what it takes from the
  * rotated query and key on is summed. Making room for more rows, which all kinds do now and then, is not in
- * it.
+ * it, but the first touch of what is new is: storing writes there first, and has its page faults and the
+ * kernel's clearing of pages.
  */
 #pragma once
 
