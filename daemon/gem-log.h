@@ -33,6 +33,7 @@
 #define GEM_LOG_DOMAIN_REFUSED    "6ac0903403484381a5dae21774b85f22"
 #define GEM_LOG_DOMAIN_FAILED     "c1f030bec4e945379a9d8731f89ec952"
 #define GEM_LOG_TRAINER_IS_CHILD  "5b1d2c7e0f6a4a0e9c7a4f6c1e3f2d94"
+#define GEM_LOG_DOMAINS_READ      "5e0c1b7f3a9d4c6e8b2f7d14a96c30e8"
 #define GEM_LOG_DOMAINS_UNREAD    "e7d0a4b25c3f4b0b8f8f2c9d61a7435e"
 
 /* `fields` is KEY, value, KEY, value, ..., NULL; NULL: none. Keys are upper case and begin with GEM_. */

@@ -417,6 +417,8 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   g_assert_true(g_file_set_contents(closed, "", 0, NULL));
   g_assert_true(g_file_set_contents(stray, "", 0, NULL));
   self->gemd->bus->pipe_log = TRUE;
+  self->gemd->bus->daemon_environment =
+      g_environ_setenv(self->gemd->bus->daemon_environment, "G_MESSAGES_DEBUG", "all", TRUE);
   gem_test_gemd_start(self->gemd, "ready");
   g_assert_null(gem_test_adapt_find(self->gemd->client, "torn"));
   /* What cannot be read is left to who can; what is nothing goes. */
@@ -431,6 +433,7 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   g_assert_null(gem_test_adapt_find(self->gemd->client, "good"));
   log = gem_test_bus_end_log(self->gemd->bus);
   g_assert_nonnull(strstr(log, "3 records or folders of learned domains cannot be read"));
+  g_assert_nonnull(strstr(log, "1 learned domains of 1 users are there"));
 }
 
 static void

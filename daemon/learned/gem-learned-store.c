@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/gem-log.h"
 #include "dbus/gem-error.h"
 
 #define RECORD     "domain"
@@ -268,7 +269,9 @@ remove_folder(const char *folder)
 /* All that was found. */
 typedef struct {
   GPtrArray *records;
-  guint unread; /* folders whose record does not hold, or that cannot be opened */
+  guint unread; /* folders whose record does not hold, or that cannot be read */
+  guint users;  /* folders of users */
+  gboolean there;
 } Loaded;
 
 static void
@@ -328,6 +331,17 @@ open_folder(const char *path, Loaded *loaded)
   return dir;
 }
 
+/* The next name; NULL: there is none, or no further one can be read, which is told of. */
+static const char *
+next_name(GDir *dir, Loaded *loaded)
+{
+  errno = 0;
+  const char *name = g_dir_read_name(dir);
+
+  loaded->unread += name == NULL && errno != 0 ? 1 : 0;
+  return name;
+}
+
 static void
 load_user(const char *root, const char *user, Loaded *loaded)
 {
@@ -340,7 +354,8 @@ load_user(const char *root, const char *user, Loaded *loaded)
     return;
   }
   dir = open_folder(path, loaded);
-  while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+  loaded->users += dir != NULL ? 1 : 0;
+  while (dir != NULL && (name = next_name(dir, loaded)) != NULL) {
     g_autofree char *folder = g_build_filename(path, name, NULL);
     GemLearnedRecord *record = load_one(folder, (guint)uid, name, loaded);
 
@@ -359,7 +374,8 @@ load_all(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   const char *user;
 
   loaded->records = g_ptr_array_new_with_free_func((GDestroyNotify)gem_learned_record_free);
-  while (dir != NULL && (user = g_dir_read_name(dir)) != NULL) {
+  loaded->there = dir != NULL;
+  while (dir != NULL && (user = next_name(dir, loaded)) != NULL) {
     load_user(work->root, user, loaded);
   }
   g_task_return_pointer(task, loaded, loaded_free);
@@ -410,6 +426,13 @@ gem_learned_store_load_finish(GAsyncResult *result, guint *ret_unread)
   GPtrArray *records = g_ptr_array_ref(loaded->records);
 
   *ret_unread = loaded->unread;
+  if (loaded->there) {
+    g_autofree char *count = g_strdup_printf("%u", records->len),
+                    *users = g_strdup_printf("%u", loaded->users);
+
+    gem_log(LOG_INFO, GEM_LOG_DOMAINS_READ, (const char *[]){"GEM_COUNT", count, "GEM_USERS", users, NULL},
+            "%u learned domains of %u users are there", records->len, loaded->users);
+  }
   loaded_free(loaded);
   return records;
 }
