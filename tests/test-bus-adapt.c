@@ -433,7 +433,7 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   g_assert_null(gem_test_adapt_find(self->gemd->client, "good"));
   log = gem_test_bus_end_log(self->gemd->bus);
   g_assert_nonnull(strstr(log, "3 records or folders of learned domains cannot be read"));
-  g_assert_nonnull(strstr(log, "1 learned domains of 1 users are there"));
+  g_assert_nonnull(strstr(log, "learned domains: 1, users with a folder: 1"));
 }
 
 static void

@@ -431,7 +431,7 @@ gem_learned_store_load_finish(GAsyncResult *result, guint *ret_unread)
                     *users = g_strdup_printf("%u", loaded->users);
 
     gem_log(LOG_INFO, GEM_LOG_DOMAINS_READ, (const char *[]){"GEM_COUNT", count, "GEM_USERS", users, NULL},
-            "%u learned domains of %u users are there", records->len, loaded->users);
+            "learned domains: %u, users with a folder: %u", records->len, loaded->users);
   }
   loaded_free(loaded);
   return records;

@@ -216,16 +216,11 @@ score_task(const Sequence *self, guint t, GemVariantScore *score)
   const GemChoiceTask *task = self->experiment->tasks->pdata[t];
   const GemChoiceModel model = choice_model(self);
   g_autofree guint8 *chosen = g_new0(guint8, task->items->len);
-  gem_choice_task_choose(task, &model, self->experiment->lanes, chosen);
+  gem_variant_score_task(score, self->experiment->tasks, t, &model, self->experiment->lanes, chosen);
   char *text = g_new0(char, task->items->len + 1);
-  guint right = 0;
   for (guint i = 0; i < task->items->len; i++) {
-    gboolean is_right = chosen[i] == ((const GemChoiceItem *)task->items->pdata[i])->right;
-    text[i] = is_right ? '1' : '0';
-    right += is_right;
+    text[i] = chosen[i] == ((const GemChoiceItem *)task->items->pdata[i])->right ? '1' : '0';
   }
-  score->f1[t] = gem_variant_macro_f1(task, chosen);
-  score->accuracy[t] = (double)right / (double)task->items->len;
   return text;
 }
 

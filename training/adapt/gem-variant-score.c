@@ -63,6 +63,24 @@ gem_variant_macro_f1(const GemChoiceTask *task, const guint8 *chosen)
   return classes > 0 ? sum / classes : NAN;
 }
 
+void
+gem_variant_score_task(GemVariantScore *self,
+                       const GPtrArray *tasks,
+                       guint t,
+                       const GemChoiceModel *model,
+                       GemLanes *lanes,
+                       guint8 *chosen)
+{
+  const GemChoiceTask *task = tasks->pdata[t];
+  guint right = 0;
+  gem_choice_task_choose(task, model, lanes, chosen);
+  for (guint i = 0; i < task->items->len; i++) {
+    right += chosen[i] == ((const GemChoiceItem *)task->items->pdata[i])->right;
+  }
+  self->f1[t] = gem_variant_macro_f1(task, chosen);
+  self->accuracy[t] = (double)right / (double)task->items->len;
+}
+
 gboolean
 gem_variant_score_run(
     GemVariantScore *self, const GPtrArray *tasks, const GemChoiceModel *model, gint8 only, GemLanes *lanes)
@@ -73,13 +91,7 @@ gem_variant_score_run(
       continue;
     }
     g_autofree guint8 *chosen = g_new(guint8, task->items->len);
-    guint right = 0;
-    gem_choice_task_choose(task, model, lanes, chosen);
-    for (guint i = 0; i < task->items->len; i++) {
-      right += chosen[i] == ((const GemChoiceItem *)task->items->pdata[i])->right;
-    }
-    self->f1[t] = gem_variant_macro_f1(task, chosen);
-    self->accuracy[t] = (double)right / (double)task->items->len;
+    gem_variant_score_task(self, tasks, t, model, lanes, chosen);
   }
   return !gem_progress_interrupted();
 }

@@ -23,6 +23,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemVariantScore, gem_variant_score_free)
 double
 gem_variant_macro_f1(const GemChoiceTask *task, const guint8 *chosen);
 
+/* Fills f1 and accuracy of the t-th task; `chosen`: [items], which choice was taken of each. */
+void
+gem_variant_score_task(GemVariantScore *self,
+                       const GPtrArray *tasks,
+                       guint t,
+                       const GemChoiceModel *model,
+                       GemLanes *lanes,
+                       guint8 *chosen);
 /* Fills f1 and accuracy of the tasks of `only` (GEM_ROUTE_GENERAL: of all). FALSE: the process was asked to
  * end. */
 gboolean
