@@ -11,6 +11,17 @@ progress_of() { as "$1" gem-client learned | sed -n 's/.* learning, \([0-9]*\) %
 # is_beyond USER PERCENT: it is being learned, and so far.
 is_beyond() { [ "$(progress_of "$1")" -gt "$2" ]; }
 is_another() { differs "$(learner_pid)" "$1" && [ "$(learner_pid)" != 0 ]; }
+# What the service says, and the record, in which no text stands: of a domain that should be there, and is not.
+tell_what_is_there() {
+  {
+    ls -ln /var/lib/gemd/learned/*/wordle/
+    systemctl show -P MainPID,ExecMainStartTimestamp,InvocationID,NRestarts gemd.service
+    journalctl --no-pager --lines 20 --unit gemd.service
+    tr '\0' '\n' <"/proc/$(unit MainPID)/environ" | grep DIRECTORY
+    ls -la "/proc/$(unit MainPID)/root/var/lib/gemd/"
+    cat /var/lib/gemd/learned/*/wordle/domain
+  } 2>&1 | sed 's/^/# /'
+}
 adapt() { as "$1" gem-client adapt --worst-other 100 "${@:2}"; }
 may_adapt() {
   cat >/etc/polkit-1/rules.d/60-alice.rules <<'RULES'
@@ -89,6 +100,7 @@ wait "$learner"
 report "the service is killed, and its caller ends" is "$?" 3
 sed 's/^/# /' /run/adapt.out
 report "the service goes on with it" wait_for 60 is_beyond alice 0
+is_beyond alice 0 || tell_what_is_there
 report "and brings it to its end" wait_for 120 is_state alice wordle ready
 second=$(version_of alice wordle)
 echo "# $first"
@@ -96,15 +108,7 @@ echo "# $second"
 report "it is another one now" differs "$first" "$second"
 report "it is there after a restart" systemctl restart gemd.service
 report "and in service" wait_for 10 is_state alice wordle ready
-if ! is_state alice wordle ready; then # why: what the service says, and the record, in which no text stands
-  journalctl --no-pager --lines 20 --priority warning --unit gemd.service | sed 's/^/# /'
-  ls -ln /var/lib/gemd/learned/*/wordle/ | sed 's/^/# /'
-  systemctl show -P MainPID,ExecMainStartTimestamp,InvocationID,NRestarts gemd.service | sed 's/^/# /'
-  journalctl --no-pager --lines 30 --unit gemd.service | tail -n 12 | sed 's/^/# /'
-  tr '\0' '\n' <"/proc/$(unit MainPID)/environ" | grep DIRECTORY | sed 's/^/# /'
-  ls -la "/proc/$(unit MainPID)/root/var/lib/gemd/" 2>&1 | sed 's/^/# /'
-  sed 's/^/# /' /var/lib/gemd/learned/*/wordle/domain
-fi
+is_state alice wordle ready || tell_what_is_there
 
 report "its user cannot share it" fails_with "not authorized" as alice gem-client share alice wordle
 report "an administrator shares it" gem-client share alice wordle
