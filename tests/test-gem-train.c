@@ -225,13 +225,15 @@ check_some_tasks(void)
   }
 }
 
-/* Wrong choices of a line, and sentences of other documents, teach something of their own. */
+/* Wrong choices of a line, sentences of other documents, and what a text has said before teach something of
+ * their own. */
 static void
 check_contests(void)
 {
   static const char *const runs[][3] = {
       {"--task-share 1 --tasks legal/clauses ", "", "--contest-weight 30"},
-      {"--task-share 0 --sequence 96 ", "--contest-weight 30", "--contest-weight 30 --passage-share 1"}};
+      {"--task-share 0 --sequence 96 ", "--contest-weight 30", "--contest-weight 30 --passage-share 1"},
+      {"--task-share 0 --sequence 96 ", "", "--copy-share 1"}};
   static const char *const file = "data/tasks/legal/clauses/train.jsonl";
   g_autofree char *path = in_folder(file), *lines = NULL;
   g_assert_true(g_file_get_contents(path, &lines, NULL, NULL));
@@ -410,6 +412,8 @@ static const char *const usage_lines[][2] = {
     {"pretrain --data data --tokenizer t --checkpoint c --contest-rivals 0", "--contest-rivals=0"},
     {"pretrain --data data --tokenizer t --checkpoint c --passage-share 2", "--passage-share=2"},
     {"pretrain --data data --tokenizer t --checkpoint c --passage-share 1", "give a --contest-weight"},
+    {"pretrain --data data --tokenizer t --checkpoint c --copy-share -1", "--copy-share=-1"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --sequence 96 --copy-share nan", "--copy-share=nan"},
     {GEM_TEST_PRETRAIN "--checkpoint c --steps 0", "--steps=0"},
     {GEM_TEST_PRETRAIN "--checkpoint c --lanes 65", "--lanes=65"},
     {GEM_TEST_PRETRAIN "--checkpoint c --rate nan", "--rate=nan"},

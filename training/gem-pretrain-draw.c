@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "training/gem-copies.h"
+
 /* Of one of the `n` tokens of an answer: a short answer, which is a label as a rule, would else be lost among
  * its input's tokens. One that is taught as a choice is not. */
 static float
@@ -95,6 +97,20 @@ append_passage(const GemPretrainDraw *self,
                                     batch);
 }
 
+/* Of the corpus, by chance: a passage and pieces of it. */
+static gboolean
+append_copies(const GemPretrainDraw *self,
+              const GemDraw *draw,
+              gint8 route,
+              GemRandom *random,
+              GArray *window,
+              GemBatch *batch)
+{
+  return !draw->is_task && self->options.copy_share > 0.0 &&
+         gem_random_uniform(random) < self->options.copy_share &&
+         gem_copies_append(draw, self->bos, self->options.longest, route, random, window, batch);
+}
+
 void
 gem_pretrain_draw_append(
     const GemPretrainDraw *self, const GemDraw *draw, GemRandom *random, GArray *window, GemBatch *batch)
@@ -103,7 +119,8 @@ gem_pretrain_draw_append(
   /* drawn in any case, so that the model to compare with sees the same text */
   gboolean dropped = gem_random_uniform(random) < options->residual_dropout || options->general_only;
   gint8 route = dropped ? GEM_ROUTE_GENERAL : draw->domain;
-  if (append_passage(self, draw, route, random, window, batch)) {
+  if (append_passage(self, draw, route, random, window, batch) ||
+      append_copies(self, draw, route, random, window, batch)) {
     return;
   }
   g_array_set_size(window, 0);

@@ -20,6 +20,7 @@ typedef struct {
   guint longest;         /* tokens of a prompt with another choice, at most */
   double
       passage_share; /* of windows of the corpus: a passage, and which sentence comes next (contest_weight) */
+  double copy_share; /* of the other windows of the corpus: a passage, and pieces of it again */
 } GemPretrainDrawOptions;
 
 typedef struct {

@@ -416,7 +416,8 @@ check_weights(const PretrainOptions *self, GError **error)
       !gem_train_options_check("choice-weight", self->draw.choice_weight, 0.0, 1000.0, error) ||
       !gem_train_options_check("contest-weight", self->draw.contest_weight, 0.0, 1000.0, error) ||
       !gem_train_options_check("contest-rivals", self->rivals, 1, 100, error) ||
-      !gem_train_options_check("passage-share", self->draw.passage_share, 0.0, 1.0, error)) {
+      !gem_train_options_check("passage-share", self->draw.passage_share, 0.0, 1.0, error) ||
+      !gem_train_options_check("copy-share", self->draw.copy_share, 0.0, 1.0, error)) {
     return FALSE;
   }
   if (self->draw.passage_share > 0.0 && self->draw.contest_weight <= 0.0) {
@@ -449,6 +450,8 @@ add_weights(PretrainOptions *self, GOptionContext *context)
        "Share of the corpus's windows that are a passage, and its next sentence to be told from others "
        "(--contest-weight)",
        "R"},
+      {"copy-share", 0, 0, G_OPTION_ARG_DOUBLE, &self->draw.copy_share,
+       "Share of the corpus's other windows that are a passage, and then pieces of it again", "R"},
       {"contest-rivals", 0, 0, G_OPTION_ARG_INT, &self->rivals,
        "Wrong choices of a contest, drawn anew each time, at most (3)", "N"},
       G_OPTION_ENTRY_NULL};
