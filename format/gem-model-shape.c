@@ -132,7 +132,9 @@ read_scar(const GemModelKeys *keys, GemModelShape *shape, GError **error)
     shape->clusters[i] = (guint)clusters;
   }
   shape->n_cluster_sets = sets->len;
-  return sets->len == 0 || gem_model_keys_uint(keys, "scar.window", 0, MAX_WINDOW, &shape->window, error);
+  return sets->len == 0 || (gem_model_keys_uint(keys, "scar.window", 0, MAX_WINDOW, &shape->window, error) &&
+                            (!gem_model_keys_has(keys, "scar.successors") ||
+                             gem_model_keys_uint(keys, "scar.successors", 0, 1, &shape->successors, error)));
 }
 
 static gboolean
@@ -292,6 +294,9 @@ gem_model_shape_write(const GemModelShape *shape, GemGgufWriter *writer)
   if (shape->n_cluster_sets > 0) {
     gem_gguf_writer_set_uint_array(writer, "gem.scar.clusters", shape->clusters, shape->n_cluster_sets);
     gem_gguf_writer_set_uint(writer, "gem.scar.window", shape->window);
+    if (shape->successors) {
+      gem_gguf_writer_set_uint(writer, "gem.scar.successors", 1);
+    }
   }
   if (shape->n_domains > 0) {
     gem_gguf_writer_set_string_array(writer, "gem.domains", (const char *const *)shape->domains);

@@ -54,6 +54,7 @@ typedef struct {
   guint n_cluster_sets;                 /* 0: dense attention */
   guint clusters[GEM_MAX_CLUSTER_SETS]; /* descending, e.g. 16, 8 */
   guint window;                         /* SCAR's local window w, tokens */
+  guint successors; /* 0, 1: a token sees what followed its cluster's tokens in place of these */
   guint n_domains;
   char *domains[GEM_MAX_DOMAINS + 1]; /* owned; NULL-terminated; the index is the router's class */
   float router_threshold;             /* tau */

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define GEM_PLUGIN_ABI_MAJOR 1u
-#define GEM_PLUGIN_ABI_MINOR 2u /* what came after 0 says so below */
+#define GEM_PLUGIN_ABI_MINOR 3u /* what came after 0 says so below */
 #define GEM_PLUGIN_ENTRY     "gem_plugin_describe"
 #define GEM_PLUGIN_EXPORT    __attribute__((visibility("default")))
 
@@ -109,6 +109,9 @@ typedef struct {
   uint32_t n_cluster_sets;
   uint32_t clusters[4];
   float rms_epsilon, rope_base;
+  /* Since ABI 1.3: a position is on the list of the cluster of the one before it (gem_list_of_position).
+   * Models with it are not given to attention modules of an earlier ABI. */
+  bool successors;
 } GemShape;
 
 /* ---- keys and values of earlier tokens ---- */
@@ -401,9 +404,17 @@ typedef struct {
   GemKeyValueList in_order; /* all positions; the tiles of at least the latest `window` before any row, and of
                                the rows, are there */
   uint32_t n_clusters;      /* 0 without */
-  const GemKeyValueList *lists; /* [n_clusters] each cluster's positions, the rows among them */
+  const GemKeyValueList *lists; /* [n_clusters] positions, the rows' among them (gem_list_of_position) */
   const uint8_t *clusters;      /* [first + n] */
 } GemAttentionSpan;
+
+/* The cluster on whose list a position is: its own, or with shape.successors that of the position before it,
+ * so that a token which looks into its cluster's list finds what followed the tokens of its cluster. */
+static inline uint8_t
+gem_list_of_position(const uint8_t *clusters, uint32_t position, bool successors)
+{
+  return clusters[successors && position > 0 ? position - 1 : position];
+}
 
 typedef struct GemAttentionFunctions {
   /* `source` is general.gguf (centroids). cluster_set is an index into shape->clusters (the k to use). */
@@ -422,8 +433,8 @@ typedef struct GemAttentionFunctions {
   void (*assign)(
       GemAttention *self, uint32_t layer, uint32_t cluster_set, const float *u, size_t n, uint8_t *clusters);
   /* The rows of all spans, one after the other: q, rotated, and out are [rows][heads][head_dim]. Keys and
-   * values of the rows are in the lists already. SCAR: row i sees j when j <= i and (same cluster, or i - j <
-   * window, or j == 0). Negative: out of memory. */
+   * values of the rows are in the lists already. SCAR: row i sees j when j <= i and (j is on the list of
+   * i's cluster, or i - j < window, or j == 0). Negative: out of memory. */
   int (*attend)(GemAttention *self,
                 const GemKeyValueForm *form,
                 const GemAttentionSpan *spans,

@@ -147,7 +147,9 @@ run_attention(const Pass *pass, guint layer)
   }
   for (guint i = 0; i < pass->n; i++) {
     for (guint j = 0; j <= i; j++) {
-      visible[j] = clusters == NULL || clusters[i] == clusters[j] || i - j < shape->window || j == 0;
+      guint of = shape->successors && j > 0 ? j - 1 : j;
+
+      visible[j] = clusters == NULL || clusters[i] == clusters[of] || i - j < shape->window || j == 0;
     }
     gem_test_attend(q + i * query_width, shape->heads, shape->kv_heads, shape->head_dim, k, v, visible, i + 1,
                     out);

@@ -58,7 +58,8 @@ is_visible(const GemAttentionView *view, const guint8 *own_clusters, gsize prefi
     return distance < view->window && (j <= i || (i < prefix && j < prefix));
   }
   if (view->clusters != NULL) {
-    return j <= i && (own_clusters[i] == own_clusters[j] || i - j < view->window || j == 0);
+    gsize of = view->successors && j > 0 ? j - 1 : j;
+    return j <= i && (own_clusters[i] == own_clusters[of] || i - j < view->window || j == 0);
   }
   return j <= i;
 }
@@ -172,9 +173,13 @@ static void
 test_clusters(void)
 {
   const gsize windows[] = {0, 1, 3, 100}; /* 0: the paper's own mask, and the first token */
-  for (gsize i = 0; i < G_N_ELEMENTS(windows); i++) {
-    check_view(&(GemAttentionView){
-        .heads = 4, .kv_heads = 2, .head_dim = 4, .clusters = clusters, .window = windows[i]});
+  for (gsize i = 0; i < 2 * G_N_ELEMENTS(windows); i++) {
+    check_view(&(GemAttentionView){.heads = 4,
+                                   .kv_heads = 2,
+                                   .head_dim = 4,
+                                   .clusters = clusters,
+                                   .window = windows[i / 2],
+                                   .successors = i % 2 == 1});
   }
 }
 

@@ -21,6 +21,8 @@
 #define ROW      (KV_HEADS * HEAD_DIM) /* values of one row of keys */
 #define QUERY    (HEADS * HEAD_DIM)    /* values of one row of queries */
 
+static gboolean successors; /* of the scenes that are made from now on */
+
 static GemShape
 shape_with_window(guint window)
 {
@@ -34,6 +36,7 @@ shape_with_window(guint window)
       .window = window,
       .n_cluster_sets = 2,
       .clusters = {16, 8},
+      .successors = successors,
   };
 }
 
@@ -133,6 +136,7 @@ cache_new(const Scene *scene)
       .limit = (guint)scene->count,
       .clusters = scene->by_cluster ? scene->k : 0,
       .window = scene->functions->needs_window(scene->attention),
+      .successors = scene->shape.successors,
   };
   shape.tile_bytes = shape.backend->functions->kv_tile_bytes(shape.backend->state, &shape.form);
   return gem_kv_cache_new(&shape);
@@ -184,7 +188,8 @@ sees(const Scene *scene, size_t i, size_t j)
   if (!scene->by_cluster) {
     return j <= i;
   }
-  return j <= i && (scene->clusters[i] == scene->clusters[j] || i - j < scene->shape.window || j == 0);
+  size_t of = scene->shape.successors && j > 0 ? j - 1 : j;
+  return j <= i && (scene->clusters[i] == scene->clusters[of] || i - j < scene->shape.window || j == 0);
 }
 
 typedef struct {
@@ -444,6 +449,19 @@ test_bad_centroids(void)
   assert_refused(source, &shape, "no SCAR centroids");
 }
 
+/* The same of a model whose tokens look for what followed their cluster's. */
+static void
+test_successors(void)
+{
+  successors = TRUE;
+  test_masks();
+  test_outputs();
+  test_wide_window_is_dense();
+  test_same_bits();
+  test_spans();
+  successors = FALSE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -453,6 +471,7 @@ main(int argc, char **argv)
   g_test_add_func("/attention/wide-window-is-dense", test_wide_window_is_dense);
   g_test_add_func("/attention/same-bits", test_same_bits);
   g_test_add_func("/attention/spans", test_spans);
+  g_test_add_func("/attention/successors", test_successors);
   g_test_add_func("/attention/assign", test_assign);
   g_test_add_func("/attention/bad-centroids", test_bad_centroids);
   return g_test_run();

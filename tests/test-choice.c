@@ -91,13 +91,16 @@ check_continuations(const char *shape, int set, const gint8 *routes, gboolean ex
 static void
 test_continuations(void)
 {
-  const char *sparse = "vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4";
+  const char *sparse = "vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4",
+             *successors = "vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4,successors=1";
   const gint8 one[] = {1, 1, 1}, none[] = {GEM_ROUTE_GENERAL, GEM_ROUTE_GENERAL, GEM_ROUTE_GENERAL},
               mixed[] = {2, GEM_ROUTE_GENERAL, 0};
   check_continuations(sparse, 0, one, FALSE);
   check_continuations(sparse, 1, none, FALSE);
   check_continuations(sparse, -1, mixed, FALSE);
   check_continuations(sparse, 0, mixed, TRUE);
+  check_continuations(successors, 0, mixed, FALSE);
+  check_continuations(successors, 1, one, FALSE);
   check_continuations("vocab=262,width=128,heads=4,kv-heads=2,ffn=64,domains=0,clusters=0", -1, none, FALSE);
 }
 

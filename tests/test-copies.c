@@ -34,10 +34,8 @@ text_clear(Text *self)
 static gboolean
 append(Text *self, guint n, gboolean at_start, GemRandom *random)
 {
-  const GemDraw draw = {.tokens = at_start ? self->tokens : self->tokens + 1,
-                        .n = n,
-                        .answer = n,
-                        .at_start = at_start};
+  const GemDraw draw = {
+      .tokens = at_start ? self->tokens : self->tokens + 1, .n = n, .answer = n, .at_start = at_start};
   return gem_copies_append(&draw, BOS, LONGEST, 3, random, self->window, self->batch);
 }
 

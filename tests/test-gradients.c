@@ -111,6 +111,13 @@ test_backbone_sparse(void)
   check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4", TRUE, 0, FALSE, 0.0);
 }
 
+static void
+test_backbone_successors(void)
+{
+  check_backbone("vocab=262,width=64,heads=2,ffn=64,domain-ffn=32,domains=3,window=4,successors=1", TRUE, 1,
+                 FALSE, 0.0);
+}
+
 /* What is dropped forward is dropped on the way back: of the embedding, of attention, of the feed-forwards'
  * inputs. */
 static void
@@ -189,6 +196,7 @@ main(int argc, char **argv)
   gem_matmul_select("fp32", &error);
   g_assert_no_error(error);
   g_test_add_func("/gradients/backbone/sparse-with-domains", test_backbone_sparse);
+  g_test_add_func("/gradients/backbone/sparse-with-domains-successors", test_backbone_successors);
   g_test_add_func("/gradients/backbone/dropout", test_backbone_dropout);
   g_test_add_func("/gradients/backbone/sparse-dropout", test_backbone_sparse_dropout);
   g_test_add_func("/gradients/backbone/exclusive-with-domains", test_backbone_exclusive);

@@ -27,6 +27,8 @@ set_tile_bytes(GemKvCacheShape *shape)
   shape->tile_bytes = shape->backend->functions->kv_tile_bytes(shape->backend->state, &shape->form);
 }
 
+static gboolean successors; /* of the scenes that are made from now on */
+
 static void
 scene_init(Scene *self, gboolean half, guint clusters, guint window)
 {
@@ -38,6 +40,7 @@ scene_init(Scene *self, gboolean half, guint clusters, guint window)
       .limit = LIMIT,
       .clusters = clusters,
       .window = window,
+      .successors = successors,
   };
   set_tile_bytes(&self->shape);
   self->cache = gem_kv_cache_new(&self->shape);
@@ -102,6 +105,13 @@ check_member(
   }
 }
 
+/* That of the row before; rows before `changed` have salt 0. */
+static guint
+cluster_before(const Scene *self, guint changed, guint layer, guint position)
+{
+  return cluster_at(self, position - 1 < changed ? 0 : self->salt, layer, position - 1);
+}
+
 /* n rows are there: those before `changed` with salt 0, the others with the scene's. */
 static void
 check_layer(const Scene *self, guint layer, guint n, guint changed)
@@ -121,7 +131,9 @@ check_layer(const Scene *self, guint layer, guint n, guint changed)
       guint cluster = cluster_at(self, salt, layer, position);
 
       g_assert_cmpuint(span.clusters[position], ==, cluster);
-      check_member(self, &span.lists[cluster], counts[cluster]++, salt, layer, position);
+      guint of =
+          position == 0 || !self->shape.successors ? cluster : cluster_before(self, changed, layer, position);
+      check_member(self, &span.lists[of], counts[of]++, salt, layer, position);
     }
   }
   for (guint c = 0; c < self->shape.clusters; c++) {
@@ -325,6 +337,17 @@ test_no_memory(void)
   g_assert_cmpuint(gem_kv_cache_bytes(cache), ==, 0);
 }
 
+/* The same where a row is on the list of the cluster before it. */
+static void
+test_successors(void)
+{
+  successors = TRUE;
+  test_store(GINT_TO_POINTER(FALSE));
+  test_go_back();
+  test_uneven_layers();
+  successors = FALSE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -333,6 +356,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/kv-cache/store/half", GINT_TO_POINTER(TRUE), test_store);
   g_test_add_func("/kv-cache/go-back", test_go_back);
   g_test_add_func("/kv-cache/uneven-layers", test_uneven_layers);
+  g_test_add_func("/kv-cache/successors", test_successors);
   g_test_add_func("/kv-cache/clear", test_clear);
   g_test_add_func("/kv-cache/most-bytes", test_most_bytes);
   g_test_add_func("/kv-cache/bytes", test_bytes);

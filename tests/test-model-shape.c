@@ -215,6 +215,7 @@ test_gem_round_trip(void)
   gem_test_model_shape(&written);
   written.kv_heads = 2;
   written.rope_dim = 8;
+  written.successors = 1;
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
   gem_model_shape_write(&written, writer);
   g_autoptr(GemGguf) file = read_writer(writer);
@@ -245,6 +246,9 @@ test_gem_scar(void)
   g_autoptr(GemGgufWriter) wide = new_gem();
   gem_gguf_writer_set_uint(wide, "gem.scar.window", 1048577);
   assert_refused(wide, GEM_FORMAT_ERROR_MALFORMED, "gem.scar.window");
+  g_autoptr(GemGgufWriter) more = new_gem();
+  gem_gguf_writer_set_uint(more, "gem.scar.successors", 2);
+  assert_refused(more, GEM_FORMAT_ERROR_MALFORMED, "gem.scar.successors");
 }
 
 static void

@@ -132,6 +132,21 @@ test_scar(gconstpointer data)
   check_against_reference(scene, (int)set);
 }
 
+/* Of a model whose tokens look for what followed their cluster's. */
+static void
+test_successors(gconstpointer data)
+{
+  guint set = GPOINTER_TO_UINT(data);
+  GemTestEngine *test = gem_test_engine_new();
+  g_autoptr(Scene) scene = NULL;
+
+  test->shape.successors = 1;
+  gem_test_engine_write(test, FALSE);
+  scene = scene_new(test);
+  g_assert_true(scene->runtime->plugin_shape.successors);
+  check_against_reference(scene, (int)set);
+}
+
 static void
 test_half_cache(void)
 {
@@ -430,6 +445,8 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_data_func("/step/scar/first-set", GUINT_TO_POINTER(0), test_scar);
   g_test_add_data_func("/step/scar/second-set", GUINT_TO_POINTER(1), test_scar);
+  g_test_add_data_func("/step/scar/successors", GUINT_TO_POINTER(0), test_successors);
+  g_test_add_data_func("/step/scar/successors-second-set", GUINT_TO_POINTER(1), test_successors);
   g_test_add_func("/step/half-cache", test_half_cache);
   g_test_add_func("/step/dense", test_dense);
   g_test_add_data_func("/step/llama/tied", GINT_TO_POINTER(TRUE), test_llama);

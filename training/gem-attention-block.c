@@ -62,7 +62,7 @@ fill_visible(const GemAttentionView *view, const guint8 *clusters, gsize i, gsiz
   guint8 own = clusters[i];
   gsize local = i + 1 > view->window ? i + 1 - view->window : 0;
   for (gsize j = 0; j < local; j++) {
-    visible[j] = clusters[j] == own;
+    visible[j] = clusters[view->successors && j > 0 ? j - 1 : j] == own;
   }
   memset(visible + local, 1, end - local);
   visible[0] = 1;

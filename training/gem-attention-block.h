@@ -10,12 +10,14 @@
 typedef struct {
   gsize heads, kv_heads, head_dim;
   /* What token i of a sequence sees of token j:
-   *   clusters given:  j <= i and (cluster[i] == cluster[j] or i - j < window or j == 0)
+   *   clusters given:  j <= i and (cluster[i] == cluster[j] or i - j < window or j == 0); with successors
+   *                    cluster[j - 1] stands for cluster[j]
    *   bidirectional:   |i - j| < window and (j <= i or both are inside the sequence's prefix)
    *   neither:         j <= i */
   const guint8 *clusters; /* [n] or NULL */
   gboolean bidirectional;
   gsize window;
+  gboolean successors;
 } GemAttentionView;
 
 /* Floats that gem_attention_block_forward keeps for the way back: one square a head and sequence. */

@@ -131,8 +131,8 @@ attention_backward(const GemBackbone *self,
   gem_matmul(FALSE, FALSE, n, heads, width, pass->d_stream, width, values + layer->attention_output, heads,
              FALSE, pass->d_attention, heads);
   gem_backbone_drop(pass, l, GEM_DROPPED_ATTENTION, pass->d_attention, n * heads);
-  GemAttentionView view = {shape->heads, shape->kv_heads, shape->head_dim, sparse ? record->clusters : NULL,
-                           FALSE,        shape->window};
+  GemAttentionView view = {shape->heads, shape->kv_heads, shape->head_dim,  sparse ? record->clusters : NULL,
+                           FALSE,        shape->window,   shape->successors};
   gem_attention_block_backward(&view, batch, record->qkv, record->probabilities, pass->d_attention,
                                pass->square, pass->d_qkv);
   gem_rope_apply(pass->d_qkv, qkv, batch->position, n, shape->heads + shape->kv_heads, shape->head_dim,

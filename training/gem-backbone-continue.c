@@ -138,8 +138,9 @@ fill_visible(const Going *self, const GemLayerRecord *record, const Text *text, 
     return;
   }
   for (gsize j = 0; j <= position; j++) {
-    guint8 cluster = j < text->prompt ? record->clusters[text->prompt_first + j]
-                                      : self->clusters[self->chain[j - text->prompt]];
+    gsize of = self->backbone->shape.successors && j > 0 ? j - 1 : j;
+    guint8 cluster = of < text->prompt ? record->clusters[text->prompt_first + of]
+                                       : self->clusters[self->chain[of - text->prompt]];
     self->visible[j] = cluster == self->clusters[row] || position - j < window || j == 0;
   }
 }

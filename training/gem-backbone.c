@@ -296,9 +296,9 @@ attention_forward(const GemBackbone *self,
   if (cluster_set >= 0) {
     assign_clusters(self, centroids, l, (guint)cluster_set, record->attention_input, n, record->clusters);
   }
-  GemAttentionView view = {shape->heads,    shape->kv_heads,
-                           shape->head_dim, cluster_set >= 0 ? record->clusters : NULL,
-                           FALSE,           shape->window};
+  GemAttentionView view = {
+      shape->heads, shape->kv_heads, shape->head_dim,  cluster_set >= 0 ? record->clusters : NULL,
+      FALSE,        shape->window,   shape->successors};
   gem_attention_block_forward(&view, batch, record->qkv, record->probabilities, pass->visible,
                               record->attention);
   gem_backbone_drop(pass, l, GEM_DROPPED_ATTENTION, record->attention, n * heads);

@@ -105,6 +105,7 @@ static const Key keys[] = {
     {"domain-ffn", offsetof(GemPreset, general.domain_ffn), 32, 65536},
     {"context", offsetof(GemPreset, general.context), 16, 1u << 20},
     {"window", offsetof(GemPreset, general.window), 0, 65536},
+    {"successors", offsetof(GemPreset, general.successors), 0, 1},
     {"domains", offsetof(GemPreset, general.n_domains), 0, 8},
     {"router-embedding", offsetof(GemPreset, router.embedding), 32, 8192},
     {"router-width", offsetof(GemPreset, router.width), 32, 8192},

@@ -164,7 +164,7 @@ static GemAttentionView
 attention_view(const GemRouterNetwork *self)
 {
   gsize heads = self->shape.heads;
-  return (GemAttentionView){heads, heads, self->shape.width / heads, NULL, TRUE, self->shape.window};
+  return (GemAttentionView){heads, heads, self->shape.width / heads, NULL, TRUE, self->shape.window, FALSE};
 }
 
 static void

@@ -212,6 +212,13 @@ grow(GemKvCache *self, guint rows, guint block)
   return TRUE;
 }
 
+/* The list that a row is on, whose own cluster and that of the row before it are known. */
+static guint
+list_of_row(const GemKvCache *self, const Layer *layer, guint row)
+{
+  return gem_list_of_position(layer->clusters, row, self->shape.successors);
+}
+
 /* ---- going back ---- */
 
 /* Takes the rows from `first` on off the clusters' lists. */
@@ -222,12 +229,12 @@ shorten_lists(GemKvCache *self, Layer *layer, guint first)
     return;
   }
   for (guint row = layer->rows; row > first; row--) {
-    guint cluster = layer->clusters[row - 1];
-    GemKeyValueList *list = &layer->lists[cluster];
+    guint of = list_of_row(self, layer, row - 1);
+    GemKeyValueList *list = &layer->lists[of];
 
     list->count--;
     if (list->count % TILE == 0) {
-      gem_kv_pool_give(self->pool, tiles_in(layer, 1 + cluster)[list->count / TILE]);
+      gem_kv_pool_give(self->pool, tiles_in(layer, 1 + of)[list->count / TILE]);
     }
   }
 }
@@ -264,12 +271,11 @@ restore_window(GemKvCache *self, Layer *layer, guint first_tile, guint first)
     members[c] = layer->lists[c].count;
   }
   for (guint row = first; row > first_tile * TILE; row--) {
-    guint cluster = layer->clusters[row - 1], member = --members[cluster];
+    guint of = list_of_row(self, layer, row - 1), member = --members[of];
 
     if (row <= missing) {
-      backend->functions->kv_copy(backend->state, &self->shape.form,
-                                  tiles_in(layer, 1 + cluster)[member / TILE], member % TILE,
-                                  tiles_in(layer, 0)[(row - 1) / TILE], (row - 1) % TILE);
+      backend->functions->kv_copy(backend->state, &self->shape.form, tiles_in(layer, 1 + of)[member / TILE],
+                                  member % TILE, tiles_in(layer, 0)[(row - 1) / TILE], (row - 1) % TILE);
     }
   }
   layer->in_order.first_tile = first_tile;
@@ -330,14 +336,14 @@ place_in_order(GemKvCache *self, Layer *layer, guint n, guint8 **tiles, guint8 *
   }
 }
 
-/* Where they go in the lists of their clusters. */
+/* Where they go in the clusters' lists; their own clusters are known. */
 static void
-place_in_lists(
-    GemKvCache *self, Layer *layer, guint n, const guint8 *clusters, guint8 **tiles, guint8 *places)
+place_in_lists(GemKvCache *self, Layer *layer, guint n, guint8 **tiles, guint8 *places)
 {
   for (guint i = 0; i < n; i++) {
-    guint member = layer->lists[clusters[i]].count++;
-    guint8 **list = tiles_in(layer, 1 + clusters[i]);
+    guint of = list_of_row(self, layer, layer->rows + i);
+    guint member = layer->lists[of].count++;
+    guint8 **list = tiles_in(layer, 1 + of);
 
     if (member % TILE == 0) {
       list[member / TILE] = gem_kv_pool_take(self->pool);
@@ -360,8 +366,8 @@ gem_kv_cache_place(GemKvCache *self,
   g_assert(first == layer->rows && n <= self->block && first + n <= self->capacity);
   place_in_order(self, layer, n, ret_places->tiles, ret_places->places);
   if (self->shape.clusters > 0) {
-    place_in_lists(self, layer, n, clusters, ret_places->list_tiles, ret_places->list_places);
     memcpy(layer->clusters + first, clusters, n);
+    place_in_lists(self, layer, n, ret_places->list_tiles, ret_places->list_places);
   }
   layer->rows += n;
   update_views(self, layer);

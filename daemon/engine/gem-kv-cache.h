@@ -2,9 +2,9 @@
  * The keys and values of one sequence, for every layer, in tiles of the backend's form.
  *
  * Each layer has a list of all positions in their order and, where attention works by clusters, a list for
- * each cluster: a row is stored in both, so that a token which sees its cluster and a window reads whole
- * tiles of what it sees, and next to nothing else. Of the list in order the tiles before the window are given
- * up then. The cache grows as rows are stored and is wiped before its memory goes back.
+ * each cluster (gem_list_of_position): a row is stored in both, so that a token which sees its cluster and a
+ * window reads whole tiles of what it sees, and next to nothing else. Of the list in order the tiles before
+ * the window are given up then. The cache grows as rows are stored and is wiped before its memory goes back.
  */
 #pragma once
 
@@ -16,10 +16,11 @@ typedef struct {
   const GemBackend *backend;
   guint layers;
   GemKeyValueForm form;
-  guint limit;      /* rows that it may ever hold */
-  gsize tile_bytes; /* of the backend, for that form */
-  guint clusters;   /* lists; 0: attention does without */
-  guint window;     /* latest positions that are kept in order; G_MAXUINT: all */
+  guint limit;         /* rows that it may ever hold */
+  gsize tile_bytes;    /* of the backend, for that form */
+  guint clusters;      /* lists; 0: attention does without */
+  guint window;        /* latest positions that are kept in order; G_MAXUINT: all */
+  gboolean successors; /* a row is on the list of the cluster before it (gem_list_of_position) */
 } GemKvCacheShape;
 
 typedef struct GemKvCache GemKvCache;

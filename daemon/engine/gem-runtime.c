@@ -150,6 +150,13 @@ open_attention(GemRuntime *self, const GemEngineConfig *config, GError **error)
     return FALSE;
   }
   self->clusters_needed = self->attention_functions->needs_clusters(self->attention);
+  if (self->clusters_needed && self->shape->successors &&
+      gem_plugin_module_get(self->attention_module)->abi_minor < 3) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_MODEL,
+                "attention %s: its plugin is of an ABI before 1.3 and knows no model with scar.successors",
+                name);
+    return FALSE;
+  }
   /* What is out of the window comes back out of the clusters' lists: without them all is kept. */
   self->window = self->clusters_needed ? self->attention_functions->needs_window(self->attention) : G_MAXUINT;
   return gem_runtime_find_cluster_set(self, config->clusters, &self->cluster_set, error);

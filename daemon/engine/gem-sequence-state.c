@@ -15,6 +15,7 @@ gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set)
       .limit = runtime->context,
       .clusters = runtime->clusters_needed ? runtime->shape->clusters[cluster_set] : 0,
       .window = runtime->window,
+      .successors = runtime->shape->successors != 0,
   };
 
   /* As many as there may ever be: the array never moves, so that no copy of the text is left behind. */

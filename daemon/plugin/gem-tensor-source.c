@@ -145,6 +145,7 @@ gem_shape_for_plugins(const GemModelShape *shape)
       .n_cluster_sets = shape->n_cluster_sets,
       .rms_epsilon = shape->rms_epsilon,
       .rope_base = shape->rope_base,
+      .successors = shape->successors != 0,
   };
   G_STATIC_ASSERT(G_N_ELEMENTS(result.clusters) == GEM_MAX_CLUSTER_SETS);
   for (guint i = 0; i < shape->n_cluster_sets; i++) {

@@ -133,15 +133,18 @@ window_start(uint32_t position, uint32_t window)
   return position + 1 > window ? position + 1 - window : 0;
 }
 
-/* Members of each cluster before `start`: all of them but those from there on. */
+/* Members of each list before `start`: all of them but those from there on. */
 static void
-count_before(const GemAttentionSpan *span, uint32_t start, uint32_t before[GEM_SCAR_MAX_CLUSTERS])
+count_before(const GemAttentionSpan *span,
+             uint32_t start,
+             bool successors,
+             uint32_t before[GEM_SCAR_MAX_CLUSTERS])
 {
   for (uint32_t c = 0; c < span->n_clusters; c++) {
     before[c] = span->lists[c].count;
   }
   for (uint32_t j = start; j < span->first + span->n; j++) {
-    before[span->clusters[j]]--;
+    before[gem_list_of_position(span->clusters, j, successors)]--;
   }
 }
 
@@ -153,19 +156,20 @@ set_range(GemScarVisible *self, size_t part, size_t at, uint32_t from, uint32_t 
 }
 
 static void
-add_span(GemScarVisible *self, const GemAttentionSpan *span, uint32_t first_row, uint32_t window)
+add_span(
+    GemScarVisible *self, const GemAttentionSpan *span, uint32_t first_row, uint32_t window, bool successors)
 {
   uint32_t next[GEM_SCAR_MAX_CLUSTERS];
   uint32_t before[GEM_SCAR_MAX_CLUSTERS];
   uint32_t start = window_start(span->first, window);
   add_groups(self, span, first_row, next);
-  count_before(span, start, before);
+  count_before(span, start, successors, before);
   for (uint32_t i = 0; i < span->n; i++) {
     uint32_t position = span->first + i;
     uint8_t cluster = span->clusters[position];
     size_t at = next[cluster]++;
     for (; start < window_start(position, window); start++) {
-      before[span->clusters[start]]++;
+      before[gem_list_of_position(span->clusters, start, successors)]++;
     }
     bool sees_first_alone = start > 0 && cluster != span->clusters[0];
     self->rows.rows[at] = first_row + i;
@@ -176,7 +180,8 @@ add_span(GemScarVisible *self, const GemAttentionSpan *span, uint32_t first_row,
 }
 
 bool
-gem_scar_visible_find(GemScarVisible *self, const GemAttentionSpan *spans, size_t n, uint32_t window)
+gem_scar_visible_find(
+    GemScarVisible *self, const GemAttentionSpan *spans, size_t n, uint32_t window, bool successors)
 {
   uint32_t row = 0;
   if (!reserve(self, spans, n)) {
@@ -184,7 +189,7 @@ gem_scar_visible_find(GemScarVisible *self, const GemAttentionSpan *spans, size_
   }
   self->n_groups = 0;
   for (size_t s = 0; s < n; s++) {
-    add_span(self, &spans[s], row, window);
+    add_span(self, &spans[s], row, window, successors);
     row += spans[s].n;
   }
   return true;

@@ -44,4 +44,5 @@ gem_scar_visible_bytes(const GemScarVisible *self);
 /* Fills `groups` for all rows of the spans, which are numbered one after the other. false: out of memory.
  * window 0 is the paper's own mask (and the first token). */
 bool
-gem_scar_visible_find(GemScarVisible *self, const GemAttentionSpan *spans, size_t n, uint32_t window);
+gem_scar_visible_find(
+    GemScarVisible *self, const GemAttentionSpan *spans, size_t n, uint32_t window, bool successors);

@@ -134,7 +134,7 @@ scar_attend(GemAttention *self,
             const float *q,
             float *out)
 {
-  if (!gem_scar_visible_find(&self->visible, spans, n, self->shape.window)) {
+  if (!gem_scar_visible_find(&self->visible, spans, n, self->shape.window, self->shape.successors)) {
     return -1;
   }
   self->backend.functions->attend(self->backend.state, form, self->shape.heads, q, self->visible.groups,
