@@ -57,6 +57,29 @@ last_loss(const char *progress)
 
 /* ---- from text to measurement ---- */
 
+/* The tokens that a row of `perplexity` counts. */
+static guint64
+tokens_of(const char *name, const char *table)
+{
+  const char *row = strstr(table, name);
+  g_assert_nonnull(row);
+  return g_ascii_strtoull(row + strlen(name), NULL, 10);
+}
+
+/* The second time counts alone, but for its first token, which nothing tells. */
+static void
+check_again(void)
+{
+  static const char *const command = "perplexity --model model --text letters.txt";
+  g_auto(GemTestTrainRun) run = {0};
+  g_autofree char *again = g_strconcat(command, " --again 10", NULL);
+  gem_test_write_text(folder, "letters.txt", "qjx zvk wqz jxk vzq kwj xqv zjw kxz vqj\n");
+  gem_test_train_assert_done(folder, command, &run);
+  g_assert_cmpuint(tokens_of("letters.txt", run.out), >, 10);
+  gem_test_train_assert_done(folder, again, &run);
+  g_assert_cmpuint(tokens_of("letters.txt", run.out), ==, 9);
+}
+
 static void
 check_measured(void)
 {
@@ -79,6 +102,7 @@ check_measured(void)
       &run);
   assert_contains(run.out, "data/corpus/legal.txt");
   assert_contains(run.out, "own pathway");
+  check_again();
   gem_test_train_assert_done(
       folder, "router --evaluate model/router.gguf --tokenizer start/general.gguf --data data --documents 3",
       &run);
@@ -413,7 +437,7 @@ static const char *const usage_lines[][2] = {
     {"pretrain --data data --tokenizer t --checkpoint c --passage-share 2", "--passage-share=2"},
     {"pretrain --data data --tokenizer t --checkpoint c --passage-share 1", "give a --contest-weight"},
     {"pretrain --data data --tokenizer t --checkpoint c --copy-share -1", "--copy-share=-1"},
-    {GEM_TEST_PRETRAIN "--checkpoint c --sequence 96 --copy-share nan", "--copy-share=nan"},
+    {GEM_TEST_PRETRAIN "--checkpoint c --copy-share nan", "--copy-share=nan"},
     {GEM_TEST_PRETRAIN "--checkpoint c --steps 0", "--steps=0"},
     {GEM_TEST_PRETRAIN "--checkpoint c --lanes 65", "--lanes=65"},
     {GEM_TEST_PRETRAIN "--checkpoint c --rate nan", "--rate=nan"},
@@ -446,6 +470,7 @@ static const char *const usage_lines[][2] = {
     {"perplexity --model start --text data/corpus/legal.txt --domain moon", "--domain=moon"},
     {"perplexity --model start --data data --documents -1", "--documents=-1"},
     {"perplexity --model start --data data --clusters 5", "--clusters=5"},
+    {"perplexity --model start --data data --again 256", "--again=256"},
     {"perplexity --model start --data data --matmul x", "--matmul=x"},
     {"inspect", "MODEL is needed"},
     {"inspect start more", "unexpected argument 'more'"},

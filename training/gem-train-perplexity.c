@@ -14,12 +14,13 @@
  * it, up to the context that the service has by default. */
 #define LONGEST      512
 #define LONGEST_TEXT 2048
+#define MOST_AGAIN   ((LONGEST - 1) / 2)
 
 typedef enum { ROUTES_OWN, ROUTES_GENERAL, ROUTES_ROUTER, N_ROUTES } Routes;
 
 typedef struct {
   char *model, *data, *text, *domain, *tokenizer, *router, *matmul;
-  gint documents, clusters;
+  gint documents, clusters, again;
   gboolean tasks, dense;
 } PerplexityOptions;
 
@@ -67,6 +68,22 @@ set_routes(const Measurement *self, Routes routes, gint8 own, GemRouterPass *rou
   }
 }
 
+/* Fills the batch with what is measured of a document: its beginning, or with --again a shorter one with its
+ * tokens a second time after it. Returns the first row whose prediction counts. */
+static gsize
+append_document(const Measurement *self, const GemSource *source, const GemDocument *document, GemBatch *batch)
+{
+  const guint32 *tokens = &g_array_index(source->tokens, guint32, document->first);
+  guint most = self->options->again > 0 ? 1 + (guint)self->options->again : self->longest;
+  guint n = MIN(document->length, most), twice = self->options->again > 0 ? n - 1 : 0;
+  g_autofree guint32 *all = g_new(guint32, n + twice);
+  gem_batch_clear(batch);
+  memcpy(all, tokens, n * sizeof(guint32));
+  memcpy(all + n, tokens + 1, twice * sizeof(guint32)); /* <s> comes once */
+  gem_batch_append(batch, all, n + twice, GEM_ROUTE_GENERAL, 1.0f);
+  return twice > 0 ? n : 0;
+}
+
 static void
 measure_lane(guint lane, gpointer data)
 {
@@ -75,15 +92,13 @@ measure_lane(guint lane, gpointer data)
   g_autoptr(GemBackbonePass) pass = gem_backbone_pass_new(self->model->backbone);
   g_autoptr(GemRouterPass) router_pass = self->router ? gem_router_pass_new(self->router->network) : NULL;
   g_autoptr(GemBatch) batch = gem_batch_new(self->longest);
+  g_autofree float *losses = g_new(float, self->longest);
   for (guint s = 0; s < self->corpus->sources->len; s++) {
     const GemSource *source = self->corpus->sources->pdata[s];
     Sums *sums = &self->sums[lane * self->corpus->sources->len + s];
     for (guint i = lane; i < source->documents->len; i += gem_lanes_count(self->lanes)) {
       const GemDocument *document = &g_array_index(source->documents, GemDocument, i);
-      gem_batch_clear(batch);
-      gem_batch_append(batch, &g_array_index(source->tokens, guint32, document->first),
-                       MIN(document->length, self->longest), GEM_ROUTE_GENERAL, 1.0f);
-      GemLoss loss = {0};
+      gsize first = append_document(self, source, document, batch);
       for (Routes routes = ROUTES_OWN; routes < N_ROUTES; routes++) {
         if (routes != ROUTES_GENERAL &&
             (!with_domains || (routes == ROUTES_ROUTER && self->router == NULL))) {
@@ -91,10 +106,12 @@ measure_lane(guint lane, gpointer data)
         }
         set_routes(self, routes, source->domain, router_pass, batch);
         gem_backbone_run(self->model->backbone, self->model->values, self->model->centroids->values,
-                         self->cluster_set, batch, 1.0f, pass, NULL, NULL, &loss);
-        sums->loss[routes] += loss.loss;
+                         self->cluster_set, batch, 1.0f, pass, NULL, losses, &(GemLoss){0});
+        for (gsize row = first; row + 1 < batch->n; row++) {
+          sums->loss[routes] += (double)losses[row];
+        }
       }
-      sums->tokens += loss.tokens;
+      sums->tokens += batch->n - MIN(first + 1, batch->n);
     }
   }
 }
@@ -362,6 +379,10 @@ parse(PerplexityOptions *self, int argc, char **argv, GError **error)
        "A router's checkpoint or router.gguf: also with its routes", "FILE"},
       {"documents", 0, 0, G_OPTION_ARG_INT, &self->documents,
        "Of each source, at most 512 tokens each; 0: all", "N"},
+      {"again", 0, 0, G_OPTION_ARG_INT, &self->again,
+       "Each document's first N tokens twice in a row, the second time counts: whether what has been read is "
+       "seen again",
+       "N"},
       {"clusters", 0, 0, G_OPTION_ARG_INT, &self->clusters, "SCAR's k; 0: the model's first set", "K"},
       {"dense", 0, 0, G_OPTION_ARG_NONE, &self->dense, "Attention without SCAR's mask", NULL},
       {"tasks", 0, 0, G_OPTION_ARG_NONE, &self->tasks, "Test lines of the tasks too, with a row a source",
@@ -374,6 +395,7 @@ parse(PerplexityOptions *self, int argc, char **argv, GError **error)
   return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
          gem_train_options_need("model", self->model, error) && check_source(self, error) &&
          gem_train_options_check("documents", self->documents, 0, G_MAXINT, error) &&
+         gem_train_options_check("again", self->again, 0, MOST_AGAIN, error) &&
          gem_train_options_check("clusters", self->clusters, 0, 256, error);
 }
 
