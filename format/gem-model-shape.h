@@ -8,8 +8,8 @@
  * feed_forward_length, attention.head_count, attention.head_count_kv (default head_count),
  * attention.key_length (default embedding_length / head_count), attention.layer_norm_rms_epsilon,
  * rope.dimension_count (default key_length), rope.freq_base (default 10000) gem only: scar.clusters (u32
- * array, e.g. 16, 8), scar.window, domains (string array), domain_feed_forward_length, router.threshold,
- * template.ask
+ * array, e.g. 16, 8), scar.window, scar.successors (0, the default, or 1), domains (string array),
+ * domain_feed_forward_length, router.threshold, template.ask
  *
  * Tensors of general.gguf (rows x cols): token_embd.weight (V x D), output_norm.weight (D), output.weight (V
  * x D; absent: tied), blk.N.attn_norm.weight (D), blk.N.attn_q.weight (H*hd x D), attn_k, attn_v (KV*hd x D),

@@ -71,7 +71,10 @@ set_routes(const Measurement *self, Routes routes, gint8 own, GemRouterPass *rou
 /* Fills the batch with what is measured of a document: its beginning, or with --again a shorter one with its
  * tokens a second time after it. Returns the first row whose prediction counts. */
 static gsize
-append_document(const Measurement *self, const GemSource *source, const GemDocument *document, GemBatch *batch)
+append_document(const Measurement *self,
+                const GemSource *source,
+                const GemDocument *document,
+                GemBatch *batch)
 {
   const guint32 *tokens = &g_array_index(source->tokens, guint32, document->first);
   guint most = self->options->again > 0 ? 1 + (guint)self->options->again : self->longest;
