@@ -9,6 +9,7 @@
 static guint
 between(GemRandom *random, guint least, guint most)
 {
+  g_assert(least <= most);
   return least + (guint)gem_random_below(random, most - least + 1);
 }
 
