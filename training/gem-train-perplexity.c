@@ -14,7 +14,7 @@
  * it, up to the context that the service has by default. */
 #define LONGEST      512
 #define LONGEST_TEXT 2048
-#define MOST_AGAIN   ((LONGEST - 1) / 2)
+#define MOST_AGAIN   255 /* twice, with <s> before: LONGEST at most */
 
 typedef enum { ROUTES_OWN, ROUTES_GENERAL, ROUTES_ROUTER, N_ROUTES } Routes;
 
