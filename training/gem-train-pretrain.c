@@ -240,6 +240,11 @@ resume(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *centro
                 shape.window, wanted->window);
     return FALSE;
   }
+  if (shape.successors != wanted->successors) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has scar.successors %u, not %u", path,
+                shape.successors, wanted->successors);
+    return FALSE;
+  }
   if (!gem_trainer_resume(trainer, file, error) || !gem_centroids_read(centroids, "scar:", file, error)) {
     return FALSE;
   }
