@@ -23,6 +23,9 @@
  * embedding_length, block_count, feed_forward_length; tensors blk.N.ffn_gate, ffn_up (F x D), ffn_down (D x
  * F).
  *
+ * A reader that does not know scar.successors runs such a file by the other rule, and says nothing: the key
+ * is newer than the first readers.
+ *
  * RoPE rotates adjacent pairs (2i, 2i + 1), as Llama-architecture GGUF files are written for.
  */
 #pragma once

@@ -4,14 +4,16 @@
 enum { N = 70 };
 
 static guint64
-count_by_rule(const guint8 *clusters, guint n, guint window)
+count_by_rule(const guint8 *clusters, guint n, guint window, gboolean successors)
 {
   guint64 pairs = 0;
   guint i, j;
 
   for (i = 0; i < n; i++) {
     for (j = 0; j <= i; j++) {
-      pairs += clusters[i] == clusters[j] || i - j < window || j == 0;
+      guint of = successors && j > 0 ? j - 1 : j;
+
+      pairs += clusters[i] == clusters[of] || i - j < window || j == 0;
     }
   }
   return pairs;
@@ -32,7 +34,10 @@ test_pairs(void)
     }
     for (w = 0; w < G_N_ELEMENTS(windows); w++) {
       for (n = 0; n <= N; n++) {
-        g_assert_cmpuint(gem_bench_count_scar_pairs(of, n, windows[w]), ==, count_by_rule(of, n, windows[w]));
+        for (gboolean successors = FALSE; successors <= TRUE; successors++) {
+          g_assert_cmpuint(gem_bench_count_scar_pairs(of, n, windows[w], successors), ==,
+                           count_by_rule(of, n, windows[w], successors));
+        }
       }
     }
   }
@@ -50,8 +55,8 @@ test_dense(void)
     different[i] = (guint8)i;
   }
   g_assert_cmpuint(gem_bench_count_dense_pairs(N), ==, 70 * 71 / 2);
-  g_assert_cmpuint(gem_bench_count_scar_pairs(same, N, 0), ==, 70 * 71 / 2);
-  g_assert_cmpuint(gem_bench_count_scar_pairs(different, N, N), ==, 70 * 71 / 2);
+  g_assert_cmpuint(gem_bench_count_scar_pairs(same, N, 0, FALSE), ==, 70 * 71 / 2);
+  g_assert_cmpuint(gem_bench_count_scar_pairs(different, N, N, FALSE), ==, 70 * 71 / 2);
   g_assert_cmpuint(gem_bench_count_dense_pairs(500000), ==, G_GUINT64_CONSTANT(125000250000));
 }
 

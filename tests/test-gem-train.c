@@ -195,6 +195,10 @@ check_average(void)
                              &run);
   gem_test_train_assert_fails(folder, "average backbone.gguf heads --output mean.gguf", 1,
                               "heads has 1 heads, not ");
+  gem_test_train_assert_done(
+      folder, "init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE ",successors=1 --output successors", &run);
+  gem_test_train_assert_fails(folder, "average backbone.gguf successors --output mean.gguf", 1,
+                              "and scar.successors 1, not ");
   gem_test_train_assert_done(folder, "init --preset gem-tiny --output another", &run);
   gem_test_train_assert_fails(folder, "average backbone.gguf another --output mean.gguf", 1,
                               "another is of another shape: ");

@@ -31,6 +31,13 @@ average(const AverageOptions *options, const char *path, const char *other_path,
       !gem_backbone_checkpoint_check_same(other, mean->backbone, other_path, error)) {
     return FALSE;
   }
+  const GemModelShape *shape = &mean->backbone->shape, *other_shape = &other->backbone->shape;
+  if (shape->window != other_shape->window || shape->successors != other_shape->successors) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
+                "%s has a window of %u and scar.successors %u, not %u and %u", other_path,
+                other_shape->window, other_shape->successors, shape->window, shape->successors);
+    return FALSE;
+  }
   gsize size = mean->backbone->parameters->size;
   gem_vector_scale(mean->values, (float)(1.0 - options->share), size);
   gem_vector_add_scaled(mean->values, other->values, (float)options->share, size);

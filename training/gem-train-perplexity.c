@@ -51,6 +51,7 @@ typedef struct {
   GemLanes *lanes;
   guint longest;
   int cluster_set;
+  guint32 eos;
   Sums *sums; /* [lane][source] */
 } Measurement;
 
@@ -78,7 +79,11 @@ append_document(const Measurement *self,
 {
   const guint32 *tokens = &g_array_index(source->tokens, guint32, document->first);
   guint most = self->options->again > 0 ? 1 + (guint)self->options->again : self->longest;
-  guint n = MIN(document->length, most), twice = self->options->again > 0 ? n - 1 : 0;
+  guint n = MIN(document->length, most);
+  if (self->options->again > 0 && n > 1 && tokens[n - 1] == self->eos) {
+    n--; /* the text goes on */
+  }
+  guint twice = self->options->again > 0 ? n - 1 : 0;
   g_autofree guint32 *all = g_new(guint32, n + twice);
   gem_batch_clear(batch);
   memcpy(all, tokens, n * sizeof(guint32));
@@ -341,6 +346,7 @@ load_and_measure(const PerplexityOptions *options, GError **error)
     return FALSE;
   }
   self.corpus = corpus;
+  self.eos = gem_tokenizer_eos(tokenizer);
   measure(&self);
   return TRUE;
 }

@@ -235,12 +235,12 @@ resume(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *centro
       !gem_checkpoint_check_heads(&shape, wanted, path, error)) {
     return FALSE;
   }
-  if (shape.window != wanted->window) {
+  if (wanted->n_cluster_sets > 0 && shape.window != wanted->window) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has a window of %u, not %u", path,
                 shape.window, wanted->window);
     return FALSE;
   }
-  if (shape.successors != wanted->successors) {
+  if (wanted->n_cluster_sets > 0 && shape.successors != wanted->successors) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has scar.successors %u, not %u", path,
                 shape.successors, wanted->successors);
     return FALSE;

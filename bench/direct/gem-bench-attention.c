@@ -245,7 +245,8 @@ gem_bench_attention_count_pairs(const GemBenchAttention *self, guint kind, const
   for (guint layer = 0; layer < shape->layers; layer++) {
     GemAttentionSpan span = gem_kv_cache_get_span(sequence->cache, layer, sequence->cached);
 
-    pairs += gem_bench_count_scar_pairs(span.clusters, sequence->cached, shape->window);
+    pairs +=
+        gem_bench_count_scar_pairs(span.clusters, sequence->cached, shape->window, shape->successors != 0);
   }
   return pairs;
 }

@@ -1,9 +1,11 @@
 #include "bench/direct/gem-bench-scar-count.h"
 
+#include "plugins/gem-plugin.h"
+
 guint64
-gem_bench_count_scar_pairs(const guint8 *clusters, guint n, guint window)
+gem_bench_count_scar_pairs(const guint8 *clusters, guint n, guint window, gboolean successors)
 {
-  guint outside[G_MAXUINT8 + 1] = {0}; /* tokens of each cluster before the window */
+  guint outside[G_MAXUINT8 + 1] = {0}; /* tokens on each cluster's list before the window */
   guint64 pairs = 0;
   guint i, start = 0;
 
@@ -11,7 +13,7 @@ gem_bench_count_scar_pairs(const guint8 *clusters, guint n, guint window)
     guint first = i + 1 > window ? i + 1 - window : 0; /* the window is first .. i */
 
     for (; start < first; start++) {
-      outside[clusters[start]]++;
+      outside[gem_list_of_position(clusters, start, successors)]++;
     }
     pairs += outside[clusters[i]] + (i + 1 - first);
     if (first > 0 && clusters[0] != clusters[i]) {

@@ -3,10 +3,10 @@
 
 #include <glib.h>
 
-/* Pairs of a token and one that it sees, itself among them, of the first n tokens: j <= i and (same cluster,
- * or i - j < window, or j == 0). clusters [n]. */
+/* Pairs of a token and one that it sees, itself among them, of the first n tokens: j <= i and (j is on the
+ * list of i's cluster, or i - j < window, or j == 0); lists by gem_list_of_position. clusters [n]. */
 guint64
-gem_bench_count_scar_pairs(const guint8 *clusters, guint n, guint window);
+gem_bench_count_scar_pairs(const guint8 *clusters, guint n, guint window, gboolean successors);
 /* The same when every token sees all before it. */
 guint64
 gem_bench_count_dense_pairs(guint n);

@@ -148,7 +148,7 @@ digest_model(const GemExperiment *self)
 {
   const GemBackbone *backbone = self->model->backbone;
   const GemRouterNetwork *router = self->router->network;
-  const guint32 window = backbone->shape.window;
+  const guint32 window = backbone->shape.window, successors = backbone->shape.successors;
   const double threshold = backbone->shape.router_threshold;
   g_autoptr(GChecksum) digest = g_checksum_new(G_CHECKSUM_SHA256);
   digest_floats(digest, self->model->values, backbone->parameters->size);
@@ -157,6 +157,9 @@ digest_model(const GemExperiment *self)
   digest_floats(digest, self->router->values, router->parameters->size);
   g_checksum_update(digest, (const guchar *)&window, sizeof window);
   g_checksum_update(digest, (const guchar *)&threshold, sizeof threshold);
+  if (successors) { /* folders of before this key go on */
+    g_checksum_update(digest, (const guchar *)&successors, sizeof successors);
+  }
   return g_strdup(g_checksum_get_string(digest));
 }
 

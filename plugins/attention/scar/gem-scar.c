@@ -3,6 +3,8 @@
  * learned centroid and sees the earlier tokens of its cluster, a local window, and the first token:
  *
  *   visible(i, j) = j <= i and (c_i == c_j or i - j < w or j == 0)
+ *
+ * or, of a model with scar.successors, what followed the tokens of its cluster: c_{j-1} in place of c_j.
  */
 #include <stdio.h>
 #include <stdlib.h>
