@@ -193,6 +193,22 @@ gem_checkpoint_check_heads(const GemModelShape *its,
 }
 
 gboolean
+gem_checkpoint_check_mask(const GemModelShape *its,
+                          const GemModelShape *wanted,
+                          const char *path,
+                          GError **error)
+{
+  if (wanted->n_cluster_sets > 0 &&
+      (its->window != wanted->window || its->successors != wanted->successors)) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
+                "%s has a window of %u and scar.successors %u, not %u and %u", path, its->window,
+                its->successors, wanted->window, wanted->successors);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
 gem_backbone_checkpoint_check_same(const GemBackboneCheckpoint *self,
                                    const GemBackbone *backbone,
                                    const char *path,

@@ -66,6 +66,13 @@ gem_checkpoint_check_heads(const GemModelShape *its,
                            const GemModelShape *wanted,
                            const char *path,
                            GError **error);
+/* What a token sees is the same, where attention works by clusters; else an error that names the path and
+ * both. */
+gboolean
+gem_checkpoint_check_mask(const GemModelShape *its,
+                          const GemModelShape *wanted,
+                          const char *path,
+                          GError **error);
 /* The checkpoint of `path` has the tensors, the heads and the clusters of `backbone`; else an error that
  * names the path.
  */

@@ -28,14 +28,8 @@ average(const AverageOptions *options, const char *path, const char *other_path,
   if (other == NULL ||
       !gem_checkpoint_check_licences(mean->all_licences, options->all_licences, path, error) ||
       !gem_checkpoint_check_licences(other->all_licences, options->all_licences, other_path, error) ||
-      !gem_backbone_checkpoint_check_same(other, mean->backbone, other_path, error)) {
-    return FALSE;
-  }
-  const GemModelShape *shape = &mean->backbone->shape, *other_shape = &other->backbone->shape;
-  if (shape->window != other_shape->window || shape->successors != other_shape->successors) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
-                "%s has a window of %u and scar.successors %u, not %u and %u", other_path,
-                other_shape->window, other_shape->successors, shape->window, shape->successors);
+      !gem_backbone_checkpoint_check_same(other, mean->backbone, other_path, error) ||
+      !gem_checkpoint_check_mask(&other->backbone->shape, &mean->backbone->shape, other_path, error)) {
     return FALSE;
   }
   gsize size = mean->backbone->parameters->size;

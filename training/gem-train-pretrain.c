@@ -232,17 +232,8 @@ resume(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *centro
   if (file == NULL ||
       !gem_checkpoint_check_licences(gem_checkpoint_has_mark(file), options->all_licences, path, error) ||
       !gem_model_shape_read(file, &shape, error) ||
-      !gem_checkpoint_check_heads(&shape, wanted, path, error)) {
-    return FALSE;
-  }
-  if (wanted->n_cluster_sets > 0 && shape.window != wanted->window) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has a window of %u, not %u", path,
-                shape.window, wanted->window);
-    return FALSE;
-  }
-  if (wanted->n_cluster_sets > 0 && shape.successors != wanted->successors) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has scar.successors %u, not %u", path,
-                shape.successors, wanted->successors);
+      !gem_checkpoint_check_heads(&shape, wanted, path, error) ||
+      !gem_checkpoint_check_mask(&shape, wanted, path, error)) {
     return FALSE;
   }
   if (!gem_trainer_resume(trainer, file, error) || !gem_centroids_read(centroids, "scar:", file, error)) {
