@@ -24,7 +24,7 @@ gem_model_pathway_file(const char *domain)
 
 /* A file of the folder, verified and parsed. */
 static GemGguf *
-open_listed(GemManifest *manifest, const char *file, GError **error)
+open_listed(GemManifest *manifest, const char *file, gboolean all_of_it, GError **error)
 {
   g_autofree char *path = gem_manifest_get_path(manifest, file);
   g_autoptr(GemFileReader) reader = NULL;
@@ -32,7 +32,7 @@ open_listed(GemManifest *manifest, const char *file, GError **error)
   if (!gem_manifest_open(manifest, file, &reader, &bytes, error)) {
     return NULL;
   }
-  if (reader != NULL) {
+  if (reader != NULL && all_of_it) {
     gem_file_reader_read_ahead(reader);
   }
   return reader != NULL ? gem_gguf_new_from_reader(reader, path, error)
@@ -70,7 +70,7 @@ check_router_fits(GemModelFiles *self, GError **error)
 static gboolean
 open_router(GemModelFiles *self, GError **error)
 {
-  self->router = open_listed(self->manifest, GEM_MODEL_ROUTER_FILE, error);
+  self->router = open_listed(self->manifest, GEM_MODEL_ROUTER_FILE, TRUE, error);
   return self->router != NULL && gem_router_shape_read(self->router, &self->router_shape, error) &&
          gem_router_shape_check_tensors(&self->router_shape, self->router, error) &&
          check_router_fits(self, error);
@@ -85,7 +85,7 @@ open_folder(GemModelFiles *self, const char *dir, GemVerified *record, GError **
   }
   gem_manifest_set_record(self->manifest, record);
   self->name = g_strdup(gem_manifest_get_name(self->manifest));
-  self->general = open_listed(self->manifest, GEM_MODEL_GENERAL_FILE, error);
+  self->general = open_listed(self->manifest, GEM_MODEL_GENERAL_FILE, TRUE, error);
   return self->general != NULL && gem_model_shape_read(self->general, &self->shape, error) &&
          gem_model_shape_check_tensors(&self->shape, self->general, error) &&
          (self->shape.n_domains == 0 || open_router(self, error));
@@ -156,6 +156,13 @@ gem_model_files_identify_pathway(GemModelFiles *self, const char *domain, GemFil
   gem_file_identify(path, ret_identity);
 }
 
+const char *
+gem_model_files_get_pathway_digest(GemModelFiles *self, const char *domain)
+{
+  g_autofree char *file = gem_model_pathway_file(domain);
+  return gem_manifest_get_sha256(self->manifest, file);
+}
+
 GemGguf *
 gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **error)
 {
@@ -165,7 +172,7 @@ gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **e
     return NULL;
   }
   g_autofree char *file = gem_model_pathway_file(domain);
-  g_autoptr(GemGguf) pathway = open_listed(self->manifest, file, error);
+  g_autoptr(GemGguf) pathway = open_listed(self->manifest, file, FALSE, error);
   if (pathway == NULL || !gem_pathway_check(&self->shape, domain, pathway, error)) {
     return NULL;
   }

@@ -40,7 +40,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemModelFiles, gem_model_files_free)
 gboolean
 gem_model_files_check_unchanged(GemModelFiles *self, GError **error);
 
-/* Opens and verifies pathway-DOMAIN.gguf: hash, domain, width, layers, every tensor's shape. INVALID for a
+/* Opens and verifies pathway-DOMAIN.gguf: hash, domain, width, layers, every tensor's shape; its tensors are
+ * not read ahead. INVALID for a
  * domain that the model does not have; MISSING, IO, MALFORMED or MISMATCH as the file is. */
 GemGguf *
 gem_model_files_open_pathway(GemModelFiles *self, const char *domain, GError **error);
@@ -53,6 +54,10 @@ gem_model_files_expect_pathway(GemModelFiles *self, const char *domain);
 /* Which file that is now; zeros, which no file has, when there is none. */
 void
 gem_model_files_identify_pathway(GemModelFiles *self, const char *domain, GemFileIdentity *ret_identity);
+
+/* The SHA-256 that the manifest has of that file; NULL: it is not listed. */
+const char *
+gem_model_files_get_pathway_digest(GemModelFiles *self, const char *domain);
 
 /* "pathway-DOMAIN.gguf". Transfer full. */
 char *

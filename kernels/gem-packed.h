@@ -28,6 +28,9 @@
 
 #include "kernels/gem-types.h"
 
+/* Packed matrices are kept on disk by some: another number for another form of the above. */
+#define GEM_PACKED_FORM 1u
+
 enum {
   GEM_PANEL_ROWS = 16,
   GEM_CHUNK_COLS = 256,

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define GEM_PLUGIN_ABI_MAJOR 1u
-#define GEM_PLUGIN_ABI_MINOR 3u /* what came after 0 says so below */
+#define GEM_PLUGIN_ABI_MINOR 4u /* what came after 0 says so below */
 #define GEM_PLUGIN_ENTRY     "gem_plugin_describe"
 #define GEM_PLUGIN_EXPORT    __attribute__((visibility("default")))
 
@@ -202,6 +202,11 @@ typedef struct {
   /* Since ABI 1.2, where struct_size has room for it: a folder for what may be made again; NULL: there is
    * none. A backend writes below a folder of its own name there. Valid during `open`. */
   const char *cache_dir;
+  /* Since ABI 1.4, where struct_size has room for it: which bytes a tensor's are, for a backend that keeps
+   * its own form of them in cache_dir. The SHA-256 of the file that they lie in, 64 lower-case hexadecimal
+   * digits, which it was found to have, and where in it they begin. False: they are not to be kept; NULL:
+   * none is. During matrix_new, on its thread; the digest is valid until that returns. */
+  bool (*locate)(const GemTensorView *tensor, const char **ret_digest, uint64_t *ret_offset);
 } GemBackendOptions;
 
 typedef struct GemBackendFunctions {
@@ -308,6 +313,11 @@ typedef struct GemBackendFunctions {
               size_t n,
               float *y,
               GemPluginError *error);
+
+  /* Since ABI 1.4; NULL: it keeps nothing. Matrices of the file with that SHA-256 are going to be asked for:
+   * has what it keeps of them (GemBackendOptions.locate) read ahead, and does not wait. False: it keeps
+   * nothing of that file, which is going to be read itself. */
+  bool (*expect)(GemBackendState *self, const char *digest);
 } GemBackendFunctions;
 
 /* A backend in use, as other modules get it. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/gem-test-engine.h"
+#include "tests/gem-test-folder.h"
 #include "tests/gem-test-patience.h"
 
 #define PROMPT     "the old house on the hill and the garden behind it"
@@ -21,8 +22,9 @@ typedef enum { CUT, ALTERED, REPLACED, REMOVED } Damage;
 
 typedef struct {
   GemTestEngine *test;
-  char *path; /* of legal's file */
-  char *good; /* what it should hold */
+  char *cache; /* where packed matrices are kept; NULL: nowhere */
+  char *path;  /* of legal's file */
+  char *good;  /* what it should hold */
   gsize length;
 } Scene;
 
@@ -31,6 +33,7 @@ scene_init(Scene *self)
 {
   self->test = gem_test_engine_new();
   self->test->config.threshold_percent = 0;
+  self->test->config.cache_dir = self->cache;
   gem_test_engine_start(self->test);
   self->path = g_build_filename(self->test->folder, LEGAL_FILE, NULL);
   g_assert_true(g_file_get_contents(self->path, &self->good, &self->length, NULL));
@@ -40,6 +43,10 @@ static void
 scene_clear(Scene *self)
 {
   gem_test_engine_free(self->test);
+  if (self->cache != NULL) {
+    gem_test_folder_remove(self->cache);
+  }
+  g_free(self->cache);
   g_free(self->path);
   g_free(self->good);
 }
@@ -262,11 +269,12 @@ sabotage(gpointer data)
   return NULL;
 }
 
-/* Whenever it is read: an answer is right, or it says why there is none. */
+/* Whenever it is read: an answer is right, or it says why there is none. What is kept of it, where something
+ * is, is right as well. */
 static void
-test_restless(void)
+test_restless(gconstpointer keeps)
 {
-  g_auto(Scene) scene = {0};
+  g_auto(Scene) scene = {.cache = keeps != NULL ? gem_test_folder_new() : NULL};
   Saboteur saboteur = {.scene = &scene};
   g_autofree char *legal = NULL, *stem = NULL, *after = NULL;
   GThread *thread;
@@ -299,6 +307,7 @@ test_restless(void)
   g_atomic_int_set(&saboteur.stop, TRUE);
   g_thread_join(thread);
   wait_for_repair(&scene);
+  page_out(&scene);
   after = text_alone(&scene, "legal", 1);
   g_assert_cmpstr(after, ==, legal);
 }
@@ -312,6 +321,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/changing-files/replaced", GUINT_TO_POINTER(REPLACED), test_in_the_middle);
   g_test_add_data_func("/changing-files/removed", GUINT_TO_POINTER(REMOVED), test_in_the_middle);
   g_test_add_func("/changing-files/resident", test_resident);
-  g_test_add_func("/changing-files/restless", test_restless);
+  g_test_add_data_func("/changing-files/restless", NULL, test_restless);
+  g_test_add_data_func("/changing-files/restless-kept", "", test_restless);
   return g_test_run();
 }

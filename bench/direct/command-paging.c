@@ -80,6 +80,7 @@ typedef struct {
   GemPager *pager;
   guint domain;
   const char *file;
+  const char *kept;           /* the folder of what the backend made of such files; NULL: none */
   GemBenchSequence *sequence; /* whose tokens are all routed to it */
 } Subject;
 
@@ -155,13 +156,36 @@ measure_delay(const Subject *subject, Figures *figures, GError **error)
   return gem_pager_page_out(subject->pager, subject->domain, GEM_PAGE_OUT_ASKED, error);
 }
 
+/* Adds to *left what stays in the cache of the folder's files. */
+static gboolean
+drop_kept(const char *folder, guint64 *left, GError **error)
+{
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, error);
+  const char *name;
+
+  if (dir == NULL) {
+    return FALSE;
+  }
+  while ((name = g_dir_read_name(dir)) != NULL) {
+    g_autofree char *file = g_build_filename(folder, name, NULL);
+    guint64 stayed = 0;
+
+    if (!gem_bench_file_cache_drop(file, &stayed, error)) {
+      return FALSE;
+    }
+    *left += stayed;
+  }
+  return TRUE;
+}
+
 /* *ret_cold: nothing of the file stayed in the cache. */
 static gboolean
 drop_file(const Subject *subject, Figures *figures, gboolean *ret_cold, GError **error)
 {
   guint64 left = 0;
 
-  if (!gem_bench_file_cache_drop(subject->file, &left, error)) {
+  if (!gem_bench_file_cache_drop(subject->file, &left, error) ||
+      (subject->kept != NULL && !drop_kept(subject->kept, &left, error))) {
     return FALSE;
   }
   figures->left = MAX(figures->left, left);
@@ -210,21 +234,23 @@ static gboolean
 measure_pathway(GemBenchModel *model,
                 guint domain,
                 const char *file,
-                guint rounds,
+                const PagingOptions *options,
                 Figures *figures,
                 GemBenchProgress *progress,
                 GError **error)
 {
   const GemRouting routing = {.forced = TRUE, .route = (guint8)domain};
   g_autoptr(GemBenchSequence) sequence = gem_bench_sequence_new(model->runtime, &routing, PROMPT_TOKENS);
+  const char *cache = options->model.cache_dir;
+  g_autofree char *kept = cache != NULL ? g_build_filename(cache, "cpu", NULL) : NULL;
   const Subject subject = {
-      .pager = model->runtime->pager, .domain = domain, .file = file, .sequence = sequence};
+      .pager = model->runtime->pager, .domain = domain, .file = file, .kept = kept, .sequence = sequence};
   guint i;
 
   if (!look_at(&subject, figures, error) || !gem_bench_sequence_set_mark(sequence, error)) {
     return FALSE;
   }
-  for (i = 0; i < rounds; i++) {
+  for (i = 0; i < (guint)options->rounds; i++) {
     /* What a cold page-in has read is in the cache again. */
     if (!run_round(&subject, figures, error)) {
       return FALSE;
@@ -235,10 +261,11 @@ measure_pathway(GemBenchModel *model,
 }
 
 static gboolean
-measure_all(GemBenchModel *model, const char *folder, guint rounds, GArray *all, GError **error)
+measure_all(
+    GemBenchModel *model, const char *folder, const PagingOptions *options, GArray *all, GError **error)
 {
   const GemModelShape *shape = &model->files->shape;
-  g_autoptr(GemBenchProgress) progress = gem_bench_progress_new(shape->n_domains * rounds);
+  g_autoptr(GemBenchProgress) progress = gem_bench_progress_new(shape->n_domains * (guint)options->rounds);
   guint i;
 
   if (shape->n_domains == 0) {
@@ -249,7 +276,7 @@ measure_all(GemBenchModel *model, const char *folder, guint rounds, GArray *all,
     g_autofree char *name = gem_model_pathway_file(shape->domains[i]);
     g_autofree char *file = g_build_filename(folder, name, NULL);
 
-    if (!measure_pathway(model, i, file, rounds, add_pathway(all, shape->domains[i]), progress, error)) {
+    if (!measure_pathway(model, i, file, options, add_pathway(all, shape->domains[i]), progress, error)) {
       return FALSE;
     }
   }
@@ -370,7 +397,7 @@ measure(const GemBenchCommand *command, const PagingOptions *options, GError **e
   g_autofree char *description = NULL;
 
   g_array_set_clear_func(all, figures_clear);
-  if (model == NULL || !measure_all(model, wish.path, (guint)options->rounds, all, error)) {
+  if (model == NULL || !measure_all(model, wish.path, options, all, error)) {
     return FALSE;
   }
   description = gem_bench_model_describe(model);
@@ -414,7 +441,8 @@ const GemBenchCommand gem_bench_paging = {
         "is not counted: the daemon makes it when it starts. MB/s are of the file. The delay is that of the\n"
         "first token after a prompt of 16 tokens whose pathway is absent and cold, against one whose "
         "pathway\n"
-        "is resident.\n\n"
+        "is resident. With --cache, what the backend made of the files when they first came in stands for\n"
+        "them from then on; nobody else may have the right to write to that folder.\n\n"
         "Examples:\n"
         "  gem-bench paging ~/models/gem-mini\n"
         "  gem-bench paging ~/models/gem-mini -r 51 --json paging.json --chart paging.svg",

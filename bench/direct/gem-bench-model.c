@@ -16,6 +16,7 @@ gem_bench_model_options_clear(GemBenchModelOptions *options)
 {
   g_clear_pointer(&options->plugin_dirs, g_strfreev);
   g_clear_pointer(&options->backend, g_free);
+  g_clear_pointer(&options->cache_dir, g_free);
 }
 
 GOptionEntry *
@@ -26,6 +27,8 @@ gem_bench_model_entries(GemBenchModelOptions *options)
        "Look for modules here; may be repeated", "DIR"},
       {"backend", 0, 0, G_OPTION_ARG_FILENAME, &options->backend,
        "Run the arithmetic with this module (the one with the highest score)", "NAME"},
+      {"cache", 0, 0, G_OPTION_ARG_FILENAME, &options->cache_dir,
+       "Let modules keep what they make in DIR, as the service's do in its cache (nowhere)", "DIR"},
       {"threads", 't', 0, G_OPTION_ARG_INT, &options->threads, "Threads that calculate (1)", "N"},
       G_OPTION_ENTRY_NULL,
   };
@@ -63,6 +66,7 @@ gem_bench_model_open(const GemBenchModelOptions *options, const GemBenchModelWis
       .threads = (guint)options->threads,
       .attention = wish->attention,
       .clusters = (gint)wish->clusters,
+      .cache_dir = options->cache_dir,
       .threshold_percent = -1,
       .context = MAX(wish->context, LEAST_CONTEXT),
   };

@@ -9,6 +9,7 @@
 typedef struct {
   GStrv plugin_dirs; /* NULL: $GEMD_PLUGIN_DIR (a search path) and the installed folder */
   char *backend;     /* NULL: the highest score */
+  char *cache_dir;   /* where backends may keep what they make; NULL: nowhere */
   gint threads;      /* that calculate */
 } GemBenchModelOptions;
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/gem-log.h"
+#include "daemon/plugin/gem-tensor-source.h"
 
 typedef struct {
   GemBackendInfo info;
@@ -232,8 +233,10 @@ GemBackendSet *
 gem_backend_set_open(
     const GemPluginLoader *loader, const char *name, guint threads, const char *cache_dir, GError **error)
 {
-  const GemBackendOptions options = {
-      .struct_size = sizeof options, .threads = threads, .cache_dir = cache_dir};
+  const GemBackendOptions options = {.struct_size = sizeof options,
+                                     .threads = threads,
+                                     .cache_dir = cache_dir,
+                                     .locate = gem_tensor_source_locate};
   g_autoptr(GemBackendSet) self = g_new0(GemBackendSet, 1);
   g_auto(GStrv) names = gem_plugin_loader_list(loader, GEM_PLUGIN_BACKEND);
 

@@ -63,14 +63,11 @@ gem_pager_close_entry(GemPager *self, GemPagerEntry *entry);
 guint
 gem_pager_bits_of_file(GemGguf *file);
 
-/* Opens the pathway of a module that is open: its matrices as one group, in the place that has begun if there
- * is one; those of general belong to the group of the whole model. NULL: `reason` says why. */
+/* Opens the pathway of a module that is open, and looks whether its file stayed what it was: its matrices as
+ * one group, in the place that has begun if there is one; those of general belong to the group of the whole
+ * model. Errors: as of the file; GEM_ERROR, FAILED when it had too little memory, else PATHWAY. */
 GemPathway *
-gem_pager_open_in_place(GemPager *self,
-                        const GemPagerEntry *entry,
-                        GemGguf *file,
-                        const GemTensorSource *source,
-                        GemPluginError *reason);
+gem_pager_open_in_place(GemPager *self, const GemPagerEntry *entry, GemGguf *file, GError **error);
 
 /* Frees what is of a learned domain alone. */
 void

@@ -1,9 +1,6 @@
 #include "daemon/pager/gem-pager-private.h"
 
-#include <errno.h>
-
 #include "daemon/gem-log.h"
-#include "daemon/plugin/gem-tensor-source.h"
 
 /* After a passing reason a pathway is tried again, if it is needed, when this time is over; twice as long
  * after each time that this fails, too. */
@@ -42,6 +39,27 @@ gem_pager_bits_of_file(GemGguf *file)
     }
   }
   return largest != NULL ? bits_of_type(largest->type) : 0;
+}
+
+/* Whether the backend has its own form of the file's matrices on disk, and reads that ahead. */
+static gboolean
+is_kept(const GemPager *self, const GemPagerEntry *entry)
+{
+  const GemBackendFunctions *backend = self->backend->functions;
+  const char *digest = gem_model_files_get_pathway_digest(self->files, entry->name);
+
+  return digest != NULL && backend->expect != NULL && backend->expect(self->backend->state, digest);
+}
+
+/* Has the system read what a pathway needs, unless it is in its cache; does not wait. */
+static void
+read_ahead(const GemPager *self, const GemPagerEntry *entry)
+{
+  if (entry->reader != NULL) {
+    gem_file_reader_read_ahead(entry->reader);
+  } else if (!is_kept(self, entry)) {
+    gem_model_files_expect_pathway(self->files, entry->name);
+  }
 }
 
 /* The file of a pathway, verified against the manifest; a learned one was verified when it was added. */
@@ -248,42 +266,17 @@ gem_pager_get_info(GemPager *self, guint index)
   return info;
 }
 
-/* Why a module could not open its pathway: the error of its file, or GEM_ERROR, FAILED when it had too little
- * memory, else PATHWAY. `number` is what it left in errno. */
-static void
-set_open_error(const GemTensorSource *source, const GemPluginError *reason, int number, GError **error)
-{
-  const GError *cause = gem_tensor_source_get_error(source);
-
-  if (cause != NULL) {
-    g_propagate_error(error, g_error_copy(cause));
-    return;
-  }
-  g_set_error_literal(error, GEM_ERROR, number == ENOMEM ? GEM_ERROR_FAILED : GEM_ERROR_PATHWAY,
-                      reason->message);
-}
-
 /* Opens module and pathway over `file`; what is open on failure is closed by gem_pager_close_entry. */
 static gboolean
 open_pathway(GemPager *self, GemPagerEntry *entry, GemGguf *file, GError **error)
 {
-  g_autoptr(GemTensorSource) source = gem_tensor_source_new(file);
-  GemPluginError reason = {0};
-
   entry->module = gem_plugin_loader_open(self->loader, GEM_PLUGIN_PATHWAY, entry->name, error);
   if (entry->module == NULL) {
     return FALSE;
   }
   entry->functions = gem_plugin_module_get(entry->module)->functions;
-  errno = 0;
-  entry->pathway = gem_pager_open_in_place(self, entry, file, source, &reason);
-  if (entry->pathway == NULL) {
-    set_open_error(source, &reason, errno, error);
-    return FALSE;
-  }
-  /* A learned file may have lost its name, or got another one. */
-  return entry->reader != NULL ? gem_file_reader_check_contents(entry->reader, error)
-                               : gem_gguf_check_unchanged(file, error);
+  entry->pathway = gem_pager_open_in_place(self, entry, file, error);
+  return entry->pathway != NULL;
 }
 
 gboolean
@@ -298,6 +291,9 @@ gem_pager_page_in(GemPager *self, guint index, GError **error)
     return TRUE;
   }
   set_state(self, entry, GEM_PATHWAY_LOADING);
+  if (index != self->n_domains) {
+    read_ahead(self, entry);
+  }
   file = open_file(self, index, &cause);
   if (file == NULL || !open_pathway(self, entry, file, &cause)) {
     gem_pager_close_entry(self, entry);
@@ -330,11 +326,7 @@ gem_pager_expect(GemPager *self, guint index)
   if (!self->read_ahead || entry->pathway != NULL || entry->reason != NULL) {
     return;
   }
-  if (entry->reader != NULL) {
-    gem_file_reader_read_ahead(entry->reader);
-  } else {
-    gem_model_files_expect_pathway(self->files, entry->name);
-  }
+  read_ahead(self, entry);
 }
 
 gboolean

@@ -75,6 +75,16 @@ router_table_size(guint32 minor)
                     : G_STRUCT_OFFSET(GemRouterFunctions, set_go_on);
 }
 
+static gsize
+backend_table_size(guint32 minor)
+{
+  if (minor >= 4) {
+    return sizeof(GemBackendFunctions);
+  }
+  return minor >= 2 ? G_STRUCT_OFFSET(GemBackendFunctions, expect)
+                    : G_STRUCT_OFFSET(GemBackendFunctions, compile);
+}
+
 /* Size of a kind's table in ABI 1.`minor`. */
 static gsize
 table_size(GemPluginKind kind, guint32 minor)
@@ -87,7 +97,7 @@ table_size(GemPluginKind kind, guint32 minor)
   case GEM_PLUGIN_PATHWAY:
     return minor >= 2 ? sizeof(GemPathwayFunctions) : G_STRUCT_OFFSET(GemPathwayFunctions, try_apply);
   case GEM_PLUGIN_BACKEND:
-    return minor >= 2 ? sizeof(GemBackendFunctions) : G_STRUCT_OFFSET(GemBackendFunctions, compile);
+    return backend_table_size(minor);
   }
   return G_MAXSIZE;
 }
@@ -129,12 +139,16 @@ check_abi(const GemPlugin *plugin, const char *path, GError **error)
   return TRUE;
 }
 
-/* Whether an entry may be missing: a backend has what runs whole pathways, or everything else. */
+/* Whether an entry may be missing: a backend has what runs whole pathways, or everything else, and need keep
+ * nothing. */
 static gboolean
 may_be_missing(GemPluginKind kind, const void *functions, gsize needed, gsize offset)
 {
   if (kind != GEM_PLUGIN_BACKEND || offset < G_STRUCT_OFFSET(GemBackendFunctions, group_begin)) {
     return FALSE;
+  }
+  if (offset >= G_STRUCT_OFFSET(GemBackendFunctions, expect)) {
+    return TRUE;
   }
   gboolean is_device = needed > G_STRUCT_OFFSET(GemBackendFunctions, compile) &&
                        ((const GemBackendFunctions *)functions)->compile != NULL;

@@ -3,6 +3,7 @@
 typedef struct {
   GemTensorSource source; /* first: the address of both is the same */
   GemGguf *file;
+  char *digest;        /* of the file; NULL: unknown */
   GHashTable *strings; /* char* key -> char* value, as asked for so far */
   GError *error;       /* of the first part of a tensor that could not be read; atomic */
 } GemGgufSource;
@@ -102,10 +103,35 @@ gem_tensor_source_new(GemGguf *file)
 }
 
 void
+gem_tensor_source_set_digest(GemTensorSource *self, const char *digest)
+{
+  GemGgufSource *source = self->context;
+  g_free(source->digest);
+  source->digest = g_strdup(digest);
+}
+
+bool
+gem_tensor_source_locate(const GemTensorView *view, const char **ret_digest, uint64_t *ret_offset)
+{
+  if (view->read != read_part) {
+    return false; /* of another source */
+  }
+  const GemGgufSource *self = view->context;
+  const GemTensor *tensor = view->tensor;
+  if (self->digest == NULL) {
+    return false;
+  }
+  *ret_digest = self->digest;
+  *ret_offset = tensor->offset;
+  return true;
+}
+
+void
 gem_tensor_source_free(GemTensorSource *self)
 {
   GemGgufSource *source = self->context;
   g_clear_error(&source->error);
+  g_free(source->digest);
   g_hash_table_unref(source->strings);
   gem_gguf_unref(source->file);
   g_free(source);

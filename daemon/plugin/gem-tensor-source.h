@@ -16,6 +16,13 @@ void
 gem_tensor_source_free(GemTensorSource *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemTensorSource, gem_tensor_source_free)
 
+/* The SHA-256 that the file was found to have, in lower-case hexadecimal: its tensors may be kept by it. */
+void
+gem_tensor_source_set_digest(GemTensorSource *self, const char *digest);
+/* GemBackendOptions.locate, for tensors of such sources; false: of others, or without a digest. */
+bool
+gem_tensor_source_locate(const GemTensorView *view, const char **ret_digest, uint64_t *ret_offset);
+
 /* Why a module that gave this `reason` could not be opened: what could not be read, if that was it. Lives as
  * long as both. */
 const char *

@@ -93,12 +93,12 @@ fetch_part(void *context, size_t part, size_t parts)
   gem_cpu_group_fetch_piece(context, part);
 }
 
-/* Memory of the group that has begun; NULL: there is none, or it has none left. */
+/* Memory of the group that has begun; NULL: there is none, or it has none left, or needs none. */
 static uint8_t *
 take_of_group(GemBackendState *self, size_t bytes)
 {
-  if (self->group == NULL) {
-    return NULL;
+  if (self->group == NULL || self->keeping.kept != NULL) {
+    return NULL; /* of a file that is kept little is left to pack: no more than vectors */
   }
   bool is_new = gem_cpu_group_is_new(self->group);
   uint8_t *data = gem_cpu_group_take(self->group, bytes);
@@ -128,6 +128,32 @@ take_memory(GemBackendState *self, GemMatrix *matrix, size_t bytes)
   return matrix->data != NULL;
 }
 
+/* Memory of its own, and packed into it. False: `error` says why; `matrix` is gone. */
+static bool
+pack_new(GemBackendState *self, const GemTensorView *tensor, GemMatrix *matrix, GemPluginError *error)
+{
+  const GemPacked *packed = &matrix->packed;
+  size_t bytes = gem_packed_bytes(packed->type, packed->rows, packed->cols);
+  if (!take_memory(self, matrix, bytes)) {
+    free(matrix);
+    gem_plugin_set_error(error, "out of memory (%zu bytes)", bytes);
+    return false;
+  }
+  matrix->packed.data = matrix->data;
+  Outcome outcome = pack(self, tensor, matrix);
+  if (outcome != PACKED) {
+    gem_cpu_matrix_free(self, matrix);
+  }
+  if (outcome == OUT_OF_MEMORY) {
+    gem_plugin_set_error(error, "out of memory (%zu bytes)",
+                         GEM_PANEL_ROWS * gem_type_row_bytes((GemType)tensor->type, tensor->cols));
+    errno = ENOMEM;
+  } else if (outcome == NOT_READ) {
+    gem_plugin_set_error(error, "its bytes cannot be read");
+  }
+  return outcome == PACKED;
+}
+
 GemMatrix *
 gem_cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPluginError *error)
 {
@@ -143,28 +169,20 @@ gem_cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPlugin
     return NULL;
   }
 
-  size_t bytes = gem_packed_bytes(type, tensor->rows, tensor->cols);
   GemMatrix *matrix = calloc(1, sizeof *matrix);
-  if (matrix == NULL || !take_memory(self, matrix, bytes)) {
-    free(matrix);
-    gem_plugin_set_error(error, "out of memory (%zu bytes)", bytes);
+  if (matrix == NULL) {
+    gem_plugin_set_error(error, "out of memory (%zu bytes)", sizeof *matrix);
     return NULL;
   }
-  matrix->packed =
-      (GemPacked){.type = type, .rows = tensor->rows, .cols = tensor->cols, .data = matrix->data};
-  Outcome outcome = pack(self, tensor, matrix);
-  if (outcome != PACKED) {
-    gem_cpu_matrix_free(self, matrix);
+  matrix->packed = (GemPacked){.type = type, .rows = tensor->rows, .cols = tensor->cols};
+  matrix->packed.data = gem_cpu_keeping_find(&self->keeping, tensor, type, &matrix->kept);
+  if (matrix->packed.data != NULL) {
+    return matrix;
   }
-  if (outcome == OUT_OF_MEMORY) {
-    gem_plugin_set_error(error, "out of memory (%zu bytes)", GEM_PANEL_ROWS * row_bytes);
-    errno = ENOMEM;
+  if (!pack_new(self, tensor, matrix, error)) {
     return NULL;
   }
-  if (outcome == NOT_READ) {
-    gem_plugin_set_error(error, "its bytes cannot be read");
-    return NULL;
-  }
+  gem_cpu_keeping_add(&self->keeping, tensor, &matrix->packed);
   return matrix;
 }
 
@@ -172,7 +190,10 @@ void
 gem_cpu_matrix_free(GemBackendState *self, GemMatrix *matrix)
 {
   const GemPacked *packed = &matrix->packed;
-  if (matrix->group != NULL) {
+  gem_cpu_keeping_remove(&self->keeping, packed);
+  if (matrix->kept != NULL) {
+    gem_cpu_kept_unref(matrix->kept);
+  } else if (matrix->group != NULL) {
     gem_cpu_group_return(matrix->group, matrix->data,
                          gem_packed_bytes(packed->type, packed->rows, packed->cols), self->group);
   } else {
@@ -186,11 +207,13 @@ gem_cpu_group_begin(GemBackendState *self, size_t bytes)
 {
   /* Without a group matrices have memory of their own each. */
   self->group = gem_cpu_group_new(bytes);
+  gem_cpu_keeping_begin(&self->keeping);
 }
 
 void
 gem_cpu_group_finish(GemBackendState *self)
 {
+  gem_cpu_keeping_end(&self->keeping);
   if (self->group != NULL) {
     gem_cpu_group_end(self->group);
     self->group = NULL;

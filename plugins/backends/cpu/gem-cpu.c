@@ -58,6 +58,7 @@ cpu_open(const GemBackendOptions *options, GemPluginError *error)
     return NULL;
   }
   self->kernels = kernels;
+  gem_cpu_keeping_open(&self->keeping, options);
   self->pool = pool;
   return self;
 }
@@ -66,11 +67,18 @@ static void
 cpu_close(GemBackendState *self)
 {
   gem_cpu_group_finish(self);
+  gem_cpu_keeping_close(&self->keeping);
   gem_cpu_pool_free(self->pool);
   gem_cpu_scratch_clear(&self->inputs);
   gem_cpu_scratch_clear(&self->feed_forward);
   gem_cpu_scratch_clear(&self->attention);
   free(self);
+}
+
+static bool
+cpu_expect(GemBackendState *self, const char *digest)
+{
+  return self->keeping.keep != NULL && gem_cpu_keep_expect(self->keeping.keep, digest);
 }
 
 static void
@@ -112,6 +120,7 @@ static const GemBackendFunctions functions = {
     .kv_store = gem_cpu_kv_store,
     .kv_copy = gem_cpu_kv_copy,
     .attend = gem_cpu_attend,
+    .expect = cpu_expect,
 };
 
 GEM_PLUGIN_DEFINE(GEM_PLUGIN_BACKEND, "cpu", "1.0", "Apache-2.0", "Vector kernels on the CPU", functions)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/gem-kernels.h"
+#include "plugins/backends/cpu/gem-cpu-keeping.h"
 #include "plugins/backends/cpu/gem-cpu-memory.h"
 #include "plugins/backends/cpu/gem-cpu-pool.h"
 #include "plugins/gem-plugin.h"
@@ -20,6 +21,7 @@ struct GemBackendState {
   GemCpuPool *pool;
   GemCpuGroup *group;         /* that new matrices go to; NULL: none */
   bool fetched;               /* its pages are there before they are packed into */
+  GemCpuKeeping keeping;      /* of packed matrices on disk */
   GemCpuScratch inputs;       /* of a matrix: levels, scales and sums */
   GemCpuScratch feed_forward; /* what lies between its matrices */
   GemCpuScratch attention;    /* groups of rows, as the kernels take them */
@@ -27,8 +29,9 @@ struct GemBackendState {
 
 struct GemMatrix {
   GemPacked packed;
-  uint8_t *data;      /* of `packed` */
+  uint8_t *data;      /* of `packed`; NULL: they are kept on disk */
   GemCpuGroup *group; /* whose memory that is; NULL: its own */
+  GemCpuKept *kept;   /* what is mapped there; NULL: nothing */
 };
 
 /* At least that many bytes; what they held is lost. There is no way to fail: out of memory ends the process,

@@ -1,0 +1,41 @@
+/*
+ * A group of matrices and the folder of packed ones (gem-cpu-keep.h): when the first matrix comes, what is
+ * kept of its model file is mapped; where nothing is, the group is kept when all of it has come.
+ */
+#pragma once
+
+#include "plugins/backends/cpu/gem-cpu-keep.h"
+#include "plugins/gem-plugin.h"
+
+typedef struct {
+  GemCpuKeep *keep; /* NULL: nothing is kept */
+  bool (*locate)(const GemTensorView *tensor, const char **ret_digest, uint64_t *ret_offset);
+  /* Of the group that has begun. */
+  bool has_group;
+  char digest[65];         /* of its model file; "": no matrix of one has come */
+  GemCpuKept *kept;        /* what is kept of it; NULL: nothing is */
+  GemCpuKeptMatrix *draft; /* [count], with room for `room`: what is to be kept of it */
+  size_t count, room;
+} GemCpuKeeping;
+
+/* What `options` say; all of it may be missing. */
+void
+gem_cpu_keeping_open(GemCpuKeeping *self, const GemBackendOptions *options);
+void
+gem_cpu_keeping_close(GemCpuKeeping *self);
+
+void
+gem_cpu_keeping_begin(GemCpuKeeping *self);
+/* Keeps what has come, unless it came from there. Its matrices are all still there. */
+void
+gem_cpu_keeping_end(GemCpuKeeping *self);
+
+/* The packed bytes of a tensor of the group, of that form, and a reference on what they are part of; NULL: to
+ * be packed. */
+const uint8_t *
+gem_cpu_keeping_find(GemCpuKeeping *self, const GemTensorView *tensor, GemType type, GemCpuKept **ret_kept);
+/* A tensor of the group was packed, or is gone before its end. */
+void
+gem_cpu_keeping_add(GemCpuKeeping *self, const GemTensorView *tensor, const GemPacked *packed);
+void
+gem_cpu_keeping_remove(GemCpuKeeping *self, const GemPacked *packed);

@@ -1,0 +1,43 @@
+/*
+ * One file of packed matrices, in the machine's own byte order:
+ *
+ *   head     GemCpuKeptHead
+ *   entries  [count] GemCpuKeptEntry, in the order of the model file
+ *   padding  to 64 bytes
+ *   matrices packed (kernels/gem-packed.h), each at a multiple of 64 bytes
+ */
+#pragma once
+
+#include "plugins/backends/cpu/gem-cpu-keep.h"
+
+typedef struct {
+  char magic[8];
+  uint32_t form;  /* GEM_PACKED_FORM */
+  uint32_t count; /* of entries */
+  char digest[64];
+  uint64_t bytes; /* of the whole file */
+  uint64_t check; /* of all that follows the head */
+  uint8_t zeros[32];
+} GemCpuKeptHead;
+
+typedef struct {
+  uint64_t offset; /* of the blocks, in the model file */
+  uint64_t place;  /* of the packed bytes, in this one */
+  uint64_t rows, cols;
+  uint32_t type;
+  uint32_t zero;
+} GemCpuKeptEntry;
+
+/* Bytes of a file of these matrices. */
+uint64_t
+gem_cpu_kept_file_bytes(const GemCpuKeptMatrix *matrices, size_t count);
+
+/* Writes it from the start of `file` on. */
+bool
+gem_cpu_kept_file_write(int file, const char *digest, const GemCpuKeptMatrix *matrices, size_t count);
+
+/* Maps a file of `bytes` that is open for reading, and stays the caller's, its pages in memory. NULL: it is
+ * not of that model file, not of this form, its entries do not hold, or, where it is to be `checked`, its
+ * checksum is another. */
+GemCpuKept *
+gem_cpu_kept_file_map(int file, uint64_t bytes, const char *digest, bool checked);
