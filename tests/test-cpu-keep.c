@@ -15,6 +15,8 @@
 #define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define OTHER  "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 
+static const atomic_bool go_on = false; /* that writing stops */
+
 enum { ROWS = 40, COLS = 64, COUNT = 3 };
 
 typedef struct {
@@ -59,7 +61,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Scene, scene_clear)
 static void
 write_scene(Scene *self)
 {
-  g_assert_true(gem_cpu_keep_write(self->keep, DIGEST, self->matrices, COUNT));
+  g_assert_true(gem_cpu_keep_write(self->keep, DIGEST, self->matrices, COUNT, &go_on));
 }
 
 /* As a process that begins would: it has met no file yet. */
@@ -186,7 +188,7 @@ test_names(void)
   g_auto(Scene) scene = {0};
   scene_init(&scene);
   for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-    g_assert_false(gem_cpu_keep_write(scene.keep, names[i], scene.matrices, COUNT));
+    g_assert_false(gem_cpu_keep_write(scene.keep, names[i], scene.matrices, COUNT, &go_on));
     g_assert_false(is_kept(&scene, names[i]));
     g_assert_false(gem_cpu_keep_expect(scene.keep, names[i]));
   }
@@ -238,7 +240,7 @@ test_room(void)
     g_autofree char *digest = g_strdup_printf("%064x", i);
     g_autofree char *file = g_build_filename(folder, digest, NULL);
     struct timespec times[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
-    g_assert_true(gem_cpu_keep_write(scene.keep, digest, scene.matrices, COUNT));
+    g_assert_true(gem_cpu_keep_write(scene.keep, digest, scene.matrices, COUNT, &go_on));
     g_assert_cmpint(utimensat(AT_FDCWD, file, times, 0), ==, 0);
   }
   g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
@@ -258,8 +260,21 @@ test_no_room(void)
   scene_init(&scene);
   write_scene(&scene);
   scene.matrices[0].packed.rows = (size_t)GEM_CPU_KEEP_FILE_BYTES;
-  g_assert_false(gem_cpu_keep_write(scene.keep, DIGEST, scene.matrices, COUNT));
+  g_assert_false(gem_cpu_keep_write(scene.keep, DIGEST, scene.matrices, COUNT, &go_on));
   g_assert_false(g_file_test(scene.file, G_FILE_TEST_EXISTS));
+}
+
+/* Nor of what is given up. */
+static void
+test_stopped(void)
+{
+  g_auto(Scene) scene = {0};
+  const atomic_bool stop = true;
+  scene_init(&scene);
+  g_assert_false(gem_cpu_keep_write(scene.keep, DIGEST, scene.matrices, COUNT, &stop));
+  g_autofree char *folder = g_build_filename(scene.dir, "cpu", NULL);
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  g_assert_null(g_dir_read_name(dir));
 }
 
 /* Entries that lie, with a checksum that is right. */
@@ -315,6 +330,7 @@ main(int argc, char **argv)
   g_test_add_func("/cpu-keep/trust", test_trust);
   g_test_add_func("/cpu-keep/room", test_room);
   g_test_add_func("/cpu-keep/no-room", test_no_room);
+  g_test_add_func("/cpu-keep/stopped", test_stopped);
   g_test_add_func("/cpu-keep/entries", test_entries);
   g_test_add_func("/cpu-keep/form", test_form);
   return g_test_run();

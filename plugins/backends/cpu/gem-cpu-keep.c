@@ -260,10 +260,13 @@ make_room(const GemCpuKeep *self, uint64_t bytes)
 /* ---- writing ---- */
 
 bool
-gem_cpu_keep_write(GemCpuKeep *self, const char *digest, const GemCpuKeptMatrix *matrices, size_t count)
+gem_cpu_keep_write(const GemCpuKeep *self,
+                   const char *digest,
+                   const GemCpuKeptMatrix *matrices,
+                   size_t count,
+                   const atomic_bool *stop)
 {
   char name[NAME_BYTES], unfinished[NAME_BYTES];
-  struct stat status;
   if (!name_of(digest, "", name) || !name_of(digest, ".new", unfinished)) {
     return false;
   }
@@ -278,11 +281,8 @@ gem_cpu_keep_write(GemCpuKeep *self, const char *digest, const GemCpuKeptMatrix 
     return false;
   }
   /* What a crash leaves behind does not have the checksum: there is nothing to wait for the disk for. */
-  bool written = gem_cpu_kept_file_write(file, digest, matrices, count) &&
+  bool written = gem_cpu_kept_file_write(file, digest, matrices, count, stop) &&
                  renameat(self->dir, unfinished, self->dir, name) == 0;
-  if (written && fstat(file, &status) == 0) {
-    know(self, &status);
-  }
   close(file);
   if (!written) {
     (void)unlinkat(self->dir, unfinished, 0);

@@ -12,9 +12,11 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "kernels/gem-packed.h"
 
-typedef struct GemCpuKeep GemCpuKeep; /* the folder. For one thread at a time, as all of this */
+typedef struct GemCpuKeep GemCpuKeep; /* the folder. For one thread at a time, but for gem_cpu_keep_write */
 typedef struct GemCpuKept GemCpuKept; /* what is kept of a file, mapped; counts its references */
 
 typedef struct {
@@ -40,10 +42,15 @@ gem_cpu_keep_map(GemCpuKeep *self, const char *digest);
 /* Has the system read it, when it is not in its cache, without waiting. False: there is nothing. */
 bool
 gem_cpu_keep_expect(GemCpuKeep *self, const char *digest);
-/* Keeps the matrices of that model file, in place of what was kept of it. False: it could not be written, or
- * is too large; nothing is kept of it then. */
+/* Keeps the matrices of that model file, in place of what was kept of it; on any thread, beside others but
+ * not beside itself. False: it was told to `stop`, could not be written, or is too large; nothing is kept of
+ * it then. */
 bool
-gem_cpu_keep_write(GemCpuKeep *self, const char *digest, const GemCpuKeptMatrix *matrices, size_t count);
+gem_cpu_keep_write(const GemCpuKeep *self,
+                   const char *digest,
+                   const GemCpuKeptMatrix *matrices,
+                   size_t count,
+                   const atomic_bool *stop);
 
 GemCpuKept *
 gem_cpu_kept_ref(GemCpuKept *self);

@@ -4,6 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/backends/cpu/gem-cpu-kept-file.h"
+#include "plugins/backends/cpu/gem-cpu-thread.h"
+
+/* What is written of so few bytes is worth waiting for, when they are to go. */
+#define SMALL_BYTES ((size_t)16 << 20)
+
+struct GemCpuWriting {
+  pthread_t thread;
+  const GemCpuKeep *keep;
+  char digest[65];
+  GemCpuKeptMatrix *matrices; /* [count] */
+  size_t count;
+  bool is_small;
+  atomic_bool stop, done;
+};
+
 void
 gem_cpu_keeping_open(GemCpuKeeping *self, const GemBackendOptions *options)
 {
@@ -30,10 +46,69 @@ forget(GemCpuKeeping *self)
   self->has_group = false;
 }
 
+/* ---- writing ---- */
+
+static void *
+write_file(void *data)
+{
+  GemCpuWriting *self = data;
+  (void)gem_cpu_keep_write(self->keep, self->digest, self->matrices, self->count, &self->stop);
+  atomic_store(&self->done, true);
+  return NULL;
+}
+
+/* A file that is not small is given up, a megabyte later at most. */
+static void
+end_writing(GemCpuKeeping *self)
+{
+  if (self->writing != NULL) {
+    atomic_store(&self->writing->stop, !self->writing->is_small);
+    pthread_join(self->writing->thread, NULL);
+    free(self->writing->matrices);
+    free(self->writing);
+    self->writing = NULL;
+  }
+}
+
+/* Takes over the draft. */
+static void
+begin_writing(GemCpuKeeping *self)
+{
+  GemCpuWriting *writing = calloc(1, sizeof *writing);
+  if (writing == NULL) {
+    return;
+  }
+  writing->keep = self->keep;
+  strcpy(writing->digest, self->digest);
+  writing->matrices = self->draft;
+  writing->count = self->count;
+  writing->is_small = gem_cpu_kept_file_bytes(self->draft, self->count) <= SMALL_BYTES;
+  if (!gem_cpu_thread_start(&writing->thread, write_file, writing)) {
+    free(writing);
+    return;
+  }
+  self->writing = writing;
+  self->draft = NULL;
+}
+
+static bool
+is_written(const GemCpuWriting *self, const uint8_t *data)
+{
+  for (size_t i = 0; i < self->count; i++) {
+    if (self->matrices[i].packed.data == data) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* ---- a group ---- */
+
 void
 gem_cpu_keeping_close(GemCpuKeeping *self)
 {
   forget(self);
+  end_writing(self);
   gem_cpu_keep_free(self->keep);
   self->keep = NULL;
 }
@@ -97,6 +172,9 @@ gem_cpu_keeping_add(GemCpuKeeping *self, const GemTensorView *tensor, const GemP
 void
 gem_cpu_keeping_remove(GemCpuKeeping *self, const GemPacked *packed)
 {
+  if (self->writing != NULL && is_written(self->writing, packed->data)) {
+    end_writing(self);
+  }
   for (size_t i = 0; i < self->count; i++) {
     if (self->draft[i].packed.data == packed->data) {
       self->draft[i] = self->draft[--self->count];
@@ -129,9 +207,12 @@ sort_draft(GemCpuKeeping *self)
 void
 gem_cpu_keeping_end(GemCpuKeeping *self)
 {
-  if (self->count > 0) {
+  if (self->writing != NULL && atomic_load(&self->writing->done)) {
+    end_writing(self);
+  }
+  if (self->count > 0 && self->writing == NULL) {
     sort_draft(self);
-    (void)gem_cpu_keep_write(self->keep, self->digest, self->draft, self->count);
+    begin_writing(self);
   }
   forget(self);
 }

@@ -1,11 +1,14 @@
 /*
  * A group of matrices and the folder of packed ones (gem-cpu-keep.h): when the first matrix comes, what is
- * kept of its model file is mapped; where nothing is, the group is kept when all of it has come.
+ * kept of its model file is mapped; where nothing is, the group is written to a file when all of it has come,
+ * on a thread of its own.
  */
 #pragma once
 
 #include "plugins/backends/cpu/gem-cpu-keep.h"
 #include "plugins/gem-plugin.h"
+
+typedef struct GemCpuWriting GemCpuWriting;
 
 typedef struct {
   GemCpuKeep *keep; /* NULL: nothing is kept */
@@ -16,6 +19,7 @@ typedef struct {
   GemCpuKept *kept;        /* what is kept of it; NULL: nothing is */
   GemCpuKeptMatrix *draft; /* [count], with room for `room`: what is to be kept of it */
   size_t count, room;
+  GemCpuWriting *writing; /* the file that was begun last; NULL: none */
 } GemCpuKeeping;
 
 /* What `options` say; all of it may be missing. */
@@ -26,7 +30,8 @@ gem_cpu_keeping_close(GemCpuKeeping *self);
 
 void
 gem_cpu_keeping_begin(GemCpuKeeping *self);
-/* Keeps what has come, unless it came from there. Its matrices are all still there. */
+/* Begins to write what has come, unless it came from there, or another file is still being written: then it
+ * is kept when it comes the next time. */
 void
 gem_cpu_keeping_end(GemCpuKeeping *self);
 
@@ -34,7 +39,7 @@ gem_cpu_keeping_end(GemCpuKeeping *self);
  * be packed. */
 const uint8_t *
 gem_cpu_keeping_find(GemCpuKeeping *self, const GemTensorView *tensor, GemType type, GemCpuKept **ret_kept);
-/* A tensor of the group was packed, or is gone before its end. */
+/* A tensor of the group was packed; a packed one goes, of whatever group: writing that needs it stops. */
 void
 gem_cpu_keeping_add(GemCpuKeeping *self, const GemTensorView *tensor, const GemPacked *packed);
 void

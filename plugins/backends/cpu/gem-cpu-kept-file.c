@@ -6,8 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LANES 8
-#define PIECE (LANES * sizeof(uint64_t))
+#define LANES       8
+#define WRITE_BYTES ((size_t)1 << 20) /* at a time */
+#define PIECE       (LANES * sizeof(uint64_t))
 
 static const char magic[8] = "GEMPACK";
 
@@ -86,11 +87,14 @@ gem_cpu_kept_file_bytes(const GemCpuKeptMatrix *matrices, size_t count)
 }
 
 static bool
-write_all(int file, const void *data, size_t bytes)
+write_all(int file, const void *data, size_t bytes, const atomic_bool *stop)
 {
   const uint8_t *from = data;
   while (bytes > 0) {
-    ssize_t written = write(file, from, bytes);
+    if (atomic_load(stop)) {
+      return false;
+    }
+    ssize_t written = write(file, from, bytes < WRITE_BYTES ? bytes : WRITE_BYTES);
     if (written < 0 && errno != EINTR) {
       return false;
     }
@@ -118,7 +122,8 @@ describe(const GemCpuKeptMatrix *matrices, size_t count, GemCpuKeptEntry *entrie
 }
 
 bool
-gem_cpu_kept_file_write(int file, const char *digest, const GemCpuKeptMatrix *matrices, size_t count)
+gem_cpu_kept_file_write(
+    int file, const char *digest, const GemCpuKeptMatrix *matrices, size_t count, const atomic_bool *stop)
 {
   size_t start = first_place(count);
   uint8_t *beginning = calloc(1, start); /* head and entries */
@@ -132,15 +137,15 @@ gem_cpu_kept_file_write(int file, const char *digest, const GemCpuKeptMatrix *ma
   head.bytes = gem_cpu_kept_file_bytes(matrices, count);
   describe(matrices, count, (GemCpuKeptEntry *)(void *)(beginning + sizeof head));
   check_add(&check, beginning + sizeof head, start - sizeof head);
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < count && !atomic_load(stop); i++) {
     check_add(&check, matrices[i].packed.data, bytes_of(&matrices[i].packed));
   }
   head.check = check_get(&check);
   memcpy(beginning, &head, sizeof head);
-  bool written = write_all(file, beginning, start);
+  bool written = write_all(file, beginning, start, stop);
   free(beginning);
   for (size_t i = 0; i < count && written; i++) {
-    written = write_all(file, matrices[i].packed.data, bytes_of(&matrices[i].packed));
+    written = write_all(file, matrices[i].packed.data, bytes_of(&matrices[i].packed), stop);
   }
   return written;
 }

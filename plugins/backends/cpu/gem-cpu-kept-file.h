@@ -32,9 +32,10 @@ typedef struct {
 uint64_t
 gem_cpu_kept_file_bytes(const GemCpuKeptMatrix *matrices, size_t count);
 
-/* Writes it from the start of `file` on. */
+/* Writes it from the start of `file` on. False: it cannot be written, or `stop` was set. */
 bool
-gem_cpu_kept_file_write(int file, const char *digest, const GemCpuKeptMatrix *matrices, size_t count);
+gem_cpu_kept_file_write(
+    int file, const char *digest, const GemCpuKeptMatrix *matrices, size_t count, const atomic_bool *stop);
 
 /* Maps a file of `bytes` that is open for reading, and stays the caller's, its pages in memory. NULL: it is
  * not of that model file, not of this form, its entries do not hold, or, where it is to be `checked`, its

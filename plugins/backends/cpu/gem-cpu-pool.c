@@ -1,11 +1,12 @@
 #include "plugins/backends/cpu/gem-cpu-pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "plugins/backends/cpu/gem-cpu-thread.h"
 
 /* How long a thread without work spins before it sleeps: longer than what lies between two calls of a step,
  * and than what lies between two steps. */
@@ -174,22 +175,16 @@ work(void *data)
   }
 }
 
-/* A worker handles no signals: they are the daemon's. */
 static bool
 start_worker(GemCpuPool *self)
 {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   Worker *worker = &self->workers[self->n_workers];
   *worker = (Worker){.pool = self, .share = self->n_workers + 1};
-  int failed = pthread_create(&worker->thread, NULL, work, worker);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (failed == 0) {
+  bool started = gem_cpu_thread_start(&worker->thread, work, worker);
+  if (started) {
     self->n_workers++;
   }
-  return failed == 0;
+  return started;
 }
 
 GemCpuPool *
