@@ -215,7 +215,7 @@ count_file(int dir, const char *name, Folder *folder)
     return;
   }
   if (folder->files == 0 || is_earlier(status.st_mtim, folder->when)) {
-    strcpy(folder->oldest, name);
+    snprintf(folder->oldest, sizeof folder->oldest, "%s", name);
     folder->when = status.st_mtim;
   }
   folder->files++;

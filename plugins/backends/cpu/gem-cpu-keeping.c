@@ -1,6 +1,7 @@
 #include "plugins/backends/cpu/gem-cpu-keeping.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,7 +80,7 @@ begin_writing(GemCpuKeeping *self)
     return;
   }
   writing->keep = self->keep;
-  strcpy(writing->digest, self->digest);
+  memcpy(writing->digest, self->digest, sizeof writing->digest);
   writing->matrices = self->draft;
   writing->count = self->count;
   writing->is_small = gem_cpu_kept_file_bytes(self->draft, self->count) <= SMALL_BYTES;
@@ -130,7 +131,7 @@ locate(GemCpuKeeping *self, const GemTensorView *tensor, uint64_t *ret_offset)
     return false;
   }
   if (self->digest[0] == '\0') {
-    strcpy(self->digest, digest);
+    snprintf(self->digest, sizeof self->digest, "%s", digest);
     self->kept = gem_cpu_keep_map(self->keep, digest);
   }
   return strcmp(self->digest, digest) == 0;
