@@ -205,7 +205,9 @@ typedef struct {
   /* Since ABI 1.4, where struct_size has room for it: which bytes a tensor's are, for a backend that keeps
    * its own form of them in cache_dir. The SHA-256 of the file that they lie in, 64 lower-case hexadecimal
    * digits, which it was found to have, and where in it they begin. False: they are not to be kept; NULL:
-   * none is. During matrix_new, on its thread; the digest is valid until that returns. */
+   * none is. During matrix_new, on its thread; the digest is valid until that returns. Whether the file
+   * stayed what it was while it was read is known later: nothing may be kept before group_end, and then only
+   * of matrices that were not freed by then. */
   bool (*locate)(const GemTensorView *tensor, const char **ret_digest, uint64_t *ret_offset);
 } GemBackendOptions;
 

@@ -310,6 +310,12 @@ test_restless(gconstpointer keeps)
   page_out(&scene);
   after = text_alone(&scene, "legal", 1);
   g_assert_cmpstr(after, ==, legal);
+  if (scene.cache != NULL) {
+    g_autofree char *folder = g_build_filename(scene.cache, "cpu", NULL);
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    g_assert_nonnull(dir);
+    g_assert_nonnull(g_dir_read_name(dir)); /* of stem, at least */
+  }
 }
 
 int

@@ -98,6 +98,25 @@ test_fetch_pieces(void)
   check_pieces(((gsize)5 << 20) + 12345);
 }
 
+/* What was taken over and is not needed goes back before the group ends. */
+static void
+test_give_back(void)
+{
+  GemCpuGroup *group = gem_cpu_group_new(MATRIX), *heir = gem_cpu_group_new(MATRIX);
+  guint8 *taken = gem_cpu_group_take(group, MATRIX);
+  gem_cpu_group_end(group);
+  gem_cpu_group_return(group, taken, MATRIX, heir);
+  g_assert_true(is_mapped(taken));
+  gem_cpu_group_give_back(heir);
+  g_assert_false(is_mapped(taken));
+  taken = gem_cpu_group_take(heir, MATRIX);
+  g_assert_nonnull(taken);
+  gem_cpu_group_give_back(heir); /* not what is in use */
+  g_assert_true(is_mapped(taken));
+  gem_cpu_group_return(heir, taken, MATRIX, NULL);
+  gem_cpu_group_end(heir);
+}
+
 /* A group that goes leaves its memory, as it is, to one that has begun without a matrix. What is too small
  * grows where it stands, or goes. */
 static void
@@ -202,6 +221,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/cpu-memory/pieces", test_pieces);
+  g_test_add_func("/cpu-memory/give-back", test_give_back);
   g_test_add_func("/cpu-memory/fetch-pieces", test_fetch_pieces);
   g_test_add_func("/cpu-memory/heir", test_heir);
   g_test_add_func("/cpu-memory/no-heir", test_no_heir);

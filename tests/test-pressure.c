@@ -97,6 +97,12 @@ test_held(World *self, gconstpointer data)
   g_assert_cmpfloat(read_at(files, 2).held, ==, 0.4);
   g_assert_cmpuint(read_at(files, 2).held_bytes, ==, 800);
   g_assert_cmpuint(read_at(files, 2).limit_bytes, ==, 2000);
+  /* But not those that are mapped. */
+  set_text(self, OWN "memory.stat", "anon 600\nfile_mapped 50\nactive_file 60\ninactive_file 140\n");
+  g_assert_cmpuint(read_at(files, 2).held_bytes, ==, 850);
+  set_text(self, OWN "memory.stat", "anon 600\nfile_mapped 5000\nactive_file 60\ninactive_file 140\n");
+  g_assert_cmpuint(read_at(files, 2).held_bytes, ==, 1000);
+  set_text(self, OWN "memory.stat", "anon 600\nfile 100\nactive_file 60\ninactive_file 140\n");
   set_text(self, OWN "memory.high", "1000\n");
   g_assert_cmpfloat(read_at(files, 3).held, ==, 0.8);
   /* The lower limit of the two; then that of the group around it, whose slabs go too. */

@@ -11,8 +11,8 @@
 
 #define MOST_ROUNDS 100000
 /* How often, and how many times, it is looked whether what is kept is there. */
-#define LOOK_MICROSECONDS 20000
-#define MOST_LOOKS        500u
+#define LOOK_MICROSECONDS 10000
+#define MOST_LOOKS        1000u
 #define PROMPT_TOKENS     16u /* few: a long prompt would hide the reading */
 
 typedef struct {
@@ -159,38 +159,17 @@ measure_delay(const Subject *subject, Figures *figures, GError **error)
   return gem_pager_page_out(subject->pager, subject->domain, GEM_PAGE_OUT_ASKED, error);
 }
 
-/* Adds to *left what stays in the cache of the folder's files. */
-static gboolean
-drop_kept(const char *folder, guint64 *left, GError **error)
-{
-  g_autoptr(GDir) dir = g_dir_open(folder, 0, error);
-  const char *name;
-
-  if (dir == NULL) {
-    return FALSE;
-  }
-  while ((name = g_dir_read_name(dir)) != NULL) {
-    g_autofree char *file = g_build_filename(folder, name, NULL);
-    guint64 stayed = 0;
-
-    if (!gem_bench_file_cache_drop(file, &stayed, error)) {
-      return FALSE;
-    }
-    *left += stayed;
-  }
-  return TRUE;
-}
-
 /* *ret_cold: nothing of the file stayed in the cache. */
 static gboolean
 drop_file(const Subject *subject, Figures *figures, gboolean *ret_cold, GError **error)
 {
-  guint64 left = 0;
+  guint64 left = 0, of_kept = 0;
 
   if (!gem_bench_file_cache_drop(subject->file, &left, error) ||
-      (subject->kept != NULL && !drop_kept(subject->kept, &left, error))) {
+      (subject->kept != NULL && !gem_bench_file_cache_drop(subject->kept, &of_kept, error))) {
     return FALSE;
   }
+  left += of_kept;
   figures->left = MAX(figures->left, left);
   *ret_cold = left == 0;
   return TRUE;
@@ -217,22 +196,21 @@ run_round(const Subject *subject, Figures *figures, GError **error)
   return !cold || measure_delay(subject, figures, error);
 }
 
-/* Files that a module has begun to keep are finished before it is measured: what stands for them has another
- * ending until then. */
-static void
-wait_until_kept(const Subject *subject)
+/* The backend writes it when the pathway has come for the first time, while that is there. */
+static gboolean
+wait_until_kept(const Subject *subject, GError **error)
 {
-  const char *name;
-  guint tries = 0;
-
-  do {
-    g_autoptr(GDir) dir = g_dir_open(subject->kept, 0, NULL);
-
+  for (guint looks = 0; looks < MOST_LOOKS; looks++) {
+    if (g_file_test(subject->kept, G_FILE_TEST_EXISTS)) {
+      return TRUE;
+    }
     g_usleep(LOOK_MICROSECONDS);
-    do {
-      name = dir != NULL ? g_dir_read_name(dir) : NULL;
-    } while (name != NULL && !g_str_has_suffix(name, ".new"));
-  } while (name != NULL && ++tries < MOST_LOOKS);
+  }
+  g_set_error(
+      error, GEM_ERROR, GEM_ERROR_FAILED,
+      "%s was not written: --cache takes a folder that nobody else may write to, with room on its disk",
+      subject->kept);
+  return FALSE;
 }
 
 /* The first time does not count: the file may be anywhere. */
@@ -248,10 +226,21 @@ look_at(const Subject *subject, Figures *figures, GError **error)
   figures->file_bytes = info->file_bytes;
   figures->resident_bytes = info->resident_bytes;
   gem_pathway_info_free(info);
-  if (subject->kept != NULL) {
-    wait_until_kept(subject);
+  if (subject->kept != NULL && !wait_until_kept(subject, error)) {
+    return FALSE;
   }
   return gem_pager_page_out(subject->pager, subject->domain, GEM_PAGE_OUT_ASKED, error);
+}
+
+/* Where the backend keeps what it makes of a pathway's file; NULL without a cache. Transfer full. */
+static char *
+find_kept(const GemBenchModel *model, guint domain, const char *cache)
+{
+  const char *name = model->files->shape.domains[domain];
+
+  return cache == NULL ? NULL
+                       : g_build_filename(cache, gem_backend_set_get_name(model->runtime->backends),
+                                          gem_model_files_get_pathway_digest(model->files, name), NULL);
 }
 
 static gboolean
@@ -265,8 +254,7 @@ measure_pathway(GemBenchModel *model,
 {
   const GemRouting routing = {.forced = TRUE, .route = (guint8)domain};
   g_autoptr(GemBenchSequence) sequence = gem_bench_sequence_new(model->runtime, &routing, PROMPT_TOKENS);
-  const char *cache = options->model.cache_dir;
-  g_autofree char *kept = cache != NULL ? g_build_filename(cache, "cpu", NULL) : NULL;
+  g_autofree char *kept = find_kept(model, domain, options->model.cache_dir);
   const Subject subject = {
       .pager = model->runtime->pager, .domain = domain, .file = file, .kept = kept, .sequence = sequence};
   guint i;

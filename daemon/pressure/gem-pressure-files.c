@@ -196,12 +196,13 @@ group_limit(Group *self)
   return MIN(high, max);
 }
 
-/* Bytes of a group that can go at once: what files were read through it, and caches of the kernel. */
+/* Bytes of a group that can go at once: what files were read through it and is not mapped, which is in use
+ * (pathways that are kept are), and caches of the kernel. */
 static guint64
 group_reclaimable(Group *self)
 {
   char text[MAX_TEXT];
-  guint64 active = 0, inactive = 0, slab = 0;
+  guint64 active = 0, inactive = 0, mapped = 0, slab = 0;
 
   if (!file_read(&self->stat, text)) {
     return 0;
@@ -210,8 +211,9 @@ group_reclaimable(Group *self)
     file_give_up(&self->stat, "active_file or inactive_file is missing");
     return 0;
   }
+  find_number(text, "file_mapped", &mapped);
   find_number(text, "slab_reclaimable", &slab);
-  return active + inactive + slab;
+  return active + inactive - MIN(mapped, active + inactive) + slab;
 }
 
 /* Takes what the group holds of its limit, when it has one and it is the greatest share so far. */

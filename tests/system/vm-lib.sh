@@ -34,7 +34,10 @@ sample() {
     { read -r current <"$group/memory.current"; } 2>/dev/null || continue
     reclaimable=0
     { while read -r key value; do
-      case $key in active_file | inactive_file | slab_reclaimable) reclaimable=$((reclaimable + value)) ;; esac
+      case $key in
+        active_file | inactive_file | slab_reclaimable) reclaimable=$((reclaimable + value)) ;;
+        file_mapped) reclaimable=$((reclaimable - value)) ;;
+      esac
     done <"$group/memory.stat"; } 2>/dev/null
     while read -r key value _; do
       [ "$key" != MemAvailable: ] || { available=$value; break; }
@@ -57,6 +60,7 @@ longest_above() {
 count_resident() { gem-client pathways | awk '$2 == "resident"' | wc -l; }
 held() {
   awk 'NR == FNR { current = $1; next } $1 == "active_file" || $1 == "inactive_file" || $1 == "slab_reclaimable" { current -= $2 }
+    $1 == "file_mapped" { current += $2 }
     END { print current }' "$group/memory.current" "$group/memory.stat"
 }
 most_held() { awk '$2 > most { most = $2 } END { print most }' "$samples"; }

@@ -7,11 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "plugins/backends/cpu/gem-cpu-kept-file.h"
+
+#define HEXADECIMAL "0123456789abcdef"
+#define UNFINISHED  ".new"
 
 enum { DIGEST_DIGITS = 64, NAME_BYTES = DIGEST_DIGITS + 5, READ_BYTES = 256 * 1024 };
 
@@ -80,7 +84,7 @@ gem_cpu_keep_free(GemCpuKeep *self)
 static bool
 name_of(const char *digest, const char *ending, char name[NAME_BYTES])
 {
-  if (strlen(digest) != DIGEST_DIGITS || strspn(digest, "0123456789abcdef") != DIGEST_DIGITS) {
+  if (strlen(digest) != DIGEST_DIGITS || strspn(digest, HEXADECIMAL) != DIGEST_DIGITS) {
     return false;
   }
   snprintf(name, NAME_BYTES, "%s%s", digest, ending);
@@ -115,18 +119,24 @@ know(GemCpuKeep *self, const struct stat *status)
   self->known[self->n_known++ % GEM_CPU_KEEP_FILES] = *status;
 }
 
-/* What is kept of a model file, open; -1: nothing that can be trusted. */
+/* What is kept of a model file, open; -1: nothing that can be trusted, or it cannot be opened now, with errno
+ * other than 0. */
 static int
 open_kept(const GemCpuKeep *self, const char *digest, struct stat *ret_status)
 {
   char name[NAME_BYTES];
+  errno = 0;
   if (!name_of(digest, "", name)) {
     return -1;
   }
   int file = openat(self->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (file < 0 && (errno == ENOENT || errno == ELOOP)) {
+    errno = 0;
+  }
   if (file >= 0 &&
       (fstat(file, ret_status) != 0 || !S_ISREG(ret_status->st_mode) || !is_private(ret_status))) {
     close(file);
+    errno = 0;
     return -1;
   }
   return file;
@@ -171,11 +181,12 @@ gem_cpu_keep_expect(GemCpuKeep *self, const char *digest)
 }
 
 GemCpuKept *
-gem_cpu_keep_map(GemCpuKeep *self, const char *digest)
+gem_cpu_keep_map(GemCpuKeep *self, const char *digest, bool *ret_missing)
 {
   struct stat status;
   int file = open_kept(self, digest, &status);
   if (file < 0) {
+    *ret_missing = errno == 0;
     return NULL;
   }
   if (!is_cached(file, &status)) {
@@ -183,6 +194,7 @@ gem_cpu_keep_map(GemCpuKeep *self, const char *digest)
   }
   bool known = is_known(self, &status);
   GemCpuKept *kept = gem_cpu_kept_file_map(file, (uint64_t)status.st_size, digest, !known);
+  *ret_missing = kept == NULL && errno == 0;
   close(file);
   if (kept != NULL && !known) {
     know(self, &status);
@@ -206,16 +218,23 @@ is_earlier(struct timespec a, struct timespec b)
   return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
 }
 
+/* A digest, or one with the ending of a file that is being written. */
+static bool
+is_own(const char *name)
+{
+  return strspn(name, HEXADECIMAL) == DIGEST_DIGITS &&
+         (name[DIGEST_DIGITS] == '\0' || strcmp(name + DIGEST_DIGITS, UNFINISHED) == 0);
+}
+
 static void
 count_file(int dir, const char *name, Folder *folder)
 {
   struct stat status;
-  if (strlen(name) >= NAME_BYTES || fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
-      !S_ISREG(status.st_mode)) {
+  if (!is_own(name) || fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) {
     return;
   }
   if (folder->files == 0 || is_earlier(status.st_mtim, folder->when)) {
-    snprintf(folder->oldest, sizeof folder->oldest, "%s", name);
+    memcpy(folder->oldest, name, strlen(name) + 1); /* is_own() */
     folder->when = status.st_mtim;
   }
   folder->files++;
@@ -259,33 +278,65 @@ make_room(const GemCpuKeep *self, uint64_t bytes)
 
 /* ---- writing ---- */
 
+/* A file of the matrices under an unfinished name, on the disk. What a full disk cannot take is not begun. */
+static bool
+write_unfinished(const GemCpuKeep *self,
+                 const char *digest,
+                 const char *name,
+                 const GemCpuKeptMatrix *matrices,
+                 size_t count,
+                 GemCpuKeepControl *control)
+{
+  off_t bytes = (off_t)gem_cpu_kept_file_bytes(matrices, count);
+  int file = openat(self->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (file < 0) {
+    return false;
+  }
+  bool written = (fallocate(file, 0, 0, bytes) == 0 || errno == EOPNOTSUPP || errno == ENOSYS) &&
+                 gem_cpu_kept_file_write(file, digest, matrices, count, &control->stop);
+  atomic_store(&control->released, true);
+  written = written && fdatasync(file) == 0;
+  return close(file) == 0 && written;
+}
+
+/* By who has the folder to himself. */
+static bool
+write_alone(const GemCpuKeep *self,
+            const char *digest,
+            const GemCpuKeptMatrix *matrices,
+            size_t count,
+            GemCpuKeepControl *control)
+{
+  char name[NAME_BYTES], unfinished[NAME_BYTES];
+  if (!name_of(digest, "", name) || !name_of(digest, UNFINISHED, unfinished)) {
+    return false;
+  }
+  (void)unlinkat(self->dir, unfinished, 0);
+  if (!make_room(self, gem_cpu_kept_file_bytes(matrices, count))) {
+    return false;
+  }
+  bool written = write_unfinished(self, digest, unfinished, matrices, count, control) &&
+                 renameat(self->dir, unfinished, self->dir, name) == 0;
+  if (!written) {
+    (void)unlinkat(self->dir, unfinished, 0);
+  }
+  return written;
+}
+
 bool
 gem_cpu_keep_write(const GemCpuKeep *self,
                    const char *digest,
                    const GemCpuKeptMatrix *matrices,
                    size_t count,
-                   const atomic_bool *stop)
+                   GemCpuKeepControl *control)
 {
-  char name[NAME_BYTES], unfinished[NAME_BYTES];
-  if (!name_of(digest, "", name) || !name_of(digest, ".new", unfinished)) {
-    return false;
-  }
-  (void)unlinkat(self->dir, name, 0);
-  (void)unlinkat(self->dir, unfinished, 0);
-  if (!make_room(self, gem_cpu_kept_file_bytes(matrices, count))) {
-    return false;
-  }
-  int file =
-      openat(self->dir, unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
-  if (file < 0) {
-    return false;
-  }
-  /* What a crash leaves behind does not have the checksum: there is nothing to wait for the disk for. */
-  bool written = gem_cpu_kept_file_write(file, digest, matrices, count, stop) &&
-                 renameat(self->dir, unfinished, self->dir, name) == 0;
-  close(file);
-  if (!written) {
-    (void)unlinkat(self->dir, unfinished, 0);
+  /* A description of its own: the lock is one's against other threads, too. */
+  int lock = openat(self->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool written =
+      lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 && write_alone(self, digest, matrices, count, control);
+  atomic_store(&control->released, true);
+  if (lock >= 0) {
+    close(lock);
   }
   return written;
 }

@@ -24,7 +24,7 @@ typedef struct {
   GemPacked packed;
 } GemCpuKeptMatrix;
 
-/* What a file may take, and all of them: the oldest make room. */
+/* What a file may take, and all of them: those that were written first make room. */
 #define GEM_CPU_KEEP_FILE_BYTES ((uint64_t)256 << 20)
 #define GEM_CPU_KEEP_BYTES      ((uint64_t)1 << 30)
 #define GEM_CPU_KEEP_FILES      64u
@@ -36,21 +36,28 @@ void
 gem_cpu_keep_free(GemCpuKeep *self);
 
 /* What is kept of the model file with that SHA-256 (lower-case hexadecimal), its pages in memory. NULL:
- * nothing that holds. Released by gem_cpu_kept_unref, also after `self` is gone. */
+ * nothing that holds, and *ret_missing says so; or it cannot be mapped now. Released by gem_cpu_kept_unref,
+ * also after `self` is gone. */
 GemCpuKept *
-gem_cpu_keep_map(GemCpuKeep *self, const char *digest);
+gem_cpu_keep_map(GemCpuKeep *self, const char *digest, bool *ret_missing);
 /* Has the system read it, when it is not in its cache, without waiting. False: there is nothing. */
 bool
 gem_cpu_keep_expect(GemCpuKeep *self, const char *digest);
-/* Keeps the matrices of that model file, in place of what was kept of it; on any thread, beside others but
- * not beside itself. False: it was told to `stop`, could not be written, or is too large; nothing is kept of
- * it then. */
+/* How a thread that writes and one that needs the memory agree. */
+typedef struct {
+  atomic_bool stop;     /* set from outside: the file is given up */
+  atomic_bool released; /* set by who writes, at last at the end: the matrices are not needed any more */
+} GemCpuKeepControl;
+
+/* Keeps the matrices of that model file, in place of what was kept of it; on any thread, beside all others.
+ * False: it was told to stop, could not be written, another process or thread is writing, or it is too large;
+ * what was kept stays then. Returns when it is on the disk. */
 bool
 gem_cpu_keep_write(const GemCpuKeep *self,
                    const char *digest,
                    const GemCpuKeptMatrix *matrices,
                    size_t count,
-                   const atomic_bool *stop);
+                   GemCpuKeepControl *control);
 
 GemCpuKept *
 gem_cpu_kept_ref(GemCpuKept *self);

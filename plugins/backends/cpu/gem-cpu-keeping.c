@@ -4,12 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "plugins/backends/cpu/gem-cpu-kept-file.h"
 #include "plugins/backends/cpu/gem-cpu-thread.h"
-
-/* What is written of so few bytes is worth waiting for, when they are to go. */
-#define SMALL_BYTES ((size_t)16 << 20)
 
 struct GemCpuWriting {
   pthread_t thread;
@@ -17,8 +14,8 @@ struct GemCpuWriting {
   char digest[65];
   GemCpuKeptMatrix *matrices; /* [count] */
   size_t count;
-  bool is_small;
-  atomic_bool stop, done;
+  GemCpuKeepControl control;
+  atomic_bool done;
 };
 
 void
@@ -44,6 +41,7 @@ forget(GemCpuKeeping *self)
   self->draft = NULL;
   self->count = self->room = 0;
   self->digest[0] = '\0';
+  self->is_missing = false;
   self->has_group = false;
 }
 
@@ -53,22 +51,51 @@ static void *
 write_file(void *data)
 {
   GemCpuWriting *self = data;
-  (void)gem_cpu_keep_write(self->keep, self->digest, self->matrices, self->count, &self->stop);
+  (void)gem_cpu_keep_write(self->keep, self->digest, self->matrices, self->count, &self->control);
   atomic_store(&self->done, true);
   return NULL;
 }
 
-/* A file that is not small is given up, a megabyte later at most. */
+/* Gives it up, unless it is written but for the disk, and waits until its matrices are not needed: for as
+ * long as a part of 256 KB takes. */
+static void
+release(GemCpuWriting *self)
+{
+  const struct timespec moment = {.tv_nsec = 20000};
+  atomic_store(&self->control.stop, true);
+  while (!atomic_load(&self->control.released)) {
+    nanosleep(&moment, NULL);
+  }
+}
+
+/* Until it is on the disk, or given up. */
 static void
 end_writing(GemCpuKeeping *self)
 {
   if (self->writing != NULL) {
-    atomic_store(&self->writing->stop, !self->writing->is_small);
+    release(self->writing);
     pthread_join(self->writing->thread, NULL);
     free(self->writing->matrices);
     free(self->writing);
     self->writing = NULL;
   }
+}
+
+/* Counts one more try; false: there were enough. */
+static bool
+may_try(GemCpuKeeping *self)
+{
+  for (size_t i = 0; i < self->n_tries; i++) {
+    if (strcmp(self->tries[i].digest, self->digest) == 0) {
+      return self->tries[i].times++ < GEM_CPU_KEEPING_TRIES;
+    }
+  }
+  if (self->n_tries == GEM_CPU_KEEP_FILES) {
+    return false;
+  }
+  memcpy(self->tries[self->n_tries].digest, self->digest, sizeof self->digest);
+  self->tries[self->n_tries++].times = 1;
+  return true;
 }
 
 /* Takes over the draft. */
@@ -83,7 +110,6 @@ begin_writing(GemCpuKeeping *self)
   memcpy(writing->digest, self->digest, sizeof writing->digest);
   writing->matrices = self->draft;
   writing->count = self->count;
-  writing->is_small = gem_cpu_kept_file_bytes(self->draft, self->count) <= SMALL_BYTES;
   if (!gem_cpu_thread_start(&writing->thread, write_file, writing)) {
     free(writing);
     return;
@@ -132,7 +158,7 @@ locate(GemCpuKeeping *self, const GemTensorView *tensor, uint64_t *ret_offset)
   }
   if (self->digest[0] == '\0') {
     snprintf(self->digest, sizeof self->digest, "%s", digest);
-    self->kept = gem_cpu_keep_map(self->keep, digest);
+    self->kept = gem_cpu_keep_map(self->keep, digest, &self->is_missing);
   }
   return strcmp(self->digest, digest) == 0;
 }
@@ -155,14 +181,16 @@ void
 gem_cpu_keeping_add(GemCpuKeeping *self, const GemTensorView *tensor, const GemPacked *packed)
 {
   uint64_t offset;
-  if (!locate(self, tensor, &offset) || self->kept != NULL) {
+  if (!locate(self, tensor, &offset) || !self->is_missing) {
     return;
   }
   if (self->count == self->room) {
     size_t room = 2 * self->room + 16;
     GemCpuKeptMatrix *draft = realloc(self->draft, room * sizeof *draft);
     if (draft == NULL) {
-      return; /* it will be packed again */
+      self->count = 0; /* all of it or nothing */
+      self->is_missing = false;
+      return;
     }
     self->draft = draft;
     self->room = room;
@@ -174,7 +202,7 @@ void
 gem_cpu_keeping_remove(GemCpuKeeping *self, const GemPacked *packed)
 {
   if (self->writing != NULL && is_written(self->writing, packed->data)) {
-    end_writing(self);
+    release(self->writing);
   }
   for (size_t i = 0; i < self->count; i++) {
     if (self->draft[i].packed.data == packed->data) {
@@ -211,7 +239,7 @@ gem_cpu_keeping_end(GemCpuKeeping *self)
   if (self->writing != NULL && atomic_load(&self->writing->done)) {
     end_writing(self);
   }
-  if (self->count > 0 && self->writing == NULL) {
+  if (self->count > 0 && self->writing == NULL && may_try(self)) {
     sort_draft(self);
     begin_writing(self);
   }

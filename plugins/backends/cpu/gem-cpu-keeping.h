@@ -10,6 +10,10 @@
 
 typedef struct GemCpuWriting GemCpuWriting;
 
+/* How often a file is begun to be written: what was given up, cannot be written, or had to make room again is
+ * not written on and on. */
+#define GEM_CPU_KEEPING_TRIES 3u
+
 typedef struct {
   GemCpuKeep *keep; /* NULL: nothing is kept */
   bool (*locate)(const GemTensorView *tensor, const char **ret_digest, uint64_t *ret_offset);
@@ -17,9 +21,15 @@ typedef struct {
   bool has_group;
   char digest[65];         /* of its model file; "": no matrix of one has come */
   GemCpuKept *kept;        /* what is kept of it; NULL: nothing is */
+  bool is_missing;         /* nothing is, and it may be written */
   GemCpuKeptMatrix *draft; /* [count], with room for `room`: what is to be kept of it */
   size_t count, room;
   GemCpuWriting *writing; /* the file that was begun last; NULL: none */
+  struct {
+    char digest[65];
+    unsigned times;
+  } tries[GEM_CPU_KEEP_FILES]; /* files that were begun to be written, the first `n_tries` */
+  size_t n_tries;
 } GemCpuKeeping;
 
 /* What `options` say; all of it may be missing. */

@@ -6,9 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LANES       8
-#define WRITE_BYTES ((size_t)1 << 20) /* at a time */
-#define PIECE       (LANES * sizeof(uint64_t))
+#define LANES      8
+#define PART_BYTES ((size_t)256 << 10) /* that are checked or written at a time */
+#define PIECE      (LANES * sizeof(uint64_t))
 
 static const char magic[8] = "GEMPACK";
 
@@ -63,6 +63,16 @@ check_add(Check *self, const void *data, size_t bytes)
   }
 }
 
+/* In pieces: a large matrix takes a while, and nobody wants it when `stop` is set. */
+static void
+check_matrix(Check *self, const GemPacked *packed, const atomic_bool *stop)
+{
+  size_t bytes = bytes_of(packed);
+  for (size_t at = 0; at < bytes && !atomic_load(stop); at += PART_BYTES) {
+    check_add(self, packed->data + at, bytes - at < PART_BYTES ? bytes - at : PART_BYTES);
+  }
+}
+
 static uint64_t
 check_get(const Check *self)
 {
@@ -94,7 +104,7 @@ write_all(int file, const void *data, size_t bytes, const atomic_bool *stop)
     if (atomic_load(stop)) {
       return false;
     }
-    ssize_t written = write(file, from, bytes < WRITE_BYTES ? bytes : WRITE_BYTES);
+    ssize_t written = write(file, from, bytes < PART_BYTES ? bytes : PART_BYTES);
     if (written < 0 && errno != EINTR) {
       return false;
     }
@@ -136,9 +146,10 @@ gem_cpu_kept_file_write(
   memcpy(head.digest, digest, sizeof head.digest);
   head.bytes = gem_cpu_kept_file_bytes(matrices, count);
   describe(matrices, count, (GemCpuKeptEntry *)(void *)(beginning + sizeof head));
-  check_add(&check, beginning + sizeof head, start - sizeof head);
+  memcpy(beginning, &head, sizeof head);
+  check_add(&check, beginning, start);
   for (size_t i = 0; i < count && !atomic_load(stop); i++) {
-    check_add(&check, matrices[i].packed.data, bytes_of(&matrices[i].packed));
+    check_matrix(&check, &matrices[i].packed, stop);
   }
   head.check = check_get(&check);
   memcpy(beginning, &head, sizeof head);
@@ -181,7 +192,10 @@ holds(const GemCpuKept *self, const char *digest, bool checked)
     return false;
   }
   if (checked) {
+    GemCpuKeptHead unchecked = *head;
     Check check = {0};
+    unchecked.check = 0;
+    check_add(&check, &unchecked, sizeof unchecked);
     check_add(&check, self->map + sizeof *head, self->bytes - sizeof *head);
     if (check_get(&check) != head->check) {
       return false;
@@ -198,6 +212,7 @@ holds(const GemCpuKept *self, const char *digest, bool checked)
 GemCpuKept *
 gem_cpu_kept_file_map(int file, uint64_t bytes, const char *digest, bool checked)
 {
+  errno = 0;
   if (bytes < sizeof(GemCpuKeptHead) || bytes > GEM_CPU_KEEP_FILE_BYTES) {
     return NULL;
   }
@@ -217,6 +232,7 @@ gem_cpu_kept_file_map(int file, uint64_t bytes, const char *digest, bool checked
                        .count = ((const GemCpuKeptHead *)map)->count};
   if (!holds(self, digest, checked)) {
     gem_cpu_kept_unref(self);
+    errno = 0;
     return NULL;
   }
   return self;

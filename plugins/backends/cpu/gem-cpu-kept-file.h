@@ -16,7 +16,7 @@ typedef struct {
   uint32_t count; /* of entries */
   char digest[64];
   uint64_t bytes; /* of the whole file */
-  uint64_t check; /* of all that follows the head */
+  uint64_t check; /* of the head, with 0 here, and all that follows */
   uint8_t zeros[32];
 } GemCpuKeptHead;
 
@@ -39,6 +39,6 @@ gem_cpu_kept_file_write(
 
 /* Maps a file of `bytes` that is open for reading, and stays the caller's, its pages in memory. NULL: it is
  * not of that model file, not of this form, its entries do not hold, or, where it is to be `checked`, its
- * checksum is another. */
+ * checksum is another; or, with errno set, there is no memory. */
 GemCpuKept *
 gem_cpu_kept_file_map(int file, uint64_t bytes, const char *digest, bool checked);

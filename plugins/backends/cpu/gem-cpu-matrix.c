@@ -177,6 +177,9 @@ gem_cpu_matrix_new(GemBackendState *self, const GemTensorView *tensor, GemPlugin
   matrix->packed = (GemPacked){.type = type, .rows = tensor->rows, .cols = tensor->cols};
   matrix->packed.data = gem_cpu_keeping_find(&self->keeping, tensor, type, &matrix->kept);
   if (matrix->packed.data != NULL) {
+    if (self->group != NULL) {
+      gem_cpu_group_give_back(self->group);
+    }
     return matrix;
   }
   if (!pack_new(self, tensor, matrix, error)) {

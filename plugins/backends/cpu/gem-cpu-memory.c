@@ -160,6 +160,14 @@ gem_cpu_group_end(GemCpuGroup *self)
   }
 }
 
+void
+gem_cpu_group_give_back(GemCpuGroup *self)
+{
+  if (!self->begun) {
+    unmap(self);
+  }
+}
+
 bool
 gem_cpu_group_is_new(const GemCpuGroup *self)
 {

@@ -19,6 +19,9 @@ gem_cpu_group_new(size_t bytes);
 void
 gem_cpu_group_end(GemCpuGroup *self);
 
+/* Gives back what it took over of a group that went, if nothing was taken of it so far: it is not needed. */
+void
+gem_cpu_group_give_back(GemCpuGroup *self);
 /* Whether nothing was taken of it so far. */
 bool
 gem_cpu_group_is_new(const GemCpuGroup *self);
