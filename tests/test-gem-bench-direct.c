@@ -1,5 +1,6 @@
 /* The commands of gem-bench that run the engine, or the machine, but for speed: what they print, write and
  * refuse; of speed what it refuses. Of the figures only what must hold on any machine. */
+#include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <signal.h>
 #include <string.h>
@@ -345,6 +346,26 @@ test_paging(GemTestDirect *self, gconstpointer data)
   }
 }
 
+/* What stands for the files from the first time on: one for each pathway. */
+static void
+test_paging_kept(GemTestDirect *self, gconstpointer data)
+{
+  g_autofree char *cache = g_build_filename(self->folder, "cache", NULL);
+  g_autofree char *kept = g_build_filename(cache, "cpu", NULL);
+  g_autofree char *out = NULL;
+  g_autoptr(JsonNode) node = NULL;
+  guint files = 0;
+
+  g_assert_cmpint(g_mkdir(cache, 0700), ==, 0);
+  gem_test_direct_measure(self, ARGUMENTS("paging", self->model, "-r", "1", "--cache", cache), &out, &node);
+  g_autoptr(GDir) dir = g_dir_open(kept, 0, NULL);
+  g_assert_nonnull(dir);
+  while (g_dir_read_name(dir) != NULL) {
+    files++;
+  }
+  g_assert_cmpuint(files, ==, 3);
+}
+
 static void
 test_paging_broken(GemTestDirect *self, gconstpointer data)
 {
@@ -391,6 +412,7 @@ main(int argc, char **argv)
       {"/gem-bench/limits/figures", test_limits},
       {"/gem-bench/limits/one-thread", test_limits_one_thread},
       {"/gem-bench/paging/figures", test_paging},
+      {"/gem-bench/paging/kept", test_paging_kept},
       {"/gem-bench/paging/broken", test_paging_broken},
       {"/gem-bench/paging/file-cache", test_file_cache},
   };
