@@ -9,9 +9,10 @@
 #include "tests/gem-test-modules.h"
 #include "tests/gem-test-patience.h"
 
-#define PROMPT   "the old house on the hill"
-#define TOKENS   10
-#define PATIENCE 30 /* seconds */
+#define PROMPT               "the old house on the hill"
+#define TOKENS               10
+#define SETTLED_MICROSECONDS (2200 * 1000)
+#define PATIENCE             30 /* seconds */
 
 typedef struct {
   GemTestEngine *test;
@@ -41,7 +42,7 @@ scene_init(Scene *self)
 static void
 scene_clear(Scene *self)
 {
-  gem_test_engine_free(self->test);
+  g_clear_pointer(&self->test, gem_test_engine_free);
   gem_test_folder_remove(self->cache);
   g_free(self->cache);
   g_free(self->expected);
@@ -213,6 +214,38 @@ test_replaced(void)
   g_assert_nonnull(strstr(error->message, "legal"));
 }
 
+/* A file that becomes another one while it is read: what was made of it is not kept, though its hash was
+ * right when it was opened. */
+static void
+test_altered(void)
+{
+  g_auto(Scene) scene = {0};
+  g_autofree char *altering = gem_test_build_path("tests", "plugin-altering", "altering.so", NULL);
+  g_autofree char *modules = gem_test_plugin_dir_new();
+  g_autofree char *module = gem_test_plugin_dir_add(modules, GEM_PLUGIN_PATHWAY, "legal", altering);
+  g_autofree char *own = gem_test_build_path("plugins", NULL);
+  const char *dirs[] = {modules, own, NULL};
+  GAsyncResult *slot = NULL;
+  g_autoptr(GError) error = NULL;
+
+  scene_init(&scene);
+  gem_test_engine_free(g_steal_pointer(&scene.test));
+  scene.test = gem_test_engine_new();
+  scene.test->config.cache_dir = scene.cache;
+  scene.test->config.plugin_dirs = dirs;
+  gem_test_engine_start(scene.test);
+  g_usleep(SETTLED_MICROSECONDS); /* until then a file is read whole before anything is made of it */
+  gem_engine_page_in_async(scene.test->engine, "legal", NULL, gem_test_keep_result, &slot);
+  g_autoptr(GAsyncResult) result = gem_test_wait_result(&slot);
+  g_assert_false(gem_engine_page_finish(scene.test->engine, result, &error));
+  g_assert_nonnull(strstr(error->message, "changed while it was read"));
+  g_clear_object(&result);
+  gem_test_engine_free(g_steal_pointer(&scene.test)); /* whatever was being written is done then */
+  g_autoptr(GPtrArray) files = list_kept(&scene);
+  g_assert_cmpuint(files->len, ==, 0);
+  gem_test_folder_remove(modules);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -221,5 +254,6 @@ main(int argc, char **argv)
   g_test_add_func("/keeping/damaged", test_damaged);
   g_test_add_func("/keeping/nowhere", test_nowhere);
   g_test_add_func("/keeping/replaced", test_replaced);
+  g_test_add_func("/keeping/altered", test_altered);
   return g_test_run();
 }
