@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/engine/gem-append.h"
+#include "daemon/engine/gem-label-tree.h"
 #include "tests/gem-test-engine.h"
 #include "tests/reference-forward.h"
 
@@ -227,36 +228,35 @@ logits_after(const Scene *scene, const GArray *label, guint depth)
   return g_memdup2(logits + (gsize)(tokens->len - 1) * vocab, vocab * sizeof(double));
 }
 
-static gboolean
-begin_alike(const GArray *a, const GArray *b, guint depth)
-{
-  return b->len > depth && memcmp(a->data, b->data, depth * sizeof(guint32)) == 0;
-}
-
-/* The product, over the label's tokens, of each one's likelihood among those with which labels that begin
- * alike go on. */
+/* The mean, over the label's tokens, of the log of each one's likelihood. */
 static double
-expected_probability(const Scene *scene, const GPtrArray *labels, const GArray *label)
+expected_score(const Scene *scene, const GArray *label)
 {
-  double probability = 1;
+  guint vocab = scene->files->shape.vocab;
+  double score = 0;
 
   for (guint depth = 0; depth < label->len; depth++) {
     g_autofree double *logits = logits_after(scene, label, depth);
-    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
-    double own = logits[g_array_index(label, guint32, depth)];
-    double sum = 0;
+    double own = logits[g_array_index(label, guint32, depth)], sum = 0;
 
-    for (guint i = 0; i < labels->len; i++) {
-      const GArray *other = labels->pdata[i];
-
-      if (begin_alike(label, other, depth) &&
-          g_hash_table_add(seen, GUINT_TO_POINTER(g_array_index(other, guint32, depth)))) {
-        sum += exp(logits[g_array_index(other, guint32, depth)] - own);
-      }
+    for (guint i = 0; i < vocab; i++) {
+      sum += exp(logits[i] - own);
     }
-    probability /= sum;
+    score -= log(sum) / label->len;
   }
-  return probability;
+  return score;
+}
+
+/* The label's share of what all are worth. */
+static double
+expected_probability(const Scene *scene, const GPtrArray *labels, const GArray *label)
+{
+  double sum = 0;
+
+  for (guint i = 0; i < labels->len; i++) {
+    sum += exp(GEM_LABEL_SHARPNESS * expected_score(scene, labels->pdata[i]));
+  }
+  return exp(GEM_LABEL_SHARPNESS * expected_score(scene, label)) / sum;
 }
 
 static GPtrArray *

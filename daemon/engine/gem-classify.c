@@ -12,8 +12,7 @@ typedef struct {
   guint prefix; /* tokens before a label */
   GemRouterState
       *router_after; /* what the router remembers of the prefix; NULL: nothing, or not yet copied */
-  guint next;        /* the fork that is looked at next */
-  guint fork;        /* the fork whose logits job.outputs_from will bring */
+  guint next;        /* the run that comes next */
   gboolean longer;   /* there are tokens after the prefix */
 } ClassifyJob;
 
@@ -21,14 +20,10 @@ static void
 classify_output(GemJob *job, guint position, const float *logits)
 {
   ClassifyJob *self = (ClassifyJob *)job;
-  guint depth;
+  guint depth = position + 1 - self->prefix;
 
-  if (self->fork < gem_label_tree_n_forks(self->tree)) {
-    gem_label_tree_get_path(self->tree, self->fork, &depth);
-    if (position + 1 == self->prefix + depth) {
-      gem_label_tree_take_logits(self->tree, self->fork, logits);
-    }
-  }
+  gem_label_tree_take_logits(self->tree, self->next - (self->longer ? 1 : 0), depth, logits,
+                             job->runtime->vocab);
 }
 
 /* Of what the router remembers of the prefix. */
@@ -63,46 +58,29 @@ wind_back(ClassifyJob *self, GError **error)
   return TRUE;
 }
 
-/* The fork where labels part at once: the prefix's last row answers it. As many as there are: none. */
-static guint
-find_first_fork(const GemLabelTree *tree)
-{
-  guint n = gem_label_tree_n_forks(tree);
-
-  for (guint i = 0; i < n; i++) {
-    guint depth;
-
-    gem_label_tree_get_path(tree, i, &depth);
-    if (depth == 0) {
-      return i;
-    }
-  }
-  return n;
-}
-
 static gboolean
 classify_prepare(GemJob *job, GError **error)
 {
   ClassifyJob *self = (ClassifyJob *)job;
 
   self->prefix = self->base.run.prompt->tokens->len;
-  self->fork = find_first_fork(self->tree);
   job->outputs_from = self->prefix - 1;
   return gem_one_shot_prepare(job, error);
 }
 
-/* Appends the tokens that lead to a fork. */
 static gboolean
-start_fork(ClassifyJob *self, const guint32 *path, guint depth, GError **error)
+start_run(ClassifyJob *self, guint run, GError **error)
 {
   GemJob *job = &self->base.job;
+  guint n, first;
+  const guint32 *tokens = gem_label_tree_get_run(self->tree, run, &n, &first);
 
   if (self->longer && !wind_back(self, error)) {
     return FALSE;
   }
   self->longer = TRUE;
-  job->outputs_from = self->prefix + depth - 1;
-  return gem_sequence_state_append(job->runtime, job->sequence, path, depth, &self->base.run.routing, NULL,
+  job->outputs_from = self->prefix + first - 1;
+  return gem_sequence_state_append(job->runtime, job->sequence, tokens, n, &self->base.run.routing, NULL,
                                    error);
 }
 
@@ -119,14 +97,8 @@ classify_advance(GemJob *job, GError **error)
     }
     job->runtime->sequence_bytes += bytes_of_copy(self);
   }
-  while (self->next < gem_label_tree_n_forks(self->tree)) {
-    guint depth;
-    const guint32 *path = gem_label_tree_get_path(self->tree, self->next, &depth);
-
-    self->fork = self->next++;
-    if (depth > 0) {
-      return start_fork(self, path, depth, error);
-    }
+  if (self->next < gem_label_tree_n_runs(self->tree)) {
+    return start_run(self, self->next++, error);
   }
   self->base.result = gem_label_tree_get_probabilities(self->tree, error);
   if (self->base.result == NULL) {

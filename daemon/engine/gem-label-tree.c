@@ -4,16 +4,17 @@
 
 #include "dbus/gem-error.h"
 
-/* Labels first .. last of the sorted ones have their first `depth` tokens in common, and not the next. */
+/* Of the sorted label `place`, all tokens but the last, from which nothing follows; logits are new after its
+ * first `first` tokens and more. */
 typedef struct {
-  guint first, last, depth;
-} Fork;
+  guint place, first;
+} Run;
 
 struct GemLabelTree {
-  GPtrArray *labels;         /* of GArray of guint32 */
-  guint *order;              /* [labels] sorted by their tokens */
-  double *log_probabilities; /* [labels] sums over the forks taken so far */
-  GArray *forks;             /* of Fork */
+  GPtrArray *labels;       /* of GArray of guint32 */
+  guint *order;            /* [labels] sorted by their tokens */
+  double *log_likelihoods; /* [labels] sums over the tokens taken so far */
+  GArray *runs;            /* of Run */
 };
 
 static const GArray *
@@ -52,30 +53,15 @@ compare_labels(gconstpointer first, gconstpointer second, gpointer data)
   return g_array_index(a, guint32, n) < g_array_index(b, guint32, n) ? -1 : 1;
 }
 
-/* The fork that sorted labels `place` and `place` + 1 part at; not when a pair before them parts there. */
 static void
-add_fork(GemLabelTree *self, guint place)
+add_run(GemLabelTree *self, guint place)
 {
-  Fork fork = {.first = place,
-               .last = place + 1,
-               .depth = common_tokens(sorted_label(self, place), sorted_label(self, place + 1))};
+  guint common = place > 0 ? common_tokens(sorted_label(self, place - 1), sorted_label(self, place)) : 0;
+  const Run run = {.place = place, .first = common + 1};
 
-  while (fork.first > 0) {
-    guint common = common_tokens(sorted_label(self, fork.first - 1), sorted_label(self, place));
-
-    if (common < fork.depth) {
-      break;
-    }
-    if (common == fork.depth) {
-      return;
-    }
-    fork.first--;
+  if (run.first < sorted_label(self, place)->len) {
+    g_array_append_val(self->runs, run);
   }
-  while (fork.last + 1 < self->labels->len &&
-         common_tokens(sorted_label(self, fork.last + 1), sorted_label(self, place)) >= fork.depth) {
-    fork.last++;
-  }
-  g_array_append_val(self->forks, fork);
 }
 
 GemLabelTree *
@@ -85,14 +71,14 @@ gem_label_tree_new(GPtrArray *labels)
 
   self->labels = labels;
   self->order = g_new(guint, labels->len);
-  self->log_probabilities = g_new0(double, labels->len);
-  self->forks = g_array_new(FALSE, FALSE, sizeof(Fork));
+  self->log_likelihoods = g_new0(double, labels->len);
+  self->runs = g_array_new(FALSE, FALSE, sizeof(Run));
   for (guint i = 0; i < labels->len; i++) {
     self->order[i] = i;
   }
   g_qsort_with_data(self->order, (gint)labels->len, sizeof *self->order, compare_labels, labels);
-  for (guint place = 0; place + 1 < labels->len; place++) {
-    add_fork(self, place);
+  for (guint place = 0; place < labels->len; place++) {
+    add_run(self, place);
   }
   return self;
 }
@@ -101,46 +87,54 @@ void
 gem_label_tree_free(GemLabelTree *self)
 {
   g_ptr_array_unref(self->labels);
-  g_array_unref(self->forks);
+  g_array_unref(self->runs);
   g_free(self->order);
-  g_free(self->log_probabilities);
+  g_free(self->log_likelihoods);
   g_free(self);
 }
 
 guint
-gem_label_tree_n_forks(const GemLabelTree *self)
+gem_label_tree_n_runs(const GemLabelTree *self)
 {
-  return self->forks->len;
+  return self->runs->len;
 }
 
 const guint32 *
-gem_label_tree_get_path(const GemLabelTree *self, guint fork, guint *ret_depth)
+gem_label_tree_get_run(const GemLabelTree *self, guint run, guint *ret_n, guint *ret_first)
 {
-  const Fork *at = &g_array_index(self->forks, Fork, fork);
+  const Run *at = &g_array_index(self->runs, Run, run);
+  const GArray *label = sorted_label(self, at->place);
 
-  *ret_depth = at->depth;
-  return (const guint32 *)(gconstpointer)sorted_label(self, at->first)->data;
+  *ret_n = label->len - 1;
+  *ret_first = at->first;
+  return (const guint32 *)(gconstpointer)label->data;
+}
+
+static double
+log_sum_exp(const float *logits, gsize n)
+{
+  double largest = -INFINITY, sum = 0;
+
+  for (gsize i = 0; i < n; i++) {
+    largest = fmax(largest, (double)logits[i]);
+  }
+  for (gsize i = 0; i < n; i++) {
+    sum += exp((double)logits[i] - largest);
+  }
+  return largest + log(sum);
 }
 
 void
-gem_label_tree_take_logits(GemLabelTree *self, guint fork, const float *logits)
+gem_label_tree_take_logits(GemLabelTree *self, guint run, guint depth, const float *logits, gsize n)
 {
-  const Fork *at = &g_array_index(self->forks, Fork, fork);
-  double largest = -INFINITY;
-  double sum = 0;
+  guint place = depth > 0 ? g_array_index(self->runs, Run, run).place : 0;
+  const GArray *own = sorted_label(self, place);
+  double norm = log_sum_exp(logits, n);
 
-  for (guint place = at->first; place <= at->last; place++) {
-    largest = fmax(largest, (double)logits[token_at(self, place, at->depth)]);
-  }
-  /* A token that several labels go on with counts once. */
-  for (guint place = at->first; place <= at->last; place++) {
-    if (place == at->first || token_at(self, place, at->depth) != token_at(self, place - 1, at->depth)) {
-      sum += exp((double)logits[token_at(self, place, at->depth)] - largest);
-    }
-  }
-  for (guint place = at->first; place <= at->last; place++) {
-    self->log_probabilities[self->order[place]] +=
-        (double)logits[token_at(self, place, at->depth)] - largest - log(sum);
+  /* of the labels that begin so, the run's is the first */
+  while (place < self->labels->len && common_tokens(sorted_label(self, place), own) >= depth) {
+    self->log_likelihoods[self->order[place]] += (double)logits[token_at(self, place, depth)] - norm;
+    place++;
   }
 }
 
@@ -148,15 +142,26 @@ GArray *
 gem_label_tree_get_probabilities(const GemLabelTree *self, GError **error)
 {
   g_autoptr(GArray) probabilities = g_array_sized_new(FALSE, FALSE, sizeof(double), self->labels->len);
+  double largest = -INFINITY, sum = 0;
 
   for (guint i = 0; i < self->labels->len; i++) {
-    double probability = exp(self->log_probabilities[i]);
+    double score =
+        GEM_LABEL_SHARPNESS * self->log_likelihoods[i] / ((const GArray *)self->labels->pdata[i])->len;
 
-    if (!isfinite(self->log_probabilities[i])) {
+    if (!isfinite(score)) {
       g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "the model gave no finite logits");
       return NULL;
     }
-    g_array_append_val(probabilities, probability);
+    g_array_append_val(probabilities, score);
+    largest = fmax(largest, score);
+  }
+  for (guint pass = 0; pass < 2; pass++) {
+    for (guint i = 0; i < probabilities->len; i++) {
+      double *p = &g_array_index(probabilities, double, i);
+
+      *p = pass == 0 ? exp(*p - largest) : *p / sum;
+      sum += pass == 0 ? *p : 0;
+    }
   }
   return g_steal_pointer(&probabilities);
 }

@@ -1,13 +1,15 @@
 /*
- * The labels of a choice as a tree of tokens. The model is asked only where labels part ("forks"): there the
- * likelihoods of the tokens that go on some label are taken among themselves, and a label's probability is
- * the product over the forks on its way. It is what the model would write if it had to write one of the
- * labels: neither a label's length nor its number of tokens counts, and tokens after the last fork are never
- * run.
+ * The labels of a choice as a tree of tokens. Each label is scored by its length-normalised likelihood, the
+ * mean of log p over its tokens, as the model would write it after the text; what labels begin with alike is
+ * run once. A label's probability is its share of exp(GEM_LABEL_SHARPNESS * score).
  */
 #pragma once
 
 #include <glib.h>
+
+/* Odds of two labels, for a difference of their means of 1 nat: e^4. Choices are taught so
+ * (training/gem-backbone-contest.h). */
+#define GEM_LABEL_SHARPNESS 4.0
 
 typedef struct GemLabelTree GemLabelTree;
 
@@ -20,19 +22,21 @@ void
 gem_label_tree_free(GemLabelTree *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemLabelTree, gem_label_tree_free)
 
-/* Fewer than labels. */
+/* How many times tokens are to be run after the text for all labels. */
 guint
-gem_label_tree_n_forks(const GemLabelTree *self);
+gem_label_tree_n_runs(const GemLabelTree *self);
 
-/* The tokens that lead to a fork: [*ret_depth], borrowed; 0 of them where labels part at once. */
+/* The tokens of a run: [*ret_n], borrowed, 1 or more. The logits after its first 1 .. *ret_first - 1 tokens
+ * have been asked for by runs before it. */
 const guint32 *
-gem_label_tree_get_path(const GemLabelTree *self, guint fork, guint *ret_depth);
+gem_label_tree_get_run(const GemLabelTree *self, guint run, guint *ret_n, guint *ret_first);
 
-/* The logits [vocabulary] that follow a fork's path. Once for each fork. */
+/* The logits [n] that follow the first `depth` tokens of a run, ret_first <= depth <= n; of depth 0, which is
+ * the end of the text, once and of any run. The likelihoods of all n tokens sum to 1. */
 void
-gem_label_tree_take_logits(GemLabelTree *self, guint fork, const float *logits);
+gem_label_tree_take_logits(GemLabelTree *self, guint run, guint depth, const float *logits, gsize n);
 
-/* One probability a label, in the order of `labels`, summing to 1, when all forks have theirs: array of
+/* One probability a label, in the order of `labels`, summing to 1, when all runs have theirs: array of
  * double. FAILED: a logit of a label's was not finite. */
 GArray *
 gem_label_tree_get_probabilities(const GemLabelTree *self, GError **error);
