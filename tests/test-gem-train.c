@@ -146,6 +146,14 @@ check_further(void)
       folder, GEM_TEST_PRETRAIN "--steps 2 --seed 3 --rate 1e-6 --checkpoint again.gguf --from backbone.gguf",
       &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * new_loss);
+  g_assert_null(strstr(run.err, "this run changes that"));
+  gem_test_train_assert_done(folder,
+                             "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE
+                             ",successors=1" GEM_TEST_PRETRAIN_OPTIONS
+                             "--steps 1 --seed 3 --checkpoint changed.gguf --from model",
+                             &run);
+  assert_contains(run.err, "scar.successors 0, not ");
+  assert_contains(run.err, "this run changes that (see --shape)");
   gem_test_train_assert_fails(
       folder, GEM_TEST_PRETRAIN "--steps 1 --checkpoint other.gguf --shape ffn=96 --from model", 1,
       "model is of another shape: ");

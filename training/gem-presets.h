@@ -24,9 +24,9 @@ gboolean
 gem_preset_get(const char *name, GemPreset *ret_preset, GError **error);
 
 /* Changes a preset by "key=value,..." with keys vocab, width, layers, heads, kv-heads, ffn, domain-ffn,
- * context, window, clusters (16+8, or 0: dense), domains (0: none), router-embedding, router-width,
- * router-layers, router-heads, router-ffn. An unknown key or a shape that does not fit is an error that names
- * it. */
+ * context, window, successors (0 or 1), clusters (16+8, or 0: dense), domains (0: none), router-embedding,
+ * router-width, router-layers, router-heads, router-ffn. An unknown key or a shape that does not fit is an
+ * error that names it. */
 gboolean
 gem_preset_apply_shape(GemPreset *preset, const char *text, GError **error);
 

@@ -203,6 +203,16 @@ free_lanes(Pretraining *self)
   g_free(self->lanes);
 }
 
+/* A run may change what a token sees, but not unnoticed. */
+static void
+tell_of_mask(const GemBackboneCheckpoint *start, const GemBackbone *backbone, const char *path)
+{
+  g_autoptr(GError) differs = NULL;
+  if (!gem_checkpoint_check_mask(&start->backbone->shape, &backbone->shape, path, &differs)) {
+    g_printerr("%s: this run changes that (see --shape)\n", differs->message);
+  }
+}
+
 /* Start values from another model of the same shape. */
 static gboolean
 start_from(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *centroids, GError **error)
@@ -215,6 +225,7 @@ start_from(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *ce
       !gem_backbone_checkpoint_check_same(start, backbone, path, error)) {
     return FALSE;
   }
+  tell_of_mask(start, backbone, path);
   memcpy(gem_trainer_values(trainer), start->values, backbone->parameters->size * sizeof(float));
   gem_centroids_start_from(centroids, start->centroids);
   return TRUE;
