@@ -23,7 +23,7 @@ classify_output(GemJob *job, guint position, const float *logits)
   guint depth = position + 1 - self->prefix;
 
   gem_label_tree_take_logits(self->tree, self->next - (self->longer ? 1 : 0), depth, logits,
-                             job->runtime->vocab);
+                             job->runtime->shape->vocab);
 }
 
 /* Of what the router remembers of the prefix. */

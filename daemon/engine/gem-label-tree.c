@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "daemon/engine/gem-logits.h"
 #include "dbus/gem-error.h"
 
 /* Of the sorted label `place`, all tokens but the last, from which nothing follows; logits are new after its
@@ -110,26 +111,12 @@ gem_label_tree_get_run(const GemLabelTree *self, guint run, guint *ret_n, guint 
   return (const guint32 *)(gconstpointer)label->data;
 }
 
-static double
-log_sum_exp(const float *logits, gsize n)
-{
-  double largest = -INFINITY, sum = 0;
-
-  for (gsize i = 0; i < n; i++) {
-    largest = fmax(largest, (double)logits[i]);
-  }
-  for (gsize i = 0; i < n; i++) {
-    sum += exp((double)logits[i] - largest);
-  }
-  return largest + log(sum);
-}
-
 void
 gem_label_tree_take_logits(GemLabelTree *self, guint run, guint depth, const float *logits, gsize n)
 {
   guint place = depth > 0 ? g_array_index(self->runs, Run, run).place : 0;
   const GArray *own = sorted_label(self, place);
-  double norm = log_sum_exp(logits, n);
+  double norm = gem_logits_normaliser(logits, n);
 
   /* of the labels that begin so, the run's is the first */
   while (place < self->labels->len && common_tokens(sorted_label(self, place), own) >= depth) {

@@ -1,4 +1,5 @@
 /* Route, Embed and Score: one pass over a text. */
+#include "daemon/engine/gem-logits.h"
 #include "daemon/engine/gem-oneshot.h"
 
 #include <math.h>
@@ -135,8 +136,9 @@ score_output(GemJob *job, guint position, const float *logits)
   SumJob *self = (SumJob *)job;
 
   if (position + 1 < job->sequence->tokens->len) {
-    self->log_likelihood += gem_log_likelihood(logits, job->runtime->shape->vocab,
-                                               g_array_index(job->sequence->tokens, guint32, position + 1));
+    guint32 next = g_array_index(job->sequence->tokens, guint32, position + 1);
+
+    self->log_likelihood += (double)logits[next] - gem_logits_normaliser(logits, job->runtime->shape->vocab);
   }
 }
 

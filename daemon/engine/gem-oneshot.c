@@ -1,7 +1,5 @@
 #include "daemon/engine/gem-oneshot.h"
 
-#include <math.h>
-
 #include "daemon/engine/gem-prompt.h"
 #include "daemon/engine/gem-room.h"
 
@@ -107,19 +105,4 @@ gem_one_shot_end(GemJob *job, GError *error)
   gem_engine_publish(self->engine); /* who gets the result sees what is in memory without it */
   gem_engine_return(self->engine, self->task, self->result, self->destroy, error);
   g_free(self);
-}
-
-double
-gem_log_likelihood(const float *logits, guint n, guint32 token)
-{
-  double largest = (double)logits[0];
-  double sum = 0;
-
-  for (guint i = 1; i < n; i++) {
-    largest = fmax(largest, (double)logits[i]);
-  }
-  for (guint i = 0; i < n; i++) {
-    sum += exp((double)logits[i] - largest);
-  }
-  return (double)logits[token] - largest - log(sum);
 }

@@ -48,7 +48,3 @@ gem_one_shot_prepare(GemJob *job, GError **error);
 /* Returns result or error (taken) through the task and frees the common part and `self`. */
 void
 gem_one_shot_end(GemJob *job, GError *error);
-
-/* Natural logarithm of softmax(logits [n]) at `token`. */
-double
-gem_log_likelihood(const float *logits, guint n, guint32 token);
