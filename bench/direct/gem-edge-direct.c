@@ -203,6 +203,7 @@ gem_edge_direct_new(const GemBenchModelOptions *options, const char *path, GErro
       .model_path = path,
       .plugin_dirs = (const char *const *)plugin_dirs,
       .backend = options->backend,
+      .cache_dir = options->cache_dir,
       .threads = (guint)options->threads,
       .threshold_percent = -1,
   };
