@@ -1,7 +1,6 @@
 /*
- * Where the right one of a line's choices parts from others: there Classify asks the model
- * (daemon/engine/gem-label-tree.h), and there `gem-train pretrain --choice-weight` teaches it to tell them
- * apart.
+ * Where the right one of a line's choices parts from others: there `gem-train pretrain
+ * --choice-weight` teaches the model to tell them apart.
  */
 #pragma once
 

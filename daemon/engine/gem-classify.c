@@ -1,6 +1,6 @@
 /*
- * Classify: the text is prefilled once in the ask template; then the model is asked at each fork of the tree
- * of labels, with cache and router wound back in between.
+ * Classify: the text is prefilled once in the ask template; then the labels' tokens are run, what they begin
+ * with alike once, with cache and router wound back in between.
  */
 #include "daemon/engine/gem-label-tree.h"
 #include "daemon/engine/gem-oneshot.h"
