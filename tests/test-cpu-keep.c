@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kernels/gem-kernels.h"
+#include "plugins/backends/cpu/gem-cpu-keeping.h"
 #include "plugins/backends/cpu/gem-cpu-kept-file.h"
 #include "tests/gem-test-folder.h"
 #include "tests/gem-test-modules.h"
@@ -322,6 +323,54 @@ test_passing(void)
   g_assert_true(is_kept(&scene, DIGEST));
 }
 
+/* ---- groups ---- */
+
+static bool
+locate_all(const GemTensorView *tensor, const char **ret_digest, uint64_t *ret_offset)
+{
+  *ret_digest = DIGEST;
+  *ret_offset = 1000;
+  return true;
+}
+
+/* A group of one matrix comes and stays. Whether it is kept, a moment later. */
+static gboolean
+keep_group(Scene *self, GemCpuKeeping *keeping, guint most_looks)
+{
+  const GemTensorView view = {.type = GEM_TYPE_Q4_0, .rows = ROWS, .cols = COLS};
+  GemCpuKept *kept = NULL;
+  gem_cpu_keeping_begin(keeping);
+  g_assert_null(gem_cpu_keeping_find(keeping, &view, GEM_TYPE_Q4_0, &kept));
+  gem_cpu_keeping_add(keeping, &view, &self->matrices[0].packed);
+  gem_cpu_keeping_end(keeping);
+  for (guint looks = 0; looks < most_looks && !g_file_test(self->file, G_FILE_TEST_EXISTS); looks++) {
+    g_usleep(10000);
+  }
+  return g_file_test(self->file, G_FILE_TEST_EXISTS);
+}
+
+/* What goes again and again is not written on and on. */
+static void
+test_tries(void)
+{
+  g_auto(Scene) scene = {0};
+  GemCpuKeeping keeping;
+  guint written = 0;
+  scene_init(&scene);
+  gem_cpu_keeping_open(&keeping, &(GemBackendOptions){.struct_size = sizeof(GemBackendOptions),
+                                                      .cache_dir = scene.dir,
+                                                      .locate = locate_all});
+  /* One that comes while the file before is being finished is not a try. */
+  for (guint round = 0; round < 4 * GEM_CPU_KEEPING_TRIES; round++) {
+    if (keep_group(&scene, &keeping, written < GEM_CPU_KEEPING_TRIES ? 200 : 20)) {
+      written++;
+      g_assert_cmpint(g_unlink(scene.file), ==, 0);
+    }
+  }
+  g_assert_cmpuint(written, ==, GEM_CPU_KEEPING_TRIES);
+  gem_cpu_keeping_close(&keeping);
+}
+
 /* Entries that lie, with a checksum that is right. */
 static void
 test_entries(void)
@@ -398,6 +447,7 @@ main(int argc, char **argv)
   g_test_add_func("/cpu-keep/not-written", test_not_written);
   g_test_add_func("/cpu-keep/passing", test_passing);
   g_test_add_func("/cpu-keep/entries", test_entries);
+  g_test_add_func("/cpu-keep/tries", test_tries);
   g_test_add_func("/cpu-keep/form", test_form);
   return g_test_run();
 }

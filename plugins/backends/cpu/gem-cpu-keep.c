@@ -17,7 +17,7 @@
 #define HEXADECIMAL "0123456789abcdef"
 #define UNFINISHED  ".new"
 
-enum { DIGEST_DIGITS = 64, NAME_BYTES = DIGEST_DIGITS + 5, READ_BYTES = 256 * 1024 };
+enum { NAME_BYTES = GEM_CPU_DIGEST_BYTES + sizeof UNFINISHED - 1, READ_BYTES = 256 * 1024 };
 
 struct GemCpuKeep {
   int dir;
@@ -84,7 +84,7 @@ gem_cpu_keep_free(GemCpuKeep *self)
 static bool
 name_of(const char *digest, const char *ending, char name[NAME_BYTES])
 {
-  if (strlen(digest) != DIGEST_DIGITS || strspn(digest, HEXADECIMAL) != DIGEST_DIGITS) {
+  if (strlen(digest) != GEM_CPU_DIGEST_DIGITS || strspn(digest, HEXADECIMAL) != GEM_CPU_DIGEST_DIGITS) {
     return false;
   }
   snprintf(name, NAME_BYTES, "%s%s", digest, ending);
@@ -222,8 +222,8 @@ is_earlier(struct timespec a, struct timespec b)
 static bool
 is_own(const char *name)
 {
-  return strspn(name, HEXADECIMAL) == DIGEST_DIGITS &&
-         (name[DIGEST_DIGITS] == '\0' || strcmp(name + DIGEST_DIGITS, UNFINISHED) == 0);
+  return strspn(name, HEXADECIMAL) == GEM_CPU_DIGEST_DIGITS &&
+         (name[GEM_CPU_DIGEST_DIGITS] == '\0' || strcmp(name + GEM_CPU_DIGEST_DIGITS, UNFINISHED) == 0);
 }
 
 static void

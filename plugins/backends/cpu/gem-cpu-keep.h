@@ -29,7 +29,11 @@ typedef struct {
 #define GEM_CPU_KEEP_BYTES      ((uint64_t)1 << 30)
 #define GEM_CPU_KEEP_FILES      64u
 
-/* The folder "cpu" of `cache_dir`, made where there is none. NULL: out of memory, or it cannot be made. */
+/* Of a SHA-256 as text: its digits, and with their end. */
+enum { GEM_CPU_DIGEST_DIGITS = 64, GEM_CPU_DIGEST_BYTES = GEM_CPU_DIGEST_DIGITS + 1 };
+
+/* The folder "cpu" of `cache_dir`, made where there is none. NULL: out of memory, it cannot
+ * be made, or one of them could be written to by others. */
 GemCpuKeep *
 gem_cpu_keep_new(const char *cache_dir);
 void
@@ -43,6 +47,7 @@ gem_cpu_keep_map(GemCpuKeep *self, const char *digest, bool *ret_missing);
 /* Has the system read it, when it is not in its cache, without waiting. False: there is nothing. */
 bool
 gem_cpu_keep_expect(GemCpuKeep *self, const char *digest);
+
 /* How a thread that writes and one that needs the memory agree. */
 typedef struct {
   atomic_bool stop;     /* set from outside: the file is given up */

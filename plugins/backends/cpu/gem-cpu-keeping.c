@@ -11,7 +11,7 @@
 struct GemCpuWriting {
   pthread_t thread;
   const GemCpuKeep *keep;
-  char digest[65];
+  char digest[GEM_CPU_DIGEST_BYTES];
   GemCpuKeptMatrix *matrices; /* [count] */
   size_t count;
   GemCpuKeepControl control;

@@ -19,14 +19,14 @@ typedef struct {
   bool (*locate)(const GemTensorView *tensor, const char **ret_digest, uint64_t *ret_offset);
   /* Of the group that has begun. */
   bool has_group;
-  char digest[65];         /* of its model file; "": no matrix of one has come */
-  GemCpuKept *kept;        /* what is kept of it; NULL: nothing is */
-  bool is_missing;         /* nothing is, and it may be written */
-  GemCpuKeptMatrix *draft; /* [count], with room for `room`: what is to be kept of it */
+  char digest[GEM_CPU_DIGEST_BYTES]; /* of its model file; "": no matrix of one has come */
+  GemCpuKept *kept;                  /* what is kept of it; NULL: nothing is */
+  bool is_missing;                   /* nothing is, and it may be written */
+  GemCpuKeptMatrix *draft;           /* [count], with room for `room`: what is to be kept of it */
   size_t count, room;
   GemCpuWriting *writing; /* the file that was begun last; NULL: none */
   struct {
-    char digest[65];
+    char digest[GEM_CPU_DIGEST_BYTES];
     unsigned times;
   } tries[GEM_CPU_KEEP_FILES]; /* files that were begun to be written, the first `n_tries` */
   size_t n_tries;

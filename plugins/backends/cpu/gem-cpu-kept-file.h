@@ -14,7 +14,7 @@ typedef struct {
   char magic[8];
   uint32_t form;  /* GEM_PACKED_FORM */
   uint32_t count; /* of entries */
-  char digest[64];
+  char digest[GEM_CPU_DIGEST_DIGITS];
   uint64_t bytes; /* of the whole file */
   uint64_t check; /* of the head, with 0 here, and all that follows */
   uint8_t zeros[32];
