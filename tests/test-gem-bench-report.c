@@ -126,6 +126,8 @@ test_example_figures(void)
       "<b>0.308</b>",    /* overall F1 of 0.3076 */
       "<b>11 of 22</b>", /* tasks that beat the majority */
       "<b>0.263</b>",    /* the gap on the same tasks */
+      "; with tasks drawn anew: median 0.26, 95 % from 0.20 to 0.30</span>",
+      "; with tasks drawn anew: median 0.22, 95 % from \u22120.13 to 0.32</span>",
       "<b>18.8 MB</b>",
       "<b>90.0 ms</b><span>a query, median; 95 % within 410 ms</span>",
       "2,345,678", /* tokens */
@@ -156,6 +158,21 @@ set_numbers(JsonObject *object, const char *name, double first, double second)
   json_array_add_double_element(list, first);
   json_array_add_double_element(list, second);
   json_object_set_array_member(object, name, list);
+}
+
+/* A result without intervals, as one whose domains have a task each, has cards that do not speak of them. */
+static void
+test_no_interval(void)
+{
+  g_autoptr(JsonObject) result = read_example();
+  JsonObject *overall = gem_report_object(result, "overall");
+  g_autofree char *page = NULL;
+
+  json_object_set_null_member(overall, "gg_forced_interval");
+  json_object_remove_member(overall, "gap_same_tasks_interval");
+  page = gem_report_page_new(result);
+  g_assert_nonnull(strstr(page, "same tasks</span>"));
+  g_assert_null(strstr(page, "drawn anew"));
 }
 
 /* Columns on the specialist's scale, where there was one. */
@@ -366,6 +383,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/gem-bench/report/example", test_example);
   g_test_add_func("/gem-bench/report/example-figures", test_example_figures);
+  g_test_add_func("/gem-bench/report/no-interval", test_no_interval);
   g_test_add_func("/gem-bench/report/specialist", test_specialist);
   g_test_add_func("/gem-bench/report/charts", test_charts);
   g_test_add_func("/gem-bench/report/nothing", test_nothing);
