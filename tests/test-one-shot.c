@@ -15,8 +15,30 @@ typedef struct {
   GemTokenizer *tokenizer;
 } Scene;
 
+/* With `eos`, the model's file says that this token ends a text; with G_MAXUINT32, that none does. */
+static void
+change_eos(GemTestEngine *test, guint32 eos)
+{
+  static const char key[] = "tokenizer.ggml.eos_token_id";
+  g_autofree char *path = g_build_filename(test->folder, "general.gguf", NULL), *bytes = NULL;
+  gsize size;
+  char *at;
+
+  gem_test_engine_write(test, FALSE);
+  g_assert_true(g_file_get_contents(path, &bytes, &size, NULL));
+  at = memmem(bytes, size, key, strlen(key));
+  g_assert_nonnull(at);
+  if (eos == G_MAXUINT32) {
+    at[strlen("tokenizer.ggml.")] = 'x'; /* of a key that nobody asks for */
+  } else {
+    memcpy(at + strlen(key) + sizeof(guint32), &eos, sizeof eos); /* after its type */
+  }
+  g_assert_true(g_file_set_contents(path, bytes, (gssize)size, NULL));
+  gem_test_model_write_manifest(test->folder, &test->shape);
+}
+
 static Scene *
-scene_new(void)
+scene_new_ending(guint32 eos)
 {
   Scene *scene = g_new0(Scene, 1);
   g_autoptr(GError) error = NULL;
@@ -25,12 +47,21 @@ scene_new(void)
   scene->test->config.threshold_percent = 36;
   scene->test->config.prefill_block = 5;
   scene->test->config.kv_half = TRUE;
+  if (eos != GEM_TEST_EOS) {
+    change_eos(scene->test, eos);
+  }
   gem_test_engine_start(scene->test);
   scene->files = gem_model_files_open(scene->test->model_path, &error);
   g_assert_no_error(error);
   scene->tokenizer = gem_tokenizer_new_from_gguf(scene->files->general, &error);
   g_assert_no_error(error);
   return scene;
+}
+
+static Scene *
+scene_new(void)
+{
+  return scene_new_ending(GEM_TEST_EOS);
 }
 
 static void
@@ -269,7 +300,9 @@ encode_labels(const Scene *scene, const char *const *labels)
     GArray *tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
 
     g_assert_true(gem_tokenizer_encode(scene->tokenizer, labels[i], -1, tokens, NULL, NULL));
-    g_array_append_val(tokens, end);
+    if (end == GEM_TEST_EOS) {
+      g_array_append_val(tokens, end);
+    }
     g_ptr_array_add(encoded, tokens);
   }
   return g_steal_pointer(&encoded);
@@ -374,6 +407,36 @@ test_classify(void)
   g_assert_cmpfloat_with_epsilon(sum, 1.0, 1e-9);
 }
 
+/* A model that has no token for the end of a text, or calls an ordinary one so: labels are scored without,
+ * and none may begin another. */
+static void
+test_classify_without_end(void)
+{
+  static const char *const labels[] = {"y", "no", "ye", NULL};
+  static const char *const parting[] = {"a", "no", "yes", NULL};
+  static const guint32 ends[] = {G_MAXUINT32, GEM_TEST_BYTES + 'y'};
+
+  for (guint e = 0; e < G_N_ELEMENTS(ends); e++) {
+    g_autoptr(Scene) scene = scene_new_ending(ends[e]);
+    g_autoptr(GPtrArray) encoded = encode_labels(scene, parting);
+    g_autoptr(GArray) probabilities = classify(scene, parting);
+    g_autoptr(GError) error = NULL;
+    GAsyncResult *slot = NULL;
+    g_autoptr(GAsyncResult) result = NULL;
+
+    g_assert_cmpuint(gem_tokenizer_eos(scene->tokenizer), ==, ends[e]);
+    for (guint i = 0; i < probabilities->len; i++) {
+      g_assert_cmpfloat_with_epsilon(g_array_index(probabilities, double, i),
+                                     expected_probability(scene, encoded, encoded->pdata[i]), 2e-3);
+    }
+    gem_engine_classify_async(scene->test->engine, TEXT, labels, NULL, NULL, gem_test_keep_result, &slot);
+    result = gem_test_wait_result(&slot);
+    g_assert_null(gem_engine_classify_finish(scene->test->engine, result, &error));
+    g_assert_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION);
+    g_assert_nonnull(strstr(error->message, "label 1 begins label 3"));
+  }
+}
+
 /* Many calls at once, some of them cancelled: each ends, each with its own answer. */
 static void
 test_many(void)
@@ -422,6 +485,7 @@ main(int argc, char **argv)
   g_test_add_func("/one-shot/score", test_score);
   g_test_add_func("/one-shot/made-ahead", test_made_ahead);
   g_test_add_func("/one-shot/classify", test_classify);
+  g_test_add_func("/one-shot/classify-without-end", test_classify_without_end);
   g_test_add_func("/one-shot/many", test_many);
   return g_test_run();
 }

@@ -1,5 +1,7 @@
 #include "daemon/engine/gem-labels.h"
 
+#include <string.h>
+
 #define MIN_LABELS 2u
 #define MAX_LABELS 256u
 
@@ -29,13 +31,20 @@ gem_labels_check(const char *const *labels, GError **error)
   return TRUE;
 }
 
-/* A label that begins another one is only told from it by the end of the text. */
 static gboolean
-check_nested(const char *const *labels, GError **error)
+begins(const GArray *label, const GArray *other)
 {
-  for (guint i = 0; labels[i] != NULL; i++) {
-    for (guint j = 0; labels[j] != NULL; j++) {
-      if (i != j && g_str_has_prefix(labels[j], labels[i])) {
+  return label->len <= other->len && memcmp(label->data, other->data, label->len * sizeof(guint32)) == 0;
+}
+
+/* A label that begins another one is only told from it by the end of the text. Their tokens are compared:
+ * texts that differ may have the same. */
+static gboolean
+check_nested(const GPtrArray *encoded, GError **error)
+{
+  for (guint i = 0; i < encoded->len; i++) {
+    for (guint j = 0; j < encoded->len; j++) {
+      if (i != j && begins(encoded->pdata[i], encoded->pdata[j])) {
         g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
                     "labels: label %u begins label %u, and the model has no token for the end of a text",
                     i + 1, j + 1);
@@ -46,14 +55,22 @@ check_nested(const char *const *labels, GError **error)
   return TRUE;
 }
 
+/* The token that ends a label, which no text has; G_MAXUINT32: the model has none. */
+static guint32
+find_end(GemTokenizer *tokenizer)
+{
+  guint32 eos = gem_tokenizer_eos(tokenizer);
+
+  return eos != G_MAXUINT32 && gem_tokenizer_is_control(tokenizer, eos) ? eos : G_MAXUINT32;
+}
+
 GPtrArray *
 gem_labels_encode(GemEngine *engine, const char *const *labels, guint prefix, GError **error)
 {
   g_autoptr(GPtrArray) encoded = g_ptr_array_new_with_free_func((GDestroyNotify)gem_wipe_array);
-  guint32 end = gem_tokenizer_eos(engine->tokenizer);
+  guint32 end = find_end(engine->tokenizer);
 
-  if (!gem_engine_check_fits(engine, "the text", prefix, error) ||
-      (end == G_MAXUINT32 && !check_nested(labels, error))) {
+  if (!gem_engine_check_fits(engine, "the text", prefix, error)) {
     return NULL;
   }
   for (guint i = 0; labels[i] != NULL; i++) {
@@ -67,7 +84,12 @@ gem_labels_encode(GemEngine *engine, const char *const *labels, guint prefix, GE
     if (!gem_engine_check_fits(engine, "the text with its longest label", prefix + tokens->len, error)) {
       return NULL;
     }
-    g_array_append_val(tokens, end);
+    if (end != G_MAXUINT32) {
+      g_array_append_val(tokens, end);
+    }
+  }
+  if (!check_nested(encoded, error)) {
+    return NULL;
   }
   return g_steal_pointer(&encoded);
 }
