@@ -186,14 +186,17 @@ test_scores(void)
 static void
 test_baselines(void)
 {
-  static const guint targets[] = {0, 0, 0, 1};
+  static const guint targets[] = {0, 0, 0, 1}, two[] = {2, 2, 2, 2}, mixed[] = {2, 2, 2, 4};
 
   /* Shares 3/4 and 1/4, guessed by halves: 2 * 3/8 / (5/4) = 3/5 and 2 * 1/8 / (3/4) = 1/3. */
-  assert_near(gem_edge_chance_f1(targets, 4, 2), (0.6 + 1.0 / 3) / 2);
+  assert_near(gem_edge_chance_f1(targets, two, 4), (0.6 + 1.0 / 3) / 2);
+  /* One line with four labels: 3/2 of 3 right and 7/4 guessed, 1/4 of 1 and 7/4, nothing of 0 and 1/4 twice.
+   */
+  assert_near(gem_edge_chance_f1(targets, mixed, 4), (2 * 1.5 / 4.75 + 2 * 0.25 / 2.75) / 4);
   /* Of class 0 2 * 3/4 / (7/4) = 6/7, of class 1 nothing. */
   assert_near(gem_edge_majority_f1(targets, 4, 2), 3.0 / 7);
   assert_near(gem_edge_majority_f1(targets, 4, 3), 3.0 / 7);
-  g_assert_true(isnan(gem_edge_chance_f1(targets, 0, 2)));
+  g_assert_true(isnan(gem_edge_chance_f1(targets, two, 0)));
 }
 
 int

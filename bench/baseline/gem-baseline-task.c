@@ -248,37 +248,22 @@ score(const Work *work, const Split *split, const guint *chosen)
   };
 }
 
-/* Guessing each line's labels with equal chances: F1 of the expected counts, as gem_edge_chance_f1 has it for
- * labels that are everywhere the same. */
+/* Guessing each line's labels with equal chances; of lists nobody guesses. */
 static GemBaselineScore
 score_chance(const Work *work, const Split *split)
 {
-  guint n_classes = work->result.most_labels;
-  g_autofree double *right = g_new0(double, n_classes);
-  g_autofree double *stands = g_new0(double, n_classes); /* as target and as guess */
-  GemBaselineScore chance = {{0, NAN}, {0, NAN}};
-  guint i, j, seen = 0;
+  g_autofree guint *counts = g_new(guint, split->n);
+  double right = 0;
+  guint i;
 
-  for (i = 0; i < split->n; i++) {
-    GStrv labels = ((const GemBenchLine *)split->lines->pdata[i])->labels;
-    guint n = labels == NULL ? n_classes : g_strv_length(labels);
-
-    right[split->targets[i]] += 1.0 / n;
-    stands[split->targets[i]] += 1;
-    chance.accuracy.value += 1.0 / n / split->n;
-    for (j = 0; j < n; j++) {
-      stands[j] += 1.0 / n;
-    }
-  }
-  for (i = 0; i < n_classes; i++) {
-    chance.f1.value += stands[i] > 0 ? 2 * right[i] / stands[i] : 0;
-    seen += stands[i] > 0;
-  }
-  chance.f1.value /= seen;
   if (work->answers != NULL) {
-    chance = (GemBaselineScore){{NAN, NAN}, {NAN, NAN}}; /* nobody guesses lists */
+    return (GemBaselineScore){{NAN, NAN}, {NAN, NAN}};
   }
-  return chance;
+  for (i = 0; i < split->n; i++) {
+    counts[i] = g_strv_length(((const GemBenchLine *)split->lines->pdata[i])->labels);
+    right += 1.0 / counts[i] / split->n;
+  }
+  return (GemBaselineScore){{right, NAN}, {gem_edge_chance_f1(split->targets, counts, split->n), NAN}};
 }
 
 /* The target that the lines have most often, the lowest of equal ones. */

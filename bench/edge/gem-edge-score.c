@@ -61,9 +61,9 @@ line_of(const GemEdgeTask *task, const GemEdgeItem *item)
 
 /* ---- choices ---- */
 
-/* Targets and choices as numbers of classes. */
+/* Targets and choices as numbers of classes, and how many labels there were to choose from: [lines]. */
 typedef struct {
-  GArray *targets, *chosen; /* of guint */
+  GArray *targets, *chosen, *labels; /* of guint */
 } Classes;
 
 static double
@@ -96,6 +96,7 @@ collect_classes(const GemEdgeTask *task, const GPtrArray *used, Classes *classes
 
     g_array_append_val(classes->targets, target);
     g_array_append_val(classes->chosen, item->reply.choice);
+    g_array_append_val(classes->labels, n);
     chance += 1.0 / n;
     score->fewest_labels = first == NULL ? n : MIN(score->fewest_labels, n);
     score->most_labels = MAX(score->most_labels, n);
@@ -109,7 +110,8 @@ static void
 score_choices(const GemEdgeTask *task, const GPtrArray *used, GemEdgeTaskScore *score)
 {
   Classes classes = {.targets = g_array_new(FALSE, FALSE, sizeof(guint)),
-                     .chosen = g_array_new(FALSE, FALSE, sizeof(guint))};
+                     .chosen = g_array_new(FALSE, FALSE, sizeof(guint)),
+                     .labels = g_array_new(FALSE, FALSE, sizeof(guint))};
   const guint *targets, *chosen;
   guint n = used->len;
   double accuracy;
@@ -120,13 +122,14 @@ score_choices(const GemEdgeTask *task, const GPtrArray *used, GemEdgeTaskScore *
   accuracy = gem_bench_accuracy(targets, chosen, n);
   score->metrics[GEM_EDGE_ACCURACY] = (GemEdgeScore){accuracy, gem_bench_standard_error(accuracy, n)};
   score->metrics[GEM_EDGE_MACRO_F1] = gem_edge_score_bootstrap(n, drawn_macro_f1, &classes);
-  score->chance_f1 = gem_edge_chance_f1(targets, n, score->most_labels);
+  score->chance_f1 = gem_edge_chance_f1(targets, (const guint *)(gpointer)classes.labels->data, n);
   if (score->shared_labels) {
     score->majority_accuracy = gem_bench_majority(targets, n);
     score->majority_f1 = gem_edge_majority_f1(targets, n, score->most_labels);
   }
   g_array_unref(classes.targets);
   g_array_unref(classes.chosen);
+  g_array_unref(classes.labels);
 }
 
 /* ---- answers that are written ---- */

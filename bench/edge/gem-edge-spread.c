@@ -86,16 +86,30 @@ count_shares(const guint *targets, gsize n, guint classes)
 }
 
 double
-gem_edge_chance_f1(const guint *targets, gsize n, guint classes)
+gem_edge_chance_f1(const guint *targets, const guint *labels, gsize n)
 {
-  g_autofree double *shares = count_shares(targets, n, classes);
-  double guessed = 1.0 / classes, sum = 0;
-  guint class;
+  g_autoptr(GArray) right = g_array_new(FALSE, TRUE, sizeof(double));
+  g_autoptr(GArray) stands = g_array_new(FALSE, TRUE, sizeof(double)); /* as target and as guess */
+  double sum = 0;
+  gsize i;
+  guint class, seen = 0;
 
-  for (class = 0; class < classes; class ++) {
-    sum += 2 * shares[class] * guessed / (shares[class] + guessed);
+  for (i = 0; i < n; i++) {
+    g_array_set_size(right, MAX(right->len, labels[i]));
+    g_array_set_size(stands, right->len);
+    g_array_index(right, double, targets[i]) += 1.0 / labels[i];
+    g_array_index(stands, double, targets[i]) += 1;
+    for (class = 0; class < labels[i]; class ++) {
+      g_array_index(stands, double, class) += 1.0 / labels[i];
+    }
   }
-  return n == 0 ? NAN : sum / classes;
+  for (class = 0; class < right->len; class ++) {
+    double times = g_array_index(stands, double, class);
+
+    sum += times > 0 ? 2 * g_array_index(right, double, class) / times : 0;
+    seen += times > 0;
+  }
+  return n == 0 ? NAN : sum / seen;
 }
 
 double

@@ -25,10 +25,12 @@ gem_edge_score_bootstrap(gsize n, GemEdgeStatistic statistic, gconstpointer data
 GemEdgeScore
 gem_edge_score_combine(const GemEdgeScore *scores, gsize n);
 
-/* Macro-F1 of guessing among `classes` (all of them equally often), and of always naming the most frequent
- * target, for n targets below `classes`: 2 p q / (p + q) a class, p its share of the targets and q that of
- * the guesses, mean over classes that are targets or are guessed. */
+/* Macro-F1 of guessing each of n lines' `labels` (their number, above the target) equally often: of the
+ * counts that are to be expected, 2 right / (targets + guesses) a class, mean over classes that are targets
+ * or are guessed. NAN without lines. */
 double
-gem_edge_chance_f1(const guint *targets, gsize n, guint classes);
+gem_edge_chance_f1(const guint *targets, const guint *labels, gsize n);
+
+/* The same of always naming the most frequent of n targets below `classes`. */
 double
 gem_edge_majority_f1(const guint *targets, gsize n, guint classes);
