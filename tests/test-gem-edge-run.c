@@ -371,6 +371,7 @@ test_full_disk(Scene *self, gconstpointer data)
   g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED);
   g_clear_error(&error);
   g_assert_true(gem_edge_state_add_reply(state, 1, &reply, &error));
+  g_clear_pointer(&state, gem_edge_state_free);
   again = gem_edge_state_open(self->state, identity, kept, &error);
   g_assert_no_error(error);
   g_assert_nonnull(again);
@@ -398,6 +399,10 @@ test_state(Scene *self, gconstpointer data)
   g_assert_true(gem_edge_run(plan, &stand.base, state, self->energy, &in_pairs, NULL));
   g_assert_true(g_file_get_contents(self->state, &text, NULL, NULL));
   cut = g_strconcat(text, "{\"index\": 0, \"cho", NULL);
+  g_assert_null(gem_edge_state_open(self->state, identity, kept, &error));
+  g_assert_error(error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_clear_error(&error);
+  g_clear_pointer(&state, gem_edge_state_free);
   g_assert_true(g_file_set_contents(self->state, cut, -1, NULL));
   again = gem_edge_state_open(self->state, identity, kept, &error);
   g_assert_no_error(error);
@@ -420,19 +425,24 @@ test_state(Scene *self, gconstpointer data)
   stand_init(&stand);
   g_assert_true(gem_edge_run(kept, &stand.base, again, self->energy, &in_pairs, NULL));
   g_assert_cmpuint(stand.asked, ==, 0);
+  g_clear_pointer(&again, gem_edge_state_free);
   g_assert_null(gem_edge_state_open(self->state, other, kept, &error));
   g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
   g_assert_nonnull(strstr(error->message, "its seed is '1', and this one's '2'"));
   g_clear_error(&error);
   gem_test_write_text(self->folder, "state",
-                      "{\"edge_state\": \"1\", \"model\": \"stand\", \"seed\": \"1\"}\n"
+                      "{\"edge_state\":\"1\", \"model\": \"stand\", \"seed\": \"1\"}\n"
                       "{\"index\": 1000}\n");
   g_assert_null(gem_edge_state_open(self->state, identity, kept, &error));
   g_assert_nonnull(strstr(error->message, "line 2: no answer of this run"));
   g_clear_error(&error);
-  gem_test_write_text(self->folder, "state", "[]\n");
+  g_clear_error(&error);
+  g_clear_pointer(&text, g_free);
+  gem_test_write_text(self->folder, "state", "[1]");
   g_assert_null(gem_edge_state_open(self->state, identity, kept, &error));
-  g_assert_nonnull(strstr(error->message, "line 1"));
+  g_assert_nonnull(strstr(error->message, "no state of gem-bench edge"));
+  g_assert_true(g_file_get_contents(self->state, &text, NULL, NULL));
+  g_assert_cmpstr(text, ==, "[1]");
 }
 
 /* The result of a run on legal/pick. */

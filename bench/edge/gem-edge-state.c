@@ -4,11 +4,14 @@
 #include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "bench/gem-bench-json.h"
 
 #define FORMAT "1"
+/* Of the first line, whatever was cut off after it. */
+#define BEGINNING "{\"edge_state\":"
 
 struct _GemEdgeState {
   char *path; /* NULL: nothing is kept */
@@ -255,11 +258,11 @@ read_lines(
   char *at, *end;
   guint number = 0;
 
-  if (!g_file_test(self->path, G_FILE_TEST_EXISTS)) {
-    *ret_length = 0;
-    return TRUE;
-  }
   if (!g_file_get_contents(self->path, &text, NULL, error)) {
+    return FALSE;
+  }
+  if (text[0] != '\0' && !g_str_has_prefix(text, BEGINNING) && !g_str_has_prefix(BEGINNING, text)) {
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: no state of gem-bench edge", self->path);
     return FALSE;
   }
   for (at = text; (end = strchr(at, '\n')) != NULL; at = end + 1) {
@@ -271,6 +274,21 @@ read_lines(
     }
   }
   *ret_length = (gsize)(at - text);
+  return TRUE;
+}
+
+/* The file for appending, ours alone: two runs would count each other's time and answers. */
+static gboolean
+open_locked(GemEdgeState *self, GError **error)
+{
+  self->file = open(self->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (self->file < 0) {
+    return fail_writing(self, error);
+  }
+  if (flock(self->file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY, "%s: another run is at work with it", self->path);
+    return FALSE;
+  }
   return TRUE;
 }
 
@@ -286,11 +304,10 @@ gem_edge_state_open(const char *path, const char *const *identity, GemEdgePlan *
   if (path == NULL) {
     return g_steal_pointer(&self);
   }
-  if (!read_lines(self, identity, plan, &length, error)) {
+  if (!open_locked(self, error) || !read_lines(self, identity, plan, &length, error)) {
     return NULL;
   }
-  self->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (self->file < 0 || ftruncate(self->file, (off_t)length) != 0) {
+  if (ftruncate(self->file, (off_t)length) != 0) {
     fail_writing(self, error);
     return NULL;
   }
