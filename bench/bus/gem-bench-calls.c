@@ -1,5 +1,8 @@
 #include "bench/bus/gem-bench-calls.h"
 
+#include <glib-unix.h>
+#include <signal.h>
+
 #include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 
@@ -9,6 +12,7 @@ typedef struct {
   gpointer data;
   GemBenchProgress *progress;
   GCancellable *stopped;
+  guint interrupt; /* source; 0: it came */
   guint next, in_flight;
   GError *error; /* the first that is no refusal */
 } Run;
@@ -60,6 +64,21 @@ start_next(Run *run)
                          run->stopped, on_reply, call);
 }
 
+/* Once: the second Ctrl-C ends the process, in case an answer never comes. */
+static gboolean
+on_interrupt(gpointer data)
+{
+  Run *run = data;
+
+  run->interrupt = 0;
+  if (run->error == NULL) {
+    g_set_error(&run->error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "stopped with %u of %u questions left",
+                run->calls->n - run->next + run->in_flight, run->calls->n);
+  }
+  g_cancellable_cancel(run->stopped);
+  return G_SOURCE_REMOVE;
+}
+
 gboolean
 gem_bench_calls_run(GemRemote *remote, const GemBenchCalls *calls, gpointer data, GError **error)
 {
@@ -67,6 +86,7 @@ gem_bench_calls_run(GemRemote *remote, const GemBenchCalls *calls, gpointer data
   g_autoptr(GCancellable) stopped = g_cancellable_new();
   Run run = {.remote = remote, .calls = calls, .data = data, .progress = progress, .stopped = stopped};
 
+  run.interrupt = g_unix_signal_add(SIGINT, on_interrupt, &run);
   do {
     while (run.error == NULL && run.next < calls->n && run.in_flight < GEM_BENCH_IN_FLIGHT) {
       start_next(&run);
@@ -75,6 +95,7 @@ gem_bench_calls_run(GemRemote *remote, const GemBenchCalls *calls, gpointer data
       g_main_context_iteration(NULL, TRUE);
     }
   } while (run.in_flight > 0 || (run.error == NULL && run.next < calls->n));
+  g_clear_handle_id(&run.interrupt, g_source_remove);
   if (run.error != NULL) {
     g_propagate_error(error, run.error);
     return FALSE;

@@ -1,17 +1,29 @@
 #include "bench/bus/gem-bench-labels.h"
 
+#include <string.h>
+
+/* dbus/org.gemd.Gem1.Manager.xml, Classify */
+#define FEWEST_LABELS    2u
+#define MOST_LABELS      256u
+#define MOST_LABEL_BYTES 1024u
+#define MOST_ALL_BYTES   16384u
+
 gboolean
 gem_bench_labels_are_valid(GStrv labels)
 {
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+  gsize bytes = 0;
   guint i;
 
   for (i = 0; labels[i] != NULL; i++) {
-    if (labels[i][0] == '\0' || !g_hash_table_add(seen, labels[i])) {
+    gsize length = strlen(labels[i]);
+
+    if (length < 1 || length > MOST_LABEL_BYTES || !g_hash_table_add(seen, labels[i])) {
       return FALSE;
     }
+    bytes += length;
   }
-  return i >= 2;
+  return i >= FEWEST_LABELS && i <= MOST_LABELS && bytes <= MOST_ALL_BYTES;
 }
 
 guint

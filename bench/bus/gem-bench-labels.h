@@ -3,7 +3,8 @@
 
 #include <glib.h>
 
-/* Whether labels can be asked for at all: two at least, no two alike, none empty. */
+/* Whether Classify takes them: 2 to 256, no two alike, none empty or of more than 1,024 bytes, and no more
+ * than 16,384 bytes together. */
 gboolean
 gem_bench_labels_are_valid(GStrv labels);
 

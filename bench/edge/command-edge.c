@@ -304,9 +304,7 @@ run(const GemBenchCommand *self, char **argv)
   g_autoptr(GError) error = NULL;
 
   if (!parse(self, argv, &options, &error) || !prepare_and_measure(&options, &error)) {
-    GemExit code = gem_exit_report(error);
-
-    return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? GEM_EXIT_INTERRUPTED : code;
+    return gem_exit_report(error);
   }
   return GEM_EXIT_OK;
 }

@@ -73,7 +73,8 @@ gem_exit_from_error(const GError *error)
       g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
     return GEM_EXIT_UNREACHABLE;
   }
-  return GEM_EXIT_FAILED;
+  /* nothing else gives up what it waits for */
+  return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? GEM_EXIT_INTERRUPTED : GEM_EXIT_FAILED;
 }
 
 GemExit
