@@ -271,9 +271,23 @@ run_not_finite(gpointer data,
   tally->loss = *(guint64 *)data == 2 ? NAN : 1.0;
 }
 
-/* A run whose loss is lost stops, and its last checkpoint stands. */
 static void
-test_not_finite(void)
+run_bad_gradient(gpointer data,
+                 guint lane,
+                 guint index,
+                 float scale,
+                 const float *values,
+                 float *gradients,
+                 GemTrainerTally *tally)
+{
+  gradients[5] = *(guint64 *)data == 2 ? NAN : 0.1f;
+  tally->loss = 1.0;
+}
+
+/* A run whose loss or gradient is lost stops, and its values and its last checkpoint are those of before. */
+static void
+check_not_finite(void (*run_lane)(gpointer, guint, guint, float, const float *, float *, GemTrainerTally *),
+                 const char *message)
 {
   g_autoptr(GError) error = NULL;
   g_autofree char *dir = gem_test_folder_new(), *path = g_build_filename(dir, "state.gguf", NULL);
@@ -283,12 +297,22 @@ test_not_finite(void)
   const GemTrainerOptions options = options_for(path, 9);
   g_autoptr(GemTrainer) trainer = gem_trainer_new(parameters, &options, lanes);
   guint64 step = 0;
-  const GemTrainee trainee = {&step, prepare_made, run_not_finite, NULL, NULL, NULL};
+  const GemTrainee trainee = {&step, prepare_made, run_lane, NULL, NULL, NULL};
   g_assert_false(gem_trainer_run(trainer, &trainee, &error));
   g_assert_error(error, GEM_TRAINER_ERROR, GEM_TRAINER_ERROR_NOT_FINITE);
-  g_assert_cmpstr(error->message, ==, "step 3: the loss is not finite"); /* whoever has an option says so */
+  g_assert_cmpstr(error->message, ==, message); /* whoever has an option says so */
   g_assert_cmpuint(step_of(path), ==, 2);
+  for (gsize i = 0; i < parameters->size; i++) {
+    g_assert_true(isfinite(gem_trainer_values(trainer)[i]));
+  }
   gem_test_folder_remove(dir);
+}
+
+static void
+test_not_finite(void)
+{
+  check_not_finite(run_not_finite, "step 3: the loss is not finite");
+  check_not_finite(run_bad_gradient, "step 3: the gradient is not finite");
 }
 
 /* ---- stopped and resumed ---- */

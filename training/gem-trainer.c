@@ -171,8 +171,9 @@ lane_update(guint lane, gpointer data)
   }
 }
 
-static GemTrainerTally
-take_step(GemTrainer *self)
+/* A loss or a gradient that is not finite changes nothing: the values are those of the step before. */
+static gboolean
+take_step(GemTrainer *self, GemTrainerTally *ret_tally, GError **error)
 {
   guint n_lanes = gem_lanes_count(self->lanes);
   GemTrainerTally total = {0};
@@ -189,6 +190,12 @@ take_step(GemTrainer *self)
     total.tokens += self->tallies[lane].tokens;
     square_sum += self->square_sums[lane];
   }
+  if (!isfinite(total.loss) || !isfinite(square_sum)) {
+    g_set_error(error, GEM_TRAINER_ERROR, GEM_TRAINER_ERROR_NOT_FINITE,
+                "step %" G_GUINT64_FORMAT ": the %s is not finite", self->step + 1,
+                isfinite(total.loss) ? "gradient" : "loss");
+    return FALSE;
+  }
   double norm = sqrt(square_sum);
   self->clip_factor = self->options.clip > 0.0 && norm > self->options.clip ? self->options.clip / norm : 1.0;
   self->rate = gem_trainer_rate(&self->options, self->step);
@@ -197,7 +204,8 @@ take_step(GemTrainer *self)
     self->trainee->after_step(self->trainee->self, self->step);
   }
   self->step++;
-  return total;
+  *ret_tally = total;
+  return TRUE;
 }
 
 static gboolean
@@ -301,10 +309,8 @@ gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error)
   guint64 end = self->options.until > 0 ? MIN(self->options.until, self->options.steps) : self->options.steps;
   gint64 last_checkpoint = g_get_monotonic_time();
   while (self->step < end && !is_stopped(self)) {
-    GemTrainerTally tally = take_step(self);
-    if (!isfinite(tally.loss)) {
-      g_set_error(error, GEM_TRAINER_ERROR, GEM_TRAINER_ERROR_NOT_FINITE,
-                  "step %" G_GUINT64_FORMAT ": the loss is not finite", self->step);
+    GemTrainerTally tally;
+    if (!take_step(self, &tally, error)) {
       return FALSE;
     }
     report_step(self, progress, &tally);
