@@ -153,6 +153,11 @@ test_resume(void)
         g_strconcat("state.gguf is the checkpoint of another adaptation", others[i][1], NULL);
     assert_fails(command, 1, message);
   }
+  assert_fails(LONG "--checkpoint state.gguf --output other", 2,
+               "--checkpoint=state.gguf: is there already;");
+  assert_fails("adapt --model whole --data data --domain legal --steps 60 --checkpoint state.gguf --resume "
+               "--output other",
+               1, "state.gguf is the checkpoint of another model than whole is now;");
   gem_test_train_assert_done(folder, LONG "--checkpoint state.gguf --resume --output resumed", &resumed);
   g_assert_nonnull(strstr(resumed.err, from));
   g_assert_cmpuint(number_before(resumed.err, " tokens in "), <, number_before(whole.err, " tokens in "));

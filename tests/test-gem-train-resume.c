@@ -111,10 +111,11 @@ test_not_finite(void)
       {GEM_TEST_PRETRAIN "--steps 9 --checkpoint ", "value:general/token_embd.weight"}};
   for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
     g_auto(GemTestTrainRun) run = {0};
-    g_autofree char *first = g_strconcat(commands[i][0], "sound.gguf --until 1", NULL),
+    g_autofree char *sound = g_strdup_printf("sound%" G_GSIZE_FORMAT ".gguf", i),
+                    *first = g_strconcat(commands[i][0], sound, " --until 1", NULL),
                     *next = g_strconcat(commands[i][0], "spoiled.gguf --resume", NULL);
     gem_test_train_run(folder, first, &run);
-    gem_test_train_spoil(folder, "sound.gguf", commands[i][1], "spoiled.gguf");
+    gem_test_train_spoil(folder, sound, commands[i][1], "spoiled.gguf");
     gem_test_train_assert_fails(folder, next, 1, advice);
   }
 }

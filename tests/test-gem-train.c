@@ -1,8 +1,7 @@
 /* gem-train as a process: a tiny model from text to measurement, and what every command says of a wrong
  * command line. */
-#include <string.h>
-
 #include <glib/gstdio.h>
+#include <string.h>
 
 #include "format/gem-gguf.h"
 #include "format/gem-model-files.h"
@@ -191,7 +190,7 @@ check_average(void)
   }
   gem_test_train_assert_done(folder,
                              "perplexity --model half.gguf --tokenizer start/general.gguf --data data", &run);
-  gem_test_train_assert_done(folder, GEM_TEST_PRETRAIN "--steps 1 --checkpoint further.gguf --from half.gguf",
+  gem_test_train_assert_done(folder, GEM_TEST_PRETRAIN "--steps 1 --checkpoint halved.gguf --from half.gguf",
                              &run);
   gem_test_train_assert_fails(folder, GEM_TEST_PRETRAIN "--steps 2 --checkpoint half.gguf --resume", 1,
                               "train.steps");
@@ -220,6 +219,15 @@ digest_of(const char *file)
   gsize size = 0;
   g_assert_true(g_file_get_contents(path, &bytes, &size, NULL));
   return g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)bytes, size);
+}
+
+/* So that another run may have its name; transfer full. */
+static char *
+digest_and_remove(const char *file)
+{
+  g_autofree char *path = in_folder(file), *digest = digest_of(file);
+  g_assert_cmpint(g_unlink(path), ==, 0);
+  return g_steal_pointer(&digest);
 }
 
 static void
@@ -256,7 +264,7 @@ check_some_tasks(void)
                           "--general-share 0 --input-share 0 --choice-weight 40 ",
         others[i], NULL);
     gem_test_train_assert_done(folder, command, &dropped);
-    g_autofree char *with = digest_of("dropped.gguf"), *without = digest_of("answers.gguf");
+    g_autofree char *with = digest_and_remove("dropped.gguf"), *without = digest_of("answers.gguf");
     g_assert_cmpstr(with, !=, without);
   }
 }
@@ -284,7 +292,7 @@ check_contests(void)
           GEM_TEST_PRETRAIN "--steps 2 --general-share 0 --batch-tokens 512 --checkpoint contest.gguf ",
           runs[i][0], runs[i][1 + with], NULL);
       gem_test_train_assert_done(folder, command, &run);
-      digests[with] = digest_of("contest.gguf");
+      digests[with] = digest_and_remove("contest.gguf");
     }
     g_assert_cmpstr(digests[0], !=, digests[1]);
     g_free(digests[0]);
@@ -314,18 +322,35 @@ check_router_stays(void)
   g_assert_cmpstr(first, !=, other);
 }
 
+/* A training is not begun anew over what another one left, nor where nothing can be written. */
+static void
+check_no_overwriting(void)
+{
+#define THERE ": is there already; go on from it with --resume, give another name, or remove it"
+  g_autofree char *before = digest_of("backbone.gguf");
+  gem_test_train_assert_fails(folder, GEM_TEST_PRETRAIN "--steps 2 --checkpoint backbone.gguf", 2,
+                              "--checkpoint=backbone.gguf" THERE);
+  gem_test_train_assert_fails(folder, GEM_TEST_ROUTER "--steps 2 --checkpoint backbone.gguf", 2,
+                              "--checkpoint=backbone.gguf" THERE);
+  gem_test_train_assert_fails(folder, GEM_TEST_PRETRAIN "--steps 2 --checkpoint nowhere/backbone.gguf", 2,
+                              "--checkpoint=nowhere/backbone.gguf: cannot write to the folder: ");
+  g_autofree char *after = digest_of("backbone.gguf");
+  g_assert_cmpstr(before, ==, after);
+}
+
 static void
 test_pipeline(void)
 {
   g_auto(GemTestTrainRun) run = {0};
   g_autoptr(GError) error = NULL;
   gem_test_train_assert_done(folder, GEM_TEST_ROUTER "--steps 10 --checkpoint router.gguf", &run);
-  gem_test_train_assert_done(folder, GEM_TEST_PRETRAIN "--steps 3 --checkpoint backbone.gguf", &run);
+  gem_test_train_assert_done(folder, GEM_TEST_PRETRAIN "--steps 3 --checkpoint early.gguf", &run);
   double early = last_loss(run.err);
   gem_test_train_assert_done(
       folder, GEM_TEST_PRETRAIN "--steps 60 --rate 5e-3 --checkpoint backbone.gguf --router router.gguf",
       &run);
   g_assert_cmpfloat(last_loss(run.err), <, 0.9 * early);
+  check_no_overwriting();
   check_some_tasks();
   check_contests();
   gem_test_train_assert_done(
@@ -528,7 +553,6 @@ test_files(void)
        "other/router.gguf has 300 tokens"},
       {GEM_TEST_PRETRAIN "--steps 1 --checkpoint none.gguf --resume", "none.gguf"},
       {GEM_TEST_PRETRAIN "--steps 1 --checkpoint start/general.gguf --resume", "train.step"},
-      {GEM_TEST_PRETRAIN "--steps 1 --checkpoint nowhere/x.gguf", "nowhere/x.gguf"},
       {GEM_TEST_PRETRAIN "--steps 1 --checkpoint x --from none.gguf", "none.gguf"},
       {GEM_TEST_ROUTER "--steps 1 --checkpoint x --tokenizer other/general.gguf", "has 300 tokens"},
       {GEM_TEST_ROUTER "--evaluate none.gguf", "none.gguf"},

@@ -49,8 +49,9 @@ gem_centroids_start_from(GemCentroids *self, const GemCentroids *other)
       for (guint j = 0; j < shape->clusters[set]; j++) {
         sum += self->shares[row + j];
       }
-      for (guint j = 0; sum == 0.0 && j < shape->clusters[set]; j++) {
-        self->shares[row + j] = 1.0 / shape->clusters[set];
+      /* a model folder has none, and its mean with a checkpoint a part */
+      for (guint j = 0; j < shape->clusters[set]; j++) {
+        self->shares[row + j] = sum > 0.0 ? self->shares[row + j] / sum : 1.0 / shape->clusters[set];
       }
     }
   }

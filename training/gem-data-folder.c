@@ -140,6 +140,7 @@ gem_data_line_clear(GemDataLine *self)
 const char *
 gem_data_next_document(const char **at, const char *end, gsize *ret_length)
 {
+  *at += strspn(*at, "\n");
   if (*at >= end) {
     return NULL;
   }

@@ -288,6 +288,27 @@ is_of_all_licences(const Command *self)
          (self->options->all_licences && (self->kinds & (GEM_ADAPT_TAPT | GEM_ADAPT_TASK)) != 0);
 }
 
+/* Of a checkpoint: the digest of the manifest of the model that learns. */
+#define MODEL_KEY "gem.adapt.model"
+
+/* What was learned on another model's weights is not gone on with. */
+static gboolean
+check_model(const Command *self, GemGguf *checkpoint, GError **error)
+{
+  g_autofree char *digest = gem_gguf_get_string(checkpoint, MODEL_KEY, error);
+  if (digest == NULL) {
+    return FALSE;
+  }
+  if (strcmp(digest, gem_manifest_get_digest(self->files->manifest)) != 0) {
+    g_set_error(
+        error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
+        "%s is the checkpoint of another model than %s is now; resume with the model that it was begun with",
+        gem_gguf_get_name(checkpoint), self->options->model);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 static gboolean
 keep_checkpoint(GemGgufWriter *checkpoint, gpointer data, GError **error)
 {
@@ -295,6 +316,7 @@ keep_checkpoint(GemGgufWriter *checkpoint, gpointer data, GError **error)
   if (is_of_all_licences(self)) {
     gem_gguf_writer_set_bool(checkpoint, GEM_CHECKPOINT_ALL_LICENCES, TRUE);
   }
+  gem_gguf_writer_set_string(checkpoint, MODEL_KEY, gem_manifest_get_digest(self->files->manifest));
   return gem_gguf_writer_write(checkpoint, self->options->checkpoint, error);
 }
 
@@ -308,7 +330,8 @@ learn(Command *self, const GemAdaptData *data, GError **error)
     resume = gem_gguf_open(options->checkpoint, error);
     if (resume == NULL || !gem_gguf_get_uint(resume, "train.step", &step, error) ||
         !gem_checkpoint_check_licences(gem_checkpoint_has_mark(resume), options->all_licences,
-                                       options->checkpoint, error)) {
+                                       options->checkpoint, error) ||
+        !check_model(self, resume, error)) {
       return FALSE;
     }
     g_printerr("resuming %s at step %" G_GUINT64_FORMAT "\n", options->checkpoint, step);
@@ -445,6 +468,7 @@ check(Options *self, GError **error)
          gem_train_options_check("quantization", self->quantization, 0.0, 1e3, error) &&
          gem_train_options_check("checkpoint-minutes", self->checkpoint_minutes, 0.0, 1e6, error) &&
          gem_train_options_check_name(self->name, error) &&
+         gem_train_options_check_checkpoint(self->checkpoint, self->resume, error) &&
          gem_train_options_check_output(self->output, self->model, error);
 }
 

@@ -117,24 +117,21 @@ list_missing(const char *folder)
 }
 
 static gboolean
-fail_output(const char *output, const char *what, int number, GError **error)
+fail_file(const char *option, const char *value, const char *what, int number, GError **error)
 {
-  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--output=%s: %s: %s", output, what,
+  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--%s=%s: %s: %s", option, value, what,
               g_strerror(number));
   return FALSE;
 }
 
-/* Makes the folder, and a file in it that goes again. */
+/* Makes a file in the folder that goes again. */
 static gboolean
-try_output(const char *output, GError **error)
+try_folder(const char *option, const char *value, const char *folder, GError **error)
 {
-  g_autofree char *file = g_build_filename(output, ".gem-train-XXXXXX", NULL);
-  if (g_mkdir_with_parents(output, 0755) != 0) {
-    return fail_output(output, "cannot make the folder", errno, error);
-  }
+  g_autofree char *file = g_build_filename(folder, ".gem-train-XXXXXX", NULL);
   int fd = g_mkstemp(file);
   if (fd < 0) {
-    return fail_output(output, "cannot write to the folder", errno, error);
+    return fail_file(option, value, "cannot write to the folder", errno, error);
   }
   g_close(fd, NULL);
   g_unlink(file);
@@ -150,11 +147,30 @@ gem_train_options_check_output(const char *output, const char *model, GError **e
     return FALSE;
   }
   g_autoptr(GPtrArray) missing = list_missing(output);
-  gboolean written = try_output(output, error);
+  gboolean written = g_mkdir_with_parents(output, 0755) == 0
+                         ? try_folder("output", output, output, error)
+                         : fail_file("output", output, "cannot make the folder", errno, error);
   for (guint i = 0; i < missing->len; i++) {
     g_rmdir(missing->pdata[i]);
   }
   return written;
+}
+
+gboolean
+gem_train_options_check_checkpoint(const char *checkpoint, gboolean resume, GError **error)
+{
+  if (checkpoint == NULL) {
+    return TRUE;
+  }
+  if (!resume && g_file_test(checkpoint, G_FILE_TEST_EXISTS)) {
+    g_set_error(
+        error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+        "--checkpoint=%s: is there already; go on from it with --resume, give another name, or remove it",
+        checkpoint);
+    return FALSE;
+  }
+  g_autofree char *folder = g_path_get_dirname(checkpoint);
+  return try_folder("checkpoint", checkpoint, folder, error);
 }
 
 void

@@ -33,6 +33,11 @@ gem_train_options_check_name(const char *name, GError **error);
 gboolean
 gem_train_options_check_output(const char *output, const char *model, GError **error);
 
+/* Before a training: no file is at --checkpoint (NULL: none is kept) that it would overwrite, unless that is
+ * gone on from, and its folder can be written. */
+gboolean
+gem_train_options_check_checkpoint(const char *checkpoint, gboolean resume, GError **error);
+
 /* Without --data, the folder that GEM_DATA in the environment names. */
 void
 gem_train_options_default_data(char **data);

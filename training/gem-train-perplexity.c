@@ -124,17 +124,27 @@ measure_lane(guint lane, gpointer data)
   }
 }
 
+/* Of no token there is none. */
+static void
+print_perplexity(const Sums *sums, Routes routes)
+{
+  if (sums->tokens > 0) {
+    g_print(" %12.3f", exp(sums->loss[routes] / (double)sums->tokens));
+  } else {
+    g_print(" %12s", "-");
+  }
+}
+
 static void
 print_row(const char *name, const Sums *sums, gboolean with_domains, gboolean with_router)
 {
-  double tokens = (double)MAX(sums->tokens, 1);
   g_print("%-36s %10" G_GSIZE_FORMAT, name, sums->tokens);
   if (with_domains) {
-    g_print(" %12.3f", exp(sums->loss[ROUTES_OWN] / tokens));
+    print_perplexity(sums, ROUTES_OWN);
   }
-  g_print(" %12.3f", exp(sums->loss[ROUTES_GENERAL] / tokens));
+  print_perplexity(sums, ROUTES_GENERAL);
   if (with_router) {
-    g_print(" %12.3f", exp(sums->loss[ROUTES_ROUTER] / tokens));
+    print_perplexity(sums, ROUTES_ROUTER);
   }
   g_print("\n");
 }

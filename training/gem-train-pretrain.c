@@ -509,7 +509,8 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_need("checkpoint", self->training.checkpoint, error) &&
          gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
          gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
-         check_weights(self, error) && check_shares(self, error);
+         check_weights(self, error) && check_shares(self, error) &&
+         gem_train_options_check_checkpoint(self->training.checkpoint, self->training.resume, error);
 }
 
 int

@@ -208,9 +208,11 @@ parse(RouterOptions *self, int argc, char **argv, GError **error)
   gem_train_options_add(context, entries);
   return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
          gem_training_options_check(&self->training, GEM_ROUTER_LONGEST_CROP, error) &&
-         (self->evaluate != NULL || gem_train_options_need("checkpoint", self->training.checkpoint, error)) &&
          gem_train_options_check("documents", self->documents, 0, G_MAXINT, error) &&
-         gem_train_options_check("threshold", self->threshold, 0.0, 1.0, error);
+         gem_train_options_check("threshold", self->threshold, 0.0, 1.0, error) &&
+         (self->evaluate != NULL ||
+          (gem_train_options_need("checkpoint", self->training.checkpoint, error) &&
+           gem_train_options_check_checkpoint(self->training.checkpoint, self->training.resume, error)));
 }
 
 int

@@ -109,8 +109,9 @@ read_items(const GemChoiceTasksOptions *options,
   g_autoptr(GHashTable) targets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   gsize total = 0, most = options->most_items;
   double chances = 0.0;
-  while (lines[total] != NULL && *lines[total] != '\0') {
-    total++;
+  total = g_strv_length(lines);
+  while (total > 0 && *lines[total - 1] == '\0') {
+    total--;
   }
   for (gsize i = 0; i < total; i++) {
     g_auto(GemDataLine) line = {0};
