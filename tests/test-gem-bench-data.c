@@ -172,6 +172,27 @@ test_label_validity(void)
   }
 }
 
+/* As many, as long, and as long together as Classify takes, and one more. */
+static void
+test_label_bounds(void)
+{
+  static const struct {
+    guint labels, bytes; /* of each */
+    gboolean valid;
+  } cases[] = {{256, 64, TRUE}, {257, 8, FALSE}, {16, 1024, TRUE}, {2, 1025, FALSE}, {17, 1024, FALSE}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_auto(GStrv) labels = g_new0(char *, cases[i].labels + 1);
+
+    for (guint j = 0; j < cases[i].labels; j++) {
+      g_autofree char *rest = g_strnfill(cases[i].bytes - 4, 'x');
+
+      labels[j] = g_strdup_printf("%04u%s", j, rest);
+    }
+    g_assert_cmpint(gem_bench_labels_are_valid(labels), ==, cases[i].valid);
+  }
+}
+
 /* ---- routes ---- */
 
 /* A reply of Route whose tokens take the pathways of `pathways`, by words. */
@@ -373,6 +394,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-bench/data/documents", test_documents);
   g_test_add_func("/gem-bench/labels/choice", test_label_choice);
   g_test_add_func("/gem-bench/labels/validity", test_label_validity);
+  g_test_add_func("/gem-bench/labels/validity-bounds", test_label_bounds);
   g_test_add_func("/gem-bench/routes", test_routes);
   g_test_add_func("/gem-bench/result/same-labels", test_result_same_labels);
   g_test_add_func("/gem-bench/result/majority", test_result_majority);

@@ -431,7 +431,7 @@ test_state(Scene *self, gconstpointer data)
   g_assert_nonnull(strstr(error->message, "its seed is '1', and this one's '2'"));
   g_clear_error(&error);
   gem_test_write_text(self->folder, "state",
-                      "{\"edge_state\":\"1\", \"model\": \"stand\", \"seed\": \"1\"}\n"
+                      "{\"edge_state\":\"2\", \"model\": \"stand\", \"seed\": \"1\"}\n"
                       "{\"index\": 1000}\n");
   g_assert_null(gem_edge_state_open(self->state, identity, kept, &error));
   g_assert_nonnull(strstr(error->message, "line 2: no answer of this run"));

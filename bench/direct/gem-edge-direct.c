@@ -3,6 +3,7 @@
 #include "bench/gem-bench-process.h"
 #include "daemon/engine/gem-engine.h"
 #include "daemon/gem-version.h"
+#include "format/gem-file.h"
 
 typedef struct {
   GemEdgeAsker base;
@@ -195,6 +196,20 @@ direct_free(GemEdgeAsker *asker)
   g_free(self);
 }
 
+/* What tells the model from another one of its name: SHA-256 of its manifest, or of a lone file. */
+static char *
+identify_model(GemEngine *engine, const char *path, GError **error)
+{
+  const char *digest = gem_engine_get_model_digest(engine);
+  char *of_file = NULL;
+  guint64 size;
+
+  if (*digest != '\0') {
+    return g_strdup(digest);
+  }
+  return gem_file_hash(path, &size, &of_file, error) ? of_file : NULL;
+}
+
 GemEdgeAsker *
 gem_edge_direct_new(const GemBenchModelOptions *options, const char *path, GError **error)
 {
@@ -208,9 +223,14 @@ gem_edge_direct_new(const GemBenchModelOptions *options, const char *path, GErro
       .threshold_percent = -1,
   };
   GemEngine *engine = gem_engine_new(&config, error);
+  char *identity = engine != NULL ? identify_model(engine, path, error) : NULL;
   DirectAsker *self;
 
-  if (engine == NULL) {
+  if (identity == NULL) {
+    if (engine != NULL) {
+      gem_engine_stop(engine);
+      g_object_unref(engine);
+    }
     return NULL;
   }
   self = g_new0(DirectAsker, 1);
@@ -219,7 +239,7 @@ gem_edge_direct_new(const GemBenchModelOptions *options, const char *path, GErro
       .way = "direct",
       .model = g_strdup(gem_engine_get_model_name(engine)),
       .version = g_strdup(GEM_VERSION),
-      .identity = g_strdup(gem_engine_get_model_digest(engine)),
+      .identity = identity,
       .domains = g_strdupv((char **)gem_engine_get_domains(engine)),
       .ask = direct_ask,
       .look = direct_look,
