@@ -4,7 +4,7 @@
 # PATH (and gem-train, once it was built). The exit status is the command's. Bus and daemon end with it.
 #
 #   ./dev bus gem-client ask "Patient has high temperature today"
-#   ./dev bus busctl introspect org.gemd.Gem1 /org/gemd/Gem1
+#   ./dev bus gdbus introspect --system -d org.gemd.Gem1 -o /org/gemd/Gem1
 #   ./dev bus gdbus call --system -d org.gemd.Gem1 -o /org/gemd/Gem1 -m org.gemd.Gem1.Manager.CountTokens hello
 #
 # GEM_MODEL names another model folder, GEM_CONFIG a configuration, GEM_DAEMON_LOG a file (absolute path) that keeps the
