@@ -11,7 +11,7 @@ module glib-2.0      libglib2.0-dev    GLib, GIO and the D-Bus code generator
 module libsystemd    libsystemd-dev    readiness, watchdog and the journal
 module libgcrypt     libgcrypt20-dev   hashes of model files, several times as fast
 module json-glib-1.0 libjson-glib-dev  JSON of gem-client and of task files
-module openblas      libopenblas-dev   matrix products of gem-train
+module openblas      libopenblas-dev   matrix products of gem-train and gem-adapt
 '
 gem_needs_bus='
 command dbus-daemon  dbus-daemon       the private bus that the daemon is tried on
