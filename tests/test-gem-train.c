@@ -101,6 +101,9 @@ check_measured(void)
       &run);
   assert_contains(run.out, "data/corpus/legal.txt");
   assert_contains(run.out, "own pathway");
+  gem_test_write_text(folder, "empty.txt", "\n");
+  gem_test_train_assert_done(folder, "perplexity --model model --text empty.txt", &run);
+  assert_contains(run.out, "           -\n");
   check_again();
   gem_test_train_assert_done(
       folder, "router --evaluate model/router.gguf --tokenizer start/general.gguf --data data --documents 3",
