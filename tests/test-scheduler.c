@@ -188,6 +188,48 @@ test_equal_shares(Scene *self, gconstpointer data)
   g_assert_cmpuint(self->rows[1], ==, 6 * LONG);
 }
 
+/* Rows count, not turns: a prompt that leaves one row of each block has no more of them than who gets that
+ * row, be it long or short. */
+static void
+test_equal_rows(Scene *self, gconstpointer data)
+{
+  gboolean batch = GPOINTER_TO_INT(data);
+
+  add(self, 2, batch, LONG, NULL);
+  while (self->rows[2] < LONG - BLOCK) {
+    while (self->jobs < 4) {
+      add(self, 1, batch, BLOCK - 1, NULL);
+    }
+    turn(self);
+    g_assert_cmpuint(self->rows[1], <=, self->rows[2] + 2 * BLOCK);
+  }
+  g_assert_cmpuint(self->rows[1] + 2 * BLOCK, >=, self->rows[2]);
+  run_all(self);
+}
+
+/* Who comes later, or comes again, has an equal share from then on, and no more of it. */
+static void
+test_nothing_is_saved_up(Scene *self, gconstpointer data)
+{
+  guint before;
+
+  add(self, 2, FALSE, BLOCK, NULL);
+  add(self, 1, FALSE, 2 * LONG, NULL);
+  while (self->rows[1] < LONG) {
+    turn(self);
+  }
+  before = self->rows[1];
+  add(self, 2, FALSE, LONG, NULL);
+  add(self, 3, FALSE, LONG, NULL);
+  while (self->rows[1] < 2 * LONG - BLOCK) {
+    turn(self);
+    g_assert_cmpuint(self->rows[2], <=, BLOCK + self->rows[1] - before + 2 * BLOCK);
+    g_assert_cmpuint(self->rows[3], <=, self->rows[1] - before + 2 * BLOCK);
+    g_assert_cmpuint(self->rows[1] - before, <=, self->rows[3] + 2 * BLOCK);
+  }
+  run_all(self);
+}
+
 /* The prompts of one owner take turns, too: a short one does not wait for all the long ones before it. */
 static void
 test_prompts_of_one_owner(Scene *self, gconstpointer data)
@@ -250,6 +292,24 @@ test_batch_shares(Scene *self, gconstpointer data)
   add(self, 1, TRUE, LONG, NULL);
   add(self, 2, TRUE, LONG, NULL);
   while (self->rows[2] < LONG) {
+    turn(self);
+    g_assert_cmpuint(self->rows[1], <=, self->rows[2] + 2 * BLOCK);
+  }
+  run_all(self);
+}
+
+/* The same where others leave them a block now and then: what the others were given does not count. */
+static void
+test_batch_shares_beside(Scene *self, gconstpointer data)
+{
+  for (guint i = 0; i < 3; i++) {
+    add(self, 1, TRUE, LONG, NULL);
+  }
+  add(self, 2, TRUE, LONG, NULL);
+  while (self->rows[2] < LONG / 2) {
+    while (self->jobs < 6) {
+      add(self, 3, FALSE, LONG, NULL);
+    }
     turn(self);
     g_assert_cmpuint(self->rows[1], <=, self->rows[2] + 2 * BLOCK);
   }
@@ -403,13 +463,18 @@ main(int argc, char **argv)
   static const struct {
     const char *name;
     void (*run)(Scene *, gconstpointer);
+    gboolean batch;
   } tests[] = {
       {"/scheduler/many-prompts-of-one", test_many_prompts_of_one},
       {"/scheduler/equal-shares", test_equal_shares},
+      {"/scheduler/equal-rows", test_equal_rows},
+      {"/scheduler/equal-rows-of-batch", test_equal_rows, TRUE},
+      {"/scheduler/nothing-is-saved-up", test_nothing_is_saved_up},
       {"/scheduler/prompts-of-one-owner", test_prompts_of_one_owner},
       {"/scheduler/batch-gives-way", test_batch_gives_way},
       {"/scheduler/batch-is-not-forgotten", test_batch_is_not_forgotten},
       {"/scheduler/batch-shares", test_batch_shares},
+      {"/scheduler/batch-shares-beside", test_batch_shares_beside},
       {"/scheduler/short-prompts-together", test_short_prompts_together},
       {"/scheduler/cancelled-in-router", test_cancelled_in_router},
       {"/scheduler/left-out", test_left_out},
@@ -418,7 +483,7 @@ main(int argc, char **argv)
 
   g_test_init(&argc, &argv, NULL);
   for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
-    g_test_add(tests[i].name, Scene, NULL, setup, tests[i].run, teardown);
+    g_test_add(tests[i].name, Scene, GINT_TO_POINTER(tests[i].batch), setup, tests[i].run, teardown);
   }
   return g_test_run();
 }

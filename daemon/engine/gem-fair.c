@@ -1,9 +1,15 @@
 #include "daemon/engine/gem-fair.h"
 
+/* Owners who share with each other: those who wait for the same, all in batch jobs or all in others. */
+typedef struct {
+  GHashTable *given; /* owner -> guint64: what it was given, in the count of `floor` */
+  guint64 floor;     /* what the owner picked last had been given before: whoever waited then had no less */
+} Shares;
+
 struct GemFair {
-  guint64 clock;                      /* turns given so far */
-  GHashTable *owners[GEM_FAIR_LINES]; /* owner -> guint64: the clock at its last turn */
-  guint passed[GEM_FAIR_LINES];       /* turns since a batch job that waits had one */
+  guint64 clock;                    /* turns given so far */
+  Shares shares[GEM_FAIR_LINES][2]; /* of others, and of batch jobs */
+  guint passed[GEM_FAIR_LINES];     /* turns since a batch job that waits had one */
 };
 
 GemFair *
@@ -12,7 +18,9 @@ gem_fair_new(void)
   GemFair *self = g_new0(GemFair, 1);
 
   for (guint i = 0; i < GEM_FAIR_LINES; i++) {
-    self->owners[i] = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    for (guint batch = 0; batch < 2; batch++) {
+      self->shares[i][batch].given = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    }
   }
   return self;
 }
@@ -24,18 +32,18 @@ gem_fair_free(GemFair *self)
     return;
   }
   for (guint i = 0; i < GEM_FAIR_LINES; i++) {
-    g_hash_table_unref(self->owners[i]);
+    g_hash_table_unref(self->shares[i][0].given);
+    g_hash_table_unref(self->shares[i][1].given);
   }
   g_free(self);
 }
 
-/* 0: never. */
 static guint64
-last_turn(const GemFair *self, GemFairLine line, const GemJob *job)
+given_to(const Shares *shares, guint owner)
 {
-  const guint64 *last = g_hash_table_lookup(self->owners[line], GUINT_TO_POINTER(job->owner));
+  const guint64 *given = g_hash_table_lookup(shares->given, GUINT_TO_POINTER(owner));
 
-  return last != NULL ? *last : 0;
+  return given != NULL ? MAX(*given, shares->floor) : shares->floor;
 }
 
 /* Of the jobs of one kind; NULL when there is none. */
@@ -46,11 +54,12 @@ find_next(const GemFair *self, GemFairLine line, GemJob *const *jobs, guint n, g
   guint64 of_next = 0;
 
   for (guint i = 0; i < n; i++) {
-    guint64 of_owner = last_turn(self, line, jobs[i]);
+    guint64 of_owner;
 
     if (jobs[i]->batch != batch) {
       continue;
     }
+    of_owner = given_to(&self->shares[line][batch ? 1 : 0], jobs[i]->owner);
     if (next == NULL || of_owner < of_next || (of_owner == of_next && jobs[i]->last_turn < next->last_turn)) {
       next = jobs[i];
       of_next = of_owner;
@@ -62,15 +71,10 @@ find_next(const GemFair *self, GemFairLine line, GemJob *const *jobs, guint n, g
 static void
 note_turn(GemFair *self, GemFairLine line, GemJob *job)
 {
-  gpointer owner = GUINT_TO_POINTER(job->owner);
-  guint64 *last = g_hash_table_lookup(self->owners[line], owner);
+  Shares *shares = &self->shares[line][job->batch ? 1 : 0];
 
-  if (last == NULL) {
-    last = g_new(guint64, 1);
-    g_hash_table_insert(self->owners[line], owner, last);
-  }
-  *last = ++self->clock;
-  job->last_turn = self->clock;
+  shares->floor = given_to(shares, job->owner);
+  job->last_turn = ++self->clock;
 }
 
 GemJob *
@@ -92,10 +96,23 @@ gem_fair_pick(GemFair *self, GemFairLine line, GemJob *const *jobs, guint n, gbo
 }
 
 void
+gem_fair_charge(GemFair *self, GemFairLine line, const GemJob *job, guint amount)
+{
+  Shares *shares = &self->shares[line][job->batch ? 1 : 0];
+  guint64 *given = g_new(guint64, 1);
+
+  *given = given_to(shares, job->owner) + amount;
+  g_hash_table_replace(shares->given, GUINT_TO_POINTER(job->owner), given);
+}
+
+void
 gem_fair_forget(GemFair *self)
 {
   for (guint i = 0; i < GEM_FAIR_LINES; i++) {
-    g_hash_table_remove_all(self->owners[i]);
+    for (guint batch = 0; batch < 2; batch++) {
+      g_hash_table_remove_all(self->shares[i][batch].given);
+      self->shares[i][batch].floor = 0;
+    }
     self->passed[i] = 0;
   }
 }

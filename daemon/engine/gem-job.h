@@ -37,7 +37,7 @@ struct GemJob {
   GCancellable *cancellable;  /* borrowed; may be NULL */
   gboolean one_shot;          /* waits until few enough others of its kind run */
   GemPathwaySet learned;      /* learned pathways that it may use: they stay until it has ended */
-  guint owner;                /* owners take turns, see gem-fair.h */
+  guint owner;                /* owners have equal shares, see gem-fair.h */
   gint64 came;                /* monotonic, us, as the next: set by gem_engine_submit */
   gint64 deadline;            /* after which it does not wait, see gem-deadline.h; 0: none */
   gboolean batch;             /* after jobs that are not */

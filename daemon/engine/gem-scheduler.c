@@ -345,6 +345,7 @@ prepare_one(GemScheduler *self)
   if (job == NULL) {
     return FALSE;
   }
+  gem_fair_charge(self->fair, GEM_FAIR_PREPARE, job, 1);
   job->prepared = TRUE;
   self->runtime->go_on = is_wanted;
   self->runtime->go_on_data = job;
@@ -401,6 +402,8 @@ plan_prefill(GemScheduler *self)
     }
     rows = MIN(gem_sequence_state_pending(job->sequence), room);
     add_span(self, job, rows);
+    /* Also those that there may be no memory for: nobody else could have them. */
+    gem_fair_charge(self->fair, GEM_FAIR_PREFILL, job, rows);
     room -= rows;
     hurry = hurry || !job->batch; /* it may have more */
     g_ptr_array_remove(self->waiting, job);
