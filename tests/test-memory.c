@@ -314,6 +314,7 @@ test_page_in(void)
 
 #define CHOOSERS        3u
 #define ROOM_OF_CHOICES (1u << 20) /* more than they take at once */
+#define CHOICE          "the house on the hill and the garden behind it in the rain"
 
 /* So many choices at once, all there before the engine begins with one; probabilities [CHOOSERS][4], or an
  * error for want of memory. */
@@ -381,6 +382,60 @@ test_choices_give_way(void)
   g_assert_cmpuint(after.cache_drops_budget, >, before.cache_drops_budget);
 }
 
+/* The least limit, in steps, under which a text's likelihood (no labels), or its label, is told. */
+static guint64
+find_least_limit(GemTestEngine *test, const char *const *labels)
+{
+  guint64 fixed = gem_engine_get_fixed_bytes(test->engine), step = 1024;
+  guint64 least = 0;
+
+  for (guint64 limit = fixed + ROOM_OF_CHOICES / 4; limit > fixed; limit -= step) {
+    g_autoptr(GError) error = NULL;
+    GAsyncResult *slot = NULL;
+    double likelihood;
+    guint64 tokens;
+    gboolean enough;
+
+    gem_engine_set_memory_limit(test->engine, limit);
+    gem_test_limit_relieve(test->engine, GEM_RELIEF_OVER);
+    if (labels == NULL) {
+      gem_engine_score_async(test->engine, CHOICE CHOICE CHOICE, NULL, NULL, gem_test_keep_result, &slot);
+    } else {
+      gem_engine_classify_async(test->engine, CHOICE, labels, NULL, NULL, gem_test_keep_result, &slot);
+    }
+    g_autoptr(GAsyncResult) result = gem_test_wait_result(&slot);
+    if (labels == NULL) {
+      enough = gem_engine_score_finish(test->engine, result, &likelihood, &tokens, &error);
+    } else {
+      g_autoptr(GArray) probabilities = gem_engine_classify_finish(test->engine, result, &error);
+
+      enough = probabilities != NULL;
+    }
+    if (!enough) {
+      g_assert_error(error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED);
+      break;
+    }
+    least = limit;
+  }
+  g_test_message("%" G_GUINT64_FORMAT " bytes beside what stays", least - fixed);
+  return least;
+}
+
+/* What saves time is not taken where there is no room for it: a choice needs no more than its text. */
+static void
+test_choice_without_copy(void)
+{
+  static const char *const labels[] = {CHOICE ": one", CHOICE ": two", NULL};
+  g_autoptr(GemTestEngine) test = NULL;
+
+  gem_test_model_router_layers = 3; /* so that the router remembers more than the cache grows by */
+  test = gem_test_engine_new();
+  test->config.threshold_percent = 100;
+  gem_test_engine_start(test);
+  gem_test_model_router_layers = 1;
+  g_assert_cmpuint(find_least_limit(test, labels), <=, find_least_limit(test, NULL));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -399,5 +454,6 @@ main(int argc, char **argv)
   g_test_add_func("/memory/below-general", test_below_general);
   g_test_add_func("/memory/page-in", test_page_in);
   g_test_add_func("/memory/choices-give-way", test_choices_give_way);
+  g_test_add_func("/memory/choice-without-copy", test_choice_without_copy);
   return g_test_run();
 }

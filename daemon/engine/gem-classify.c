@@ -11,7 +11,7 @@ typedef struct {
   GemLabelTree *tree;
   guint prefix; /* tokens before a label */
   GemRouterState
-      *router_after; /* what the router remembers of the prefix; NULL: nothing, or not yet copied */
+      *router_after; /* what the router remembers of the prefix; NULL: nothing, not yet copied, or no room */
   guint next;        /* the run that comes next */
   gboolean longer;   /* there are tokens after the prefix */
 } ClassifyJob;
@@ -35,26 +35,62 @@ bytes_of_copy(const ClassifyJob *self)
   return self->router_after != NULL ? runtime->router_functions->state_bytes(runtime->router) : 0;
 }
 
+/* Copies what the router remembers; `ret_copy` is NULL where the budget has no room for another one. */
+static gboolean
+copy_state(GemRuntime *runtime, const GemRouterState *state, GemRouterState **ret_copy, GError **error)
+{
+  GemRouterState *copy = NULL;
+
+  if (gem_budget_make_room(&runtime->budget, runtime->router_functions->state_bytes(runtime->router), 0)) {
+    copy = runtime->router_functions->state_copy(runtime->router, state);
+    if (copy == NULL) {
+      g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
+      return FALSE;
+    }
+  }
+  *ret_copy = copy;
+  return TRUE;
+}
+
+/* For wind_back. Without a copy the labels cost time, and no other answer. */
+static gboolean
+keep_router(ClassifyJob *self, GError **error)
+{
+  GemJob *job = &self->base.job;
+
+  if (job->sequence->router_state == NULL) {
+    return TRUE;
+  }
+  if (!copy_state(job->runtime, job->sequence->router_state, &self->router_after, error)) {
+    return FALSE;
+  }
+  job->runtime->sequence_bytes += bytes_of_copy(self);
+  return TRUE;
+}
+
 /* Back to the end of the prefix, with the router as it was there. */
 static gboolean
 wind_back(ClassifyJob *self, GError **error)
 {
   GemJob *job = &self->base.job;
-  GemRouterState *copy = NULL;
+  GemRouterState *state = NULL;
 
   gem_sequence_state_truncate(job->sequence, self->prefix);
+  /* First, so that there is room for the copy. Where none was kept the state is of another label, too: it is
+   * made again from the prefix. */
+  gem_sequence_state_set_router(job->runtime, job->sequence, NULL);
   if (self->router_after == NULL) {
-    /* It gave its memory back before it could be copied: what is remembered now is of another label, too. It
-     * is made again from the prefix. */
-    gem_sequence_state_set_router(job->runtime, job->sequence, NULL);
     return TRUE;
   }
-  copy = job->runtime->router_functions->state_copy(job->runtime->router, self->router_after);
-  if (copy == NULL) {
-    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
+  if (!copy_state(job->runtime, self->router_after, &state, error)) {
     return FALSE;
   }
-  gem_sequence_state_set_router(job->runtime, job->sequence, copy);
+  if (state == NULL) {
+    /* It gave its memory back since, and others took it: the last copy is used up. */
+    job->runtime->sequence_bytes -= bytes_of_copy(self);
+    state = g_steal_pointer(&self->router_after);
+  }
+  gem_sequence_state_set_router(job->runtime, job->sequence, state);
   return TRUE;
 }
 
@@ -89,13 +125,8 @@ classify_advance(GemJob *job, GError **error)
 {
   ClassifyJob *self = (ClassifyJob *)job;
 
-  if (!self->longer && self->router_after == NULL) {
-    self->router_after = gem_sequence_state_copy_router(job->runtime, job->sequence);
-    if (self->router_after == NULL && job->sequence->router_state != NULL) {
-      g_set_error_literal(error, GEM_ERROR, GEM_ERROR_FAILED, "no memory for the router's state");
-      return FALSE;
-    }
-    job->runtime->sequence_bytes += bytes_of_copy(self);
+  if (!self->longer && self->router_after == NULL && !keep_router(self, error)) {
+    return FALSE;
   }
   if (self->next < gem_label_tree_n_runs(self->tree)) {
     return start_run(self, self->next++, error);
@@ -109,15 +140,25 @@ classify_advance(GemJob *job, GError **error)
   return TRUE;
 }
 
+static gboolean
+classify_give_back(GemJob *job)
+{
+  ClassifyJob *self = (ClassifyJob *)job;
+
+  if (self->router_after == NULL) {
+    return FALSE;
+  }
+  job->runtime->sequence_bytes -= bytes_of_copy(self);
+  job->runtime->router_functions->state_free(job->runtime->router, g_steal_pointer(&self->router_after));
+  return TRUE;
+}
+
 static void
 classify_end(GemJob *job, GError *error)
 {
   ClassifyJob *self = (ClassifyJob *)job;
 
-  if (self->router_after != NULL) {
-    job->runtime->sequence_bytes -= bytes_of_copy(self);
-    job->runtime->router_functions->state_free(job->runtime->router, self->router_after);
-  }
+  classify_give_back(job);
   gem_label_tree_free(self->tree);
   gem_one_shot_end(job, error);
 }
@@ -134,6 +175,7 @@ gem_engine_classify_async(GemEngine *self,
   static const GemJobClass class = {.prepare = classify_prepare,
                                     .output = classify_output,
                                     .advance = classify_advance,
+                                    .give_back = classify_give_back,
                                     .end = classify_end};
   static const char *const none[] = {NULL};
   const GemPromptSpec spec = {.form = GEM_PROMPT_ASK, .labels = labels != NULL ? labels : none};

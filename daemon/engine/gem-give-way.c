@@ -22,11 +22,27 @@ can_give_way(const GemRuntime *runtime, const GemJob *job)
   return job->sequence != NULL && !job->has_next && gem_sequence_state_get_bytes(runtime, job->sequence) > 0;
 }
 
+static gboolean
+give_back_any(const GPtrArray *jobs)
+{
+  for (guint i = 0; i < jobs->len; i++) {
+    GemJob *job = jobs->pdata[i];
+
+    if (job->class->give_back != NULL && job->class->give_back(job)) {
+      return TRUE;
+    }
+  }
+  return FALSE;
+}
+
 gboolean
 gem_give_way(GemRuntime *runtime, const GPtrArray *jobs, const GemJob *job)
 {
   GemJob *found = NULL;
 
+  if (give_back_any(jobs)) {
+    return TRUE;
+  }
   for (guint i = 0; i < jobs->len; i++) {
     GemJob *other = jobs->pdata[i];
 

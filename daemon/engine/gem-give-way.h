@@ -13,7 +13,8 @@
 GemJob *
 gem_give_way_find_first(const GPtrArray *jobs, GPtrArray *active);
 
-/* One of the others gives way to `job`, and has `gave_way`. FALSE: none has anything. */
+/* One of all jobs gives back what only saves it time; when none has that, one of the others gives way to
+ * `job`, and has `gave_way`. FALSE: none has anything. */
 gboolean
 gem_give_way(GemRuntime *runtime, const GPtrArray *jobs, const GemJob *job);
 

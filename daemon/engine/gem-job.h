@@ -19,6 +19,9 @@ typedef struct {
   /* The `next` token was appended, together with those of other jobs; probabilities [classes] of its route.
    * NULL for jobs that never set `has_next`. */
   void (*appended)(GemJob *job, const float *probabilities);
+  /* Memory is short: gives back what it has beside its sequence only to be faster. FALSE: nothing. NULL for
+   * jobs that have no such thing. */
+  gboolean (*give_back)(GemJob *job);
   /* Tells the main loop and frees the job. `error` (taken; NULL when done) ends it before its time. */
   void (*end)(GemJob *job, GError *error);
 } GemJobClass;
