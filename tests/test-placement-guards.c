@@ -13,35 +13,61 @@
 
 static char *hold_path; /* see tests/plugin-device */
 
+static char *hold_free_path;
+
+static void
+hold(const char *path)
+{
+  g_assert_true(g_file_set_contents(path, "", 0, NULL));
+}
+
 static void
 hold_device(void)
 {
-  g_assert_true(g_file_set_contents(hold_path, "", 0, NULL));
+  hold(hold_path);
+}
+
+static void
+let_go(const char *path)
+{
+  g_assert_cmpint(g_unlink(path), ==, 0);
 }
 
 static void
 let_device_go(void)
 {
-  g_assert_cmpint(g_unlink(hold_path), ==, 0);
+  let_go(hold_path);
+}
+
+static gint64
+size_of(const char *path)
+{
+  GStatBuf status;
+  g_assert_cmpint(g_stat(path, &status), ==, 0);
+  return status.st_size;
 }
 
 /* Compilations that began since the device is held. */
 static gint64
 count_held(void)
 {
-  GStatBuf status;
-  g_assert_cmpint(g_stat(hold_path, &status), ==, 0);
-  return status.st_size;
+  return size_of(hold_path);
+}
+
+static void
+wait_until_one_is_held(const char *path)
+{
+  gint64 until = gem_test_deadline(30);
+  while (size_of(path) == 0 && g_get_monotonic_time() < until) {
+    g_usleep(1000);
+  }
+  g_assert_cmpint(size_of(path), ==, 1);
 }
 
 static void
 wait_until_held(void)
 {
-  gint64 until = gem_test_deadline(30);
-  while (count_held() == 0 && g_get_monotonic_time() < until) {
-    g_usleep(1000);
-  }
-  g_assert_cmpint(count_held(), ==, 1);
+  wait_until_one_is_held(hold_path);
 }
 
 /* Texts run on the other side while one pathway is compiled; the next waits for its turn. */
@@ -65,6 +91,30 @@ test_not_waited_for(void)
   gem_test_scene_settle(scene);
   g_assert_true(gem_test_scene_is_on_device(scene, "legal"));
   g_assert_true(gem_test_scene_is_on_device(scene, other_name));
+  gem_test_scene_close(scene);
+}
+
+/* What was compiled for nobody is freed on the device's own thread, and texts run meanwhile. */
+static void
+test_freeing_not_waited_for(void)
+{
+  g_autoptr(GemTestScene) scene = gem_test_scene_new("work", "device");
+  gem_test_scene_open(scene);
+  hold_device();
+  g_array_unref(gem_test_scene_run(scene, 40, NULL));
+  wait_until_held();
+  guint legal;
+  g_assert_true(gem_pager_find(scene->runtime->pager, "legal", &legal));
+  g_assert_true(gem_pager_page_out(scene->runtime->pager, legal, GEM_PAGE_OUT_ASKED, NULL));
+  hold(hold_free_path);
+  let_device_go();
+  wait_until_one_is_held(hold_free_path);
+  g_array_unref(gem_test_scene_run(scene, 40, NULL));
+  g_assert_false(gem_test_scene_is_on_device(scene, "legal"));
+  g_assert_cmpint(size_of(hold_free_path), ==, 1); /* it has not ended */
+  let_go(hold_free_path);
+  gem_test_scene_settle(scene);
+  g_assert_true(gem_test_scene_is_on_device(scene, "legal"));
   gem_test_scene_close(scene);
 }
 
@@ -309,8 +359,11 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_autofree char *folder = gem_test_folder_new();
   hold_path = g_build_filename(folder, "hold", NULL);
+  hold_free_path = g_build_filename(folder, "hold-free", NULL);
   g_setenv("GEM_TEST_DEVICE_HOLD", hold_path, TRUE);
+  g_setenv("GEM_TEST_DEVICE_HOLD_FREE", hold_free_path, TRUE);
   g_test_add_func("/placement-guards/not-waited-for", test_not_waited_for);
+  g_test_add_func("/placement-guards/freeing-not-waited-for", test_freeing_not_waited_for);
   g_test_add_func("/placement-guards/hangs", test_hangs);
   g_test_add_func("/placement-guards/left-mark", test_left_mark);
   g_test_add_func("/placement-guards/known-is-checked", test_known_is_checked);
@@ -320,6 +373,7 @@ main(int argc, char **argv)
   g_test_add_func("/placement-guards/copies", test_copies);
   int status = g_test_run();
   g_free(hold_path);
+  g_free(hold_free_path);
   gem_test_folder_remove(folder);
   return status;
 }

@@ -90,7 +90,8 @@ work(GemPlacing *self)
   }
 }
 
-/* With the mutex, but while it works. */
+/* With the mutex, but while it works and while what nobody wants any more is closed: both are the device's
+ * code, and the engine asks for the mutex. */
 static void
 take_one(GemPlacement *self)
 {
@@ -103,7 +104,9 @@ take_one(GemPlacement *self)
   placing->done = TRUE;
   self->busy = placing->abandoned ? NULL : placing;
   g_cond_broadcast(&self->changed);
+  g_mutex_unlock(&self->mutex);
   gem_placing_unref(placing);
+  g_mutex_lock(&self->mutex);
 }
 
 static gpointer

@@ -11,7 +11,8 @@
  *   nan          what it gives is no number
  *   fail         every call fails
  * Anything else, or nothing: it works. While the file that GEM_TEST_DEVICE_HOLD names is there, compile adds
- * a byte to it and does not come back. GEM_TEST_DEVICE_OPTIONS is what it says of its settings.
+ * a byte to it and does not come back; the same with GEM_TEST_DEVICE_HOLD_FREE when what was compiled is
+ * freed, for ten seconds at most. GEM_TEST_DEVICE_OPTIONS is what it says of its settings.
  */
 #include <fcntl.h>
 #include <math.h>
@@ -82,10 +83,28 @@ device_close(GemBackendState *self)
   free(self);
 }
 
+/* Milliseconds; 0: for ever. */
+static void
+wait_while_held(const char *variable, unsigned most)
+{
+  const char *path = getenv(variable);
+  int fd = path != NULL ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+  if (fd < 0) {
+    return;
+  }
+  bool wrote = write(fd, "c", 1) == 1;
+  for (unsigned i = 0; wrote && (most == 0 || i < most) && access(path, F_OK) == 0; i++) {
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  wrote = write(fd, "e", 1) == 1; /* whoever looks sees that it ended before it was let go */
+  close(fd);
+}
+
 static void
 device_compiled_free(GemBackendState *self, GemCompiled *compiled)
 {
   (void)self;
+  wait_while_held("GEM_TEST_DEVICE_HOLD_FREE", 10000);
   for (uint32_t i = 0; compiled->matrices != NULL && i < 3 * compiled->layers; i++) {
     free(compiled->matrices[i].values);
   }
@@ -114,25 +133,10 @@ read_matrix(Matrix *matrix, const GemTensorView *tensor)
   return read;
 }
 
-static void
-wait_while_held(void)
-{
-  const char *path = getenv("GEM_TEST_DEVICE_HOLD");
-  int fd = path != NULL ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
-  if (fd < 0) {
-    return;
-  }
-  bool wrote = write(fd, "c", 1) == 1;
-  close(fd);
-  while (wrote && access(path, F_OK) == 0) {
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-  }
-}
-
 static GemCompiled *
 device_compile(GemBackendState *self, const GemPathwayTensors *tensors, GemPluginError *error)
 {
-  wait_while_held();
+  wait_while_held("GEM_TEST_DEVICE_HOLD", 0);
   if (is_told("refuse")) {
     gem_plugin_set_error(error, "the test device was told to refuse");
     return NULL;
