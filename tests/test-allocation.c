@@ -314,6 +314,55 @@ test_session(void)
   g_assert_cmpstr(after, ==, before);
 }
 
+#define TOGETHER        3u  /* sessions */
+#define TOGETHER_TOKENS 32u /* of each: it writes while the next one's text is read */
+
+/* Several at once: when the cache of one cannot grow in a step of all, it ends alone. */
+static void
+test_sessions_together(void)
+{
+  const GemGenerateOptions options = {.max_tokens = TOGETHER_TOKENS, .run = {.domain = (char *)"general"}};
+  g_autoptr(GemTestEngine) test = NULL;
+  g_autofree char *alone = NULL;
+  guint failed = 0;
+
+  if (!can_refuse()) {
+    return;
+  }
+  test = gem_test_engine_new();
+  gem_test_engine_start(test);
+  alone = gem_test_greedy(test->engine, "the rain", TOGETHER_TOKENS, "general");
+  for (guint nth = 1;; nth++) {
+    GemTestHold *hold = gem_test_engine_hold(test->engine);
+    GemSequence *sequences[TOGETHER];
+    GemTestAnswer *answers[TOGETHER];
+    guint without_cache = 0;
+
+    for (guint i = 0; i < TOGETHER; i++) {
+      sequences[i] = gem_engine_new_sequence(test->engine, &options.run, NULL);
+      answers[i] = gem_test_generate(sequences[i], "the rain", &options);
+    }
+    arm(nth, SESSION_LEAST);
+    gem_test_engine_let_go(hold);
+    for (guint i = 0; i < TOGETHER; i++) {
+      gem_test_answer_wait(answers[i]);
+      if (answers[i]->error == NULL) {
+        g_assert_cmpstr(answers[i]->text->str, ==, alone);
+      } else if (strstr(answers[i]->error->message, "key-value cache") != NULL) {
+        without_cache++;
+      }
+      gem_test_answer_free(answers[i]);
+      g_object_unref(sequences[i]);
+    }
+    g_assert_cmpuint(without_cache, <=, 1);
+    failed += without_cache;
+    if (!disarm()) {
+      break;
+    }
+  }
+  g_assert_cmpuint(failed, >=, TOGETHER);
+}
+
 /* ---- pathways ---- */
 
 /* It is tried again when the reason may be over, which lack of memory is some day. */
@@ -401,6 +450,7 @@ main(int argc, char **argv)
   g_test_add_func("/allocation/gguf", test_gguf);
   g_test_add_func("/allocation/cache", test_cache);
   g_test_add_func("/allocation/session", test_session);
+  g_test_add_func("/allocation/sessions-together", test_sessions_together);
   g_test_add_func("/allocation/pathway", test_pathway);
   g_test_add_func("/allocation/wide-matrix", test_wide_matrix);
   return g_test_run();

@@ -543,7 +543,7 @@ gem_scheduler_turn(GemScheduler *self)
 {
   g_autoptr(GError) error = NULL;
   gboolean prepared;
-  gboolean ran;
+  guint failed;
 
   end_unwanted(self);
   if (self->jobs->len == 0) {
@@ -559,14 +559,16 @@ gem_scheduler_turn(GemScheduler *self)
   if (self->active->len == 0) {
     return TRUE;
   }
-  ran = gem_step_run(self->step, (const GemStepSpan *)(gpointer)self->spans->data, self->spans->len, &error);
-  if (ran) {
+  if (gem_step_run(self->step, (const GemStepSpan *)(gpointer)self->spans->data, self->spans->len, &error)) {
     count_tokens(self);
     settle(self, (GemJob *const *)self->active->pdata, self->active->len);
     return TRUE;
   }
+  failed = gem_step_get_failed(self->step); /* the others are planned again */
   for (guint i = 0; i < self->active->len; i++) {
-    end_job(self, self->active->pdata[i], g_error_copy(error));
+    if (failed == GEM_STEP_ALL || failed == i) {
+      end_job(self, self->active->pdata[i], g_error_copy(error));
+    }
   }
   return TRUE;
 }

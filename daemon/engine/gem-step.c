@@ -12,6 +12,7 @@ struct GemStep {
   GemRuntime *runtime;
   GemBeat *beat;
   guint capacity; /* rows */
+  guint failed;   /* see gem_step_get_failed */
 
   guint rows;
   GemPathwaySet pathways;      /* of all rows, from the first layer's feed-forward on */
@@ -468,12 +469,14 @@ gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error)
 {
   GemRuntime *runtime = self->runtime;
 
+  self->failed = GEM_STEP_ALL;
   runtime->step++;
   runtime->wanted = 0;
   gem_pager_settle(runtime->pager);
   make_room(self, count_all_rows(spans, n));
   for (guint i = 0; i < n; i++) {
     if (!gem_sequence_state_reserve(runtime, spans[i].sequence, spans[i].rows, error)) {
+      self->failed = i;
       return FALSE;
     }
   }
@@ -491,4 +494,10 @@ gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error)
   give_outputs(self, spans, n);
   count_rows(self, spans, n);
   return TRUE;
+}
+
+guint
+gem_step_get_failed(const GemStep *self)
+{
+  return self->failed;
 }

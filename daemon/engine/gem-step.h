@@ -38,3 +38,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemStep, gem_step_free)
  * wait for it. FAILED: no sequence has moved on. */
 gboolean
 gem_step_run(GemStep *self, const GemStepSpan *spans, guint n, GError **error);
+
+/* After gem_step_run has failed: the number of the span that it failed for, whose cache found no memory;
+ * without it the others may run. GEM_STEP_ALL: it was not for one of them. */
+#define GEM_STEP_ALL G_MAXUINT
+guint
+gem_step_get_failed(const GemStep *self);
