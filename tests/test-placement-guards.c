@@ -5,6 +5,7 @@
 #include <glib/gstdio.h>
 
 #include "daemon/engine/gem-room.h"
+#include "daemon/pager/gem-placement-decisions.h"
 #include "tests/gem-test-modules.h"
 #include "tests/gem-test-patience.h"
 #include "tests/gem-test-scene.h"
@@ -118,12 +119,28 @@ test_freeing_not_waited_for(void)
   gem_test_scene_close(scene);
 }
 
+/* The groups of the file that are marks, one a line. */
+static char *
+list_marks(const char *path)
+{
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  GString *marks = g_string_new(NULL);
+  g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL);
+  g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+  for (guint i = 0; groups[i] != NULL; i++) {
+    if (g_str_has_prefix(groups[i], "trying")) {
+      g_string_append_printf(marks, "%s\n", groups[i]);
+    }
+  }
+  return g_string_free(marks, FALSE);
+}
+
 static gboolean
 has_mark(const GemTestScene *scene)
 {
   g_autofree char *path = gem_test_scene_placement_file(scene);
-  g_autoptr(GKeyFile) file = g_key_file_new();
-  return g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL) && g_key_file_has_group(file, "trying");
+  g_autofree char *marks = list_marks(path);
+  return marks[0] != '\0';
 }
 
 /* The model is loaded, serves, and is closed; a mark stands in the file only meanwhile. */
@@ -192,6 +209,41 @@ test_left_mark(void)
   gem_test_scene_open(scene);
   g_assert_true(gem_test_scene_is_on_device(scene, "general"));
   gem_test_scene_close(scene);
+}
+
+/* As if the process that left the marks of this one were another. */
+static void
+disown_marks(const char *path)
+{
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  g_assert_true(g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL));
+  g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+  for (guint i = 0; groups[i] != NULL; i++) {
+    g_key_file_set_string(file, groups[i], "process", "another");
+  }
+  g_assert_true(g_key_file_save_to_file(file, path, NULL));
+}
+
+/* Of two engines at it at once each takes away its own mark, and whichever is left is found. */
+static void
+test_two_marks(void)
+{
+  g_autofree char *folder = gem_test_folder_new();
+  g_autofree char *path = g_build_filename(folder, "placement", NULL);
+  gem_placement_decisions_mark(path, "one", "a device", "general");
+  gem_placement_decisions_mark(path, "two", "a device", "legal");
+  gem_placement_decisions_mark(path, "three", "another device", "finance");
+  g_assert_null(gem_placement_decisions_find_mark(path, "a device"));
+  gem_placement_decisions_unmark(path, "one");
+  g_autofree char *marks = list_marks(path);
+  g_assert_cmpstr(marks, ==, "trying two\ntrying three\n");
+  disown_marks(path);
+  g_autofree char *found = gem_placement_decisions_find_mark(path, "a device");
+  g_assert_cmpstr(found, ==, "legal");
+  g_autofree char *other = gem_placement_decisions_find_mark(path, "another device");
+  g_assert_cmpstr(other, ==, "finance");
+  g_assert_null(gem_placement_decisions_find_mark(path, "a third device"));
+  gem_test_folder_remove(folder);
 }
 
 /* ---- what is known of it ---- */
@@ -366,6 +418,7 @@ main(int argc, char **argv)
   g_test_add_func("/placement-guards/freeing-not-waited-for", test_freeing_not_waited_for);
   g_test_add_func("/placement-guards/hangs", test_hangs);
   g_test_add_func("/placement-guards/left-mark", test_left_mark);
+  g_test_add_func("/placement-guards/two-marks", test_two_marks);
   g_test_add_func("/placement-guards/known-is-checked", test_known_is_checked);
   g_test_add_func("/placement-guards/depends", test_depends);
   g_test_add_func("/placement-guards/deferred", test_deferred);

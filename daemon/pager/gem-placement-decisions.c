@@ -9,6 +9,7 @@ gem_placement_rows(GemPlacementCount count)
   return count == GEM_PLACEMENT_OF_ROW ? 1 : GEM_PLACEMENT_BLOCK;
 }
 
+/* Begins the group of a mark, and is all of it in files that were written before there was one for each. */
 #define MARK "trying"
 
 /* Every change reads the file, and writes it whole. */
@@ -86,7 +87,7 @@ change_file(const char *path, void (*change)(GKeyFile *file, gconstpointer data)
 }
 
 typedef struct {
-  const char *name, *identity;
+  const char *name, *identity, *who;
   const GemPlacementDecision *decisions; /* [GEM_PLACEMENT_COUNTS] */
 } Change;
 
@@ -128,32 +129,51 @@ process_token(void)
   return token;
 }
 
+static char *
+group_of_mark(const char *who)
+{
+  return g_strdup_printf(MARK " %s", who);
+}
+
 static void
 put_mark(GKeyFile *file, gconstpointer data)
 {
   const Change *change = data;
-  g_key_file_set_string(file, MARK, "pathway", change->name);
-  g_key_file_set_string(file, MARK, "of", change->identity);
-  g_key_file_set_string(file, MARK, "process", process_token());
+  g_autofree char *group = group_of_mark(change->who);
+  g_key_file_set_string(file, group, "pathway", change->name);
+  g_key_file_set_string(file, group, "of", change->identity);
+  g_key_file_set_string(file, group, "process", process_token());
 }
 
 void
-gem_placement_decisions_mark(const char *path, const char *device, const char *name)
+gem_placement_decisions_mark(const char *path, const char *who, const char *device, const char *name)
 {
-  change_file(path, put_mark, &(Change){.name = name, .identity = device});
+  change_file(path, put_mark, &(Change){.name = name, .identity = device, .who = who});
 }
 
 static void
 remove_mark(GKeyFile *file, gconstpointer data)
 {
-  (void)data;
-  g_key_file_remove_group(file, MARK, NULL);
+  const Change *change = data;
+  g_autofree char *group = group_of_mark(change->who);
+  g_key_file_remove_group(file, group, NULL);
 }
 
 void
-gem_placement_decisions_unmark(const char *path)
+gem_placement_decisions_unmark(const char *path, const char *who)
 {
-  change_file(path, remove_mark, NULL);
+  change_file(path, remove_mark, &(Change){.who = who});
+}
+
+static gboolean
+is_left_mark(GKeyFile *file, const char *group, const char *device)
+{
+  if (!g_str_equal(group, MARK) && !g_str_has_prefix(group, MARK " ")) {
+    return FALSE;
+  }
+  g_autofree char *process = g_key_file_get_string(file, group, "process", NULL);
+  g_autofree char *of = g_key_file_get_string(file, group, "of", NULL);
+  return process != NULL && !g_str_equal(process, process_token()) && g_strcmp0(of, device) == 0;
 }
 
 char *
@@ -163,12 +183,14 @@ gem_placement_decisions_find_mark(const char *path, const char *device)
   if (!read_file(file, path)) {
     return NULL;
   }
-  g_autofree char *process = g_key_file_get_string(file, MARK, "process", NULL);
-  g_autofree char *of = g_key_file_get_string(file, MARK, "of", NULL);
-  if (process == NULL || g_str_equal(process, process_token()) || g_strcmp0(of, device) != 0) {
-    return NULL;
+  char *name = NULL;
+  g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+  for (guint i = 0; groups[i] != NULL && name == NULL; i++) {
+    if (is_left_mark(file, groups[i], device)) {
+      name = g_key_file_get_string(file, groups[i], "pathway", NULL);
+    }
   }
-  return g_key_file_get_string(file, MARK, "pathway", NULL);
+  return name;
 }
 
 guint

@@ -40,12 +40,14 @@ gem_placement_decisions_save(const char *path,
                              const GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS]);
 
 /* While a pathway is tried on a device for the first time a mark stands in the file: a service that did not
- * come back from it finds it when it starts again. */
+ * come back from it finds it when it starts again. `who` tries, and nobody else has that name: two engines
+ * may be at it at once, while one model hands over to the next. */
 void
-gem_placement_decisions_mark(const char *path, const char *device, const char *name);
+gem_placement_decisions_mark(const char *path, const char *who, const char *device, const char *name);
+/* Its own. */
 void
-gem_placement_decisions_unmark(const char *path);
-/* The pathway of a mark that another process left for that device. Transfer full; NULL: there is none. */
+gem_placement_decisions_unmark(const char *path, const char *who);
+/* The pathway of some mark that another process left for that device. Transfer full; NULL: there is none. */
 char *
 gem_placement_decisions_find_mark(const char *path, const char *device);
 

@@ -9,6 +9,7 @@ struct GemPlacement {
   const GemPluginLoader *loader;
   const GemShape *shape;
   char *path;           /* of the file of decisions; NULL: nothing is kept */
+  char *who;            /* as its marks there call it; of this engine alone */
   gboolean declined;    /* the service ended while it tried the device: it is left alone */
   GHashTable *known;    /* name -> Known* */
   GHashTable *given_up; /* names */

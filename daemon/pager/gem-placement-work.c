@@ -79,14 +79,15 @@ work(GemPlacing *self)
   gboolean marks = self->is_first && placement->path != NULL;
 
   if (marks) {
-    gem_placement_decisions_mark(placement->path, placement->options.device_identity, self->name);
+    gem_placement_decisions_mark(placement->path, placement->who, placement->options.device_identity,
+                                 self->name);
   }
   compile(self);
   if (self->placed != NULL) {
     try_out(self);
   }
   if (marks) {
-    gem_placement_decisions_unmark(placement->path);
+    gem_placement_decisions_unmark(placement->path, placement->who);
   }
 }
 

@@ -100,6 +100,7 @@ gem_placement_new(const GemPlacementOptions *options, const GemPluginLoader *loa
   self->loader = loader;
   self->shape = shape;
   self->path = options->cache_dir != NULL ? g_build_filename(options->cache_dir, CACHE_FILE, NULL) : NULL;
+  self->who = g_uuid_string_random();
   self->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, known_free);
   self->given_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_mutex_init(&self->mutex);
@@ -115,7 +116,7 @@ gem_placement_free(GemPlacement *self)
   if (!gem_placement_work_stop(self, STOP_MICROSECONDS)) {
     /* An end in good order is none that the device brought about. */
     if (self->path != NULL) {
-      gem_placement_decisions_unmark(self->path);
+      gem_placement_decisions_unmark(self->path, self->who);
     }
     g_debug("the device still compiles: what it works on stays in memory");
     return FALSE;
@@ -126,6 +127,7 @@ gem_placement_free(GemPlacement *self)
   g_hash_table_unref(self->known);
   g_hash_table_unref(self->given_up);
   g_free(self->path);
+  g_free(self->who);
   g_free(self);
   return TRUE;
 }
