@@ -10,6 +10,12 @@
 
 #define NOBODY "65534"
 
+/* Turns of one that leaves: no more than a user's. */
+#define DRAINING 8
+#define ROUNDS   40
+/* Its leaving and polkit's answer are to meet, and when they do nobody knows. */
+#define ROUNDS_A_DELAY 8
+
 /* What the played polkit says. */
 typedef enum { ANSWER_YES, ANSWER_NO, ANSWER_CHALLENGE, ANSWER_LATER, ANSWER_TIME_OUT } Answer;
 
@@ -358,6 +364,69 @@ test_vanished(Polkit *self, gconstpointer data)
   g_free(call.errors);
 }
 
+/* The test's own connection of another user, whom the bus knows by the ids that it is opened with. */
+static GDBusConnection *
+connect_nobody(Polkit *self)
+{
+  const uid_t nobody = 65534;
+  GDBusConnection *connection;
+
+  g_assert_cmpint(setresuid(nobody, nobody, 0), ==, 0);
+  connection = gem_test_bus_connect(self->bus);
+  g_assert_cmpint(setresuid(0, 0, 0), ==, 0);
+  return connection;
+}
+
+/* It leaves with turns whose text waits in their pipes; polkit's answer comes while these are ended. */
+static void
+leave_draining(Polkit *self, guint round)
+{
+  g_autoptr(GDBusConnection) client = connect_nobody(self);
+  guint questions = self->questions;
+  int readers[DRAINING];
+
+  for (guint i = 0; i < DRAINING; i++) {
+    g_autofree char *session = gem_test_create_session(client);
+
+    /* 80 KiB, more than a pipe holds. */
+    readers[i] = gem_test_generate(client, session, "flood", "{'max_tokens': <uint32 20>}", NULL);
+  }
+  g_dbus_connection_call(client, GEM_BUS_NAME, LEGAL, GEM_PATHWAY_INTERFACE, "PageOut",
+                         g_variant_new("(@a{sv})", gem_test_options("{}")), NULL, G_DBUS_CALL_FLAGS_NONE, -1,
+                         NULL, NULL, NULL);
+  gem_test_run_for(20);
+  while (self->questions == questions) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_true(g_dbus_connection_close_sync(client, NULL, NULL));
+  g_usleep(round % ROUNDS_A_DELAY * 50);
+  answer_question(self->waiting, ANSWER_NO);
+  g_assert_true(g_dbus_connection_flush_sync(self->connection, NULL, NULL));
+  for (guint i = 0; i < DRAINING; i++) {
+    close(readers[i]);
+  }
+}
+
+static void
+test_left_draining(Polkit *self, gconstpointer data)
+{
+  g_autoptr(GDBusConnection) other = NULL;
+
+  if (skip_unless_possible()) {
+    return;
+  }
+  polkit_start(self);
+  other = gem_test_bus_connect(self->bus);
+  self->answer = ANSWER_LATER;
+  for (guint round = 0; round < ROUNDS; round++) {
+    g_autoptr(GVariant) count = NULL;
+
+    leave_draining(self, round);
+    count = gem_test_manager(other, "CountTokens", g_variant_new("(s)", "abc"));
+    g_assert_nonnull(count);
+  }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -365,10 +434,15 @@ main(int argc, char **argv)
     const char *path;
     void (*run)(Polkit *self, gconstpointer data);
   } tests[] = {
-      {"/bus/authorize/answers", test_answers},         {"/bus/authorize/pin", test_pin},
-      {"/bus/authorize/load-model", test_load_model},   {"/bus/authorize/stats", test_stats},
-      {"/bus/authorize/interaction", test_interaction}, {"/bus/authorize/no-polkit", test_no_polkit},
-      {"/bus/authorize/vanished", test_vanished},       {"/bus/authorize/unanswered", test_unanswered},
+      {"/bus/authorize/answers", test_answers},
+      {"/bus/authorize/pin", test_pin},
+      {"/bus/authorize/load-model", test_load_model},
+      {"/bus/authorize/stats", test_stats},
+      {"/bus/authorize/interaction", test_interaction},
+      {"/bus/authorize/no-polkit", test_no_polkit},
+      {"/bus/authorize/vanished", test_vanished},
+      {"/bus/authorize/unanswered", test_unanswered},
+      {"/bus/authorize/left-draining", test_left_draining},
   };
 
   g_test_init(&argc, &argv, NULL);

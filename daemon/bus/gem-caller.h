@@ -22,12 +22,15 @@ typedef struct {
 
 typedef struct _GemCallers GemCallers;
 
+/* No handler of `bye` may send anything or touch the connection otherwise, nor may what it calls. It is the
+ * cancellable of calls that the service makes for the caller: when the answer to one comes meanwhile, GDBus's
+ * thread holds the connection's lock and waits until all handlers are through. `gone` is set before. */
 typedef struct {
   char *sender;                     /* unique name, such as ":1.42" */
   char *mangled;                    /* the same as an element of an object path: "1_42" */
   GemUser *user;                    /* NULL until identified */
   gboolean gone;                    /* left the bus, or could not be identified */
-  GCancellable *bye;                /* cancelled when it leaves the bus */
+  GCancellable *bye;                /* cancelled when it leaves the bus; see above */
   guint calls;                      /* that wait for their answer */
   guint running[GEM_QUEUE_N_KINDS]; /* calls at work in the engine */
 

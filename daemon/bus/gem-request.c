@@ -81,12 +81,17 @@ request_free(GemRequest *self)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemRequest, request_free)
 
-/* To the caller alone: never through the generated emitters, which tell the whole bus. */
+/* To the caller alone: never through the generated emitters, which tell the whole bus. To one that is gone
+ * nothing is said, which would be of no use, and not allowed from within its `bye`. */
 static void
 request_emit(GemRequest *self, const char *signal, GVariant *parameters)
 {
-  g_dbus_connection_emit_signal(gem_service_get_connection(self->requests->service), self->caller->sender,
-                                self->path, GEM_REQUEST_INTERFACE, signal, parameters, NULL);
+  g_autoptr(GVariant) taken = g_variant_ref_sink(parameters);
+
+  if (!self->caller->gone) {
+    g_dbus_connection_emit_signal(gem_service_get_connection(self->requests->service), self->caller->sender,
+                                  self->path, GEM_REQUEST_INTERFACE, signal, taken, NULL);
+  }
 }
 
 static gboolean
