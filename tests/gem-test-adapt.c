@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gio/gunixfdlist.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -55,7 +56,6 @@ gem_test_adapt_tear_down(GemTestAdapt *self, gconstpointer data)
   g_free(self->held);
 }
 
-/* A memfd with these orders for the trainer, filled up with a text. */
 void
 gem_test_adapt_add(const GemTestAdaptTest *tests)
 {
@@ -188,4 +188,89 @@ gem_test_adapt_wait_state(GemTestAdapt *self, const char *name, const char *expe
     g_assert_cmpint(g_get_monotonic_time(), <, end);
     g_usleep(5000);
   }
+}
+
+/* ---- steps ---- */
+
+void
+gem_test_adapt_restart(GemTestAdapt *self, int signal_number, const char *expected)
+{
+  g_subprocess_send_signal(self->gemd->bus->daemon, signal_number);
+  gem_test_bus_wait_exit(self->gemd->bus);
+  if (expected != NULL) {
+    gem_test_gemd_start(self->gemd, expected);
+  }
+}
+
+char *
+gem_test_adapt_start_orders(GemTestAdapt *self, const char *name, const char *orders)
+{
+  g_autofree char *learned = gem_test_learned_file_write(self->gemd->folder, name, 0);
+  g_autofree char *text = g_strdup_printf("%slearn %s", orders, learned);
+  g_autoptr(GError) error = NULL;
+  char *job = gem_test_adapt_call(self->gemd->client, name,
+                                  gem_test_adapt_text(text, GEM_TEST_ADAPT_BYTES, 0), "{}", &error);
+
+  g_assert_no_error(error);
+  return job;
+}
+
+void
+gem_test_adapt_learn(GemTestAdapt *self, const char *name, guint number)
+{
+  g_autofree char *job = gem_test_adapt_start_orders(self, name, "");
+
+  gem_test_job_ear_wait(self->ear, number, "done");
+}
+
+void
+gem_test_adapt_manager(GemTestAdapt *self, const char *method, const char *name)
+{
+  g_variant_unref(gem_test_manager(self->gemd->client, method, g_variant_new("(s@a{sv})", name, NONE)));
+}
+
+GVariant *
+gem_test_adapt_make_share(const char *name, gboolean shared)
+{
+  return g_variant_new("(usb@a{sv})", (guint32)geteuid(), name, shared, NONE);
+}
+
+void
+gem_test_adapt_share(GemTestAdapt *self, const char *name, gboolean shared)
+{
+  g_variant_unref(
+      gem_test_manager(self->gemd->client, "ShareDomain", gem_test_adapt_make_share(name, shared)));
+}
+
+void
+gem_test_adapt_check_boolean(GemTestAdapt *self, const char *name, const char *key, gboolean expected)
+{
+  g_autoptr(GVariant) domain = gem_test_adapt_find(self->gemd->client, name);
+  gboolean value = !expected;
+
+  g_assert_nonnull(domain);
+  g_assert_true(g_variant_lookup(domain, key, "b", &value));
+  g_assert_cmpint(value, ==, expected);
+}
+
+char *
+gem_test_adapt_path(GemTestAdapt *self, const char *user, const char *name, const char *file)
+{
+  g_autofree char *own = g_strdup_printf("%u", geteuid());
+
+  return g_build_filename(self->state, "learned", user != NULL ? user : own, name, file, NULL);
+}
+
+int
+gem_test_adapt_hold_open(const char *path)
+{
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+
+  g_assert_cmpint(fd, >=, 0);
+  signal(SIGIO, SIG_IGN); /* that somebody waits */
+  if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0) {
+    close(fd);
+    return -1;
+  }
+  return fd;
 }

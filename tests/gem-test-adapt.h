@@ -67,3 +67,33 @@ void
 gem_test_adapt_check_state(GemTestAdapt *self, const char *name, const char *expected);
 void
 gem_test_adapt_wait_state(GemTestAdapt *self, const char *name, const char *expected, const char *phase);
+
+/* ---- steps ---- */
+
+/* Ends the daemon with that signal, and starts it again until ModelState is `expected`; NULL: not again. */
+void
+gem_test_adapt_restart(GemTestAdapt *self, int signal_number, const char *expected);
+/* Learns `name` after these orders, each with its line end. The job's path; transfer full. */
+char *
+gem_test_adapt_start_orders(GemTestAdapt *self, const char *name, const char *orders);
+/* Learns it as the test's job of that number, from 1, to a good end. */
+void
+gem_test_adapt_learn(GemTestAdapt *self, const char *name, guint number);
+/* ForgetDomain or UndoAdaptation; must succeed. */
+void
+gem_test_adapt_manager(GemTestAdapt *self, const char *method, const char *name);
+/* The arguments of ShareDomain; floating. */
+GVariant *
+gem_test_adapt_make_share(const char *name, gboolean shared);
+/* ShareDomain; must succeed. */
+void
+gem_test_adapt_share(GemTestAdapt *self, const char *name, gboolean shared);
+/* LearnedDomains has that value. */
+void
+gem_test_adapt_check_boolean(GemTestAdapt *self, const char *name, const char *key, gboolean expected);
+/* A file of the store; `user` may be NULL: who runs the test. Transfer full. */
+char *
+gem_test_adapt_path(GemTestAdapt *self, const char *user, const char *name, const char *file);
+/* A lease on the file, which holds up whoever opens it until the descriptor is closed; -1: not here. */
+int
+gem_test_adapt_hold_open(const char *path);

@@ -20,67 +20,6 @@
 
 /* ---- steps ---- */
 
-static void
-restart(GemTestAdapt *self, int signal_number, const char *expected)
-{
-  g_subprocess_send_signal(self->gemd->bus->daemon, signal_number);
-  gem_test_bus_wait_exit(self->gemd->bus);
-  if (expected != NULL) {
-    gem_test_gemd_start(self->gemd, expected);
-  }
-}
-
-/* Orders before "learn", each with its line end. */
-static char *
-start_orders(GemTestAdapt *self, const char *name, const char *orders)
-{
-  g_autofree char *learned = gem_test_learned_file_write(self->gemd->folder, name, 0);
-  g_autofree char *text = g_strdup_printf("%slearn %s", orders, learned);
-  g_autoptr(GError) error = NULL;
-  char *job = gem_test_adapt_call(self->gemd->client, name,
-                                  gem_test_adapt_text(text, GEM_TEST_ADAPT_BYTES, 0), "{}", &error);
-
-  g_assert_no_error(error);
-  return job;
-}
-
-static void
-learn(GemTestAdapt *self, const char *name, guint number)
-{
-  g_autofree char *job = start_orders(self, name, "");
-
-  gem_test_job_ear_wait(self->ear, number, "done");
-}
-
-static void
-call_manager(GemTestAdapt *self, const char *method, const char *name)
-{
-  g_variant_unref(gem_test_manager(self->gemd->client, method, g_variant_new("(s@a{sv})", name, NONE)));
-}
-
-static GVariant *
-make_share(const char *name, gboolean shared)
-{
-  return g_variant_new("(usb@a{sv})", (guint32)geteuid(), name, shared, NONE);
-}
-
-static void
-share(GemTestAdapt *self, const char *name, gboolean shared)
-{
-  g_variant_unref(gem_test_manager(self->gemd->client, "ShareDomain", make_share(name, shared)));
-}
-
-static void
-check_boolean(GemTestAdapt *self, const char *name, const char *key, gboolean expected)
-{
-  g_autoptr(GVariant) domain = gem_test_adapt_find(self->gemd->client, name);
-  gboolean value = !expected;
-
-  g_assert_nonnull(domain);
-  g_assert_true(g_variant_lookup(domain, key, "b", &value));
-  g_assert_cmpint(value, ==, expected);
-}
-
 /* No text can be routed to it. */
 static void
 check_not_served(GemTestAdapt *self, const char *name)
@@ -92,18 +31,10 @@ check_not_served(GemTestAdapt *self, const char *name)
                          GEM_ERROR_UNKNOWN_DOMAIN, "*");
 }
 
-static char *
-path_in(GemTestAdapt *self, const char *user, const char *name, const char *file)
-{
-  g_autofree char *own = g_strdup_printf("%u", geteuid());
-
-  return g_build_filename(self->state, "learned", user != NULL ? user : own, name, file, NULL);
-}
-
 static void
 write_record(GemTestAdapt *self, const char *user, const char *name, const char *record)
 {
-  g_autofree char *path = path_in(self, user, name, "domain");
+  g_autofree char *path = gem_test_adapt_path(self, user, name, "domain");
   g_autofree char *folder = g_path_get_dirname(path);
 
   g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
@@ -144,8 +75,8 @@ test_forget_at_once(GemTestAdapt *self, gconstpointer data)
 {
   guint replies = 0;
 
-  learn(self, "mywork", 1);
-  learn(self, "mywork", 2);
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_learn(self, "mywork", 2);
   send(self, "UndoAdaptation", g_variant_new("(s@a{sv})", "mywork", NONE), &replies);
   send(self, "ForgetDomain", g_variant_new("(s@a{sv})", "mywork", NONE), &replies);
   wait_replies(&replies, 2);
@@ -159,10 +90,10 @@ test_undo_at_once(GemTestAdapt *self, gconstpointer data)
 {
   guint replies = 0;
 
-  learn(self, "mywork", 1);
-  learn(self, "mywork", 2);
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_learn(self, "mywork", 2);
   send(self, "UndoAdaptation", g_variant_new("(s@a{sv})", "mywork", NONE), &replies);
-  send(self, "ShareDomain", make_share("mywork", TRUE), &replies);
+  send(self, "ShareDomain", gem_test_adapt_make_share("mywork", TRUE), &replies);
   send(self, "UndoAdaptation", g_variant_new("(s@a{sv})", "mywork", NONE), &replies);
   wait_replies(&replies, 3);
   g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
@@ -173,14 +104,14 @@ test_undo_at_once(GemTestAdapt *self, gconstpointer data)
 static void
 test_undo_to_none(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *first = path_in(self, NULL, "mywork", "version-1.gguf");
+  g_autofree char *first = gem_test_adapt_path(self, NULL, "mywork", "version-1.gguf");
 
-  learn(self, "mywork", 1);
-  learn(self, "mywork", 2);
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_learn(self, "mywork", 2);
   g_assert_true(g_file_set_contents(first, "GGUF that is none", -1, NULL));
-  call_manager(self, "UndoAdaptation", "mywork");
+  gem_test_adapt_manager(self, "UndoAdaptation", "mywork");
   gem_test_adapt_wait_state(self, "mywork", "unusable", NULL);
-  check_boolean(self, "mywork", "serving", FALSE);
+  gem_test_adapt_check_boolean(self, "mywork", "serving", FALSE);
   check_not_served(self, "mywork");
 }
 
@@ -192,15 +123,15 @@ test_learned_anew(GemTestAdapt *self, gconstpointer data)
 {
   gboolean told = FALSE;
 
-  learn(self, "mywork", 1);
+  gem_test_adapt_learn(self, "mywork", 1);
   g_assert_false(g_variant_lookup(self->ear->details, "no_longer_shared", "b", &told));
-  share(self, "mywork", TRUE);
-  check_boolean(self, "mywork", "shared", TRUE);
-  learn(self, "mywork", 2);
+  gem_test_adapt_share(self, "mywork", TRUE);
+  gem_test_adapt_check_boolean(self, "mywork", "shared", TRUE);
+  gem_test_adapt_learn(self, "mywork", 2);
   g_assert_true(g_variant_lookup(self->ear->details, "no_longer_shared", "b", &told) && told);
-  check_boolean(self, "mywork", "shared", FALSE);
-  restart(self, SIGTERM, "ready");
-  check_boolean(self, "mywork", "shared", FALSE);
+  gem_test_adapt_check_boolean(self, "mywork", "shared", FALSE);
+  gem_test_adapt_restart(self, SIGTERM, "ready");
+  gem_test_adapt_check_boolean(self, "mywork", "shared", FALSE);
 }
 
 /* Two of a name cannot be shared, although one of them does not serve; who is told that is not told whose. */
@@ -210,18 +141,18 @@ test_share_beside_another(GemTestAdapt *self, gconstpointer data)
   g_autoptr(GVariant) reply = NULL;
   g_autoptr(GError) error = NULL;
 
-  learn(self, "mywork", 1);
-  restart(self, SIGTERM, NULL);
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_restart(self, SIGTERM, NULL);
   write_record(self, OTHER_USER, "mywork",
                "[domain]\nFormat=1\nReplaces=\nShared=true\n"
                "[version]\nFile=1\nLearnedAt=1\nModel=of another\n");
   gem_test_gemd_start(self->gemd, "ready");
   reply = gem_test_call(self->gemd->client, GEM_OBJECT_PATH, GEM_MANAGER_INTERFACE, "ShareDomain",
-                        make_share("mywork", TRUE), &error);
+                        gem_test_adapt_make_share("mywork", TRUE), &error);
   g_assert_null(reply);
   gem_test_error_is(error, GEM_ERROR_INVALID_OPTION, "*another user's domain mywork is shared already*");
   g_assert_null(strstr(error->message, OTHER_USER));
-  check_boolean(self, "mywork", "shared", FALSE);
+  gem_test_adapt_check_boolean(self, "mywork", "shared", FALSE);
 }
 
 /* ---- how often it is tried ---- */
@@ -230,7 +161,7 @@ test_share_beside_another(GemTestAdapt *self, gconstpointer data)
 static void
 test_mute(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *job = start_orders(self, "mywork", "mute 2\ndie-until 4\n");
+  g_autofree char *job = gem_test_adapt_start_orders(self, "mywork", "mute 2\ndie-until 4\n");
 
   g_assert_nonnull(job);
   gem_test_job_ear_wait(self->ear, 1, "done");
@@ -239,7 +170,7 @@ test_mute(GemTestAdapt *self, gconstpointer data)
 static void
 test_always_mute(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *job = start_orders(self, "mywork", "mute 4\n");
+  g_autofree char *job = gem_test_adapt_start_orders(self, "mywork", "mute 4\n");
 
   g_assert_nonnull(job);
   gem_test_job_ear_wait(self->ear, 1, "failed");
@@ -257,7 +188,7 @@ test_service_dies(GemTestAdapt *self, gconstpointer data)
   g_assert_nonnull(job);
   for (guint i = 0; i < 3; i++) {
     gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
-    restart(self, SIGKILL, "ready");
+    gem_test_adapt_restart(self, SIGKILL, "ready");
   }
   gem_test_adapt_wait_state(self, "mywork", "failed", NULL);
 }
@@ -266,8 +197,8 @@ test_service_dies(GemTestAdapt *self, gconstpointer data)
 static void
 test_others_meanwhile(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *first = start_orders(self, "first", "die-until 2\n");
-  g_autofree char *second = start_orders(self, "second", "");
+  g_autofree char *first = gem_test_adapt_start_orders(self, "first", "die-until 2\n");
+  g_autofree char *second = gem_test_adapt_start_orders(self, "second", "");
 
   gem_test_job_ear_wait(self->ear, 1, "done");
   g_assert_cmpstr(self->ear->path, ==, second);
@@ -299,7 +230,7 @@ test_flood(GemTestAdapt *self, gconstpointer data)
   guint subscription = g_dbus_connection_signal_subscribe(
       self->gemd->client, GEM_BUS_NAME, "org.freedesktop.DBus.Properties", "PropertiesChanged", NULL, NULL,
       G_DBUS_SIGNAL_FLAGS_NONE, on_changed, &changes, NULL);
-  g_autofree char *job = start_orders(self, "mywork", "flood 20000\n");
+  g_autofree char *job = gem_test_adapt_start_orders(self, "mywork", "flood 20000\n");
 
   g_assert_nonnull(job);
   gem_test_job_ear_wait(self->ear, 1, "done");
@@ -328,33 +259,17 @@ test_stopped_while_copying(GemTestAdapt *self, gconstpointer data)
   gem_test_bus_wait_exit(self->gemd->bus);
 }
 
-/* A lease on the file, which holds up whoever opens it until the file is closed; -1: not on this file system.
- */
-static int
-hold_open(const char *path)
-{
-  int fd = open(path, O_RDWR | O_CLOEXEC);
-
-  g_assert_cmpint(fd, >=, 0);
-  signal(SIGIO, SIG_IGN); /* that somebody waits */
-  if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0) {
-    close(fd);
-    return -1;
-  }
-  return fd;
-}
-
 /* Whoever waits for the store is answered when the service stops, although the store has not been read. */
 static void
 test_stopped_while_reading(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *path = path_in(self, NULL, "mywork", "domain");
+  g_autofree char *path = gem_test_adapt_path(self, NULL, "mywork", "domain");
   g_auto(GemTestAnswers) answers = {0};
   int fd;
 
-  restart(self, SIGTERM, NULL);
+  gem_test_adapt_restart(self, SIGTERM, NULL);
   write_record(self, NULL, "mywork", "[domain]\nFormat=1\nReplaces=\nShared=false\n");
-  fd = hold_open(path);
+  fd = gem_test_adapt_hold_open(path);
   if (fd < 0) {
     g_test_skip("no leases on files here");
     return;
@@ -378,16 +293,16 @@ test_without_model(GemTestAdapt *self, gconstpointer data)
 {
   g_autofree char *general = g_build_filename(self->gemd->folder, "general.gguf", NULL);
 
-  learn(self, "mywork", 1);
-  learn(self, "other", 2);
-  restart(self, SIGTERM, NULL);
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_learn(self, "other", 2);
+  gem_test_adapt_restart(self, SIGTERM, NULL);
   g_assert_cmpint(g_unlink(general), ==, 0);
   gem_test_gemd_start(self->gemd, "failed");
-  check_boolean(self, "mywork", "serving", FALSE);
-  share(self, "mywork", TRUE);
-  check_boolean(self, "mywork", "shared", TRUE);
-  call_manager(self, "ForgetDomain", "mywork");
-  call_manager(self, "UndoAdaptation", "other");
+  gem_test_adapt_check_boolean(self, "mywork", "serving", FALSE);
+  gem_test_adapt_share(self, "mywork", TRUE);
+  gem_test_adapt_check_boolean(self, "mywork", "shared", TRUE);
+  gem_test_adapt_manager(self, "ForgetDomain", "mywork");
+  gem_test_adapt_manager(self, "UndoAdaptation", "other");
   g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
   g_assert_null(gem_test_adapt_find(self->gemd->client, "other"));
 }
@@ -396,16 +311,16 @@ test_without_model(GemTestAdapt *self, gconstpointer data)
 static void
 test_replaces(GemTestAdapt *self, gconstpointer data)
 {
-  g_autofree char *path = path_in(self, NULL, "adaptive", "domain");
+  g_autofree char *path = gem_test_adapt_path(self, NULL, "adaptive", "domain");
   g_autofree char *record = NULL;
 
-  restart(self, SIGTERM, NULL);
+  gem_test_adapt_restart(self, SIGTERM, NULL);
   write_record(self, NULL, "adaptive",
                "[domain]\nFormat=1\nReplaces=adaptive\nShared=false\n"
                "[version]\nFile=1\nLearnedAt=1\nModel=of another\n");
   gem_test_gemd_start(self->gemd, "ready");
   gem_test_adapt_wait_state(self, "adaptive", "unusable", NULL);
-  learn(self, "adaptive", 1);
+  gem_test_adapt_learn(self, "adaptive", 1);
   g_assert_true(g_file_get_contents(path, &record, NULL, NULL));
   g_assert_nonnull(strstr(record, "Replaces=\n"));
 }
@@ -434,12 +349,12 @@ test_incomplete_replay(GemTestAdapt *self, gconstpointer data)
   g_autofree char *away = g_strconcat(path, ".away", NULL);
 
   g_assert_cmpint(g_rename(path, away), ==, 0);
-  restart(self, SIGTERM, "ready");
-  learn(self, "mywork", 1);
+  gem_test_adapt_restart(self, SIGTERM, "ready");
+  gem_test_adapt_learn(self, "mywork", 1);
   g_assert_cmpuint(count_replays(self), ==, 0);
   g_assert_cmpint(g_rename(away, path), ==, 0);
-  restart(self, SIGTERM, "ready");
-  learn(self, "mywork", 2);
+  gem_test_adapt_restart(self, SIGTERM, "ready");
+  gem_test_adapt_learn(self, "mywork", 2);
   g_assert_cmpuint(count_replays(self), ==, 1);
 }
 

@@ -334,6 +334,14 @@ on_ended(GemLearningEnd end, GVariant *figures, const char *reason, const GError
   gem_learned_queue_run(self);
 }
 
+/* Another model is being read: what waits then comes to its turn, or fails, when that is known. */
+static void
+entry_put_back(GemLearnedEntry *entry)
+{
+  entry->record->order->starts--;
+  g_clear_pointer(&entry->all->running, gem_learned_entry_unref);
+}
+
 /* That it is started is written down: whatever happens now is counted. */
 static void
 on_start_kept(const GError *error, gpointer data)
@@ -347,10 +355,12 @@ on_start_kept(const GError *error, gpointer data)
   }
   if (error != NULL) {
     gem_learned_queue_fail(entry, error);
-    return;
+  } else if (self->model == NULL) {
+    entry_put_back(entry);
+  } else {
+    self->learning = gem_learning_new(self->store, gem_service_get_config(self->service), self->engine,
+                                      self->model, entry->record, &events, self);
   }
-  self->learning = gem_learning_new(self->store, gem_service_get_config(self->service), self->engine,
-                                    self->model, entry->record, &events, self);
 }
 
 /* Of the users who wait the one whose turn was longest ago, and of theirs the one that came first. NULL: none

@@ -1,0 +1,119 @@
+/*
+ * Learning a domain through the service while the disk lets it wait, or does not do what it is to: files are
+ * held open by leases. gemd with its modules on a tiny random model; the process that learns is one that does
+ * what its text says (fake-trainer.c).
+ */
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/gem-test-adapt.h"
+#include "tests/gem-test-folder.h"
+
+/* What a manifest may have. */
+#define MANIFEST_BYTES (1u << 20)
+
+/* ---- steps ---- */
+
+/* The store waits when a text for that domain, of which there is nothing yet, is to be copied: until the
+ * descriptor is closed. -1: skipped. */
+static int
+hold_store(GemTestAdapt *self, const char *name)
+{
+  g_autofree char *path = gem_test_adapt_path(self, NULL, name, "text");
+  g_autofree char *folder = g_path_get_dirname(path);
+  int fd;
+
+  g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
+  g_assert_true(g_file_set_contents(path, "", 0, NULL));
+  fd = gem_test_adapt_hold_open(path);
+  if (fd < 0) {
+    g_test_skip("no leases on files here");
+  }
+  return fd;
+}
+
+/* Comments, as many as a manifest may have: to read it takes a while. */
+static void
+make_slow(const char *folder)
+{
+  g_autofree char *path = g_build_filename(folder, "manifest", NULL);
+  g_autofree char *bytes = NULL;
+  g_autoptr(GString) text = NULL;
+  gsize length = 0;
+
+  g_assert_true(g_file_get_contents(path, &bytes, &length, NULL));
+  text = g_string_new_len(bytes, (gssize)length);
+  while (text->len + 2 < MANIFEST_BYTES) {
+    g_string_append(text, "#\n");
+  }
+  g_assert_true(g_file_set_contents(path, text->str, (gssize)text->len, NULL));
+}
+
+/* There is a model of that name for LoadModel, the same as the one that is served. */
+static char *
+add_model(GemTestAdapt *self, const char *name)
+{
+  g_autofree char *models = gem_test_folder_new();
+  g_autofree char *variable = g_strconcat("GEMD_MODEL_DIR=", models, NULL);
+  g_autofree char *folder = g_build_filename(models, name, NULL);
+  g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+  GemTestBus *bus = self->gemd->bus;
+
+  g_assert_cmpint(g_mkdir(folder, 0755), ==, 0);
+  gem_test_model_write(folder, &self->gemd->shape, GEM_TYPE_F16, 11);
+  make_slow(folder);
+  g_strv_builder_addv(builder, (const char **)bus->daemon_environment);
+  g_strv_builder_add(builder, variable);
+  g_strfreev(bus->daemon_environment);
+  bus->daemon_environment = g_strv_builder_end(builder);
+  gem_test_adapt_restart(self, SIGTERM, "ready");
+  return g_steal_pointer(&models);
+}
+
+/* ---- another model meanwhile ---- */
+
+/* What is about to be started while another model is being read waits for that. */
+static void
+test_model_while_starting(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *models = add_model(self, "again");
+  g_autofree char *first = NULL, *second = NULL, *third = NULL, *load = NULL;
+  int store;
+
+  gem_test_adapt_hold(self);
+  first = gem_test_adapt_start(self, "first", "learn", TRUE);
+  gem_test_adapt_wait_state(self, "first", "learning", "learning");
+  second = gem_test_adapt_start_orders(self, "second", "");
+  gem_test_adapt_wait_state(self, "second", "learning", "waiting");
+  store = hold_store(self, "third");
+  if (store < 0) {
+    return;
+  }
+  third = gem_test_adapt_start_orders(self, "third", "");
+  gem_test_job_cancel(self->gemd->client, first);
+  gem_test_job_ear_wait(self->ear, 1, "cancelled");
+  gem_test_run_for(300); /* its process has gone, and the second's turn has come */
+
+  load = gem_test_load_model(self->gemd->client, "again", "{}");
+  gem_test_job_ear_wait(self->ear, 2, "done");
+  close(store);
+  gem_test_job_ear_wait(self->ear, 4, "done");
+  gem_test_adapt_check_boolean(self, "second", "serving", TRUE);
+  gem_test_adapt_check_boolean(self, "third", "serving", TRUE);
+  gem_test_folder_remove(models);
+}
+
+int
+main(int argc, char **argv)
+{
+  static const GemTestAdaptTest tests[] = {
+      {"/bus/adapt-store/model-while-starting", test_model_while_starting},
+      {NULL},
+  };
+
+  g_test_init(&argc, &argv, NULL);
+  gem_test_adapt_add(tests);
+  return g_test_run();
+}
