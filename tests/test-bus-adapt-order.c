@@ -134,6 +134,21 @@ test_learned_anew(GemTestAdapt *self, gconstpointer data)
   gem_test_adapt_check_boolean(self, "mywork", "shared", FALSE);
 }
 
+/* What an administrator shared was the version that went. */
+static void
+test_undone(GemTestAdapt *self, gconstpointer data)
+{
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_learn(self, "mywork", 2);
+  gem_test_adapt_share(self, "mywork", TRUE);
+  gem_test_adapt_check_boolean(self, "mywork", "shared", TRUE);
+  gem_test_adapt_manager(self, "UndoAdaptation", "mywork");
+  gem_test_adapt_check_boolean(self, "mywork", "shared", FALSE);
+  gem_test_adapt_restart(self, SIGTERM, "ready");
+  gem_test_adapt_check_boolean(self, "mywork", "shared", FALSE);
+  gem_test_adapt_wait_state(self, "mywork", "ready", NULL);
+}
+
 /* Two of a name cannot be shared, although one of them does not serve; who is told that is not told whose. */
 static void
 test_share_beside_another(GemTestAdapt *self, gconstpointer data)
@@ -366,6 +381,7 @@ main(int argc, char **argv)
       {"/bus/adapt-order/undo-at-once", test_undo_at_once},
       {"/bus/adapt-order/undo-to-none", test_undo_to_none},
       {"/bus/adapt-order/learned-anew", test_learned_anew},
+      {"/bus/adapt-order/undone", test_undone},
       {"/bus/adapt-order/share-beside-another", test_share_beside_another},
       {"/bus/adapt-order/mute", test_mute},
       {"/bus/adapt-order/always-mute", test_always_mute},

@@ -54,7 +54,7 @@ const GemVerb gem_verb_undo = {
     .summary = "Go back to what a domain was before it was last learned",
     .details = "What is being learned is given up; else the version before comes back; else, where there is "
                "none, the\n"
-               "domain is forgotten.\n\n"
+               "domain is forgotten. A domain that was shared is not when the version before is back.\n\n"
                "Example:\n"
                "  gem-client undo garden",
     .run = run_undo,

@@ -335,6 +335,7 @@ entry_undo(GemLearnedEntry *entry, gboolean unused, GemLearnedDone done, gpointe
     gem_learned_version_clear(&entry->record->version);
     entry->record->version = entry->record->previous;
     entry->record->previous = (GemLearnedVersion){0};
+    entry->record->shared = FALSE; /* the last one was, and an administrator may not know this one */
     gem_learned_serve(entry, NULL, NULL);
     gem_learned_keep(entry, done, data);
   }
