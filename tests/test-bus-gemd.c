@@ -135,6 +135,23 @@ test_calls(void)
   g_assert_nonnull(again);
 }
 
+/* An answer's default gives way to a context that has no room for it; what a caller names does not. */
+static void
+test_small_context(void)
+{
+  g_autoptr(GemTestGemd) gemd = gem_test_gemd_new();
+  g_autofree char *answer = NULL;
+
+  g_free(gemd->bus->config_text);
+  gemd->bus->config_text = g_strdup("[gemd]\nContextTokens=100\nPrefillBlock=8\n");
+  gem_test_gemd_start(gemd, "ready");
+  answer = ask(gemd->client, "{}");
+  g_assert_cmpstr(answer, !=, "");
+  gem_test_manager_fails(gemd->client, "Ask",
+                         g_variant_new("(s@a{sv})", TEXT, gem_test_options("{'max_tokens': <uint32 128>}")),
+                         GEM_ERROR_INVALID_OPTION, "max_tokens: 128 is not within 1..100");
+}
+
 /* Ask is one turn of a session. */
 static void
 test_session_agrees_with_ask(void)
@@ -448,6 +465,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/bus/gemd/calls", test_calls);
+  g_test_add_func("/bus/gemd/small-context", test_small_context);
   g_test_add_func("/bus/gemd/session-agrees-with-ask", test_session_agrees_with_ask);
   g_test_add_func("/bus/gemd/two-streams", test_two_streams);
   g_test_add_func("/bus/gemd/full-context", test_full_context);

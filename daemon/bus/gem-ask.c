@@ -207,6 +207,18 @@ on_cut(GemPrompt *prompt, GError *error, gpointer data)
   ask->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), ask);
 }
 
+/* Where its caller says nothing; a model may have room for less. */
+static void
+ask_set_tokens(GemAsk *ask)
+{
+  guint *tokens = &ask->options.generate.max_tokens;
+
+  if (*tokens == 0) {
+    *tokens = MIN(DEFAULT_TOKENS, gem_service_get_config(gem_call_get_service(ask->call))->ask_tokens);
+    *tokens = MIN(*tokens, gem_engine_get_context(gem_call_get_engine(ask->call)));
+  }
+}
+
 static void
 on_run(gpointer data)
 {
@@ -221,6 +233,7 @@ on_run(gpointer data)
   }
   ask->deadline = g_timeout_add(gem_call_queue_milliseconds_left(&ask->ticket), on_deadline, ask);
   gem_call_take_model(ask->call);
+  ask_set_tokens(ask);
   g_variant_get_child(gem_call_get_parameters(ask->call), 0, "&s", &text);
   gem_cut(gem_call_get_engine(ask->call), text, &spec, on_cut, ask);
 }
@@ -241,9 +254,6 @@ gem_ask_run(GemCall *call)
   ask->call = call;
   ask->options = options;
   options = (GemCallOptions){0};
-  if (ask->options.generate.max_tokens == 0) {
-    ask->options.generate.max_tokens = MIN(DEFAULT_TOKENS, config->ask_tokens);
-  }
   ask->answer = g_string_new(NULL);
   ask->ticket = (GemCallTicket){
       .caller = gem_call_get_caller(call),
