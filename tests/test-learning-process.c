@@ -1,17 +1,22 @@
 /* The process that learns, as the service sees it: one that takes too long is ended, and one that was told to
  * go is waited for. It is one that does what its text says (fake-trainer.c). */
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <glib/gstdio.h>
 
+#include "daemon/learned/gem-learning.h"
 #include "daemon/learned/gem-trainer.h"
 #include "tests/gem-test-folder.h"
+#include "tests/gem-test-model.h"
 
 #define TEXTS_A_DOMAIN 64u /* as the service makes them */
 #define LONG_SECONDS   3600u
+/* In which a thread does what it is not to do. */
+#define WHILE_MILLISECONDS 500
 
 typedef struct {
   GemConfig *config;
@@ -178,6 +183,69 @@ test_free(Fixture *self, gconstpointer data)
   g_assert_cmpuint(self->gone, ==, 0);
 }
 
+/* ---- a start that is given up ---- */
+
+static void
+on_phase(double share, const char *phase, gpointer data)
+{
+}
+
+static void
+on_over(GemLearningEnd end, GVariant *figures, const char *reason, const GError *error, gpointer data)
+{
+  g_assert_not_reached();
+}
+
+static gboolean
+on_time(gpointer data)
+{
+  *(gboolean *)data = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* While it opens the model: what it would have opened after that may be the next start's by then. */
+static void
+test_given_up(Fixture *self, gconstpointer data)
+{
+  static const GemLearningEvents events = {on_phase, on_over};
+  const GemEngineConfig fake = {.model_path = "/fake/ok"};
+  g_autoptr(GemEngine) engine = gem_engine_new(&fake, NULL);
+  g_autoptr(GemLearnedStore) store = gem_learned_store_new(self->folder);
+  g_autoptr(GemLearnedRecord) record = gem_learned_record_new(1000, "letters");
+  g_autofree char *folder = gem_learned_store_get_folder(store, record);
+  g_autofree char *text = g_build_filename(folder, "text", NULL);
+  g_autofree char *output = g_build_filename(folder, "output", NULL);
+  g_autofree char *general = g_build_filename(self->folder, "general.gguf", NULL);
+  g_autofree char *bytes = NULL;
+  g_auto(GemModelShape) shape = {0};
+  g_autoptr(GemLearnedModel) model = NULL;
+  gboolean over = FALSE;
+  int held;
+
+  gem_test_model_shape(&shape);
+  gem_test_model_write(self->folder, &shape, GEM_TYPE_F16, 11);
+  model = gem_learned_model_read(self->folder, NULL);
+  gem_learned_record_set_order(record, &(GemLearnedOrder){.model = model->identity, .mode = (char *)"dapt"});
+  g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
+  g_assert_true(g_file_set_contents(text, "", 0, NULL));
+  g_assert_true(g_file_set_contents(output, "the next one's", -1, NULL));
+  held = open(general, O_RDWR | O_CLOEXEC);
+  signal(SIGIO, SIG_IGN);
+  if (fcntl(held, F_SETLEASE, F_WRLCK) < 0) {
+    g_test_skip("no leases on files here");
+    close(held);
+    return;
+  }
+  gem_learning_free(gem_learning_new(store, self->config, engine, model, record, &events, NULL));
+  close(held);
+  g_timeout_add(WHILE_MILLISECONDS, on_time, &over);
+  while (!over) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_true(g_file_get_contents(output, &bytes, NULL, NULL));
+  g_assert_cmpstr(bytes, ==, "the next one's");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -186,5 +254,6 @@ main(int argc, char **argv)
   g_test_add("/learning-process/leave", Fixture, NULL, set_up, test_leave, tear_down);
   g_test_add("/learning-process/leave-now", Fixture, NULL, set_up, test_leave_now, tear_down);
   g_test_add("/learning-process/free", Fixture, NULL, set_up, test_free, tear_down);
+  g_test_add("/learning-process/given-up", Fixture, NULL, set_up, test_given_up, tear_down);
   return g_test_run();
 }

@@ -49,6 +49,17 @@ opening_free(gpointer data)
   g_free(opening);
 }
 
+/* One start after the other: what a start that was given up would open may be the next one's by now. */
+static gboolean
+open_files(Opening *opening, GCancellable *cancellable, GError **error)
+{
+  static GMutex mutex;
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&mutex);
+
+  return !g_cancellable_set_error_if_cancelled(cancellable, error) &&
+         gem_learned_files_open(opening->folder, &opening->files, error);
+}
+
 static void
 open_all(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
@@ -56,7 +67,7 @@ open_all(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   GError *error = NULL;
 
   if (gem_learned_model_open(opening->model, &opening->start->start, &error) &&
-      gem_learned_files_open(opening->folder, &opening->files, &error)) {
+      open_files(opening, cancellable, &error)) {
     g_task_return_boolean(task, TRUE);
   } else {
     g_task_return_error(task, error);
