@@ -134,6 +134,33 @@ test_learned_anew(GemTestAdapt *self, gconstpointer data)
   gem_test_adapt_check_boolean(self, "mywork", "shared", FALSE);
 }
 
+static guint64
+bytes_of(GemTestAdapt *self, const char *name)
+{
+  g_autoptr(GVariant) domain = gem_test_adapt_find(self->gemd->client, name);
+  guint64 bytes = 0;
+
+  g_assert_nonnull(domain);
+  g_assert_true(g_variant_lookup(domain, "bytes", "t", &bytes));
+  return bytes;
+}
+
+/* Of the version that serves, whichever that is. */
+static void
+test_bytes(GemTestAdapt *self, gconstpointer data)
+{
+  guint64 bytes;
+
+  gem_test_adapt_learn(self, "mywork", 1);
+  bytes = bytes_of(self, "mywork");
+  g_assert_cmpuint(bytes, >, 0);
+  gem_test_adapt_learn(self, "mywork", 2);
+  gem_test_adapt_restart(self, SIGTERM, "ready");
+  g_assert_cmpuint(bytes_of(self, "mywork"), ==, bytes);
+  gem_test_adapt_manager(self, "UndoAdaptation", "mywork");
+  g_assert_cmpuint(bytes_of(self, "mywork"), ==, bytes);
+}
+
 /* What an administrator shared was the version that went. */
 static void
 test_undone(GemTestAdapt *self, gconstpointer data)
@@ -382,6 +409,7 @@ main(int argc, char **argv)
       {"/bus/adapt-order/undo-to-none", test_undo_to_none},
       {"/bus/adapt-order/learned-anew", test_learned_anew},
       {"/bus/adapt-order/undone", test_undone},
+      {"/bus/adapt-order/bytes", test_bytes},
       {"/bus/adapt-order/share-beside-another", test_share_beside_another},
       {"/bus/adapt-order/mute", test_mute},
       {"/bus/adapt-order/always-mute", test_always_mute},

@@ -283,13 +283,22 @@ loaded_free(gpointer data)
   g_free(loaded);
 }
 
+static guint64
+size_of_version(const char *folder, guint number)
+{
+  g_autofree char *file = version_file(number);
+  g_autofree char *path = g_build_filename(folder, file, NULL);
+
+  return number > 0 ? size_of(path) : 0;
+}
+
 /* One folder: its record; or NULL. One that has a record which cannot be read is left as it is: what else is
  * in it may be wanted. */
 static GemLearnedRecord *
 load_one(const char *folder, guint uid, const char *name, Loaded *loaded)
 {
   g_autofree char *path = g_build_filename(folder, RECORD, NULL);
-  g_autofree char *text = NULL, *version = NULL, *file = NULL;
+  g_autofree char *text = NULL;
   g_autoptr(GemLearnedRecord) record = NULL;
   gsize length = 0;
 
@@ -312,9 +321,8 @@ load_one(const char *folder, guint uid, const char *name, Loaded *loaded)
   sweep(folder, &(Work){.version = record->version.number,
                         .previous = record->previous.number,
                         .learning = record->order != NULL});
-  version = version_file(record->version.number);
-  file = g_build_filename(folder, version, NULL);
-  record->version.bytes = size_of(file);
+  record->version.bytes = size_of_version(folder, record->version.number);
+  record->previous.bytes = size_of_version(folder, record->previous.number);
   return g_steal_pointer(&record);
 }
 
