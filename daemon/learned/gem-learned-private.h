@@ -15,10 +15,11 @@
 typedef struct {
   GemLearned *all; /* NULL: it was forgotten, or the service is gone */
   GemLearnedRecord *record;
-  gboolean serving; /* the engine routes to it */
-  char *unusable;   /* why its version cannot be; NULL: it can */
-  guint entering;   /* times that it is on its way into the engine */
-  GPtrArray *after; /* of what its users ask for meanwhile (gem-learned.c); NULL: nothing */
+  gboolean serving;  /* the engine routes to it */
+  char *unusable;    /* why its version cannot be; NULL: it can */
+  guint entering;    /* times that it is on its way into the engine */
+  GPtrArray *after;  /* of what its users ask for meanwhile (gem-learned-ask.c); NULL: nothing */
+  gboolean changing; /* what its user asked for is being written down */
 
   /* While something is being learned. */
   const char *phase; /* NULL: nothing is */
@@ -90,9 +91,15 @@ gem_learned_keep(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
 /* Nothing routes to it any more. */
 void
 gem_learned_withdraw(GemLearnedEntry *entry);
-/* The commit is over. */
+/* Something that users' wishes waited for is over. */
 void
 gem_learned_settle(GemLearnedEntry *entry);
+/* The service stops: nobody waits any more. */
+void
+gem_learned_fail_asked(GemLearnedEntry *entry);
+/* Two domains of a name could not be told from each other, whether they serve now or not. INVALID_OPTION. */
+gboolean
+gem_learned_check_share(GemLearned *self, const GemLearnedRecord *record, GError **error);
 /* Has the engine route to its version, if there is a model for it; where that fails nothing routes to it,
  * unless it is being committed. `done` may be NULL. */
 void
