@@ -105,11 +105,71 @@ test_model_while_starting(GemTestAdapt *self, gconstpointer data)
   gem_test_folder_remove(models);
 }
 
+/* ---- what cannot be written, or deleted ---- */
+
+/* The record cannot be replaced any more, until it is mended. */
+static char *
+break_record(GemTestAdapt *self, const char *name)
+{
+  g_autofree char *record = gem_test_adapt_path(self, NULL, name, "domain");
+  char *within = g_build_filename(record, "within", NULL);
+
+  g_assert_cmpint(g_unlink(record), ==, 0);
+  g_assert_cmpint(g_mkdir_with_parents(within, 0700), ==, 0);
+  return within;
+}
+
+static void
+mend_record(const char *within)
+{
+  g_autofree char *record = g_path_get_dirname(within);
+
+  g_assert_cmpint(g_rmdir(within), ==, 0);
+  g_assert_cmpint(g_rmdir(record), ==, 0);
+}
+
+static void
+check_fails(GemTestAdapt *self, const char *method)
+{
+  gem_test_manager_fails(self->gemd->client, method,
+                         g_variant_new("(s@a{sv})", "mywork", gem_test_options("{}")), GEM_ERROR_FAILED, "*");
+}
+
+/* What failed is not in force. */
+static void
+test_unwritten(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *within = NULL;
+
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_learn(self, "mywork", 2);
+  within = break_record(self, "mywork");
+  gem_test_manager_fails(self->gemd->client, "ShareDomain", gem_test_adapt_make_share("mywork", TRUE),
+                         GEM_ERROR_FAILED, "*");
+  gem_test_adapt_check_boolean(self, "mywork", "shared", FALSE);
+  mend_record(within);
+  gem_test_adapt_share(self, "mywork", TRUE);
+  g_free(break_record(self, "mywork"));
+  gem_test_manager_fails(self->gemd->client, "ShareDomain", gem_test_adapt_make_share("mywork", FALSE),
+                         GEM_ERROR_FAILED, "*");
+  gem_test_adapt_check_boolean(self, "mywork", "shared", TRUE);
+  check_fails(self, "UndoAdaptation");
+  gem_test_adapt_check_boolean(self, "mywork", "shared", TRUE);
+  gem_test_adapt_check_boolean(self, "mywork", "can_undo", TRUE);
+  gem_test_adapt_check_boolean(self, "mywork", "serving", TRUE);
+  mend_record(within);
+  gem_test_adapt_manager(self, "UndoAdaptation", "mywork");
+  gem_test_adapt_check_boolean(self, "mywork", "can_undo", FALSE);
+  gem_test_adapt_check_boolean(self, "mywork", "shared", FALSE);
+  gem_test_adapt_check_boolean(self, "mywork", "serving", TRUE);
+}
+
 int
 main(int argc, char **argv)
 {
   static const GemTestAdaptTest tests[] = {
       {"/bus/adapt-store/model-while-starting", test_model_while_starting},
+      {"/bus/adapt-store/unwritten", test_unwritten},
       {NULL},
   };
 

@@ -13,7 +13,7 @@ typedef struct {
 static gboolean
 entry_is_settled(const GemLearnedEntry *entry)
 {
-  return entry->entering == 0 && !entry->committing;
+  return entry->entering == 0 && !entry->committing && !entry->changing;
 }
 
 void
@@ -87,6 +87,86 @@ gem_learned_forget(GemLearned *self, guint uid, const char *name, GemLearnedDone
   ask(self, uid, name, &(After){entry_forget, FALSE, done, data});
 }
 
+/* ---- what is in force once it is written down ---- */
+
+typedef struct {
+  GemLearnedEntry *entry;
+  GemLearnedVersion last; /* that is undone; none: only the sharing changes */
+  guint number;           /* of the version that it is about */
+  gboolean shared;        /* as it was */
+  GemLearnedDone done;
+  gpointer data;
+} Change;
+
+static Change *
+change_new(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
+{
+  Change *change = g_new0(Change, 1);
+
+  change->entry = gem_learned_entry_ref(entry);
+  change->number = entry->record->version.number;
+  change->shared = entry->record->shared;
+  change->done = done;
+  change->data = data;
+  entry->changing = TRUE;
+  return change;
+}
+
+static void
+change_end(Change *change, const GError *error)
+{
+  g_autoptr(GemLearnedEntry) entry = change->entry;
+
+  entry->changing = FALSE;
+  change->done(error, change->data);
+  gem_learned_version_clear(&change->last);
+  g_free(change);
+  gem_learned_settle(entry);
+}
+
+/* That the version before cannot be served is no failure: its state tells. */
+static void
+on_undo_served(const GError *error, gpointer data)
+{
+  change_end(data, NULL);
+}
+
+static void
+on_undo_kept(const GError *error, gpointer data)
+{
+  Change *change = data;
+  GemLearnedEntry *entry = change->entry;
+  GemLearnedRecord *record = entry->record;
+
+  if (error != NULL) {
+    record->previous = record->version;
+    record->version = change->last;
+    record->shared = change->shared;
+    change->last = (GemLearnedVersion){0};
+  }
+  if (entry->all == NULL || entry->all->stopping) {
+    change_end(change, error);
+  } else if (error != NULL) {
+    gem_learned_serve(entry, NULL, NULL); /* another model's beginning may have had the other one served */
+    change_end(change, error);
+  } else {
+    gem_learned_serve(entry, on_undo_served, change);
+  }
+}
+
+static void
+entry_go_back(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
+{
+  GemLearnedRecord *record = entry->record;
+  Change *change = change_new(entry, done, data);
+
+  change->last = record->version;
+  record->version = record->previous;
+  record->previous = (GemLearnedVersion){0};
+  record->shared = FALSE; /* the last one was, and an administrator may not know this one */
+  gem_learned_keep(entry, on_undo_kept, change);
+}
+
 static void
 entry_undo(GemLearnedEntry *entry, gboolean unused, GemLearnedDone done, gpointer data)
 {
@@ -98,12 +178,7 @@ entry_undo(GemLearnedEntry *entry, gboolean unused, GemLearnedDone done, gpointe
   } else if (entry->record->previous.number == 0) {
     gem_learned_drop(entry, done, data);
   } else {
-    gem_learned_version_clear(&entry->record->version);
-    entry->record->version = entry->record->previous;
-    entry->record->previous = (GemLearnedVersion){0};
-    entry->record->shared = FALSE; /* the last one was, and an administrator may not know this one */
-    gem_learned_serve(entry, NULL, NULL);
-    gem_learned_keep(entry, done, data);
+    entry_go_back(entry, done, data);
   }
 }
 
@@ -132,20 +207,49 @@ gem_learned_check_share(GemLearned *self, const GemLearnedRecord *record, GError
   return TRUE;
 }
 
+/* In the engine and in the record, not written down. */
+static gboolean
+entry_set_shared(GemLearnedEntry *entry, gboolean shared, GError **error)
+{
+  const GemLearnedRecord *record = entry->record;
+
+  if ((shared && !gem_learned_check_share(entry->all, record, error)) ||
+      (entry->serving &&
+       !gem_engine_share_learned(entry->all->engine, record->uid, record->name, shared, error))) {
+    return FALSE;
+  }
+  entry->record->shared = shared;
+  return TRUE;
+}
+
+static void
+on_share_kept(const GError *error, gpointer data)
+{
+  Change *change = data;
+  GemLearnedEntry *entry = change->entry;
+
+  /* Of another version that was learned meanwhile nothing was said. */
+  if (error != NULL && entry->all != NULL && entry->record->version.number == change->number) {
+    entry_set_shared(entry, change->shared, NULL);
+  }
+  change_end(change, error);
+}
+
 static void
 entry_share(GemLearnedEntry *entry, gboolean shared, GemLearnedDone done, gpointer data)
 {
   g_autoptr(GError) error = NULL;
+  Change *change;
 
   if (entry->all == NULL) {
     fail_unknown(done, data);
-  } else if ((shared && !gem_learned_check_share(entry->all, entry->record, &error)) ||
-             (entry->serving && !gem_engine_share_learned(entry->all->engine, entry->record->uid,
-                                                          entry->record->name, shared, &error))) {
-    done(error, data);
+    return;
+  }
+  change = change_new(entry, done, data);
+  if (entry_set_shared(entry, shared, &error)) {
+    gem_learned_keep(entry, on_share_kept, change);
   } else {
-    entry->record->shared = shared;
-    gem_learned_keep(entry, done, data);
+    change_end(change, error);
   }
 }
 
