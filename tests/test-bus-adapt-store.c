@@ -164,12 +164,37 @@ test_unwritten(GemTestAdapt *self, gconstpointer data)
   gem_test_adapt_check_boolean(self, "mywork", "serving", TRUE);
 }
 
+/* The text of a first learning is gone before the call is answered; where it cannot go, that is told. */
+static void
+test_undeleted(GemTestAdapt *self, gconstpointer data)
+{
+  static const char *const methods[] = {"ForgetDomain", "UndoAdaptation"};
+
+  gem_test_adapt_hold(self);
+  for (guint i = 0; i < G_N_ELEMENTS(methods); i++) {
+    g_autofree char *within = gem_test_adapt_path(self, NULL, "mywork", "folder");
+    g_autofree char *folder = g_path_get_dirname(within);
+    g_autofree char *first = gem_test_adapt_start(self, "mywork", "learn", TRUE), *second = NULL;
+
+    gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+    g_assert_cmpint(g_mkdir(within, 0700), ==, 0);
+    check_fails(self, methods[i]);
+    g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
+    g_assert_cmpint(g_rmdir(within), ==, 0);
+    second = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+    gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+    gem_test_adapt_manager(self, methods[i], "mywork");
+    g_assert_false(g_file_test(folder, G_FILE_TEST_EXISTS));
+  }
+}
+
 int
 main(int argc, char **argv)
 {
   static const GemTestAdaptTest tests[] = {
       {"/bus/adapt-store/model-while-starting", test_model_while_starting},
       {"/bus/adapt-store/unwritten", test_unwritten},
+      {"/bus/adapt-store/undeleted", test_undeleted},
       {NULL},
   };
 

@@ -225,7 +225,7 @@ check_copies(GemLearned *self, guint uid, GError **error)
 static void
 on_cancel(gpointer data)
 {
-  gem_learned_queue_cancel(data);
+  gem_learned_queue_cancel(data, gem_learned_keep, NULL, NULL);
 }
 
 static const GemBusJobKind adapt_kind = {"adapt-domain", on_cancel, .outlives_caller = TRUE};

@@ -71,13 +71,10 @@ entry_forget(GemLearnedEntry *entry, gboolean unused, GemLearnedDone done, gpoin
 {
   if (entry->all == NULL) {
     fail_unknown(done, data);
-    return;
-  }
-  gem_learned_queue_cancel(entry);
-  if (entry->all != NULL) {
-    gem_learned_drop(entry, done, data);
+  } else if (entry->phase != NULL) {
+    gem_learned_queue_cancel(entry, gem_learned_drop, done, data);
   } else {
-    done(NULL, data); /* there was nothing but what was being learned */
+    gem_learned_drop(entry, done, data);
   }
 }
 
@@ -173,8 +170,7 @@ entry_undo(GemLearnedEntry *entry, gboolean unused, GemLearnedDone done, gpointe
   if (entry->all == NULL) {
     fail_unknown(done, data);
   } else if (entry->phase != NULL) {
-    gem_learned_queue_cancel(entry);
-    done(NULL, data);
+    gem_learned_queue_cancel(entry, gem_learned_keep, done, data);
   } else if (entry->record->previous.number == 0) {
     gem_learned_drop(entry, done, data);
   } else {

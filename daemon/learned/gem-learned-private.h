@@ -116,10 +116,12 @@ gem_learned_queue_check(GemLearned *self);
 /* An order that was read from the store, or whose text has come, waits for its turn. */
 void
 gem_learned_queue_join(GemLearnedEntry *entry);
-/* What is being learned for it, if anything is, is given up by its user. FALSE: it is past the point where
- * that can be done. */
-gboolean
-gem_learned_queue_cancel(GemLearnedEntry *entry);
+/* What is being learned for it is given up by its user; `then` (gem_learned_keep, or gem_learned_drop for
+ * one that is to be forgotten) has `done` called. Nothing happens when nothing is being learned, or it is
+ * past the point where that can be given up. */
+typedef void (*GemLearnedThen)(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
+void
+gem_learned_queue_cancel(GemLearnedEntry *entry, GemLearnedThen then, GemLearnedDone done, gpointer data);
 /* The same because of `error`. */
 void
 gem_learned_queue_fail(GemLearnedEntry *entry, const GError *error);

@@ -124,26 +124,23 @@ gem_learned_queue_fail(GemLearnedEntry *entry, const GError *error)
   gem_learned_queue_run(self);
 }
 
-gboolean
-gem_learned_queue_cancel(GemLearnedEntry *entry)
+void
+gem_learned_queue_cancel(GemLearnedEntry *entry, GemLearnedThen then, GemLearnedDone done, gpointer data)
 {
   g_autoptr(GemLearnedEntry) held = gem_learned_entry_ref(entry);
   GemLearned *self = entry->all;
   GemBusJob *job;
 
-  if (entry->committing) {
-    return FALSE;
+  if (held->committing || held->phase == NULL) {
+    return;
   }
-  if (held->phase != NULL) {
-    entry_stop(entry, FALSE);
-    job = entry_take_job(entry);
-    gem_learned_keep(entry, NULL, NULL);
-    if (job != NULL) {
-      gem_bus_job_cancel_done(job);
-    }
-    gem_learned_queue_run(self);
+  entry_stop(held, FALSE);
+  job = entry_take_job(held);
+  then(held, done, data);
+  if (job != NULL) {
+    gem_bus_job_cancel_done(job);
   }
-  return TRUE;
+  gem_learned_queue_run(self);
 }
 
 /* ---- what was learned goes into service ---- */
