@@ -400,6 +400,22 @@ test_incomplete_replay(GemTestAdapt *self, gconstpointer data)
   g_assert_cmpuint(count_replays(self), ==, 1);
 }
 
+/* Texts that are written anew before each start are the service's own progress: a process that never speaks
+ * is given up all the same. */
+static void
+test_mute_after_replay(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *file = g_strdup_printf("pathway-%s.gguf", self->gemd->shape.domains[1]);
+  g_autofree char *path = g_build_filename(self->gemd->folder, file, NULL);
+  g_autofree char *job = NULL;
+
+  g_assert_cmpint(g_unlink(path), ==, 0);
+  gem_test_adapt_restart(self, SIGTERM, "ready");
+  job = gem_test_adapt_start_orders(self, "mywork", "mute 4\n");
+  gem_test_job_ear_wait(self->ear, 1, "failed");
+  gem_test_job_ear_check_error(self->ear, "org.gemd.Gem1.Error.Failed", "*died");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -421,6 +437,7 @@ main(int argc, char **argv)
       {"/bus/adapt-order/without-model", test_without_model},
       {"/bus/adapt-order/replaces", test_replaces},
       {"/bus/adapt-order/incomplete-replay", test_incomplete_replay},
+      {"/bus/adapt-order/mute-after-replay", test_mute_after_replay},
       {NULL},
   };
 

@@ -297,7 +297,6 @@ on_progress(double share, const char *phase, gpointer data)
   GemLearned *self = data;
   GemLearnedEntry *entry = self->running;
 
-  entry->silent = 0;
   entry->phase = g_intern_string(phase);
   entry->progress = share;
   if (entry->job != NULL) {
@@ -316,15 +315,17 @@ on_ended(GemLearningEnd end, GVariant *figures, const char *reason, const GError
   g_autoptr(GError) failure = error != NULL ? g_error_copy(error) : NULL;
 
   entry_stop(entry, TRUE);
+  /* What is told of the texts that the service writes before is not the process's word. */
+  entry->silent = end == GEM_LEARNING_NOT_BEGUN ? entry->silent + 1 : 0;
   if (end == GEM_LEARNING_DONE) {
     entry_commit(entry, kept);
   } else if (end == GEM_LEARNING_REFUSED) {
     entry_end_refused(entry, kept, why);
   } else if (end == GEM_LEARNING_DIED && entry->record->order->starts < MOST_STARTS) {
     entry_try_again(entry, entry->record->order->starts);
-  } else if (end == GEM_LEARNING_NOT_BEGUN && entry->silent + 1 < MOST_SILENT) {
+  } else if (end == GEM_LEARNING_NOT_BEGUN && entry->silent < MOST_SILENT) {
     entry->record->order->starts--;
-    entry_try_again(entry, ++entry->silent);
+    entry_try_again(entry, entry->silent);
   } else {
     entry_end_failed(entry, failure);
   }
