@@ -101,6 +101,7 @@ classify_prepare(GemJob *job, GError **error)
 
   self->prefix = self->base.run.prompt->tokens->len;
   job->outputs_from = self->prefix - 1;
+  job->next_routing = self->base.run.routing; /* of the labels */
   return gem_one_shot_prepare(job, error);
 }
 

@@ -1,5 +1,7 @@
 #include "daemon/engine/gem-give-way.h"
 
+#include "daemon/engine/gem-router-memory.h"
+
 GemJob *
 gem_give_way_find_first(const GPtrArray *jobs, GPtrArray *active)
 {
@@ -66,5 +68,13 @@ gem_give_way_end(const GPtrArray *jobs)
 {
   for (guint i = 0; i < jobs->len; i++) {
     ((GemJob *)jobs->pdata[i])->gave_way = FALSE;
+  }
+}
+
+void
+gem_give_way_to_router(GemRuntime *runtime, const GPtrArray *jobs, const GemJob *job)
+{
+  while (!job->next_routing.forced && !gem_router_memory_fits(runtime, job->sequence) &&
+         gem_give_way(runtime, jobs, job)) {
   }
 }

@@ -17,6 +17,10 @@ gem_give_way_find_first(const GPtrArray *jobs, GPtrArray *active);
  * `job`, and has `gave_way`. FALSE: none has anything. */
 gboolean
 gem_give_way(GemRuntime *runtime, const GPtrArray *jobs, const GemJob *job);
+/* The same until there is room for what the router remembers of the job's sequence, or nobody is left: one
+ * that appends tokens must not fail for what others hold. */
+void
+gem_give_way_to_router(GemRuntime *runtime, const GPtrArray *jobs, const GemJob *job);
 
 /* All may begin again. */
 void

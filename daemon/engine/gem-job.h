@@ -53,7 +53,8 @@ struct GemJob {
   gboolean gave_way; /* its memory went to another, and it waits until somebody has ended */
   gboolean prepared;
   gboolean done;
-  gboolean has_next; /* `next` waits to be appended, routed as `next_routing` says */
+  gboolean
+      has_next; /* `next` waits to be appended, routed as `next_routing` says, as is what `advance` appends */
   guint32 next;
   GemRouting next_routing;
 };

@@ -88,7 +88,7 @@ gem_labels_encode(GemEngine *engine, const char *const *labels, guint prefix, GE
       g_array_append_val(tokens, end);
     }
   }
-  if (!check_nested(encoded, error)) {
+  if (end == G_MAXUINT32 && !check_nested(encoded, error)) {
     return NULL;
   }
   return g_steal_pointer(&encoded);

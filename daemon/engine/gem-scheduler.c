@@ -151,6 +151,9 @@ advance(GemScheduler *self, GemJob *job)
   GError *error = NULL;
 
   while (!job->done && !job->has_next && gem_sequence_state_pending(job->sequence) == 0) {
+    if (job->class->give_back != NULL) {
+      gem_give_way_to_router(self->runtime, self->jobs, job);
+    }
     if (!job->class->advance(job, &error)) {
       end_job(self, job, error);
       return FALSE;
@@ -176,9 +179,7 @@ restore_router(GemScheduler *self, GemJob *job)
   if (job->next_routing.forced) {
     return TRUE;
   }
-  while (!gem_router_memory_fits(self->runtime, job->sequence) &&
-         gem_give_way(self->runtime, self->jobs, job)) {
-  }
+  gem_give_way_to_router(self->runtime, self->jobs, job);
   self->runtime->go_on = is_wanted;
   self->runtime->go_on_data = job;
   there = gem_router_memory_need(self->runtime, job->sequence, &error);
