@@ -436,6 +436,9 @@ test_state(Scene *self, gconstpointer data)
   g_assert_null(gem_edge_state_open(self->state, identity, kept, &error));
   g_assert_nonnull(strstr(error->message, "line 2: no answer of this run"));
   g_clear_error(&error);
+  gem_test_write_text(self->folder, "state", "{\"edge_state\":\"1\",\"model\":\"stand\",\"seed\":\"1\"}\n");
+  g_assert_null(gem_edge_state_open(self->state, identity, kept, &error));
+  g_assert_nonnull(strstr(error->message, "by another rule"));
   g_clear_error(&error);
   g_clear_pointer(&text, g_free);
   gem_test_write_text(self->folder, "state", "[1]");

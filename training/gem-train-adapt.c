@@ -295,8 +295,11 @@ is_of_all_licences(const Command *self)
 static gboolean
 check_model(const Command *self, GemGguf *checkpoint, GError **error)
 {
-  g_autofree char *digest = gem_gguf_get_string(checkpoint, MODEL_KEY, error);
+  g_autofree char *digest = gem_gguf_get_string(checkpoint, MODEL_KEY, NULL);
   if (digest == NULL) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
+                "%s does not tell the model that it was begun with, as of an earlier gem-train; begin anew",
+                gem_gguf_get_name(checkpoint));
     return FALSE;
   }
   if (strcmp(digest, gem_manifest_get_digest(self->files->manifest)) != 0) {

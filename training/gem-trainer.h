@@ -10,7 +10,7 @@
 #include "training/gem-parameters.h"
 
 typedef enum {
-  GEM_TRAINER_ERROR_NOT_FINITE, /* the loss of a step: the rate was too high for what is learned, as a rule */
+  GEM_TRAINER_ERROR_NOT_FINITE, /* the loss or a gradient of a step: the rate was too high, as a rule */
 } GemTrainerError;
 
 #define GEM_TRAINER_ERROR gem_trainer_error_quark()

@@ -75,7 +75,7 @@ read_documents(Splitting *self,
                GError **error)
 {
   g_autoptr(GHashTable) counts = count_documents(text, length);
-  const char *at = text + strspn(text, "\n"), *document;
+  const char *at = text, *document;
   gsize size;
   while ((document = gem_data_next_document(&at, text + length, &size)) != NULL) {
     g_autoptr(GBytes) key = g_bytes_new_static(document, size);

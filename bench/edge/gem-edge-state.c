@@ -206,7 +206,7 @@ check_identity(JsonObject *object, const char *const *identity, GError **error)
 
   if (g_strcmp0(format, FORMAT) != 0) {
     g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                        "not the state of a run of gem-bench edge");
+                        "the state of another gem-bench, which found answers by another rule");
     return FALSE;
   }
   for (; *identity != NULL; identity += 2) {
