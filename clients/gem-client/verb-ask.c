@@ -165,6 +165,9 @@ report_reason(const GemTurnResult *result)
                         generated);
     return GEM_EXIT_LIMIT;
   case GEM_TURN_CANCELLED:
+    if (!gem_output_push()) {
+      return GEM_EXIT_FAILED; /* that is why; gem_output_flush says what is to be said */
+    }
     gem_output_complain("the answer was cancelled");
     return GEM_EXIT_FAILED;
   case GEM_TURN_SHUTDOWN:
