@@ -124,8 +124,12 @@ report "its user forgets it" as alice gem-client forget wordle
 report "and it is gone" is "$(as alice gem-client learned)$(find /var/lib/gemd/learned -name '*.gguf')" ""
 
 journalctl --sync
-report "the journal has no word of the text" lacks "$(journalctl -o json)" "gribbit\|snorla\|old kettle"
-report "nor the name of what was learned" lacks "$(journalctl -o json -u gemd.service -u 'gemd-adapt@*')" "wordle\|given-up"
+for word in gribbit snorla "old kettle"; do
+  report "no message in the journal has \"$word\" of the text" lacks "$(journalctl -o cat)" "$word"
+done
+for word in gribbit snorla "old kettle" wordle given-up; do
+  report "no field of the service's entries has \"$word\"" lacks "$(journalctl -o json -u gemd.service -u 'gemd-adapt@*')" "$word"
+done
 rm /etc/polkit-1/rules.d/60-alice.rules /run/adapt.out "$world" /home/alice/noise.txt
 : >/etc/gemd/gemd.conf
 systemctl restart gemd.service
