@@ -81,6 +81,8 @@ spawn(const char *program, GSubprocess **ret_child, GError **error)
       environment = g_environ_setenv(environment, *name, g_getenv(*name), TRUE);
     }
   }
+  /* as the unit does: the program has threads of its own */
+  environment = g_environ_setenv(environment, "OPENBLAS_NUM_THREADS", "1", TRUE);
   g_subprocess_launcher_set_environ(launcher, environment);
   g_subprocess_launcher_take_stdin_fd(launcher, theirs);
   *ret_child = g_subprocess_launcher_spawnv(launcher, (const char *const[]){program, NULL}, error);
