@@ -41,7 +41,7 @@ build_service() {
   # A build file that is older than its meson.build files lists yesterday's targets.
   ninja -C "$1" build.ninja >/dev/null || die "meson could not set up $1"
   mapfile -t targets < <(ninja -C "$1" -t targets all |
-    sed -n 's,^\(plugins/.*\.so\|daemon/gemd\|clients/gem-[a-z]*/gem-[a-z]*\|bench/gem-bench\): .*,\1,p')
+    sed -n 's,^\(plugins/.*\.so\|daemon/gemd\|adaptation/trainer/gem-adapt\|clients/gem-[a-z]*/gem-[a-z]*\|bench/gem-bench\): .*,\1,p')
   run_ninja "$1" "${targets[@]}" || die "the build failed"
 }
 

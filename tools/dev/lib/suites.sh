@@ -51,6 +51,10 @@ gem_valgrind_engine=(step one-shot engine)
 test_suite_valgrind() {
   local dir
   dir=$(build_dir)
+  # A folder that was set up without valgrind does not have its test setups.
+  if [ -f "$dir/build.ninja" ]; then
+    meson setup --reconfigure "$dir" >/dev/null || die "meson could not set up $dir"
+  fi
   try_build "$dir" "Build" || return 0
   run_meson_tests "$dir" "Files and tokenizer under valgrind" --setup valgrind "${gem_valgrind_files[@]}"
   run_meson_tests "$dir" "The engine under valgrind" --setup valgrindlanes "${gem_valgrind_engine[@]}"
