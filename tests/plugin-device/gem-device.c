@@ -104,7 +104,7 @@ static void
 device_compiled_free(GemBackendState *self, GemCompiled *compiled)
 {
   (void)self;
-  wait_while_held("GEM_TEST_DEVICE_HOLD_FREE", 10000);
+  wait_while_held("GEM_TEST_DEVICE_HOLD_FREE", 60000);
   for (uint32_t i = 0; compiled->matrices != NULL && i < 3 * compiled->layers; i++) {
     free(compiled->matrices[i].values);
   }
