@@ -177,8 +177,8 @@ on_reload(gpointer data)
   g_auto(GStrv) taken = NULL, later = NULL;
   g_autofree char *taken_names = NULL, *later_names = NULL;
 
-  if (!daemon->ready) {
-    return G_SOURCE_CONTINUE; /* it has just been read */
+  if (!daemon->ready || gem_service_is_stopping(daemon->service)) {
+    return G_SOURCE_CONTINUE; /* it has just been read, or is read no more */
   }
   gem_watchdog_tell_reloading(daemon->watchdog);
   config = load_config(daemon->arguments, &error);

@@ -165,4 +165,8 @@ void
 gem_sleep_ready(GemSleep *self)
 {
   release(self);
+  /* The machine did not wait for it, and has woken since: the next sleep is to be delayed again. */
+  if (self->owner != NULL) {
+    take_lock(self);
+  }
 }

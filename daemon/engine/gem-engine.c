@@ -305,16 +305,16 @@ gem_engine_new(const GemEngineConfig *config, GError **error)
   self->prefill_block = config->prefill_block > 0 ? config->prefill_block : DEFAULT_PREFILL_BLOCK;
   g_mutex_init(&start.mutex);
   g_cond_init(&start.cond);
-  self->thread = g_thread_new("engine", engine_thread, &start);
+  self->thread = g_thread_try_new("engine", engine_thread, &start, &start.error);
   g_mutex_lock(&start.mutex);
-  while (!start.started) {
+  while (self->thread != NULL && !start.started) {
     g_cond_wait(&start.cond, &start.mutex);
   }
   g_mutex_unlock(&start.mutex);
   g_mutex_clear(&start.mutex);
   g_cond_clear(&start.cond);
   if (start.error != NULL) {
-    g_thread_join(g_steal_pointer(&self->thread));
+    g_clear_pointer(&self->thread, g_thread_join);
     g_propagate_error(error, start.error);
     return NULL;
   }
