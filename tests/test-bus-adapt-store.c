@@ -164,7 +164,26 @@ test_unwritten(GemTestAdapt *self, gconstpointer data)
   gem_test_adapt_check_boolean(self, "mywork", "serving", TRUE);
 }
 
-/* The text of a first learning is gone before the call is answered; where it cannot go, that is told. */
+/* A learning is given up even when that cannot be written down: a second call would take the version. */
+static void
+test_given_up(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *within = NULL, *job = NULL;
+
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_hold(self);
+  job = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+  within = break_record(self, "mywork");
+  gem_test_adapt_manager(self, "UndoAdaptation", "mywork");
+  gem_test_job_ear_wait(self->ear, 2, "cancelled");
+  gem_test_adapt_check_state(self, "mywork", "ready");
+  gem_test_adapt_check_boolean(self, "mywork", "serving", TRUE);
+  mend_record(within);
+}
+
+/* The text of a first learning is gone before the call is answered; where it cannot go, that is told, and the
+ * domain stays as one that failed. */
 static void
 test_undeleted(GemTestAdapt *self, gconstpointer data)
 {
@@ -194,6 +213,7 @@ main(int argc, char **argv)
   static const GemTestAdaptTest tests[] = {
       {"/bus/adapt-store/model-while-starting", test_model_while_starting},
       {"/bus/adapt-store/unwritten", test_unwritten},
+      {"/bus/adapt-store/given-up", test_given_up},
       {"/bus/adapt-store/undeleted", test_undeleted},
       {NULL},
   };

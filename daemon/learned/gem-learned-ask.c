@@ -1,5 +1,6 @@
 /* What users ask for of a domain that was learned: to forget it, to go back, to share it. */
 #include "daemon/bus/gem-service.h"
+#include "daemon/gem-log.h"
 #include "daemon/learned/gem-learned-private.h"
 
 /* What the user of an entry asks for while it is on its way into the engine: it would be lost on the way. */
@@ -164,13 +165,33 @@ entry_go_back(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
   gem_learned_keep(entry, on_undo_kept, change);
 }
 
+/* The learning has ended, whatever could be written: an undo that is told to have failed would be called
+ * again, and take the version. */
+static void
+on_given_up(const GError *error, gpointer data)
+{
+  if (error != NULL) {
+    gem_log(LOG_WARNING, GEM_LOG_DOMAIN_FAILED, NULL,
+            "a learning was given up, and that cannot be written down: %s", gem_error_name(error->code));
+  }
+  change_end(data, NULL);
+}
+
+/* Of a domain that has a version. */
+static void
+keep_given_up(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
+{
+  gem_learned_keep(entry, on_given_up, change_new(entry, done, data));
+}
+
 static void
 entry_undo(GemLearnedEntry *entry, gboolean unused, GemLearnedDone done, gpointer data)
 {
   if (entry->all == NULL) {
     fail_unknown(done, data);
   } else if (entry->phase != NULL) {
-    gem_learned_queue_cancel(entry, gem_learned_keep, done, data);
+    gem_learned_queue_cancel(entry, entry->record->version.number > 0 ? keep_given_up : gem_learned_keep,
+                             done, data);
   } else if (entry->record->previous.number == 0) {
     gem_learned_drop(entry, done, data);
   } else {
