@@ -198,8 +198,13 @@ test_undeleted(GemTestAdapt *self, gconstpointer data)
     gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
     g_assert_cmpint(g_mkdir(within, 0700), ==, 0);
     check_fails(self, methods[i]);
-    g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
+    gem_test_adapt_check_state(self, "mywork", "failed");
+    check_fails(self, methods[i]);
+    gem_test_adapt_check_state(self, "mywork", "failed");
     g_assert_cmpint(g_rmdir(within), ==, 0);
+    gem_test_adapt_manager(self, methods[i], "mywork");
+    g_assert_null(gem_test_adapt_find(self->gemd->client, "mywork"));
+    g_assert_false(g_file_test(folder, G_FILE_TEST_EXISTS));
     second = gem_test_adapt_start(self, "mywork", "learn", TRUE);
     gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
     gem_test_adapt_manager(self, methods[i], "mywork");

@@ -8,15 +8,17 @@ typedef struct {
   gpointer data;
 } Drop;
 
-/* Its user is to see that it is still there, and may try again. Another one of its name may have begun since.
- */
+/* Its user is to see that it is still there, and may try again; a first learning, which was given up, has
+ * failed then. Another one of its name may have begun since. */
 static void
-come_back(GemLearned *self, GemLearnedEntry *entry)
+come_back(GemLearned *self, GemLearnedEntry *entry, const GError *error)
 {
-  const GemLearnedRecord *record = entry->record;
+  GemLearnedRecord *record = entry->record;
 
-  if ((record->version.number > 0 || record->outcome != NULL) &&
-      gem_learned_find(self, record->uid, record->name) == NULL) {
+  if (record->version.number == 0 && record->outcome == NULL) {
+    gem_learned_record_set_outcome(record, FALSE, error->message, NULL);
+  }
+  if (gem_learned_find(self, record->uid, record->name) == NULL) {
     gem_learned_put(self, gem_learned_entry_ref(entry));
     if (record->version.number > 0) {
       gem_learned_serve(entry, NULL, NULL);
@@ -35,7 +37,7 @@ on_removed(GObject *source, GAsyncResult *result, gpointer data)
   if (drop->all != NULL) {
     g_ptr_array_remove_fast(drop->all->drops, drop);
     if (!removed) {
-      come_back(drop->all, entry);
+      come_back(drop->all, entry, error);
     }
   }
   if (drop->done != NULL) {
