@@ -139,7 +139,9 @@ on_undo_kept(const GError *error, gpointer data)
   if (error != NULL) {
     record->previous = record->version;
     record->version = change->last;
-    record->shared = change->shared;
+    /* Another user's of its name may have been shared meanwhile. */
+    record->shared =
+        change->shared && entry->all != NULL && gem_learned_check_share(entry->all, record, NULL);
     change->last = (GemLearnedVersion){0};
   }
   if (entry->all == NULL || entry->all->stopping) {
@@ -248,6 +250,9 @@ on_share_kept(const GError *error, gpointer data)
   /* Of another version that was learned meanwhile nothing was said. */
   if (error != NULL && entry->all != NULL && entry->record->version.number == change->number) {
     entry_set_shared(entry, change->shared, NULL);
+    if (entry->entering > 0) {
+      gem_learned_serve(entry, NULL, NULL); /* another model's beginning may have it enter as it was to be */
+    }
   }
   change_end(change, error);
 }
