@@ -305,6 +305,17 @@ on_progress(double share, const char *phase, gpointer data)
   }
 }
 
+/* What is told of the texts that the service writes before is not the process's word; and where the model
+ * left meanwhile there was no process. */
+static guint
+count_silent(guint silent, GemLearningEnd end, const GError *error)
+{
+  if (end != GEM_LEARNING_NOT_BEGUN) {
+    return 0;
+  }
+  return g_error_matches(error, GEM_ERROR, GEM_ERROR_SHUTTING_DOWN) ? silent : silent + 1;
+}
+
 static void
 on_ended(GemLearningEnd end, GVariant *figures, const char *reason, const GError *error, gpointer data)
 {
@@ -315,8 +326,7 @@ on_ended(GemLearningEnd end, GVariant *figures, const char *reason, const GError
   g_autoptr(GError) failure = error != NULL ? g_error_copy(error) : NULL;
 
   entry_stop(entry, TRUE);
-  /* What is told of the texts that the service writes before is not the process's word. */
-  entry->silent = end == GEM_LEARNING_NOT_BEGUN ? entry->silent + 1 : 0;
+  entry->silent = count_silent(entry->silent, end, failure);
   if (end == GEM_LEARNING_DONE) {
     entry_commit(entry, kept);
   } else if (end == GEM_LEARNING_REFUSED) {
@@ -325,7 +335,7 @@ on_ended(GemLearningEnd end, GVariant *figures, const char *reason, const GError
     entry_try_again(entry, entry->record->order->starts);
   } else if (end == GEM_LEARNING_NOT_BEGUN && entry->silent < MOST_SILENT) {
     entry->record->order->starts--;
-    entry_try_again(entry, entry->silent);
+    entry_try_again(entry, MAX(entry->silent, 1));
   } else {
     entry_end_failed(entry, failure);
   }
