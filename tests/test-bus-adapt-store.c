@@ -89,6 +89,7 @@ test_model_while_starting(GemTestAdapt *self, gconstpointer data)
   gem_test_adapt_wait_state(self, "second", "learning", "waiting");
   store = hold_store(self, "third");
   if (store < 0) {
+    gem_test_folder_remove(models);
     return;
   }
   third = gem_test_adapt_start_orders(self, "third", "");
