@@ -18,7 +18,9 @@ tell_what_is_there() {
     systemctl show -P MainPID,ExecMainStartTimestamp,InvocationID,NRestarts gemd.service
     journalctl --no-pager --lines 20 --unit gemd.service
     tr '\0' '\n' <"/proc/$(unit MainPID)/environ" | grep DIRECTORY
-    ls -la "/proc/$(unit MainPID)/root/var/lib/gemd/"
+    ls -laR "/proc/$(unit MainPID)/root/var/lib/gemd/learned"
+    runuser -u alice -- busctl call org.gemd.Gem1 /org/gemd/Gem1 org.gemd.Gem1.Manager LearnedDomains 'a{sv}' 0
+    grep -H . "/proc/$(unit MainPID)/task/"*/{comm,wchan}
     cat /var/lib/gemd/learned/*/wordle/domain
   } 2>&1 | sed 's/^/# /'
 }
@@ -91,7 +93,10 @@ report "what is not good enough is refused" fails_with "refused, and nothing has
   adapt alice --least-gain 90 wordle /home/alice/noise.txt
 report "and the one before serves on" contains "$(version_of alice wordle)" "yes"
 
-# Learned once more, while the service is killed.
+# Learned once more, while the service is killed. It tells then how many domains it finds.
+mkdir -p /run/systemd/system/gemd.service.d
+printf '[Service]\nEnvironment=G_MESSAGES_DEBUG=gemd\n' >/run/systemd/system/gemd.service.d/99-tell.conf
+systemctl daemon-reload
 adapt alice wordle "$world" >/run/adapt.out 2>&1 &
 learner=$!
 report "it is learned once more" wait_for 60 is_beyond alice 20
@@ -130,6 +135,8 @@ done
 for word in gribbit snorla "old kettle" wordle given-up; do
   report "no field of the service's entries has \"$word\"" lacks "$(journalctl -o json -u gemd.service -u 'gemd-adapt@*')" "$word"
 done
+rm /run/systemd/system/gemd.service.d/99-tell.conf
+systemctl daemon-reload
 rm /etc/polkit-1/rules.d/60-alice.rules /run/adapt.out "$world" /home/alice/noise.txt
 : >/etc/gemd/gemd.conf
 systemctl restart gemd.service
