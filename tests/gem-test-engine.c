@@ -85,6 +85,10 @@ gem_test_engine_free(GemTestEngine *self)
     }
     g_object_add_weak_pointer(G_OBJECT(self->engine), (gpointer *)&self->engine);
     g_object_unref(self->engine);
+    /* A thread that worked for it, as one that looks for devices, may be the last to let go. */
+    for (guint i = 0; i < 5000 && g_atomic_pointer_get(&self->engine) != NULL; i++) {
+      g_usleep(1000);
+    }
     g_assert_null(self->engine);
   }
   gem_model_shape_clear(&self->shape);
