@@ -109,18 +109,40 @@ typedef enum {
   GEM_AHEAD_NONE,
   GEM_AHEAD_NEXT, /* for the chunk that follows, into the nearest cache */
   GEM_AHEAD_FAR,  /* for what lies GEM_AHEAD_FAR_BYTES further on, into the second cache */
+  GEM_AHEAD_PAGE, /* for the beginning of the page after the next, into the second cache: no more is needed
+                     where the processor reads ahead by itself, which stops at the end of a page */
 } GemAhead;
 
-enum { GEM_AHEAD_FAR_BYTES = 8192 };
+enum { GEM_AHEAD_FAR_BYTES = 24576, GEM_AHEAD_PAGE_BYTES = 4096, GEM_AHEAD_BEGINNING_BYTES = 1024 };
+
+/* Asks for `bytes` from there on, which with `ahead` are constants to the compiler; not to be called where
+ * nothing is asked for. Beyond a matrix it is for nothing, and does no harm. Always inline: the compiler
+ * takes a function that asks and does nothing else for one that does nothing. */
+__attribute__((always_inline)) static inline void
+gem_packed_ask(const uint8_t *from, size_t bytes, GemAhead ahead)
+{
+#pragma GCC unroll 16
+  for (size_t at = 0; at < bytes; at += 64) {
+    if (ahead == GEM_AHEAD_NEXT) {
+      __builtin_prefetch(from + at, 0, 3);
+    } else {
+      __builtin_prefetch(from + at, 0, 2);
+    }
+  }
+}
 
 /* Asks for part `part` of `parts` of what comes after `chunk`, which is of 256 columns of a quantized type,
  * as many bytes as it has itself; `ahead` is a constant to the compiler. Beyond the matrix it is for nothing,
- * and does no harm. Always inline: the compiler takes a function that asks and does nothing else for one that
- * does nothing. */
+ * and does no harm. */
 __attribute__((always_inline)) static inline void
 gem_packed_ask_ahead(GemType type, const uint8_t *chunk, size_t part, size_t parts, GemAhead ahead)
 {
-  if (ahead == GEM_AHEAD_NONE) {
+  if (ahead == GEM_AHEAD_NONE || (ahead == GEM_AHEAD_PAGE && part > 0)) {
+    return;
+  }
+  if (ahead == GEM_AHEAD_PAGE) {
+    size_t within = (size_t)((uintptr_t)chunk % GEM_AHEAD_PAGE_BYTES);
+    gem_packed_ask(chunk + 2 * GEM_AHEAD_PAGE_BYTES - within, GEM_AHEAD_BEGINNING_BYTES, ahead);
     return;
   }
   size_t bytes = type == GEM_TYPE_Q4_0   ? GEM_Q4_0_CHUNK_BYTES
@@ -128,14 +150,7 @@ gem_packed_ask_ahead(GemType type, const uint8_t *chunk, size_t part, size_t par
                                          : GEM_Q6_K_CHUNK_BYTES;
   const uint8_t *next =
       chunk + (ahead == GEM_AHEAD_FAR ? GEM_AHEAD_FAR_BYTES : bytes) + part * (bytes / parts);
-#pragma GCC unroll 16
-  for (size_t at = 0; at < bytes / parts; at += 64) {
-    if (ahead == GEM_AHEAD_FAR) {
-      __builtin_prefetch(next + at, 0, 2);
-    } else {
-      __builtin_prefetch(next + at, 0, 3);
-    }
-  }
+  gem_packed_ask(next, bytes / parts, ahead);
 }
 
 /* Bytes for levels, scales and sums of n inputs, and their places in `memory`, which is aligned to

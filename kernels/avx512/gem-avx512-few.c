@@ -3,13 +3,16 @@
  * with all inputs there. Only the chain of float sums runs from block to block; the processor overlaps the
  * rest by itself. Intel's cannot hold enough instructions to read far ahead, though, so that the chunk that
  * follows is asked for: with one input a third faster for Q4_0 and two thirds for Q6_K when memory is slow. A
- * Zen 4 reads ahead of a walk straight on, and with one input asking is in its way; of Q6_K's, which goes to
- * and fro within a chunk, it does not, nor far enough where several inputs keep it busy
+ * Zen 4 can, but by itself it reads ahead within a page and no further: what lies some pages on is asked for,
+ * or, of Q8_0 with one input, whose walk is the plainest, where each page begins. It fetches a vector, or a
+ * level for all rows, in each cycle and no more, so that with one input two panels of Q4_0 share the levels
  * (docs/performance.md).
  */
 #include "kernels/avx512/gem-avx512.h"
 
 #define MOST_FEW GEM_AVX512_FEW_AMD
+/* Of a block of 32 columns in two panels of Q4_0, scales and all. */
+#define PAIR_BLOCK_BYTES (2u * GEM_Q4_0_CHUNK_BYTES / 8u)
 
 /* For steps that must see constant arguments. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -94,6 +97,43 @@ q4_0_chunk(const uint8_t *data, size_t width, const Tile *tile, size_t n, GemAhe
 #pragma GCC unroll 8
     for (size_t i = 0; i < n; i++) {
       f[i] = add_block(f[i], _mm512_add_epi32(lows[i], _mm512_srai_epi32(highs[i], 4)), scale);
+    }
+  }
+}
+
+/* One input at a chunk of two panels, whose walks are one on the whole: f[2] += the chunks. `ahead` is what
+ * is asked for meanwhile, as much as both chunks are. */
+ALWAYS_INLINE void
+q4_0_chunk_pair(
+    const uint8_t *const data[2], size_t width, const Tile *tile, const uint8_t *ahead, __m512 f[2])
+{
+  const __m512i low = _mm512_set1_epi8(0x0f);
+  size_t blocks = width / 32;
+  for (size_t block = 0; block < blocks; block++) {
+    __m512i lows[2];
+    __m512i highs[2];
+    gem_packed_ask(ahead + block * PAIR_BLOCK_BYTES, PAIR_BLOCK_BYTES, GEM_AHEAD_FAR);
+#pragma GCC unroll 2
+    for (size_t p = 0; p < 2; p++) {
+      lows[p] = _mm512_set1_epi32(tile->starts[0][block * 2]);
+      highs[p] = _mm512_setzero_si512();
+    }
+#pragma GCC unroll 4
+    for (size_t word = 0; word < 4; word++) {
+      size_t at = block * 32 + word * 4;
+      __m512i first = levels_at(tile, 0, at);
+      __m512i second = levels_at(tile, 0, at + 16);
+#pragma GCC unroll 2
+      for (size_t p = 0; p < 2; p++) {
+        __m512i nibbles = load(data[p] + block * 256 + word * 64);
+        lows[p] = _mm512_dpbusd_epi32(lows[p], _mm512_and_si512(nibbles, low), first);
+        highs[p] = _mm512_dpbusd_epi32(highs[p], _mm512_andnot_si512(low, nibbles), second);
+      }
+    }
+#pragma GCC unroll 2
+    for (size_t p = 0; p < 2; p++) {
+      __m512 scale = gem_avx512_scales(data[p] + blocks * 256 + block * 32);
+      f[p] = add_block(f[p], _mm512_add_epi32(lows[p], _mm512_srai_epi32(highs[p], 4)), scale);
     }
   }
 }
@@ -257,6 +297,28 @@ run_panel(GemType type,
   }
 }
 
+void
+gem_avx512_linear_pair_amd(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y)
+{
+  size_t cols = weights->cols;
+  size_t bytes = gem_packed_panel_bytes(GEM_TYPE_Q4_0, cols);
+  const uint8_t *data = weights->data + panel * bytes;
+  __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for (size_t col = 0; col < cols; col += GEM_CHUNK_COLS) {
+    size_t offset = gem_packed_chunk_offset(GEM_TYPE_Q4_0, col);
+    const uint8_t *const chunks[2] = {data + offset, data + bytes + offset};
+    __m512 f[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    __m512 scale = _mm512_set1_ps(inputs->scales[col / GEM_CHUNK_COLS]);
+    Tile tile;
+    start_tile(&tile, GEM_TYPE_Q4_0, inputs, 1, col);
+    q4_0_chunk_pair(chunks, gem_packed_width(cols, col), &tile, data + 2 * offset + GEM_AHEAD_FAR_BYTES, f);
+    sum[0] = _mm512_fmadd_ps(scale, f[0], sum[0]);
+    sum[1] = _mm512_fmadd_ps(scale, f[1], sum[1]);
+  }
+  _mm512_storeu_ps(y, sum[0]);
+  _mm512_mask_storeu_ps(y + GEM_PANEL_ROWS, gem_avx512_lanes(weights, panel + 1), sum[1]);
+}
+
 /* As run_panel, with a way of asking for each type. */
 ALWAYS_INLINE void
 run_type(GemAhead q4_0,
@@ -300,8 +362,8 @@ gem_avx512_linear_few(const GemPacked *weights, size_t panel, const GemInputs *i
 #define FEW_AMD(n)                                                                                           \
   static void few_amd_##n(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y)         \
   {                                                                                                          \
-    const GemAhead ahead = n == 1 ? GEM_AHEAD_NONE : GEM_AHEAD_FAR;                                          \
-    run_type(ahead, GEM_AHEAD_FAR, ahead, weights, panel, inputs, n, y);                                     \
+    const GemAhead q8_0 = n == 1 ? GEM_AHEAD_PAGE : GEM_AHEAD_FAR;                                           \
+    run_type(GEM_AHEAD_FAR, GEM_AHEAD_FAR, q8_0, weights, panel, inputs, n, y);                              \
   }
 FEW_AMD(1)
 FEW_AMD(2)

@@ -41,6 +41,11 @@ gem_avx512_linear(const GemPacked *weights, size_t first, size_t end, const GemI
 void
 gem_avx512_linear_amd(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
 {
+  if (weights->type == GEM_TYPE_Q4_0 && inputs->n == 1) {
+    for (; first + 2 <= end; first += 2) {
+      gem_avx512_linear_pair_amd(weights, first, inputs, y + first * GEM_PANEL_ROWS);
+    }
+  }
   run_linear(GEM_AVX512_FEW_AMD, gem_avx512_linear_few_amd, gem_avx512_linear_many_amd, weights, first, end,
              inputs, y);
 }

@@ -48,6 +48,10 @@ gem_avx512_linear_few(const GemPacked *weights, size_t panel, const GemInputs *i
 void
 gem_avx512_linear_few_amd(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
 
+/* Two neighbouring panels of Q4_0 with one input: y[32], less the lanes that the second has not. */
+void
+gem_avx512_linear_pair_amd(const GemPacked *weights, size_t panel, const GemInputs *inputs, float *y);
+
 /* Two neighbouring panels with many inputs, each chunk decoded once; `panels` is 2 or, for the last one, 1.
  * They differ in where they ask for what comes next. */
 void
