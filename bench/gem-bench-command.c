@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "clients/gem-client/gem-client-output.h"
-#include "daemon/gem-version.h"
+#include "daemon/base/gem-version.h"
 
 static const GemBenchCommand *const commands[] = {
     &gem_bench_adapt,      &gem_bench_baseline, &gem_bench_cancel, &gem_bench_classify,

@@ -6,10 +6,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "daemon/gem-log.h"
-#include "daemon/bus/gem-service.h"
-#include "daemon/bus/gem-watchdog.h"
-#include "daemon/gem-version.h"
+#include "daemon/base/gem-log.h"
+#include "daemon/base/gem-version.h"
+#include "daemon/service/gem-service.h"
+#include "daemon/service/gem-watchdog.h"
 
 typedef struct {
   char *config, *model;

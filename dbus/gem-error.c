@@ -40,3 +40,20 @@ gem_error_name(GemError code)
   g_assert(entries[code].error_code == (gint)code);
   return entries[code].dbus_error_name;
 }
+
+GError *
+gem_error_for_caller(GError *error)
+{
+  GemError code = GEM_ERROR_FAILED;
+  GError *mapped;
+
+  if (error->domain == GEM_ERROR) {
+    return error;
+  }
+  if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    code = GEM_ERROR_CANCELLED;
+  }
+  mapped = g_error_new_literal(GEM_ERROR, code, error->message);
+  g_error_free(error);
+  return mapped;
+}

@@ -32,3 +32,8 @@ typedef enum {
 /* "org.gemd.Gem1.Error.ContextExceeded" for a code; never NULL. */
 const char *
 gem_error_name(GemError code);
+
+/* An error as callers get it: one of GEM_ERROR, without what only the daemon's own code would understand.
+ * Takes `error`. */
+GError *
+gem_error_for_caller(GError *error);

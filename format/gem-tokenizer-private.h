@@ -7,8 +7,8 @@
  */
 #pragma once
 
-#include "format/gem-tokenizer.h"
 #include "format/gem-tokenizer-table.h"
+#include "format/gem-tokenizer.h"
 
 #define GEM_TOKENIZER_SPACE           "\xe2\x96\x81" /* U+2581, which stands for a space in a piece */
 #define GEM_TOKENIZER_SPACE_CHARACTER 0x2581

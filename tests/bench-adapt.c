@@ -15,9 +15,9 @@
 #include "adaptation/trainer/gem-adapt-output.h"
 #include "adaptation/trainer/gem-adapt-replay.h"
 #include "tests/gem-test-trainer.h"
-#include "training/gem-corpus.h"
-#include "training/gem-matmul.h"
-#include "training/gem-presets.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/network/gem-presets.h"
+#include "training/text/gem-corpus.h"
 
 #define DOCUMENTS 60 /* of each domain */
 

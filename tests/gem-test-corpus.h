@@ -2,7 +2,7 @@
 #pragma once
 
 #include "tests/gem-test-training.h"
-#include "training/gem-corpus.h"
+#include "training/text/gem-corpus.h"
 
 #define GEM_TEST_CORPUS_TEMPLATE "<s><|user|>{text}<|model|>"
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-random.h"
 
 /* Along a direction in one tensor: (L(w + h d) - L(w - h d)) / 2 h against the gradient's component; `floor`
  * is the noise of the differences. */

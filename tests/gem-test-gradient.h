@@ -1,8 +1,8 @@
 /* Gradients against central differences, in single precision, on shapes small enough for that. */
 #pragma once
 
-#include "training/gem-batch.h"
-#include "training/gem-parameters.h"
+#include "training/network/gem-parameters.h"
+#include "training/text/gem-batch.h"
 
 /* The loss at `values`; its gradient is added when `gradients` is not NULL. */
 typedef double (*GemTestLoss)(gpointer data, const float *values, float *gradients);

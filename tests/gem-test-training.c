@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "tests/gem-test-model.h"
-#include "training/gem-model-export.h"
-#include "training/gem-presets.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/network/gem-model-export.h"
+#include "training/network/gem-presets.h"
 
 float *
 gem_test_normal_new(gsize n, guint64 stream)

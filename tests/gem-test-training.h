@@ -4,7 +4,7 @@
 
 #include "format/gem-tokenizer.h"
 #include "tests/gem-test-folder.h"
-#include "training/gem-backbone.h"
+#include "training/network/gem-backbone.h"
 
 /* `n` values of the normal distribution; the same stream gives the same values. Transfer full. */
 float *

@@ -10,8 +10,8 @@
 #include "adaptation/trainer/gem-adapt-routes.h"
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-trainer.h"
-#include "training/gem-matmul.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
 
 #define TEXTS  12u /* of each of three domains, of general and of one's own */
 #define TOKENS 40u

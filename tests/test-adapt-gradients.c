@@ -6,11 +6,11 @@
 #include "tests/gem-test-gradient.h"
 #include "tests/gem-test-training.h"
 #include "training/adapt/gem-adapt-step.h"
-#include "training/gem-backbone-losses.h"
-#include "training/gem-centroids.h"
-#include "training/gem-matmul.h"
-#include "training/gem-random.h"
-#include "training/gem-vector.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/arithmetic/gem-vector.h"
+#include "training/network/gem-backbone-losses.h"
+#include "training/network/gem-centroids.h"
 
 /* Attention without clusters: a token that changes its cluster makes the loss jump, and differences tell
  * nothing of its gradient. That of sparse attention is checked in test-gradients. */

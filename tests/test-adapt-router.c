@@ -5,9 +5,9 @@
 #include "tests/gem-test-training.h"
 #include "training/adapt/gem-adapt-router.h"
 #include "training/adapt/gem-adapt-row-data.h"
-#include "training/gem-matmul.h"
-#include "training/gem-presets.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/network/gem-presets.h"
 
 enum { DOMAINS = 2, TEXTS = 24, TOKENS = 40, KIND_TOKENS = 20 };
 

@@ -5,9 +5,9 @@
 
 #include "tests/gem-test-training.h"
 #include "training/adapt/gem-adaptation.h"
-#include "training/gem-centroids.h"
-#include "training/gem-matmul.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/network/gem-centroids.h"
 
 enum { TEXTS = 16, TOKENS = 24, LEARNED = 1, STEPS = 24 };
 

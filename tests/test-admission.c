@@ -164,9 +164,9 @@ test_degrade(void)
   }
   g_assert_cmpuint(MIN(answers[0]->degraded_tokens, answers[1]->degraded_tokens), <, TOKENS / 2);
   /* Both, while the caches are small; one, then; and no more when one of them has ended. */
-  g_assert_cmpuint(after.page_ins, >, before.page_ins);
-  g_assert_cmpuint(after.page_ins, <=, before.page_ins + 3);
-  g_assert_cmpuint(after.page_outs_budget, <=, before.page_outs_budget + 2);
+  g_assert_cmpuint(after.paging.page_ins, >, before.paging.page_ins);
+  g_assert_cmpuint(after.paging.page_ins, <=, before.paging.page_ins + 3);
+  g_assert_cmpuint(after.paging.page_outs_budget, <=, before.paging.page_outs_budget + 2);
   free_all(N, sequences, answers);
 }
 

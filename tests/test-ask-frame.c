@@ -1,7 +1,7 @@
 /* What the ask template puts around a text, and what may be left out of it. */
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-training.h"
-#include "training/gem-ask-frame.h"
+#include "training/text/gem-ask-frame.h"
 
 #define TEMPLATE "<s><|user|>{text}<|model|>"
 #define LENGTH   1000u /* tokens of the text: 1000, 1001, ... */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "tests/gem-test-training.h"
-#include "training/gem-attention-block.h"
-#include "training/gem-matmul.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/network/gem-attention-block.h"
 
 typedef struct {
   GemAttentionView view;

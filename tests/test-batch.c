@@ -1,7 +1,7 @@
 /* Batches of sequences of different lengths. */
 #include <string.h>
 
-#include "training/gem-batch.h"
+#include "training/text/gem-batch.h"
 
 static void
 test_append(void)

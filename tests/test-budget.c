@@ -1,5 +1,6 @@
 /* The budget: who goes, in which order, and that nobody goes in vain. */
 #include "daemon/pager/gem-budget.h"
+#include "dbus/gem-error.h"
 
 /* Three pathways and two caches of 10 bytes each beside 100 that stay; `log` tells who went. */
 typedef struct {

@@ -108,9 +108,12 @@ test_progress(GemTestAdapt *self, gconstpointer data)
   phase = gem_test_get(self->gemd->client, job, GEM_JOB_INTERFACE, "Phase");
   g_assert_cmpstr(g_variant_get_string(phase, NULL), ==, "learning");
   check_files(self, "mywork", "checkpoint domain output text");
+  /* What changes is told a few times a second: of a learning that is over sooner nothing would be. */
+  while (self->ear->progress_running == 0) {
+    g_main_context_iteration(NULL, TRUE);
+  }
   g_unlink(self->held);
   gem_test_job_ear_wait(self->ear, 1, "done");
-  g_assert_cmpfloat(self->ear->progress_running, >, 0);
   g_assert_cmpfloat(self->ear->progress, ==, 1);
   check_files(self, "mywork", "domain version-1.gguf");
 }

@@ -322,6 +322,35 @@ test_unanswered(Polkit *self, gconstpointer data)
   g_assert_false(page_out(self, FALSE, "*not authorized: polkit cannot be asked*"));
 }
 
+/* A service that stops while polkit thinks says so, at once, and polkit is told. */
+static void
+test_stopped(Polkit *self, gconstpointer data)
+{
+  g_autoptr(GSubprocess) process = NULL;
+  Call call = {0};
+
+  if (skip_unless_possible()) {
+    return;
+  }
+  polkit_start(self);
+  self->answer = ANSWER_LATER;
+  process = start_call(self, &call, TRUE, page_out_call);
+  while (self->questions == 0) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_subprocess_send_signal(self->bus->daemon, SIGTERM);
+  while (!call.ended) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_false(g_subprocess_get_successful(process));
+  g_assert_nonnull(strstr(call.errors, "the service stops"));
+  wait_withdrawn(self);
+  g_assert_cmpint(gem_test_bus_wait_exit(self->bus), ==, 0);
+  answer_question(self->waiting, ANSWER_NO);
+  g_free(call.output);
+  g_free(call.errors);
+}
+
 static void
 test_no_polkit(Polkit *self, gconstpointer data)
 {
@@ -434,15 +463,11 @@ main(int argc, char **argv)
     const char *path;
     void (*run)(Polkit *self, gconstpointer data);
   } tests[] = {
-      {"/bus/authorize/answers", test_answers},
-      {"/bus/authorize/pin", test_pin},
-      {"/bus/authorize/load-model", test_load_model},
-      {"/bus/authorize/stats", test_stats},
-      {"/bus/authorize/interaction", test_interaction},
-      {"/bus/authorize/no-polkit", test_no_polkit},
-      {"/bus/authorize/vanished", test_vanished},
-      {"/bus/authorize/unanswered", test_unanswered},
-      {"/bus/authorize/left-draining", test_left_draining},
+      {"/bus/authorize/answers", test_answers},         {"/bus/authorize/pin", test_pin},
+      {"/bus/authorize/load-model", test_load_model},   {"/bus/authorize/stats", test_stats},
+      {"/bus/authorize/interaction", test_interaction}, {"/bus/authorize/no-polkit", test_no_polkit},
+      {"/bus/authorize/vanished", test_vanished},       {"/bus/authorize/unanswered", test_unanswered},
+      {"/bus/authorize/stopped", test_stopped},         {"/bus/authorize/left-draining", test_left_draining},
   };
 
   g_test_init(&argc, &argv, NULL);

@@ -1,5 +1,5 @@
 /* The table of options: what each takes, and what a bad one gets. */
-#include "daemon/bus/gem-call-options.h"
+#include "daemon/service/gem-call-options.h"
 
 static const char *const domains[] = {"legal", "stem", NULL};
 

@@ -1,5 +1,5 @@
 /* The order in which calls run. */
-#include "daemon/bus/gem-call-queue.h"
+#include "daemon/service/gem-call-queue.h"
 
 #include <string.h>
 

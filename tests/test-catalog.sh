@@ -15,11 +15,11 @@ report() {
   fi
 }
 
-logged=$(sed -n 's/^#define GEM_LOG_[A-Z_]* *"\([0-9a-f]*\)"$/\1/p' "$source_dir/daemon/gem-log.h" | sort)
+logged=$(sed -n 's/^#define GEM_LOG_[A-Z_]* *"\([0-9a-f]*\)"$/\1/p' "$source_dir/daemon/base/gem-log.h" | sort)
 explained=$(sed -n 's/^-- \([0-9a-f]*\)$/\1/p' "$catalog" | sort)
 report "there are messages" "$([ -n "$logged" ] && echo yes)" yes
 report "each is explained, and no other" "$explained" "$logged"
-names=$(sed -n 's/^#define \(GEM_LOG_[A-Z_]*\) .*/\1/p' "$source_dir/daemon/gem-log.h" | sort)
+names=$(sed -n 's/^#define \(GEM_LOG_[A-Z_]*\) .*/\1/p' "$source_dir/daemon/base/gem-log.h" | sort)
 used=$(grep -rhoE 'GEM_LOG_[A-Z_]+' --include=*.c "$source_dir/daemon" | sort -u)
 report "each is logged somewhere" "$used" "$names"
 if command -v journalctl >/dev/null; then

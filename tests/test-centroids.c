@@ -5,11 +5,11 @@
 
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-training.h"
-#include "training/gem-backbone-internal.h"
-#include "training/gem-centroids.h"
-#include "training/gem-matmul.h"
-#include "training/gem-random.h"
-#include "training/gem-vector.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/arithmetic/gem-vector.h"
+#include "training/network/gem-backbone-internal.h"
+#include "training/network/gem-centroids.h"
 
 enum { WIDTH = 64, LAYERS = 2, K = 16, INPUTS = 256 };
 

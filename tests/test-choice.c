@@ -4,13 +4,13 @@
 
 #include "tests/gem-test-folder.h"
 #include "tests/gem-test-training.h"
-#include "training/adapt/gem-choice-score.h"
-#include "training/adapt/gem-forgetting.h"
-#include "training/gem-backbone-continue.h"
-#include "training/gem-centroids.h"
-#include "training/gem-matmul.h"
-#include "training/gem-presets.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/experiment/gem-choice-score.h"
+#include "training/experiment/gem-forgetting.h"
+#include "training/network/gem-backbone-continue.h"
+#include "training/network/gem-centroids.h"
+#include "training/network/gem-presets.h"
 
 /* ---- continuations ---- */
 

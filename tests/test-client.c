@@ -6,6 +6,7 @@
 
 #include "clients/gem-client/gem-client-exit.h"
 #include "tests/gem-test-client.h"
+#include "tests/gem-test-program.h"
 
 #define ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -425,6 +426,25 @@ test_unknown_domain(void)
   g_assert_cmpstr(run.err, ==, "gem-client: no domain 'cooking'\n");
 }
 
+/* GLib ends the process after --help, whatever became of it. */
+static void
+test_help_unwritten(void)
+{
+  g_autoptr(GPtrArray) words = gem_test_program_words("clients/gem-client", "gem-client");
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_PIPE);
+  g_autoptr(GSubprocess) process = NULL;
+  g_autofree char *complaint = NULL;
+
+  g_subprocess_launcher_set_stdout_file_path(launcher, "/dev/full");
+  g_ptr_array_add(words, g_strdup("--help"));
+  g_ptr_array_add(words, NULL);
+  process = g_subprocess_launcher_spawnv(launcher, (const char *const *)words->pdata, NULL);
+  g_assert_nonnull(process);
+  g_assert_true(g_subprocess_communicate_utf8(process, NULL, NULL, NULL, &complaint, NULL));
+  g_assert_cmpint(g_subprocess_get_exit_status(process), ==, GEM_EXIT_FAILED);
+  g_assert_nonnull(strstr(complaint, "standard output"));
+}
+
 static void
 test_help(void)
 {
@@ -469,5 +489,6 @@ main(int argc, char **argv)
   g_test_add_func("/client/unreachable", test_unreachable);
   g_test_add_func("/client/input", test_input);
   g_test_add_func("/client/help", test_help);
+  g_test_add_func("/client/help-unwritten", test_help_unwritten);
   return g_test_run();
 }

@@ -1,7 +1,7 @@
 /* gemd.conf: defaults, every key, and what a bad file gets. */
 #include <glib/gstdio.h>
 
-#include "daemon/gem-config.h"
+#include "daemon/base/gem-config.h"
 #include "dbus/gem-error.h"
 
 static char *
@@ -195,7 +195,7 @@ test_no_file(void)
 static void
 test_installed_file(void)
 {
-  g_autofree char *path = g_build_filename(g_getenv("GEM_SOURCE_DIR"), "daemon", "gemd.conf", NULL);
+  g_autofree char *path = g_build_filename(g_getenv("GEM_SOURCE_DIR"), "daemon", "base", "gemd.conf", NULL);
   g_autofree char *text = NULL;
   g_auto(GStrv) lines = NULL;
   g_autoptr(GString) enabled = g_string_new("");

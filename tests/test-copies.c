@@ -1,4 +1,4 @@
-#include "training/gem-copies.h"
+#include "training/text/gem-copies.h"
 
 #include <string.h>
 

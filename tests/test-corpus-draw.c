@@ -3,7 +3,7 @@
 
 #include "tests/gem-test-corpus.h"
 #include "tests/gem-test-model.h"
-#include "training/gem-task-choice.h"
+#include "training/text/gem-task-choice.h"
 
 /* ---- draws ---- */
 

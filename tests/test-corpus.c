@@ -3,7 +3,7 @@
 
 #include "tests/gem-test-corpus.h"
 #include "tests/gem-test-model.h"
-#include "training/gem-data-folder.h"
+#include "training/text/gem-data-folder.h"
 
 static char *
 document_text(const GemTestCorpus *self, const GemSource *source, guint index)

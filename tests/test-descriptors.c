@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "dbus/gem-names.h"
 #include "tests/gem-test-patience.h"
 

@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "training/gem-dropout.h"
+#include "training/arithmetic/gem-dropout.h"
 
 #define N     100000u
 #define SHARE 0.3

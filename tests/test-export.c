@@ -6,10 +6,10 @@
 #include "format/gem-model-files.h"
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-training.h"
-#include "training/gem-checkpoint.h"
-#include "training/gem-model-export.h"
-#include "training/gem-presets.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/network/gem-checkpoint.h"
+#include "training/network/gem-model-export.h"
+#include "training/network/gem-presets.h"
 
 #define SHAPE                                                                                                \
   "width=256,heads=4,layers=2,ffn=256,domain-ffn=64,domains=2,router-width=256,router-embedding=96,"         \

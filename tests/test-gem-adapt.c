@@ -8,8 +8,8 @@
 #include "adaptation/trainer/gem-adapt-memory.h"
 #include "adaptation/trainer/gem-adapt-slots.h"
 #include "format/gem-learned-file.h"
-#include "tests/gem-test-trainer.h"
 #include "tests/gem-test-model.h"
+#include "tests/gem-test-trainer.h"
 
 typedef struct {
   char *dir;

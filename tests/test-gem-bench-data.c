@@ -2,10 +2,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "bench/bus/gem-bench-data.h"
-#include "bench/bus/gem-bench-labels.h"
 #include "bench/bus/gem-bench-routes.h"
-#include "bench/bus/gem-bench-task.h"
+#include "bench/questions/gem-bench-data.h"
+#include "bench/questions/gem-bench-labels.h"
+#include "bench/questions/gem-bench-task.h"
 #include "dbus/gem-error.h"
 #include "tests/gem-test-folder.h"
 

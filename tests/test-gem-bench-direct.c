@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "bench/direct/gem-bench-attention.h"
-#include "bench/direct/gem-bench-file-cache.h"
+#include "bench/direct/limits/gem-bench-file-cache.h"
 #include "clients/gem-client/gem-client-exit.h"
 #include "format/gem-model-files.h"
 #include "tests/gem-test-direct.h"

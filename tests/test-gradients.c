@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "tests/gem-test-gradient.h"
-#include "training/gem-backbone.h"
-#include "training/gem-centroids.h"
-#include "training/gem-matmul.h"
-#include "training/gem-presets.h"
-#include "training/gem-random.h"
-#include "training/gem-router-network.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/network/gem-backbone.h"
+#include "training/network/gem-centroids.h"
+#include "training/network/gem-presets.h"
+#include "training/network/gem-router-network.h"
 
 typedef struct {
   GemBackbone *backbone;

@@ -1,5 +1,5 @@
 /* The histogram of times. */
-#include "daemon/bus/gem-latency.h"
+#include "daemon/service/gem-latency.h"
 
 static void
 check_within(double value, double least)

@@ -259,7 +259,7 @@ test_many(GemTestEngine **fixture, gconstpointer data)
     g_assert_cmpuint(gem_engine_get_resident_bytes(engine), <=, limit + 96 * 1024);
   }
   gem_engine_get_counters(engine, &counters);
-  g_assert_cmpuint(counters.page_outs_budget, >, GEM_MAX_LEARNED / 2);
+  g_assert_cmpuint(counters.paging.page_outs_budget, >, GEM_MAX_LEARNED / 2);
 
   error = gem_test_learned_remove(engine, 5, "letters");
   g_assert_no_error(error);

@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "tests/gem-test-training.h"
-#include "training/gem-lanes.h"
-#include "training/gem-matmul-amx.h"
-#include "training/gem-matmul-vector.h"
-#include "training/gem-matmul.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-lanes.h"
+#include "training/arithmetic/gem-matmul-amx.h"
+#include "training/arithmetic/gem-matmul-vector.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
 
 #define GUARD -12345.5f /* stands around the result */
 

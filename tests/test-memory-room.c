@@ -1,5 +1,5 @@
 /* What the engine of a limited unit may take. */
-#include "daemon/bus/gem-memory-room.h"
+#include "daemon/service/gem-memory-room.h"
 
 #define MIB (G_GUINT64_CONSTANT(1) << 20)
 

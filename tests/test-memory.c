@@ -28,8 +28,8 @@ test_same_answer(void)
     g_assert_cmpuint(limited->degraded_tokens, ==, 0);
     g_assert_cmpuint(gem_engine_get_resident_bytes(scene.engine), <=, limit);
     /* Three fit; fewer do not. */
-    g_assert_true((gem_test_limit_counters(&scene).page_outs_budget > before.page_outs_budget) ==
-                  (halves < 6));
+    g_assert_true((gem_test_limit_counters(&scene).paging.page_outs_budget >
+                   before.paging.page_outs_budget) == (halves < 6));
   }
 }
 
@@ -69,7 +69,7 @@ test_take_turns(void)
     if (round == 0) {
       gem_test_limit_relieve(scene.engine, GEM_RELIEF_OVER);
       most = gem_engine_get_resident_bytes(scene.engine);
-      before = gem_test_limit_counters(&scene).page_outs_budget;
+      before = gem_test_limit_counters(&scene).paging.page_outs_budget;
       gem_test_limit_set(&scene, most - scene.pathway / 2);
     }
   }
@@ -79,7 +79,7 @@ test_take_turns(void)
     g_free(expected[i]);
   }
   /* More often than when one comes after the other. */
-  g_assert_cmpuint(gem_test_limit_counters(&scene).page_outs_budget, >, before + 2);
+  g_assert_cmpuint(gem_test_limit_counters(&scene).paging.page_outs_budget, >, before + 2);
 }
 
 /* The one that was needed longest ago goes. */

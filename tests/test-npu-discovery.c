@@ -7,7 +7,7 @@
 
 #include <glib/gstdio.h>
 
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "tests/gem-test-engine.h"
 #include "tests/gem-test-npu-machine.h"
 #include "tests/gem-test-patience.h"

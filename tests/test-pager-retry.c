@@ -95,7 +95,7 @@ test_passing(Scene *self, gconstpointer data)
 
   for (gsize i = 0; i < G_N_ELEMENTS(waits); i++) {
     g_assert_false(need_with_files(self, 0));
-    g_assert_cmpuint(self->runtime->counters.page_in_failures, ==, i + 1);
+    g_assert_cmpuint(self->runtime->counters.paging.page_in_failures, ==, i + 1);
     /* Not before its time, and then without being told. */
     g_assert_false(need_with_files(self, G_MAXUINT));
     g_assert_false(may_come_after(self, waits[i] * SECOND - SECOND / 2));

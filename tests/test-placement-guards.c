@@ -3,9 +3,12 @@
  * service, it is left alone after it ended one, and its copies of pathways take nobody's memory.
  */
 #include <glib/gstdio.h>
+#include <signal.h>
+#include <stdlib.h>
 
 #include "daemon/engine/gem-room.h"
 #include "daemon/pager/gem-placement-decisions.h"
+#include "tests/gem-test-folder.h"
 #include "tests/gem-test-modules.h"
 #include "tests/gem-test-patience.h"
 #include "tests/gem-test-scene.h"
@@ -211,6 +214,52 @@ test_left_mark(void)
   gem_test_scene_close(scene);
 }
 
+static gpointer
+mark_on_thread(gpointer data)
+{
+  gem_placement_decisions_mark(g_getenv("GEM_TEST_MARKS"), "one", "a device", "general");
+  if (g_strcmp0(g_getenv("GEM_TEST_END"), "by the device") == 0) {
+    exit(1);
+  }
+  return NULL;
+}
+
+static void
+end_marked(void)
+{
+  gem_test_folder_remove(g_getenv("GEM_TEST_FOLDER"));
+  g_thread_join(g_thread_new("device", mark_on_thread, NULL));
+  if (g_strcmp0(g_getenv("GEM_TEST_END"), "killed") == 0) {
+    raise(SIGKILL);
+  }
+  exit(0);
+}
+
+/* A process that ends in good order leaves no mark, whatever its device is at; one that is killed does, and
+ * one that the device's own code ends. */
+static void
+test_mark_at_end(void)
+{
+  static const char *const ends[] = {"in good order", "killed", "by the device"};
+  if (g_test_subprocess()) {
+    end_marked();
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS(ends); i++) {
+    g_autofree char *folder = gem_test_folder_new();
+    g_autofree char *file = g_build_filename(folder, "marks", NULL);
+    g_setenv("GEM_TEST_MARKS", file, TRUE);
+    g_setenv("GEM_TEST_END", ends[i], TRUE);
+    g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+    g_assert_true(g_test_trap_has_passed() == (i == 0));
+    g_assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
+    g_autofree char *left = gem_placement_decisions_find_mark(file, "a device");
+    g_assert_cmpstr(left, ==, i == 0 ? NULL : "general");
+    gem_test_folder_remove(folder);
+  }
+  g_unsetenv("GEM_TEST_MARKS");
+  g_unsetenv("GEM_TEST_END");
+}
+
 /* As if the process that left the marks of this one were another. */
 static void
 disown_marks(const char *path)
@@ -412,6 +461,7 @@ main(int argc, char **argv)
   g_autofree char *folder = gem_test_folder_new();
   hold_path = g_build_filename(folder, "hold", NULL);
   hold_free_path = g_build_filename(folder, "hold-free", NULL);
+  g_setenv("GEM_TEST_FOLDER", folder, TRUE);
   g_setenv("GEM_TEST_DEVICE_HOLD", hold_path, TRUE);
   g_setenv("GEM_TEST_DEVICE_HOLD_FREE", hold_free_path, TRUE);
   g_test_add_func("/placement-guards/not-waited-for", test_not_waited_for);
@@ -419,6 +469,7 @@ main(int argc, char **argv)
   g_test_add_func("/placement-guards/hangs", test_hangs);
   g_test_add_func("/placement-guards/left-mark", test_left_mark);
   g_test_add_func("/placement-guards/two-marks", test_two_marks);
+  g_test_add_func("/placement-guards/mark-at-end", test_mark_at_end);
   g_test_add_func("/placement-guards/known-is-checked", test_known_is_checked);
   g_test_add_func("/placement-guards/depends", test_depends);
   g_test_add_func("/placement-guards/deferred", test_deferred);

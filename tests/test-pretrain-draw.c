@@ -1,8 +1,8 @@
 /* Draws as sequences of a batch: where weights and forks stand, and what is left out. */
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-training.h"
-#include "training/gem-presets.h"
-#include "training/gem-pretrain-draw.h"
+#include "training/network/gem-presets.h"
+#include "training/text/gem-pretrain-draw.h"
 
 #define LENGTH 60u /* tokens of the input: 300, 301, ... */
 #define BEFORE 7u  /* tokens of another document before the line */

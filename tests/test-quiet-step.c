@@ -5,10 +5,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/engine/gem-sampler.h"
 #include "daemon/engine/gem-admission.h"
 #include "daemon/engine/gem-append.h"
 #include "daemon/engine/gem-room.h"
+#include "daemon/engine/gem-sampler.h"
 #include "daemon/engine/gem-step.h"
 #include "tests/gem-test-engine.h"
 #include "tests/gem-test-patience.h"

@@ -151,7 +151,7 @@ relieve_during(GemTestEngine *test, GemTestAnswer *answer, GemRelief step, guint
   gem_engine_get_counters(test->engine, &before);
   relieve(test->engine, step);
   gem_engine_get_counters(test->engine, &after);
-  *ret_paged_out = (guint)(after.page_outs_relief - before.page_outs_relief);
+  *ret_paged_out = (guint)(after.paging.page_outs_relief - before.paging.page_outs_relief);
   if (!answer->finished) {
     /* Its end would have been heard of before the step's. */
     g_assert_cmpuint(after.cache_drops_relief, ==, before.cache_drops_relief);
@@ -210,9 +210,9 @@ test_pathways(void)
   g_assert_cmpuint(relieve(test->engine, GEM_RELIEF_OVER), ==, 0);
   g_assert_true(is_resident(test->engine, "legal"));
   gem_engine_get_counters(test->engine, &counters);
-  g_assert_cmpuint(counters.page_ins, ==, 2);
-  g_assert_cmpuint(counters.page_outs_relief, ==, 1);
-  g_assert_cmpuint(counters.page_outs_asked, ==, 0);
+  g_assert_cmpuint(counters.paging.page_ins, ==, 2);
+  g_assert_cmpuint(counters.paging.page_outs_relief, ==, 1);
+  g_assert_cmpuint(counters.paging.page_outs_asked, ==, 0);
 }
 
 /* Bytes of this process in memory. */

@@ -2,7 +2,7 @@
  * The caches of a model that another took the place of: what relief takes from it and from the one that is
  * served. Real engines in the model host, without a bus.
  */
-#include "daemon/bus/gem-model-host.h"
+#include "daemon/service/gem-model-host.h"
 #include "tests/gem-test-engine.h"
 
 #define PROMPT "the rain in the north"

@@ -3,8 +3,8 @@
 
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-training.h"
-#include "training/gem-router-crops.h"
-#include "training/gem-router-network.h"
+#include "training/network/gem-router-crops.h"
+#include "training/network/gem-router-network.h"
 
 #define TEMPLATE "<s><|user|>{text}<|model|>"
 #define TEXT     "The first one is here. The second comes now! Is there a third?\nThe last line has no end"

@@ -1,5 +1,5 @@
 /* The list of `gem-train pretrain --tasks`, as it is read; what it does to draws is in test-corpus.c. */
-#include "training/gem-task-choice.h"
+#include "training/text/gem-task-choice.h"
 
 static void
 test_parse(void)

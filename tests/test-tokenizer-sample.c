@@ -8,7 +8,7 @@
 
 #include "format/gem-tokenizer.h"
 #include "tests/gem-test-program.h"
-#include "training/gem-tokenizer-sample.h"
+#include "training/text/gem-tokenizer-sample.h"
 
 typedef struct {
   char *folder;

@@ -7,10 +7,10 @@
 
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-training.h"
-#include "training/gem-centroids.h"
-#include "training/gem-matmul.h"
-#include "training/gem-random.h"
-#include "training/gem-trainer.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/network/gem-centroids.h"
+#include "training/network/gem-trainer.h"
 
 enum { LANES = 2, NEVER = 1000000 };
 

@@ -4,14 +4,14 @@
 
 #include "tests/gem-test-folder.h"
 #include "tests/gem-test-training.h"
-#include "training/adapt/gem-compression.h"
-#include "training/adapt/gem-retraining.h"
-#include "training/adapt/gem-variant-costs.h"
-#include "training/adapt/gem-variant-network.h"
-#include "training/adapt/gem-variant-trend.h"
-#include "training/gem-matmul.h"
-#include "training/gem-presets.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-matmul.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/experiment/gem-compression.h"
+#include "training/experiment/gem-retraining.h"
+#include "training/experiment/gem-variant-costs.h"
+#include "training/experiment/gem-variant-network.h"
+#include "training/experiment/gem-variant-trend.h"
+#include "training/network/gem-presets.h"
 
 #define SHAPE "vocab=512,width=64,heads=2,layers=2,ffn=64,domain-ffn=32,domains=3,window=4"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "tests/gem-test-training.h"
-#include "training/gem-vector.h"
+#include "training/arithmetic/gem-vector.h"
 
 /* |a - b| within `relative` of the larger, or `relative` itself where both are small. */
 static void

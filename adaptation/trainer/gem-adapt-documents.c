@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "adaptation/trainer/gem-adapt-text-check.h"
-#include "training/gem-data-folder.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/text/gem-data-folder.h"
 
 #define HELD_OUT_EVERY 10u /* one document or window of so many */
 #define LONG_WINDOWS   4u  /* of more a document is long */

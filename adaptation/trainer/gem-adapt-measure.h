@@ -4,7 +4,7 @@
 
 #include "adaptation/trainer/gem-adapt-model.h"
 #include "training/adapt/gem-adapt-text.h"
-#include "training/gem-lanes.h"
+#include "training/arithmetic/gem-lanes.h"
 
 /* Who may stop a measurement, and who hears how much of it is done, on any lane. */
 typedef struct {

@@ -7,7 +7,8 @@
 #define MIB ((guint64)1 << 20)
 /* The program, its libraries, and what is too small to be reckoned. */
 #define FIXED (40 * MIB)
-/* Rows of logits that are there at a time (training/gem-backbone-internal.h), of the student and the teacher.
+/* Rows of logits that are there at a time (training/network/gem-backbone-internal.h), of the student and the
+ * teacher.
  */
 #define LOGIT_ROWS 1024u
 

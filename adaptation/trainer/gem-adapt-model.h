@@ -5,8 +5,8 @@
 #include "adaptation/gem-adapt-packet.h"
 #include "format/gem-learned-file.h"
 #include "format/gem-tokenizer.h"
-#include "training/gem-centroids.h"
-#include "training/gem-router-network.h"
+#include "training/network/gem-centroids.h"
+#include "training/network/gem-router-network.h"
 
 typedef struct {
   GemModelShape shape; /* as general.gguf has it */

@@ -3,7 +3,7 @@
 
 #include "adaptation/trainer/gem-adapt-model.h"
 #include "training/adapt/gem-adapt-text.h"
-#include "training/gem-lanes.h"
+#include "training/arithmetic/gem-lanes.h"
 
 /* Those whose tokens are likeliest to be taken by the row, a third of them: what a residual does to the
  * others nobody will see, and distillation on them would only take time. All of one group. GemAdaptText. */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "adaptation/gem-adapt-fields.h"
-#include "training/gem-model-export.h"
+#include "training/network/gem-model-export.h"
 
 #define NAME gem_adapt_file_names[GEM_ADAPT_OUTPUT]
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "training/adapt/gem-adapt-router.h"
-#include "training/gem-router-crops.h"
+#include "training/network/gem-router-crops.h"
 
 /* Tokens of the crops of either side. */
 #define CROP_TOKENS 12288u

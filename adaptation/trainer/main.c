@@ -11,7 +11,7 @@
 #include "adaptation/trainer/gem-adapt-reporter.h"
 #include "adaptation/trainer/gem-adapt-text-check.h"
 #include "adaptation/trainer/gem-adapt-work.h"
-#include "training/gem-matmul.h"
+#include "training/arithmetic/gem-matmul.h"
 
 #define START_MS  60000 /* that a daemon may take to say what to do */
 #define FINISH_MS 60000 /* and to hear what came of it */

@@ -1,9 +1,9 @@
 #include <math.h>
 
 #include "bench/baseline/gem-baseline-task.h"
-#include "bench/bus/gem-bench-data.h"
 #include "bench/gem-bench-json.h"
 #include "bench/gem-bench-progress.h"
+#include "bench/questions/gem-bench-data.h"
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-output.h"
 #include "clients/gem-client/gem-client-table.h"

@@ -5,11 +5,11 @@
 #include "bench/baseline/gem-baseline-candidates.h"
 #include "bench/baseline/gem-baseline-linear.h"
 #include "bench/baseline/gem-baseline-ranker.h"
-#include "bench/bus/gem-bench-data.h"
-#include "bench/bus/gem-bench-labels.h"
 #include "bench/edge/gem-edge-metrics.h"
 #include "bench/edge/gem-edge-spread.h"
 #include "bench/gem-bench-statistics.h"
+#include "bench/questions/gem-bench-data.h"
+#include "bench/questions/gem-bench-labels.h"
 
 /* What multiplies the loss against the squared weights, from stiff to free; dev chooses. After so many in a
  * row that are worse than the best, freer ones are not tried. */

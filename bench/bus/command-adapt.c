@@ -2,11 +2,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "bench/bus/gem-bench-data.h"
 #include "bench/bus/gem-bench-held-out.h"
 #include "bench/bus/gem-bench-lesson.h"
 #include "bench/bus/gem-bench-service.h"
 #include "bench/gem-bench-json.h"
+#include "bench/questions/gem-bench-data.h"
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-output.h"
 #include "clients/gem-client/gem-client-table.h"

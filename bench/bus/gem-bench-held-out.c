@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "bench/bus/gem-bench-calls.h"
-#include "bench/bus/gem-bench-data.h"
+#include "bench/questions/gem-bench-data.h"
 
 /* Which document a call is of. */
 typedef struct {

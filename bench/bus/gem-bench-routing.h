@@ -1,11 +1,11 @@
 /* What is routed and how it went: shared by both kinds of gem-bench routing. */
 #pragma once
 
+#include "bench/bus/gem-bench-routes.h"
 #include "bench/gem-bench-command.h"
 #include "bench/gem-bench-json.h"
+#include "bench/questions/gem-bench-task.h"
 #include "clients/gem-client/gem-client-remote.h"
-#include "bench/bus/gem-bench-routes.h"
-#include "bench/bus/gem-bench-task.h"
 
 /* A text and where it belongs. */
 typedef struct {

@@ -1,7 +1,7 @@
 #include "bench/bus/gem-edge-bus.h"
 
-#include "bench/bus/gem-bench-labels.h"
 #include "bench/bus/gem-bench-service.h"
+#include "bench/questions/gem-bench-labels.h"
 #include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 

@@ -1,7 +1,7 @@
 /* EdgeBench's questions, asked of the service. */
 #pragma once
 
-#include "bench/edge/gem-edge-ask.h"
+#include "bench/questions/gem-edge-ask.h"
 #include "clients/gem-client/gem-client-remote.h"
 
 /* Finds the service and waits for its model. Errors: of the bus. */

@@ -1,9 +1,9 @@
 /* gem-bench paging: how long a pathway takes to come and go. */
 #include <math.h>
 
-#include "bench/direct/gem-bench-file-cache.h"
 #include "bench/direct/gem-bench-model.h"
 #include "bench/direct/gem-bench-sequence.h"
+#include "bench/direct/limits/gem-bench-file-cache.h"
 #include "bench/gem-bench-chart.h"
 #include "bench/gem-bench-progress.h"
 #include "clients/gem-client/gem-client-output.h"

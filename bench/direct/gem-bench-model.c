@@ -1,8 +1,8 @@
 #include "bench/direct/gem-bench-model.h"
 
 #include "bench/gem-bench-command.h"
+#include "daemon/base/gem-version.h"
 #include "daemon/engine/gem-sequence-state.h"
-#include "daemon/gem-version.h"
 
 /* The least context that the engine takes. */
 #define LEAST_CONTEXT 8u

@@ -1,8 +1,8 @@
 /* A model opened in this process, as the daemon's engine opens it, and the options that say how. */
 #pragma once
 
-#include "bench/gem-bench-json.h"
 #include "bench/direct/gem-bench-weights.h"
+#include "bench/gem-bench-json.h"
 #include "daemon/engine/gem-runtime.h"
 
 /* What every command that runs the engine takes. */

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "bench/gem-bench-progress.h"
-#include "daemon/engine/gem-sampler.h"
 #include "daemon/engine/gem-append.h"
+#include "daemon/engine/gem-sampler.h"
 #include "daemon/engine/gem-step.h"
 
 typedef struct {

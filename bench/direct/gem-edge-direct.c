@@ -1,8 +1,8 @@
 #include "bench/direct/gem-edge-direct.h"
 
 #include "bench/gem-bench-process.h"
+#include "daemon/base/gem-version.h"
 #include "daemon/engine/gem-engine.h"
-#include "daemon/gem-version.h"
 #include "format/gem-file.h"
 
 typedef struct {
@@ -178,8 +178,8 @@ direct_look(GemEdgeAsker *asker, GemEdgeSight *ret_sight, G_GNUC_UNUSED GError *
   *ret_sight = (GemEdgeSight){
       .resident = gem_engine_get_resident_bytes(self->engine),
       .process = gem_bench_process_get_peak(),
-      .page_ins = (gint64)counters.page_ins,
-      .page_in_failures = (gint64)counters.page_in_failures,
+      .page_ins = (gint64)counters.paging.page_ins,
+      .page_in_failures = (gint64)counters.paging.page_in_failures,
       .degraded_tokens = (gint64)counters.degraded_tokens,
       .tokens = (gint64)load.tokens,
   };

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "bench/direct/gem-bench-model.h"
-#include "bench/edge/gem-edge-ask.h"
+#include "bench/questions/gem-edge-ask.h"
 
 /* Opens the model at `path`, as the daemon would. Errors: GEM_ERROR. */
 GemEdgeAsker *

@@ -2,8 +2,8 @@
  * and numbers give the same plan, so that a question is known by its place. */
 #pragma once
 
-#include "bench/edge/gem-edge-ask.h"
 #include "bench/edge/gem-edge-suite.h"
+#include "bench/questions/gem-edge-ask.h"
 
 /* In the place of a pathway's number: as the service routes. The suite's domains are numbers 0 to n - 1, and
  * n is the general part alone. */

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "bench/bus/gem-bench-labels.h"
-#include "bench/bus/gem-bench-task.h"
+#include "bench/questions/gem-bench-labels.h"
+#include "bench/questions/gem-bench-task.h"
 
 const char *
 gem_edge_form_name(GemEdgeForm form)

@@ -1,7 +1,7 @@
-/* The tasks of the suite, as a data folder has them (bench/bus/gem-bench-data.h). */
+/* The tasks of the suite, as a data folder has them (bench/questions/gem-bench-data.h). */
 #pragma once
 
-#include "bench/bus/gem-bench-data.h"
+#include "bench/questions/gem-bench-data.h"
 
 /* How a task is asked, and which score counts. */
 typedef enum {

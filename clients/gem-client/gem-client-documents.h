@@ -4,6 +4,6 @@
 #include <gio/gio.h>
 
 /* A memfd, sealed, with the documents of `paths` ("-", or no path at all: standard input), a blank line
- * between two. The descriptor, or -1. Errors: G_IO_ERROR and G_FILE_ERROR naming the file. */
+ * between two. The descriptor, or -1. Errors: G_IO_ERROR, naming the file. */
 int
 gem_documents_to_memfd(const char *const *paths, GError **error);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* Why the first write that failed did; 0: none did. */
@@ -49,6 +50,26 @@ gem_output_flush(GemExit status)
     gem_output_complain("standard output: %s", g_strerror(write_error));
   }
   return status == GEM_EXIT_OK ? GEM_EXIT_FAILED : status;
+}
+
+/* GLib writes --help and ends the process itself. */
+static void
+on_exit_unwritten(void)
+{
+  errno = 0;
+  if (write_error != 0 || (fflush(stdout) == 0 && !ferror(stdout))) {
+    return;
+  }
+  if (errno != EPIPE) {
+    gem_output_complain("standard output: %s", errno != 0 ? g_strerror(errno) : "it could not be written");
+  }
+  _exit(GEM_EXIT_FAILED);
+}
+
+void
+gem_output_watch_exit(void)
+{
+  atexit(on_exit_unwritten);
 }
 
 void

@@ -2,8 +2,8 @@
 #include "clients/gem-client/gem-client-input.h"
 #include "clients/gem-client/gem-client-json.h"
 #include "clients/gem-client/gem-client-output.h"
-#include "clients/gem-client/gem-client-run-options.h"
 #include "clients/gem-client/gem-client-remote.h"
+#include "clients/gem-client/gem-client-run-options.h"
 #include "clients/gem-client/gem-client-table.h"
 
 typedef struct {

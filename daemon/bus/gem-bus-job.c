@@ -2,10 +2,9 @@
 
 #include <string.h>
 
-#include "daemon/bus/gem-call.h"
 #include "daemon/bus/gem-private-tree.h"
-#include "daemon/bus/gem-service.h"
 #include "dbus/gem-dbus-generated.h"
+#include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 
 /* How long, and how many, jobs that are over can still be looked at. */
@@ -19,7 +18,8 @@ typedef enum { RUNNING, DONE, FAILED, CANCELLED, REFUSED } JobState;
 static const char *const state_names[] = {"running", "done", "failed", "cancelled", "refused"};
 
 struct _GemBusJobs {
-  GemService *service;
+  GDBusConnection *connection;
+  GemWork *work;
   GemPrivateTree *tree;
   GQueue over; /* of GemBusJob, the oldest first: seen still */
 };
@@ -99,8 +99,8 @@ on_bye(GCancellable *bye, gpointer data)
 static void
 job_emit(GemBusJob *self, const char *interface, const char *signal, GVariant *parameters)
 {
-  g_dbus_connection_emit_signal(gem_service_get_connection(self->jobs->service), self->caller->sender,
-                                self->path, interface, signal, parameters, NULL);
+  g_dbus_connection_emit_signal(self->jobs->connection, self->caller->sender, self->path, interface, signal,
+                                parameters, NULL);
 }
 
 static void
@@ -163,7 +163,7 @@ job_end(GemBusJob *self, JobState state, GVariant *details)
   g_return_if_fail(self->state == RUNNING);
   self->state = state;
   g_clear_handle_id(&self->tell, g_source_remove);
-  gem_service_end_work(self->jobs->service, GEM_IDLE_JOBS);
+  gem_work_end(self->jobs->work, GEM_IDLE_JOBS);
   if (self->caller == NULL) {
     job_free(self);
     return;
@@ -272,7 +272,7 @@ gem_bus_job_new(GemBusJobs *jobs, GemCaller *caller, const GemBusJobKind *kind, 
   self->path = g_strconcat(GEM_JOB_PATH "/", self->node, NULL);
   self->bye = g_signal_connect(caller->bye, "cancelled", G_CALLBACK(on_bye), self);
   gem_private_tree_add(jobs->tree, self->node, caller->sender, self);
-  gem_service_begin_work(jobs->service, GEM_IDLE_JOBS);
+  gem_work_begin(jobs->work, GEM_IDLE_JOBS);
   return self;
 }
 
@@ -283,17 +283,18 @@ gem_bus_job_get_path(GemBusJob *self)
 }
 
 GemBusJobs *
-gem_bus_jobs_new(GemService *service, GError **error)
+gem_bus_jobs_new(GDBusConnection *connection, GemWork *work, GError **error)
 {
-  GemPrivateTree *tree = gem_private_tree_new(gem_service_get_connection(service), GEM_JOB_PATH,
-                                              gem_dbus_job_interface_info(), &functions, error);
+  GemPrivateTree *tree =
+      gem_private_tree_new(connection, GEM_JOB_PATH, gem_dbus_job_interface_info(), &functions, error);
   GemBusJobs *self;
 
   if (tree == NULL) {
     return NULL;
   }
   self = g_new0(GemBusJobs, 1);
-  self->service = service;
+  self->connection = connection;
+  self->work = work;
   self->tree = tree;
   g_queue_init(&self->over);
   return self;

@@ -5,8 +5,7 @@
 #pragma once
 
 #include "daemon/bus/gem-caller.h"
-
-typedef struct _GemService GemService;
+#include "daemon/bus/gem-work.h"
 
 /* All jobs. They stand at /org/gemd/Gem1/job/NODE, each for its caller alone. */
 typedef struct _GemBusJobs GemBusJobs;
@@ -20,9 +19,9 @@ typedef struct {
   gboolean outlives_caller; /* goes on when the caller leaves the bus */
 } GemBusJobKind;
 
-/* Exports the tree of jobs. */
+/* Exports the tree of jobs. Connection and work outlive it; each job that runs is work. */
 GemBusJobs *
-gem_bus_jobs_new(GemService *service, GError **error);
+gem_bus_jobs_new(GDBusConnection *connection, GemWork *work, GError **error);
 /* None may run any more. */
 void
 gem_bus_jobs_free(GemBusJobs *self);

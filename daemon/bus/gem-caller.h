@@ -22,9 +22,9 @@ typedef struct {
 
 typedef struct _GemCallers GemCallers;
 
-/* No handler of `bye` may send anything or touch the connection otherwise, nor may what it calls. It is the
- * cancellable of calls that the service makes for the caller: when the answer to one comes meanwhile, GDBus's
- * thread holds the connection's lock and waits until all handlers are through. `gone` is set before. */
+/* `bye` is never handed to a call over the bus, which has a cancellable of its own (gem-authorize.c): when
+ * the answer comes while handlers run, GDBus's thread holds the connection's lock and waits until they are
+ * through, so that none of them could send anything. `gone` is set before. */
 typedef struct {
   char *sender;                     /* unique name, such as ":1.42" */
   char *mangled;                    /* the same as an element of an object path: "1_42" */

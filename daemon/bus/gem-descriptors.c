@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "dbus/gem-dbus-generated.h"
 #include "dbus/gem-names.h"
 

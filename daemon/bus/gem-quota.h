@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "daemon/gem-config.h"
+#include "daemon/base/gem-config.h"
 
 typedef enum {
   GEM_QUOTA_SESSIONS, /* open */

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "daemon/base/gem-log.h"
 #include "daemon/engine/gem-room.h"
-#include "daemon/gem-log.h"
 
 /* How often files of pathways are looked at that did not hold. */
 #define LOOK_MICROSECONDS G_USEC_PER_SEC

@@ -10,6 +10,8 @@
 
 #include <gio/gio.h>
 
+#include "daemon/pager/gem-pathway-info.h"
+#include "daemon/plugin/gem-backend-info.h"
 #include "dbus/gem-error.h" /* GEM_ERROR: errors with D-Bus names */
 
 typedef struct {
@@ -72,15 +74,6 @@ gem_engine_get_load(GemEngine *self, GemEngineLoad *ret_load);
 gint64
 gem_engine_get_last_beat(GemEngine *self);
 
-typedef struct {
-  char *name, *version, *device, *kernels, *reason; /* reason: why it is not in use; may be NULL */
-  gint score;
-  gboolean in_use;
-  gboolean deferred; /* a device that could not be used then, and may be later */
-} GemBackendInfo;
-void
-gem_backend_info_free(GemBackendInfo *info);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBackendInfo, gem_backend_info_free)
 GPtrArray *
 gem_engine_list_backends(GemEngine *self); /* of GemBackendInfo; transfer full */
 /* Pathways that a device refused, or that it failed with, are tried there again. */
@@ -99,33 +92,6 @@ gem_engine_look_for_devices_finish(GemEngine *self, GAsyncResult *result);
 
 /* ---- pathways ---- */
 
-/* Domains that may be learned beside those of the model, of all users together. */
-#define GEM_MAX_LEARNED 47u
-
-typedef enum { GEM_PATHWAY_ABSENT, GEM_PATHWAY_LOADING, GEM_PATHWAY_RESIDENT } GemPathwayState;
-/* Where calls of so many rows of a pathway go, as measured; all its layers together. */
-typedef struct {
-  guint rows;
-  char *backend;
-  double us, device_us; /* on the backend that does everything, and on the device */
-} GemPathwayPlace;
-#define GEM_PATHWAY_PLACES 2
-
-typedef struct {
-  char *domain; /* "general" or a domain */
-  GemPathwayState state;
-  char *reason; /* why absent, when that was not asked for; else NULL */
-  guint bits;   /* of its largest tensor: 4, 6, 8, 16, 32; 0 unknown */
-  guint64 file_bytes;
-  guint64 resident_bytes; /* 0 unless resident */
-  char *backend; /* that it runs on: the device, if any call of it goes there; NULL unless resident */
-  GemPathwayPlace places[GEM_PATHWAY_PLACES];
-  guint n_places; /* 0: there is no device, or it was not measured yet */
-  gboolean pinned;
-} GemPathwayInfo;
-void
-gem_pathway_info_free(GemPathwayInfo *info);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemPathwayInfo, gem_pathway_info_free)
 /* NULL: no such domain. Transfer full. */
 GemPathwayInfo *
 gem_engine_get_pathway(GemEngine *self, const char *domain);
@@ -266,12 +232,9 @@ gem_engine_relieve_finish(GemEngine *self, GAsyncResult *result, guint64 *ret_fr
 
 /* What was done about memory since the engine was made. */
 typedef struct {
-  guint64 page_ins, page_in_failures; /* of domains */
-  guint64 page_outs_asked;            /* by gem_engine_page_out_async */
-  guint64 page_outs_relief;
-  guint64 page_outs_budget; /* MemoryLimit wanted their room for something else; so below */
+  GemPagerCounters paging;
   guint64 cache_drops_relief;
-  guint64 cache_drops_budget;
+  guint64 cache_drops_budget;             /* MemoryLimit wanted their room for something else */
   guint64 refusals;                       /* of calls for which MemoryLimit left no room */
   guint64 degraded_tokens;                /* that ran through general though they are routed to a domain */
   guint64 relief_steps[GEM_RELIEF_STEPS]; /* how often each was asked for */

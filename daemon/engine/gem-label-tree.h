@@ -8,7 +8,7 @@
 #include <glib.h>
 
 /* Odds of two labels, for a difference of their means of 1 nat: e^4. Choices are taught so
- * (training/gem-backbone-contest.h). */
+ * (training/network/gem-backbone-contest.h). */
 #define GEM_LABEL_SHARPNESS 4.0
 
 typedef struct GemLabelTree GemLabelTree;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "daemon/engine/gem-engine.h"
 #include "daemon/pager/gem-pager.h"
 
 /* ---- what one user's text is routed with ---- */

@@ -250,7 +250,7 @@ open_parts(GemRuntime *self, const GemEngineConfig *config, GError **error)
   }
   make_placement(self, config);
   self->pager = gem_pager_new(self->files, self->loader, &self->plugin_shape, self->backend, self->placement,
-                              &self->counters, error);
+                              &self->counters.paging, error);
   return self->pager != NULL;
 }
 

@@ -5,11 +5,11 @@
  */
 #pragma once
 
-#include "daemon/engine/gem-backend-set.h"
 #include "daemon/engine/gem-beat.h"
 #include "daemon/engine/gem-engine.h"
 #include "daemon/model/gem-model.h"
 #include "daemon/pager/gem-budget.h"
+#include "daemon/plugin/gem-backend-set.h"
 #include "daemon/plugin/gem-plugin-loader.h"
 #include "format/gem-model-files.h"
 #include "format/gem-tokenizer.h"

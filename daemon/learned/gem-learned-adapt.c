@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include "daemon/bus/gem-descriptors.h"
-#include "daemon/bus/gem-service.h"
 #include "daemon/learned/gem-learned-private.h"
 #include "daemon/learned/gem-learned-text.h"
 #include "daemon/learned/gem-trainer.h"
@@ -119,7 +118,7 @@ on_begun(GObject *source, GAsyncResult *result, gpointer data)
   } else if (error != NULL) {
     gem_learned_queue_fail(entry, error);
   } else {
-    most = gem_service_get_config(entry->all->service)->adapt_text;
+    most = entry->all->config->adapt_text;
     gem_learned_text_copy_async(g_steal_fd(&begin->text), to, most, entry->copying, on_copied, begin);
     begin = NULL;
   }
@@ -162,7 +161,7 @@ drop_outcomes(GemLearned *self, guint uid)
 gboolean
 gem_learned_check_supported(GemLearned *self, GError **error)
 {
-  const GemConfig *config = gem_service_get_config(self->service);
+  const GemConfig *config = self->config;
   const char *why = NULL;
 
   if (self->store == NULL) {
@@ -207,7 +206,7 @@ G_STATIC_ASSERT(GEM_CONFIG_MOST_LEARNED < GEM_MAX_LEARNED);
 static gboolean
 check_quota(GemLearned *self, guint uid, GError **error)
 {
-  const GemConfig *config = gem_service_get_config(self->service);
+  const GemConfig *config = self->config;
 
   return gem_quota_check("MaxLearnedPerUser", count_of(self, uid, FALSE), 1, config->max_learned_per_user,
                          error) &&
@@ -244,7 +243,7 @@ entry_begin(GemLearnedEntry *entry, GemCaller *caller, int text, const GemLearne
   entry->asked->model = g_strdup(entry->all->model->identity);
   entry->asked->arrived = g_get_real_time();
   entry->asked->starts = 0;
-  entry->job = gem_bus_job_new(gem_service_get_jobs(entry->all->service), caller, &adapt_kind, entry);
+  entry->job = gem_bus_job_new(entry->all->jobs, caller, &adapt_kind, entry);
   gem_bus_job_set_phase(entry->job, entry->phase);
   gem_learned_store_begin_async(entry->all->store, entry->record, on_begun, begin_new(entry, text));
   return gem_bus_job_get_path(entry->job);
@@ -258,7 +257,7 @@ gem_learned_adapt(GemLearned *self,
                   const GemLearnedOrder *order,
                   GError **error)
 {
-  const GemConfig *config = gem_service_get_config(self->service);
+  const GemConfig *config = self->config;
   guint uid = caller->user->uid;
   const char *replaces = NULL;
   GemLearnedEntry *entry;

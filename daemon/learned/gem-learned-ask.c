@@ -1,6 +1,5 @@
 /* What users ask for of a domain that was learned: to forget it, to go back, to share it. */
-#include "daemon/bus/gem-service.h"
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "daemon/learned/gem-learned-private.h"
 
 /* What the user of an entry asks for while it is on its way into the engine: it would be lost on the way. */

@@ -34,7 +34,9 @@ typedef struct {
 } GemLearnedEntry;
 
 struct _GemLearned {
-  GemService *service;
+  const GemConfig *config;
+  GemBusJobs *jobs;
+  GemWork *work;
   GemLearnedStore *store; /* NULL: there is no state folder */
   GHashTable *entries;    /* "UID/NAME" -> entry, owned */
   gboolean loaded;        /* from the store */

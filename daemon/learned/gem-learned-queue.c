@@ -1,6 +1,5 @@
 /* What is being learned: whose turn it is, and how it ends. */
-#include "daemon/bus/gem-service.h"
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "daemon/learned/gem-learned-private.h"
 
 /* How often a process is started for one learning before that is given up: what kills it may be the text. */
@@ -40,7 +39,7 @@ entry_take_job(GemLearnedEntry *entry)
   }
   if (entry->is_work) {
     entry->is_work = FALSE;
-    gem_service_end_work(entry->all->service, GEM_IDLE_JOBS);
+    gem_work_end(entry->all->work, GEM_IDLE_JOBS);
   }
   gem_learned_order_free(g_steal_pointer(&entry->asked));
   gem_learned_record_set_order(entry->record, NULL);
@@ -366,8 +365,8 @@ on_start_kept(const GError *error, gpointer data)
   } else if (self->model == NULL) {
     entry_put_back(entry);
   } else {
-    self->learning = gem_learning_new(self->store, gem_service_get_config(self->service), self->engine,
-                                      self->model, entry->record, &events, self);
+    self->learning =
+        gem_learning_new(self->store, self->config, self->engine, self->model, entry->record, &events, self);
   }
 }
 
@@ -475,7 +474,7 @@ gem_learned_queue_join(GemLearnedEntry *entry)
     gem_bus_job_set_phase(entry->job, entry->phase);
   } else if (!entry->is_work) {
     entry->is_work = TRUE;
-    gem_service_begin_work(entry->all->service, GEM_IDLE_JOBS);
+    gem_work_begin(entry->all->work, GEM_IDLE_JOBS);
   }
 }
 
@@ -501,7 +500,7 @@ entry_suspend(GemLearnedEntry *entry, const GError *error)
     gem_bus_job_fail(job, error);
   } else if (entry->is_work) {
     entry->is_work = FALSE;
-    gem_service_end_work(entry->all->service, GEM_IDLE_JOBS);
+    gem_work_end(entry->all->work, GEM_IDLE_JOBS);
   }
 }
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "dbus/gem-error.h"
 
 #define RECORD     "domain"

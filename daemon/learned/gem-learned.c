@@ -5,8 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/bus/gem-service.h"
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "daemon/learned/gem-learned-private.h"
 
 typedef struct {
@@ -374,12 +373,13 @@ on_loaded(GObject *source, GAsyncResult *result, gpointer data)
 }
 
 GemLearned *
-gem_learned_new(GemService *service)
+gem_learned_new(const GemConfig *config, GemBusJobs *jobs, GemWork *work)
 {
-  const GemConfig *config = gem_service_get_config(service);
   GemLearned *self = g_new0(GemLearned, 1);
 
-  self->service = service;
+  self->config = config;
+  self->jobs = jobs;
+  self->work = work;
   self->entries = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, entry_leave);
   self->copies = g_hash_table_new(NULL, NULL);
   self->turns = g_hash_table_new(NULL, NULL);

@@ -5,16 +5,17 @@
  */
 #pragma once
 
-#include "daemon/bus/gem-caller.h"
+#include "daemon/base/gem-config.h"
+#include "daemon/bus/gem-bus-job.h"
 #include "daemon/engine/gem-engine.h"
 #include "daemon/learned/gem-learned-record.h"
 
-typedef struct _GemService GemService;
 typedef struct _GemLearned GemLearned;
 
-/* Reads what there is. Without a state folder there is nothing, and nothing is learned. */
+/* Reads what there is. Without a state folder there is nothing, and nothing is learned. All arguments outlive
+ * it; what is learned is one of `jobs`, or, where nobody looks on, of `work`. */
 GemLearned *
-gem_learned_new(GemService *service);
+gem_learned_new(const GemConfig *config, GemBusJobs *jobs, GemWork *work);
 /* What is being learned stops where it is, and goes on with the next start; its jobs fail with
  * GEM_ERROR_SHUTTING_DOWN. Idempotent. */
 void

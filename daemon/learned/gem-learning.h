@@ -6,8 +6,8 @@
 #pragma once
 
 #include "adaptation/gem-adapt-packet.h"
+#include "daemon/base/gem-config.h"
 #include "daemon/engine/gem-engine.h"
-#include "daemon/gem-config.h"
 #include "daemon/learned/gem-learned-model.h"
 #include "daemon/learned/gem-learned-store.h"
 #include "daemon/learned/gem-trainer.h"

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "adaptation/gem-adapt-channel.h"
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "dbus/gem-error.h"
 
 /* It speaks once a second; a machine that is short of memory may hold it up. */

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "adaptation/gem-adapt-packet.h"
-#include "daemon/gem-config.h"
+#include "daemon/base/gem-config.h"
 
 typedef struct _GemTrainer GemTrainer;
 

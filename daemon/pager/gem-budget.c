@@ -1,4 +1,5 @@
 #include "daemon/pager/gem-budget.h"
+#include "dbus/gem-error.h"
 
 static gboolean
 refuses_nothing(const GemBudget *self)

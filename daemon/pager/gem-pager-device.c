@@ -1,7 +1,7 @@
 /* The pager's part of a device: pathways that go there, and come back when it fails. */
 #include <string.h>
 
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "daemon/pager/gem-pager-private.h"
 
 /* How long the model's load waits for a device that was named. */

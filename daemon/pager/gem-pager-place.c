@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "daemon/plugin/gem-tensor-source.h"
+#include "dbus/gem-error.h"
 
 void
 gem_pager_begin_place(GemPager *self, guint index)

@@ -46,7 +46,7 @@ struct GemPager {
   GemGguf *general; /* its file, when there is a device that it may go to again; else NULL */
   gboolean (*has_room)(gpointer data, gsize bytes); /* see gem_pager_set_room; NULL: always */
   gpointer room_data;
-  GemEngineCounters *counters;
+  GemPagerCounters *counters;
   gboolean read_ahead;
   gboolean has_place; /* a group of the backend has begun for the pathway that comes next */
   GemPathwaySet resident;

@@ -1,6 +1,7 @@
 #include "daemon/pager/gem-pager-private.h"
 
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
+#include "dbus/gem-error.h"
 
 /* After a passing reason a pathway is tried again, if it is needed, when this time is over; twice as long
  * after each time that this fails, too. */
@@ -146,7 +147,7 @@ gem_pager_new(GemModelFiles *files,
               const GemShape *shape,
               const GemBackend *backend,
               GemPlacement *placement,
-              GemEngineCounters *counters,
+              GemPagerCounters *counters,
               GError **error)
 {
   g_autoptr(GemPager) self = g_new0(GemPager, 1);

@@ -13,7 +13,7 @@
  */
 #pragma once
 
-#include "daemon/engine/gem-engine.h"
+#include "daemon/pager/gem-pathway-info.h"
 #include "daemon/pager/gem-placement.h"
 #include "daemon/plugin/gem-plugin-loader.h"
 #include "format/gem-learned-file.h"
@@ -60,7 +60,7 @@ gem_pager_new(GemModelFiles *files,
               const GemShape *shape,
               const GemBackend *backend,
               GemPlacement *placement,
-              GemEngineCounters *counters,
+              GemPagerCounters *counters,
               GError **error);
 /* Frees all weights and closes all modules. */
 void
@@ -147,7 +147,8 @@ gem_pager_page_out_others(GemPager *self, GemPathwaySet set, GemPageOutCause cau
 
 /* ---- who goes first ---- */
 
-/* See gem_engine_hold_pathway; any thread. */
+/* What is held stays where it is, whatever needs its room, until it was released as often; nothing is paged
+ * in. Any thread. */
 void
 gem_pager_hold(GemPager *self, guint index);
 void

@@ -1,7 +1,9 @@
 #include "daemon/pager/gem-placement-decisions.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 guint
 gem_placement_rows(GemPlacementCount count)
@@ -71,16 +73,15 @@ gem_placement_decisions_load(const char *path,
   return TRUE;
 }
 
-/* Reads the file, unless it is none, has `change` change it, and writes it. */
+/* Reads the file, unless it is none, has `change` change it, and writes it if that did. */
 static void
-change_file(const char *path, void (*change)(GKeyFile *file, gconstpointer data), gconstpointer data)
+change_file(const char *path, gboolean (*change)(GKeyFile *file, gconstpointer data), gconstpointer data)
 {
   g_autoptr(GKeyFile) file = g_key_file_new();
   g_autoptr(GError) error = NULL;
   g_mutex_lock(&file_mutex);
   (void)g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL);
-  change(file, data);
-  if (!g_key_file_save_to_file(file, path, &error)) {
+  if (change(file, data) && !g_key_file_save_to_file(file, path, &error)) {
     g_debug("%s", error->message);
   }
   g_mutex_unlock(&file_mutex);
@@ -91,7 +92,7 @@ typedef struct {
   const GemPlacementDecision *decisions; /* [GEM_PLACEMENT_COUNTS] */
 } Change;
 
-static void
+static gboolean
 put_decisions(GKeyFile *file, gconstpointer data)
 {
   const Change *change = data;
@@ -103,6 +104,7 @@ put_decisions(GKeyFile *file, gconstpointer data)
     g_key_file_set_double(file, group, "us", decision->us);
     g_key_file_set_double(file, group, "device-us", decision->device_us);
   }
+  return TRUE;
 }
 
 void
@@ -135,28 +137,81 @@ group_of_mark(const char *who)
   return g_strdup_printf(MARK " %s", who);
 }
 
+/* Files that have had marks of this process, and whether it is ending: then none comes any more. */
+static GPtrArray *marked;
+static gboolean exiting;
+
+/* Those of the thread at hand stay: it is the device's code that ends the process there. */
+static gboolean
+remove_marks_of_others(GKeyFile *file, gconstpointer data)
+{
+  g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+  gboolean removed = FALSE;
+  for (guint i = 0; groups[i] != NULL; i++) {
+    g_autofree char *process = g_key_file_get_string(file, groups[i], "process", NULL);
+    gint thread = g_key_file_get_integer(file, groups[i], "thread", NULL);
+    if (g_strcmp0(process, process_token()) == 0 && thread != gettid()) {
+      removed = g_key_file_remove_group(file, groups[i], NULL) || removed;
+    }
+  }
+  return removed;
+}
+
+/* An end in good order is none that the device brought about, whatever its thread is at. */
 static void
+on_exit_marked(void)
+{
+  g_mutex_lock(&file_mutex);
+  exiting = TRUE;
+  g_mutex_unlock(&file_mutex);
+  for (guint i = 0; i < marked->len; i++) {
+    change_file(marked->pdata[i], remove_marks_of_others, NULL);
+  }
+  g_ptr_array_unref(marked);
+}
+
+static void
+note_marked(const char *path)
+{
+  g_mutex_lock(&file_mutex);
+  if (marked == NULL) {
+    marked = g_ptr_array_new_with_free_func(g_free);
+    atexit(on_exit_marked);
+  }
+  if (!exiting && !g_ptr_array_find_with_equal_func(marked, path, g_str_equal, NULL)) {
+    g_ptr_array_add(marked, g_strdup(path));
+  }
+  g_mutex_unlock(&file_mutex);
+}
+
+static gboolean
 put_mark(GKeyFile *file, gconstpointer data)
 {
   const Change *change = data;
   g_autofree char *group = group_of_mark(change->who);
+  if (exiting) {
+    return FALSE;
+  }
   g_key_file_set_string(file, group, "pathway", change->name);
   g_key_file_set_string(file, group, "of", change->identity);
   g_key_file_set_string(file, group, "process", process_token());
+  g_key_file_set_integer(file, group, "thread", gettid());
+  return TRUE;
 }
 
 void
 gem_placement_decisions_mark(const char *path, const char *who, const char *device, const char *name)
 {
+  note_marked(path);
   change_file(path, put_mark, &(Change){.name = name, .identity = device, .who = who});
 }
 
-static void
+static gboolean
 remove_mark(GKeyFile *file, gconstpointer data)
 {
   const Change *change = data;
   g_autofree char *group = group_of_mark(change->who);
-  g_key_file_remove_group(file, group, NULL);
+  return g_key_file_remove_group(file, group, NULL);
 }
 
 void

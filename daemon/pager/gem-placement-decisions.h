@@ -7,7 +7,7 @@
 
 #include <glib.h>
 
-#include "daemon/engine/gem-engine.h"
+#include "daemon/pager/gem-pathway-info.h"
 
 /* Rows of the block. */
 #define GEM_PLACEMENT_BLOCK 64u
@@ -40,8 +40,9 @@ gem_placement_decisions_save(const char *path,
                              const GemPlacementDecision decisions[GEM_PLACEMENT_COUNTS]);
 
 /* While a pathway is tried on a device for the first time a mark stands in the file: a service that did not
- * come back from it finds it when it starts again. `who` tries, and nobody else has that name: two engines
- * may be at it at once, while one model hands over to the next. */
+ * come back from it finds it when it starts again. An exit of the process takes
+ * its marks away, but for those of the thread that brings it about: that is the device's. `who` tries,
+ * and nobody else has that name: two engines may be at it at once, while one model hands over to the next. */
 void
 gem_placement_decisions_mark(const char *path, const char *who, const char *device, const char *name);
 /* Its own. */

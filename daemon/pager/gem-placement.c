@@ -1,6 +1,6 @@
 #include "daemon/pager/gem-placement.h"
 
-#include "daemon/gem-log.h"
+#include "daemon/base/gem-log.h"
 #include "daemon/pager/gem-placement-private.h"
 
 #define CACHE_FILE "placement"

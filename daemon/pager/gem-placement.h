@@ -16,8 +16,8 @@
  */
 #pragma once
 
-#include "daemon/engine/gem-backend-set.h"
 #include "daemon/pager/gem-placement-decisions.h"
+#include "daemon/plugin/gem-backend-set.h"
 #include "format/gem-gguf.h"
 #include "format/gem-manifest.h"
 

@@ -1,5 +1,5 @@
 /* Any bytes as the options that a caller sends over the bus: an a{sv}. */
-#include "daemon/bus/gem-call-options.h"
+#include "daemon/service/gem-call-options.h"
 #include "tests/fuzz/gem-fuzz.h"
 
 static void

@@ -1,5 +1,5 @@
 /* Any bytes as gemd.conf. */
-#include "daemon/gem-config.h"
+#include "daemon/base/gem-config.h"
 #include "tests/fuzz/gem-fuzz.h"
 
 int

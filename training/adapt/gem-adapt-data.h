@@ -2,7 +2,7 @@
 #pragma once
 
 #include "training/adapt/gem-adapt-text.h"
-#include "training/gem-corpus.h"
+#include "training/text/gem-corpus.h"
 
 /* What of a domain is learned; may be joined. */
 typedef enum {

@@ -4,7 +4,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#include "training/gem-checkpoint.h"
+#include "training/network/gem-checkpoint.h"
 
 #define CLASSIFIER "classifier.weight"
 

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "training/gem-lanes.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-lanes.h"
+#include "training/arithmetic/gem-random.h"
 
 /* Of the samples; their sums are added in order, whoever made them. */
 #define PARTS 16u

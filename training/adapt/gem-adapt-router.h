@@ -8,7 +8,7 @@
 #pragma once
 
 #include "training/adapt/gem-adapt-text.h"
-#include "training/gem-router-network.h"
+#include "training/network/gem-router-network.h"
 
 #define GEM_ADAPT_ROW_CROP 128u /* tokens of a text that are read at once */
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "training/adapt/gem-adapt-router.h"
-#include "training/gem-ask-frame.h"
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-random.h"
+#include "training/text/gem-ask-frame.h"
 
 typedef struct {
   const GemAskFrame *frame;

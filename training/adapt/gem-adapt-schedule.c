@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "training/gem-random.h"
+#include "training/arithmetic/gem-random.h"
 
 typedef struct {
   const guint32 *tokens;

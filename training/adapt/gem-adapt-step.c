@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "training/gem-backbone-losses.h"
+#include "training/network/gem-backbone-losses.h"
 
 GemAdaptStep *
 gem_adapt_step_new(const GemBackbone *backbone,

@@ -1,7 +1,7 @@
 /* The text that an adaptation learns from or replays, as its caller holds it. */
 #pragma once
 
-#include "training/gem-batch.h"
+#include "training/text/gem-batch.h"
 
 typedef struct {
   const guint32 *tokens; /* borrowed */

@@ -5,7 +5,7 @@
 #include "training/adapt/gem-adapt-identity.h"
 #include "training/adapt/gem-adapt-schedule.h"
 #include "training/adapt/gem-adapt-step.h"
-#include "training/gem-trainer.h"
+#include "training/network/gem-trainer.h"
 
 void
 gem_adapt_options_init(GemAdaptOptions *options, GemLearns learns)

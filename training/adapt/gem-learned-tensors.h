@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "training/gem-backbone.h"
-#include "training/gem-lanes.h"
-#include "training/gem-model-export.h"
+#include "training/arithmetic/gem-lanes.h"
+#include "training/network/gem-backbone.h"
+#include "training/network/gem-model-export.h"
 
 typedef enum {
   GEM_LEARNS_RESIDUAL, /* a domain's residual; the backbone is frozen */

@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "bench/direct/gem-bench-file-cache.h"
+#include "bench/direct/limits/gem-bench-file-cache.h"
 
 /* Bytes of one read: they stay in the second-level cache. */
 #define CHUNK (256u * 1024)

@@ -86,7 +86,8 @@ apt_as_root() {
   fi
 }
 
-# ensure_needs GROUP...: checks the groups' needs and installs what is missing; ends the script when it cannot.
+# ensure_needs GROUP...: checks the groups' needs and installs what is missing; ends the script when it cannot, or may not
+# (GEM_INSTALL=no, as in tests that meson runs).
 ensure_needs() {
   local group table kind name package why missing='' packages=()
   for group in "$@"; do
@@ -101,6 +102,7 @@ ensure_needs() {
   [ ${#packages[@]} -gt 0 ] || return 0
   say "Missing, by the names of Debian's packages:"
   say "${missing%$'\n'}"
+  [ "${GEM_INSTALL:-}" != no ] || die "nothing is installed here (GEM_INSTALL=no): ./dev install-deps does"
   is_debian || die "this is not Debian: install the above (or what your distribution calls them), then run this again"
   [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
     die "neither root nor sudo: have them installed with: apt-get install ${packages[*]}"

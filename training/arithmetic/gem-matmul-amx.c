@@ -1,0 +1,95 @@
+/* A block of results stands in four accumulator tiles. */
+#include "training/arithmetic/gem-matmul-amx.h"
+
+#if defined(__x86_64__) && defined(GEM_HAVE_AMX)
+
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define XFEATURE_XTILEDATA  18
+
+bool
+gem_matmul_amx_available(void)
+{
+  static int state = -1;
+  if (state < 0) {
+    unsigned a = 7, b, c = 0, d;
+    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    bool amx = (d & (1u << 22)) && (d & (1u << 24)); /* AMX-BF16 and AMX-TILE */
+    state = gem_matmul_bf16_available() && amx &&
+            syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+  }
+  return state == 1;
+}
+
+static void
+configure_tiles(void)
+{
+  struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+  } config = {.palette = 1};
+  for (int i = 0; i < 8; i++) {
+    config.row_bytes[i] = 64;
+    config.rows[i] = GEM_BF16_TILE_ROWS;
+  }
+  _tile_loadconfig(&config);
+}
+
+static void
+multiply_block(const uint16_t *a, const uint16_t *b, size_t steps, bool add, float *c, size_t ldc)
+{
+  size_t stride = ldc * sizeof(float);
+  if (add) {
+    _tile_loadd(0, c, stride);
+    _tile_loadd(1, c + 16, stride);
+    _tile_loadd(2, c + 16 * ldc, stride);
+    _tile_loadd(3, c + 16 * ldc + 16, stride);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (size_t s = 0; s < steps; s++, a += 2 * GEM_BF16_TILE_VALUES, b += 2 * GEM_BF16_TILE_VALUES) {
+    _tile_loadd(4, a, 64);
+    _tile_loadd(5, a + GEM_BF16_TILE_VALUES, 64);
+    _tile_loadd(6, b, 64);
+    _tile_loadd(7, b + GEM_BF16_TILE_VALUES, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, c, stride);
+  _tile_stored(1, c + 16, stride);
+  _tile_stored(2, c + 16 * ldc, stride);
+  _tile_stored(3, c + 16 * ldc + 16, stride);
+}
+
+void
+gem_matmul_amx(const GemProduct *product)
+{
+  configure_tiles();
+  gem_matmul_bf16(product, multiply_block);
+  _tile_release();
+}
+
+#else
+
+bool
+gem_matmul_amx_available(void)
+{
+  return false;
+}
+
+void
+gem_matmul_amx(const GemProduct *product)
+{
+  __builtin_trap(); /* never reached: gem_matmul_amx_available() is false */
+}
+
+#endif

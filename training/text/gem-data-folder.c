@@ -1,0 +1,191 @@
+#include "training/text/gem-data-folder.h"
+
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#include "format/gem-gguf.h"
+
+/* gem-bench measures on the same documents: bench/bus/gem-bench-routing-documents.c. */
+#define HELD_OUT_EVERY 50
+
+static void
+task_free(gpointer data)
+{
+  GemDataTask *task = data;
+  g_free(task->domain);
+  g_free(task->name);
+  g_free(task);
+}
+
+/* A string member; NULL when there is none of that type. */
+static const char *
+string_member(JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member(object, name);
+  return node != NULL && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
+             ? json_node_get_string(node)
+             : NULL;
+}
+
+/* An array of strings; NULL when there is none of that type. Transfer full. */
+static char **
+strings_member(JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member(object, name);
+  g_autoptr(GStrvBuilder) strings = g_strv_builder_new();
+  if (node == NULL || !JSON_NODE_HOLDS_ARRAY(node)) {
+    return NULL;
+  }
+  JsonArray *array = json_node_get_array(node);
+  for (guint i = 0; i < json_array_get_length(array); i++) {
+    JsonNode *element = json_array_get_element(array, i);
+    if (!JSON_NODE_HOLDS_VALUE(element) || json_node_get_value_type(element) != G_TYPE_STRING) {
+      return NULL;
+    }
+    g_strv_builder_add(strings, json_node_get_string(element));
+  }
+  return g_strv_builder_end(strings);
+}
+
+static gboolean
+add_task(GPtrArray *tasks, JsonNode *node, GError **error)
+{
+  JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+  const char *domain = object != NULL ? string_member(object, "domain") : NULL;
+  const char *name = object != NULL ? string_member(object, "name") : NULL;
+  if (domain == NULL || name == NULL) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED, "task %u has no domain or no name",
+                tasks->len + 1);
+    return FALSE;
+  }
+  GemDataTask *task = g_new0(GemDataTask, 1);
+  task->domain = g_strdup(domain);
+  task->name = g_strdup(name);
+  task->permissive = json_object_get_boolean_member_with_default(object, "permissive", FALSE);
+  g_ptr_array_add(tasks, task);
+  return TRUE;
+}
+
+static GPtrArray *
+read_manifest(const char *path, GError **error)
+{
+  g_autoptr(JsonParser) parser = json_parser_new();
+  if (!json_parser_load_from_file(parser, path, error)) {
+    return NULL;
+  }
+  JsonNode *root = json_parser_get_root(parser);
+  JsonNode *list = root != NULL && JSON_NODE_HOLDS_OBJECT(root)
+                       ? json_object_get_member(json_node_get_object(root), "tasks")
+                       : NULL;
+  if (list == NULL || !JSON_NODE_HOLDS_ARRAY(list)) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED, "there is no array \"tasks\"");
+    return NULL;
+  }
+  JsonArray *array = json_node_get_array(list);
+  g_autoptr(GPtrArray) tasks = g_ptr_array_new_with_free_func(task_free);
+  for (guint i = 0; i < json_array_get_length(array); i++) {
+    if (!add_task(tasks, json_array_get_element(array, i), error)) {
+      return NULL;
+    }
+  }
+  return g_steal_pointer(&tasks);
+}
+
+GPtrArray *
+gem_data_folder_read_tasks(const char *folder, GError **error)
+{
+  g_autofree char *path = g_build_filename(folder, "manifest.json", NULL);
+  GPtrArray *tasks = read_manifest(path, error);
+  if (tasks == NULL) {
+    g_prefix_error(error, "%s: ", path);
+  }
+  return tasks;
+}
+
+char *
+gem_data_task_path(const char *folder, const GemDataTask *task, const char *file)
+{
+  return g_build_filename(folder, "tasks", task->domain, task->name, file, NULL);
+}
+
+gboolean
+gem_data_line_parse(const char *line, GemDataLine *ret_line, GError **error)
+{
+  g_autoptr(JsonParser) parser = json_parser_new_immutable();
+  if (!json_parser_load_from_data(parser, line, -1, error)) {
+    return FALSE;
+  }
+  JsonNode *root = json_parser_get_root(parser);
+  JsonObject *object = root != NULL && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
+  const char *input = object != NULL ? string_member(object, "input") : NULL;
+  const char *target = object != NULL ? string_member(object, "target") : NULL;
+  if (input == NULL || target == NULL) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
+                "no object with the strings \"input\" and \"target\"");
+    return FALSE;
+  }
+  *ret_line = (GemDataLine){
+      .input = g_strdup(input), .target = g_strdup(target), .choices = strings_member(object, "choices")};
+  return TRUE;
+}
+
+void
+gem_data_line_clear(GemDataLine *self)
+{
+  g_clear_pointer(&self->input, g_free);
+  g_clear_pointer(&self->target, g_free);
+  g_clear_pointer(&self->choices, g_strfreev);
+}
+
+const char *
+gem_data_next_document(const char **at, const char *end, gsize *ret_length)
+{
+  *at += strspn(*at, "\n");
+  if (*at >= end) {
+    return NULL;
+  }
+  const char *document = *at, *blank = strstr(document, "\n\n");
+  const char *after = blank != NULL ? blank : end;
+  *at = blank != NULL ? blank + strspn(blank, "\n") : end;
+  while (after > document && after[-1] == '\n') {
+    after--;
+  }
+  *ret_length = (gsize)(after - document);
+  return document;
+}
+
+gboolean
+gem_data_is_held_out(gsize document)
+{
+  return document % HELD_OUT_EVERY == 0;
+}
+
+gboolean
+gem_data_read_labels(const char *path, GStrv *ret_labels, GError **error)
+{
+  g_autoptr(JsonParser) parser = json_parser_new_immutable();
+  g_autoptr(GStrvBuilder) labels = g_strv_builder_new();
+  *ret_labels = NULL;
+  if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+    return TRUE;
+  }
+  if (!json_parser_load_from_file(parser, path, error)) {
+    return FALSE;
+  }
+  JsonNode *root = json_parser_get_root(parser);
+  JsonArray *array = root != NULL && JSON_NODE_HOLDS_ARRAY(root) ? json_node_get_array(root) : NULL;
+  for (guint i = 0; array != NULL && i < json_array_get_length(array); i++) {
+    JsonNode *node = json_array_get_element(array, i);
+    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_string(node) == NULL) {
+      array = NULL;
+    } else {
+      g_strv_builder_add(labels, json_node_get_string(node));
+    }
+  }
+  if (array == NULL) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED, "%s: no array of strings", path);
+    return FALSE;
+  }
+  *ret_labels = g_strv_builder_end(labels);
+  return TRUE;
+}
