@@ -187,11 +187,14 @@ multiply_words(const __m512i (*weights)[MOST_PANELS],
                size_t n,
                __m512i (*sums)[MOST_INPUTS])
 {
+  const int8_t *half[2] = {levels, levels + 4 * cols};
+  size_t third = 3 * cols;
+  __asm__("" : "+r"(half[0]), "+r"(half[1]), "+r"(third), "+r"(cols));
 #pragma GCC unroll 8
   for (size_t word = 0; word < words; word++) {
 #pragma GCC unroll 8
     for (size_t i = 0; i < n; i++) {
-      __m512i input = gem_avx512_levels(levels + i * cols + word * 4);
+      __m512i input = gem_avx512_levels(half[i / 4] + (i % 4 == 3 ? third : i % 4 * cols) + word * 4);
 #pragma GCC unroll 2
       for (size_t panel = 0; panel < panels; panel++) {
         sums[panel][i] = _mm512_dpbusd_epi32(sums[panel][i], weights[word][panel], input);
