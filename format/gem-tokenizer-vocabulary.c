@@ -325,7 +325,7 @@ rank_tokens(GemTokenizer *self)
   }
 }
 
-/* Most pieces are spelled by one or two pairs; their characters' borders are few. */
+/* Pieces are spelled by one or two pairs, most of them: the table grows once where it is two. */
 static Tables *
 tables_new(GemTokenizer *self)
 {
@@ -337,7 +337,7 @@ tables_new(GemTokenizer *self)
     tables->powers[i] = tables->powers[i - 1] * GEM_TEXT_HASH_BASE;
   }
   self->n_symbols = self->tokens->len;
-  gem_pair_table_init(&self->merges, 2 * (gsize)self->tokens->len);
+  gem_pair_table_init(&self->merges, self->tokens->len);
   return tables;
 }
 

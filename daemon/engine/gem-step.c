@@ -27,8 +27,8 @@ struct GemStep {
   float *query;                /* [rows][Q] */
   float *key;                  /* [rows][K] */
   float *value;                /* [rows][K] */
-  float *attended;             /* [rows][Q] */
-  float *projected;            /* [rows][D] */
+  float *attended;             /* [rows][Q] in the place of `normed`, which nobody reads any more then */
+  float *projected;            /* [rows][D] in the place of `query` */
   float *domain_input;         /* [rows][D] gathered rows of `normed` */
   float *domain_sum;           /* [rows][D] gathered rows of `x` */
   float *logits;               /* [OUTPUT_ROWS][vocab] */
@@ -62,8 +62,6 @@ free_rows(GemStep *self)
   g_free(self->query);
   g_free(self->key);
   g_free(self->value);
-  g_free(self->attended);
-  g_free(self->projected);
   g_free(self->domain_input);
   g_free(self->domain_sum);
 }
@@ -86,6 +84,7 @@ make_room(GemStep *self, guint rows)
   gsize width = shape->width;
   gsize query = (gsize)shape->heads * shape->head_dim;
   gsize key = (gsize)shape->kv_heads * shape->head_dim;
+  gsize widest = MAX(width, query);
 
   if (rows <= self->capacity) {
     return;
@@ -104,12 +103,10 @@ make_room(GemStep *self, guint rows)
   self->positions = g_new(guint32, rows);
   self->gathered = g_new(guint32, rows);
   self->x = g_new(float, rows *width);
-  self->normed = g_new(float, rows *width);
-  self->query = g_new(float, rows *query);
+  self->normed = self->attended = g_new(float, rows *widest);
+  self->query = self->projected = g_new(float, rows *widest);
   self->key = g_new(float, rows *key);
   self->value = g_new(float, rows *key);
-  self->attended = g_new(float, rows *query);
-  self->projected = g_new(float, rows *width);
   self->domain_input = g_new(float, rows *width);
   self->domain_sum = g_new(float, rows *width);
 }

@@ -114,7 +114,7 @@ typedef struct {
   const GemInputs *inputs; /* [n][D], then [n][F] */
   float *gate;             /* [n][F] */
   float *up;               /* [n][F] */
-  float *down;             /* [n][D] */
+  float *down;             /* [n][D] in the place of `up`, which the hidden layer is made of by then */
   float *y;                /* [n][D] */
 } FeedForward;
 
@@ -194,13 +194,14 @@ gem_cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const flo
   size_t width = ffn->down->packed.rows;
   size_t hidden = ffn->down->packed.cols;
   size_t most = gem_cpu_pass_rows(n);
-  float *scratch = gem_cpu_scratch_reserve(&self->feed_forward, most * (2 * hidden + width) * sizeof(float));
+  size_t second = hidden > width ? hidden : width;
+  float *scratch = gem_cpu_scratch_reserve(&self->feed_forward, most * (hidden + second) * sizeof(float));
   FeedForward run = {
       .kernels = self->kernels,
       .ffn = ffn,
       .gate = scratch,
       .up = scratch + most * hidden,
-      .down = scratch + most * 2 * hidden,
+      .down = scratch + most * hidden,
   };
   for (size_t first = 0; first < n; first += most) {
     run.y = y + first * width;
