@@ -224,7 +224,8 @@ on_very_late(gpointer data, guint seconds)
   g_string_append_c(ran, ((Call *)data)->letter);
 }
 
-/* What has waited elsewhere counts: of two that find no place the second is late at once, the first is not. */
+/* What has waited elsewhere counts: of two that find no place the second is late at once, the first is not.
+ */
 static void
 test_waited_before(Fixture *self, gconstpointer data)
 {
