@@ -38,7 +38,7 @@ gem_avx512_attend_amd(const GemKvForm *form,
                       const GemKvGroup *group,
                       const GemKvShare *share);
 
-/* Inputs that are few: on Intel's processors, where 2 to 4 have not been measured, and on AMD's. */
+/* Inputs that are few: on Intel's processors, where more gain nothing by it, and on AMD's. */
 enum { GEM_AVX512_FEW = 4, GEM_AVX512_FEW_AMD = 8 };
 
 /* One panel with a few inputs, straight from the packed form: y[n][weights->rows], its lanes. They differ in
