@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "bench/gem-bench-file.h"
 #include "clients/gem-client/gem-client-json.h"
 
 JsonBuilder *
@@ -34,7 +35,7 @@ gem_bench_json_finish(JsonBuilder *builder, const GemBenchOptions *options, GErr
   json_builder_end_object(builder);
   root = json_builder_get_root(builder);
   text = json_to_string(root, TRUE);
-  return g_file_set_contents(options->json, text, -1, error);
+  return gem_bench_file_write(options->json, text, error);
 }
 
 static void

@@ -1,5 +1,7 @@
 #include "bench/gem-bench-svg.h"
 
+#include "bench/gem-bench-file.h"
+
 struct _GemBenchSvg {
   GString *text;
 };
@@ -219,5 +221,5 @@ gem_bench_svg_write(const GemBenchSvg *self, const char *path, GError **error)
 {
   g_autofree char *whole = gem_bench_svg_finish(self);
 
-  return g_file_set_contents(path, whole, -1, error);
+  return gem_bench_file_write(path, whole, error);
 }

@@ -398,6 +398,7 @@ test_input(void)
   g_auto(GemTestRun) over = {0};
   g_auto(GemTestRun) invalid = {0};
   g_auto(GemTestRun) option_like = {0};
+  g_auto(GemTestRun) empty = {0};
 
   gem_test_client_run(service, ARGUMENTS("tokens"), "from a pipe\n\n", &piped);
   g_assert_cmpstr(gem_test_service_get_text(service), ==, "from a pipe\n");
@@ -413,6 +414,9 @@ test_input(void)
   g_assert_nonnull(strstr(invalid.err, "byte 1 is 0xFF"));
   gem_test_client_run(service, ARGUMENTS("tokens", "--", "--json"), NULL, &option_like);
   g_assert_cmpstr(option_like.out, ==, "6\n");
+  gem_test_client_run(service, ARGUMENTS("tokens"), "", &empty);
+  g_assert_cmpint(empty.status, ==, 0);
+  g_assert_cmpstr(gem_test_service_get_text(service), ==, "");
 }
 
 static void

@@ -4,6 +4,7 @@
 #include "bench/edge/gem-edge-run.h"
 #include "bench/edge/gem-edge-table.h"
 #include "bench/gem-bench-command.h"
+#include "bench/gem-bench-file.h"
 #include "bench/report/gem-report-page.h"
 
 #define POWERCAP       "/sys/class/powercap"
@@ -199,7 +200,7 @@ write_json(const char *path, JsonNode *root, GError **error)
 {
   g_autofree char *text = json_to_string(root, TRUE);
 
-  return g_file_set_contents(path, text, -1, error);
+  return gem_bench_file_write(path, text, error);
 }
 
 static gboolean
@@ -207,7 +208,7 @@ write_page(const char *path, JsonNode *root, GError **error)
 {
   g_autofree char *page = gem_report_page_new(json_node_get_object(root));
 
-  return g_file_set_contents(path, page, -1, error);
+  return gem_bench_file_write(path, page, error);
 }
 
 /* Prints and writes what came out. */

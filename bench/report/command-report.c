@@ -1,4 +1,5 @@
 #include "bench/gem-bench-command.h"
+#include "bench/gem-bench-file.h"
 #include "bench/report/gem-report-page.h"
 #include "clients/gem-client/gem-client-output.h"
 
@@ -29,7 +30,7 @@ write_report(const char *path, const char *output, GError **error)
     gem_output_printf("%s", page);
     return TRUE;
   }
-  return g_file_set_contents(output, page, -1, error);
+  return gem_bench_file_write(output, page, error);
 }
 
 static GemExit

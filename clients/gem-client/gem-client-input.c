@@ -64,6 +64,9 @@ text_from_standard_input(GError **error)
   if (length > 0 && bytes->data[length - 1] == '\n') {
     length--;
   }
+  if (length == 0) {
+    return g_strdup(""); /* that it is empty the service says; an empty array has no data */
+  }
   if (!check_text((const char *)bytes->data, length, error)) {
     return NULL;
   }

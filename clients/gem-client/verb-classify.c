@@ -172,7 +172,8 @@ const GemVerb gem_verb_classify = {
     .summary = "Tell which label fits a text",
     .details = "Prints the labels, the most probable first; with --json in the order given.\n\n"
                "Examples:\n"
-               "  gem-client classify --label positive --label negative \"The plot drags on.\"\n"
+               "  gem-client classify --label alarm --label weather --label \"play music\" \"Will it rain "
+               "tomorrow?\"\n"
                "  gem-client classify -l spam -l ham --json - < mail.txt",
     .run = run,
 };

@@ -75,12 +75,24 @@ start_daemon() {
     ${GEM_CONFIG:+--config "$GEM_CONFIG"} </dev/null >"$gem_daemon_log" 2>&1 &
   gem_daemon_pid=$!
   at_exit 'end_process "$gem_daemon_pid"'
-  wait_for_daemon
+  wait_for_daemon "$gem_daemon_pid"
 }
 
-# wait_for_daemon: back when it has loaded its model; a bus that can starts it.
+# wait_for_daemon [PID]: back when it has loaded its model; a bus that can starts it. PID: a child that ends is not
+# waited for.
 wait_for_daemon() {
-  "$(build_dir)/clients/gem-client/gem-client" status --wait 60 >/dev/null 2>"$gem_bus_dir/wait.log" && return 0
+  local client ended='' status=0
+  "$(build_dir)/clients/gem-client/gem-client" status --wait 60 >/dev/null 2>"$gem_bus_dir/wait.log" &
+  client=$!
+  wait -n -p ended "$client" ${1:+"$1"} || status=$?
+  if [ "$ended" = "$client" ]; then
+    [ "$status" != 0 ] || return 0
+  else
+    kill "$client"
+    wait "$client" || true
+    cat "$gem_daemon_log" >&2
+    die "the daemon ended in place of getting ready"
+  fi
   cat "$gem_daemon_log" >&2
   die "the daemon did not get ready: $(cat "$gem_bus_dir/wait.log")"
 }
