@@ -2,6 +2,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <gio/gio.h>
+
 #include "bench/gem-bench-chart.h"
 #include "tests/gem-test-folder.h"
 

@@ -142,10 +142,11 @@ print_backends(GPtrArray *backends)
   for (i = 0; i < backends->len; i++) {
     GVariant *backend = backends->pdata[i];
     const char *reason = gem_object_string(backend, "Reason");
+    const char *kernels = gem_object_string(backend, "Kernels"); /* "": it has none of its own */
     gboolean in_use = gem_object_boolean(backend, "InUse");
 
-    print_line("%-11s %s on %s, kernels %s%s", "backend", gem_object_string(backend, "Name"),
-               gem_object_string(backend, "Device"), gem_object_string(backend, "Kernels"),
+    print_line("%-11s %s on %s%s%s%s", "backend", gem_object_string(backend, "Name"),
+               gem_object_string(backend, "Device"), kernels[0] != '\0' ? ", kernels " : "", kernels,
                in_use ? ", in use" : "");
     if (!in_use && reason != NULL && reason[0] != '\0') {
       print_line("%-11s   not in use: %s", "", reason);

@@ -3,6 +3,9 @@
 # Uses the build's compile commands; takes some minutes for the whole tree.
 
 . "$GEM_VERB_DIR/lib/sources.sh"
+for file in "$@"; do
+  [ -f "$file" ] || die_usage "tidy: no file '$file'"
+done
 ensure_needs build tidy
 build_tree "$(build_dir)"
 list_files() {

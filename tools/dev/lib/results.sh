@@ -30,6 +30,13 @@ count_meson_log() {
     END { print passed + 0, failed + 0, skipped + 0 }' "$1"
 }
 
+# require_tests DIR [MESON-TEST-ARGUMENT...]: dies where none has such a name, which meson takes for a success.
+require_tests() {
+  local dir=$1
+  shift
+  meson test -C "$dir" --no-rebuild --list "$@" >/dev/null 2>&1 || die "no test is called $*: 'meson test -C $dir --list' tells their names"
+}
+
 # run_meson_tests DIR TITLE [MESON-TEST-ARGUMENT...]: runs and counts.
 run_meson_tests() {
   local dir=$1 title=$2 log status=0

@@ -21,6 +21,7 @@ test_suite_quick() {
     shift
   fi
   try_build "$dir" "Build" ${options[@]+"${options[@]}"} || return 0
+  [ $# = 0 ] || require_tests "$dir" "$@"
   run_meson_tests "$dir" "Tests" "$@"
 }
 
