@@ -7,6 +7,8 @@
 /* Bytes of the head of a file on disk that are read at a time: few of a small head, many of a large one. */
 #define LEAST_STEP 8192u
 #define MOST_STEP  65536u
+/* Of a head, which is kept in memory: vocabularies have a few megabytes. */
+#define MOST_HEAD (256u << 20)
 
 G_DEFINE_QUARK(gem - format - error - quark, gem_format_error)
 
@@ -111,6 +113,11 @@ gem_gguf_load_head(GemGguf *self, gsize end, GError **error)
 {
   gsize size = 0;
   guint8 *data = (guint8 *)g_bytes_get_data(self->bytes, &size);
+
+  if (end > MOST_HEAD) {
+    return gem_gguf_fail(self, error, GEM_FORMAT_ERROR_UNSUPPORTED, "head",
+                         "more than %u bytes before the tensors", MOST_HEAD);
+  }
   gsize wanted = MIN(size, MAX(end, self->loaded + CLAMP(self->loaded, LEAST_STEP, MOST_STEP)));
 
   if (!gem_file_reader_read(self->reader, self->loaded, data + self->loaded, wanted - self->loaded, error)) {

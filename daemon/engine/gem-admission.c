@@ -184,22 +184,41 @@ wait_or_refuse(Admission *self, GemStepSpan *span, GError **refusal)
   return TRUE;
 }
 
+/* Where the first row's pathway has no room beside what the cache grows by. FALSE: it grows by the least. */
+static gboolean
+grow_less(GemStepSpan *span, gsize *growth)
+{
+  gsize before = *growth;
+
+  gem_kv_cache_set_lean(span->sequence->cache, TRUE);
+  *growth = growth_of(span);
+  while (*growth >= before && span->rows > 1) {
+    span->rows /= 2;
+    *growth = growth_of(span);
+  }
+  return *growth < before;
+}
+
 /* FALSE: refused. A span without room in this step has 0 rows then. */
 static gboolean
 admit_span(Admission *self, GemStepSpan *span, GError **refusal)
 {
   gsize growth = choose_growth(self, span);
+  guint admitted = 0;
 
-  if (!has_room(self, growth)) {
-    return wait_or_refuse(self, span, refusal);
-  }
-  self->bytes += growth;
-  span->rows = admit_rows(self, span);
-  if (span->rows == 0) {
+  while (has_room(self, growth)) {
+    self->bytes += growth;
+    admitted = admit_rows(self, span);
+    if (admitted > 0) {
+      span->rows = admitted;
+      return TRUE;
+    }
     self->bytes -= growth;
-    return wait_or_refuse(self, span, refusal);
+    if (!grow_less(span, &growth)) {
+      break;
+    }
   }
-  return TRUE;
+  return wait_or_refuse(self, span, refusal);
 }
 
 /* Before the step: one that insists on its pathway fails alone. */

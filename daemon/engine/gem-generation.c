@@ -160,13 +160,16 @@ drop_first(GArray *array)
   explicit_bzero(array->data + array->len * size, size); /* the last one's copy */
 }
 
-/* Later turns stand after others: no second BOS. */
+/* Later turns stand after others: no second BOS. A model may call a piece its BOS that texts have, too: that
+ * one stays, as does one that is all there is. */
 static gboolean
 has_second_bos(const GemSequence *sequence, const GArray *tokens)
 {
-  guint32 bos = gem_tokenizer_bos(sequence->engine->runtime->tokenizer);
+  GemTokenizer *tokenizer = sequence->engine->runtime->tokenizer;
+  guint32 bos = gem_tokenizer_bos(tokenizer);
 
-  return sequence->tokens > 0 && bos != G_MAXUINT32 && g_array_index(tokens, guint32, 0) == bos;
+  return sequence->tokens > 0 && tokens->len > 1 && bos != G_MAXUINT32 &&
+         gem_tokenizer_is_control(tokenizer, bos) && g_array_index(tokens, guint32, 0) == bos;
 }
 
 /* The plan's own copies. */

@@ -221,6 +221,14 @@ append_next(GemScheduler *self, GemJob *const *jobs, guint n)
   }
 }
 
+/* Whether what the router is to remember of the job finds no room. Jobs whose tokens wait to be appended give
+ * none away. */
+static gboolean
+lacks_room_for_router(const GemScheduler *self, const GemJob *job)
+{
+  return !job->next_routing.forced && !gem_router_memory_fits(self->runtime, job->sequence);
+}
+
 /* Lets jobs [n] go on whose tokens are all run. */
 static void
 settle(GemScheduler *self, GemJob *const *jobs, guint n)
@@ -229,11 +237,17 @@ settle(GemScheduler *self, GemJob *const *jobs, guint n)
   guint n_waiting = 0;
 
   for (guint i = 0; i < n; i++) {
+    if (n_waiting > 0 && lacks_room_for_router(self, jobs[i])) {
+      append_next(self, waiting, n_waiting);
+      n_waiting = 0;
+    }
     if (!advance(self, jobs[i])) {
       continue;
     }
-    if (jobs[i]->has_next && restore_router(self, jobs[i])) {
-      waiting[n_waiting++] = jobs[i];
+    if (jobs[i]->has_next) {
+      if (restore_router(self, jobs[i])) {
+        waiting[n_waiting++] = jobs[i];
+      }
     } else if (jobs[i]->done) {
       end_job(self, jobs[i], NULL);
     }

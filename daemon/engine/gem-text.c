@@ -12,12 +12,20 @@ gem_wipe_array(GArray *array)
   }
 }
 
+/* A space becomes a character of three bytes, each a token where the vocabulary has no piece for it: an array
+ * with so much room never moves, so that no copy is left behind. */
+static guint
+most_tokens(const char *text)
+{
+  return 3 * (guint)strlen(text) + 16;
+}
+
 GArray *
 gem_engine_encode(GemEngine *self, const char *ask_template, const char *text, GError **error)
 {
-  /* Room for a token a byte and a template: the array never moves, so that no copy is left behind. */
   g_autoptr(GemTokenArray) tokens =
-      g_array_sized_new(FALSE, FALSE, sizeof(guint32), (guint)strlen(text) + 64);
+      g_array_sized_new(FALSE, FALSE, sizeof(guint32),
+                        most_tokens(text) + (ask_template != NULL ? most_tokens(ask_template) : 0));
   g_autoptr(GError) cause = NULL;
 
   if (text[0] == '\0') {
@@ -34,8 +42,7 @@ gem_engine_encode(GemEngine *self, const char *ask_template, const char *text, G
 GArray *
 gem_engine_encode_plain(GemEngine *self, const char *text, GArray *offsets, GError **error)
 {
-  g_autoptr(GemTokenArray) tokens =
-      g_array_sized_new(FALSE, FALSE, sizeof(guint32), (guint)strlen(text) + 16);
+  g_autoptr(GemTokenArray) tokens = g_array_sized_new(FALSE, FALSE, sizeof(guint32), most_tokens(text));
   g_autoptr(GError) cause = NULL;
 
   if (text[0] == '\0') {

@@ -51,6 +51,8 @@ compile(GemPlacing *self)
     placed->pathway = placed->functions->open(source, placement->shape, placement->options.device, &reason);
     if (placed->pathway == NULL) {
       self->reason = g_strdup(gem_tensor_source_explain(source, &reason));
+    } else if (!gem_gguf_check_unchanged(self->file, &error)) {
+      self->reason = g_strdup(error->message); /* it may have been read long after it was checked */
     } else {
       self->placed = g_steal_pointer(&placed);
     }
