@@ -265,6 +265,49 @@ test_goes_back(void)
   g_assert_cmpuint(resident_now() + freed / 2, <, before);
 }
 
+/* A routed turn that loses what router and cache remember while it is paused, and finds room for a share of
+ * it when it goes on: it goes on, or ends once, for that reason. TRUE: it ended so. */
+static gboolean
+go_on_with_less(GemTestEngine *test, guint percent)
+{
+  const GemGenerateOptions options = {.max_tokens = 150, .temperature = 1, .seed = percent};
+  guint64 fixed = gem_engine_get_fixed_bytes(test->engine), held;
+  g_autoptr(GemSequence) sequence = gem_engine_new_sequence(test->engine, NULL, NULL);
+  g_autoptr(GemTestAnswer) answer = start_and_pause(sequence, &options);
+
+  if (answer == NULL) {
+    return FALSE;
+  }
+  held = gem_engine_get_resident_bytes(test->engine) - fixed;
+  relieve(test->engine, GEM_RELIEF_ALL_BUT_GENERAL);
+  gem_engine_set_memory_limit(test->engine, fixed + held * percent / 100);
+  gem_generation_set_paused(answer->generation, FALSE);
+  gem_test_answer_wait(answer);
+  gem_engine_set_memory_limit(test->engine, 0);
+  if (answer->error != NULL) {
+    g_assert_error(answer->error, GEM_ERROR, GEM_ERROR_LIMIT_EXCEEDED);
+  }
+  return answer->error != NULL;
+}
+
+static void
+test_less_room(void)
+{
+  g_autoptr(GemTestEngine) test = NULL;
+  guint refused = 0;
+
+  gem_test_model_router_layers = 8; /* it remembers more than the cache has */
+  test = gem_test_engine_new();
+  test->config.threshold_percent = 100;
+  gem_test_engine_write(test, FALSE);
+  gem_test_engine_start(test);
+  for (guint percent = 1; percent <= 100; percent += 3) {
+    refused += go_on_with_less(test, percent) ? 1 : 0;
+  }
+  gem_test_model_router_layers = 1;
+  g_assert_cmpuint(refused, >, 0);
+}
+
 static void
 test_stopped(void)
 {
@@ -294,6 +337,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/relief/running-turn", &running, test_during);
   g_test_add_func("/relief/pathways", test_pathways);
   g_test_add_func("/relief/goes-back", test_goes_back);
+  g_test_add_func("/relief/less-room", test_less_room);
   g_test_add_func("/relief/stopped", test_stopped);
   return g_test_run();
 }
