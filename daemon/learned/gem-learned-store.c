@@ -241,13 +241,22 @@ remove_record(const char *folder, GError **error)
   return sync_path(folder, O_RDONLY | O_DIRECTORY) || fail("the folder of the domain", error);
 }
 
+/* Whether it is known not to be there: that it cannot be looked at is no answer. */
+static gboolean
+is_absent(const char *path)
+{
+  GStatBuf status;
+
+  return g_lstat(path, &status) < 0 && errno == ENOENT;
+}
+
 static void
 forget(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
   const Work *work = data;
   GError *error = NULL;
 
-  if (g_file_test(work->folder, G_FILE_TEST_EXISTS) && remove_record(work->folder, &error) &&
+  if (!is_absent(work->folder) && remove_record(work->folder, &error) &&
       !(sweep(work->folder, NULL) && g_rmdir(work->folder) == 0)) {
     fail("the files of the domain", &error);
   }
@@ -302,7 +311,7 @@ load_one(const char *folder, guint uid, const char *name, Loaded *loaded)
   g_autoptr(GemLearnedRecord) record = NULL;
   gsize length = 0;
 
-  if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+  if (is_absent(path)) {
     remove_folder(folder);
     return NULL;
   }
