@@ -429,6 +429,10 @@ test_broken_store(GemTestAdapt *self, gconstpointer data)
   g_assert_true(g_file_test(kept, G_FILE_TEST_EXISTS));
   g_assert_true(g_file_test(replaced, G_FILE_TEST_EXISTS));
   g_assert_false(g_file_test(odd, G_FILE_TEST_EXISTS));
+  /* Nor is anything learned in its place, which would go the way of all learnings that are given up. */
+  gem_test_adapt_fails(self, "torn", gem_test_adapt_orders(self, "torn", "learn", FALSE), "{}",
+                       GEM_ERROR_FAILED, "*cannot be read*");
+  g_assert_true(g_file_test(kept, G_FILE_TEST_EXISTS));
   gem_test_adapt_wait_state(self, "good", "unusable", NULL);
   domain = gem_test_adapt_find(self->gemd->client, "good");
   g_assert_true(g_variant_lookup(domain, "serving", "b", &serving) && !serving);

@@ -266,6 +266,11 @@ gem_learned_adapt(GemLearned *self,
       !gem_learned_text_check(text, config->adapt_text, error) || !check_copies(self, uid, error)) {
     return NULL;
   }
+  if (gem_learned_is_left(self, uid, name)) {
+    g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED,
+                "what is kept of the domain \"%s\" cannot be read: it is left as it is", name);
+    return NULL;
+  }
   entry = gem_learned_find(self, uid, name);
   if (entry != NULL && entry->phase != NULL) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_BUSY, "the domain \"%s\" is being learned", name);

@@ -39,6 +39,7 @@ struct _GemLearned {
   GemWork *work;
   GemLearnedStore *store; /* NULL: there is no state folder */
   GHashTable *entries;    /* "UID/NAME" -> entry, owned */
+  GHashTable *left;       /* "UID/NAME" of those whose record could not be read: nothing is done to them */
   gboolean loaded;        /* from the store */
   GemEngine *engine;      /* that `model` is of, or is being read for; NULL: none is served */
   GemLearnedModel *model; /* NULL: not known, see model_error */
@@ -68,6 +69,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemLearnedEntry, gem_learned_entry_unref)
 /* NULL: that user has none of that name. */
 GemLearnedEntry *
 gem_learned_find(GemLearned *self, guint uid, const char *name);
+/* Whether that user has one of that name whose record could not be read. */
+gboolean
+gem_learned_is_left(GemLearned *self, guint uid, const char *name);
 /* All of them, each a reference: they may go meanwhile. Transfer full. */
 GPtrArray *
 gem_learned_list(GemLearned *self);

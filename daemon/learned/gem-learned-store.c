@@ -278,8 +278,9 @@ remove_folder(const char *folder)
 /* All that was found. */
 typedef struct {
   GPtrArray *records;
-  guint unread; /* folders whose record does not hold, or that cannot be read */
-  guint users;  /* folders of users */
+  GPtrArray *left; /* "UID/NAME" of those whose record does not hold, or cannot be read */
+  guint unread;    /* these, and folders that cannot be read */
+  guint users;     /* folders of users */
   gboolean there;
 } Loaded;
 
@@ -289,6 +290,7 @@ loaded_free(gpointer data)
   Loaded *loaded = data;
 
   g_ptr_array_unref(loaded->records);
+  g_ptr_array_unref(loaded->left);
   g_free(loaded);
 }
 
@@ -320,6 +322,7 @@ load_one(const char *folder, guint uid, const char *name, Loaded *loaded)
     record = gem_learned_record_from_text(uid, name, text, length, NULL);
   }
   if (record == NULL) {
+    g_ptr_array_add(loaded->left, g_strdup_printf("%u/%s", uid, name));
     loaded->unread++;
     return NULL;
   }
@@ -391,6 +394,7 @@ load_all(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   const char *user;
 
   loaded->records = g_ptr_array_new_with_free_func((GDestroyNotify)gem_learned_record_free);
+  loaded->left = g_ptr_array_new_with_free_func(g_free);
   loaded->there = dir != NULL;
   while (dir != NULL && (user = next_name(dir, loaded)) != NULL) {
     load_user(work->root, user, loaded);
@@ -437,11 +441,12 @@ gem_learned_store_load_async(GemLearnedStore *self, GAsyncReadyCallback callback
 }
 
 GPtrArray *
-gem_learned_store_load_finish(GAsyncResult *result, guint *ret_unread)
+gem_learned_store_load_finish(GAsyncResult *result, GPtrArray **ret_left, guint *ret_unread)
 {
   Loaded *loaded = g_task_propagate_pointer(G_TASK(result), NULL);
   GPtrArray *records = g_ptr_array_ref(loaded->records);
 
+  *ret_left = g_ptr_array_ref(loaded->left);
   *ret_unread = loaded->unread;
   if (loaded->there) {
     g_autofree char *count = g_strdup_printf("%u", records->len),

@@ -26,11 +26,12 @@ gem_learned_store_free(GemLearnedStore *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemLearnedStore, gem_learned_store_free)
 
 /* All that there is, as a GPtrArray of GemLearnedRecord. Folders without a record, and files that no record
- * names, are removed; folders whose record cannot be read are left alone, and counted. */
+ * names, are removed; folders whose record cannot be read are left alone, named ("UID/NAME", a GPtrArray,
+ * transfer full) and counted. */
 void
 gem_learned_store_load_async(GemLearnedStore *self, GAsyncReadyCallback callback, gpointer data);
 GPtrArray *
-gem_learned_store_load_finish(GAsyncResult *result, guint *ret_unread);
+gem_learned_store_load_finish(GAsyncResult *result, GPtrArray **ret_left, guint *ret_unread);
 
 /* The folder is there, and an empty file for the text in it, open for writing: its descriptor, or -1. */
 void

@@ -88,6 +88,14 @@ gem_learned_find(GemLearned *self, guint uid, const char *name)
   return g_hash_table_lookup(self->entries, key);
 }
 
+gboolean
+gem_learned_is_left(GemLearned *self, guint uid, const char *name)
+{
+  g_autofree char *key = key_of(uid, name);
+
+  return g_hash_table_contains(self->left, key);
+}
+
 GPtrArray *
 gem_learned_list(GemLearned *self)
 {
@@ -347,8 +355,12 @@ on_loaded(GObject *source, GAsyncResult *result, gpointer data)
 {
   GemLearned *self = data;
   guint unread = 0;
-  g_autoptr(GPtrArray) records = gem_learned_store_load_finish(result, &unread);
+  g_autoptr(GPtrArray) left = NULL;
+  g_autoptr(GPtrArray) records = gem_learned_store_load_finish(result, &left, &unread);
 
+  for (guint i = 0; i < left->len; i++) {
+    g_hash_table_add(self->left, g_strdup(g_ptr_array_index(left, i)));
+  }
   g_ptr_array_set_free_func(records, NULL);
   for (guint i = 0; i < records->len; i++) {
     GemLearnedRecord *record = g_ptr_array_index(records, i);
@@ -381,6 +393,7 @@ gem_learned_new(const GemConfig *config, GemBusJobs *jobs, GemWork *work)
   self->jobs = jobs;
   self->work = work;
   self->entries = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, entry_leave);
+  self->left = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   self->copies = g_hash_table_new(NULL, NULL);
   self->turns = g_hash_table_new(NULL, NULL);
   self->waiting = g_ptr_array_new_with_free_func(g_free);
@@ -425,6 +438,7 @@ gem_learned_free(GemLearned *self)
   g_clear_object(&self->engine);
   g_hash_table_unref(self->copies);
   g_hash_table_unref(self->turns);
+  g_hash_table_unref(self->left);
   g_ptr_array_unref(self->waiting);
   g_free(self);
 }

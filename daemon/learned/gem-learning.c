@@ -233,7 +233,7 @@ on_opened(GObject *source, GAsyncResult *result, gpointer data)
     return;
   }
   if (!g_task_propagate_boolean(task, &error)) {
-    learning_end(self, GEM_LEARNING_FAILED, NULL, NULL, error);
+    learning_end(self, GEM_LEARNING_NOT_BEGUN, NULL, NULL, error); /* files may be few for a moment */
     return;
   }
   learning_take_files(self, g_task_get_task_data(task));
