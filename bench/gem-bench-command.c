@@ -111,7 +111,7 @@ gem_bench_check_range(const char *option, gint value, gint least, gint most, GEr
   return FALSE;
 }
 
-/* Why no file can be put at `path`, as errno says it; 0: one can. */
+/* Why nothing can be written at `path`, as errno says it; 0: it can. */
 static int
 find_obstacle(const char *path)
 {
@@ -120,6 +120,9 @@ find_obstacle(const char *path)
 
   if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
     return EISDIR;
+  }
+  if (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+    return access(path, W_OK) == 0 ? 0 : errno; /* a pipe or a device: nothing is put beside it */
   }
   file = g_mkstemp(beside);
   if (file < 0) {

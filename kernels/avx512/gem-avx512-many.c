@@ -187,6 +187,8 @@ multiply_words(const __m512i (*weights)[MOST_PANELS],
                size_t n,
                __m512i (*sums)[MOST_INPUTS])
 {
+  /* Four registers address eight inputs. The compiler would keep an address for each, some of them in memory,
+   * and load it before every load of levels: hidden from it, these stay as they are. */
   const int8_t *half[2] = {levels, levels + 4 * cols};
   size_t third = 3 * cols;
   __asm__("" : "+r"(half[0]), "+r"(half[1]), "+r"(third), "+r"(cols));
