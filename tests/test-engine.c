@@ -346,6 +346,36 @@ test_routes(void)
   g_assert_cmpuint(sum, ==, answer->prompt_tokens + answer->generated_tokens - 1);
 }
 
+/* The routes of a long prompt come a part at a time, so that the main loop serves others between, and before
+ * the end of the turn. */
+static void
+test_many_routes(void)
+{
+  g_autoptr(GemTestEngine) test = gem_test_engine_new();
+  g_autoptr(GString) prompt = g_string_new(NULL);
+  g_autoptr(GemSequence) sequence = NULL;
+  g_autoptr(GemTestAnswer) answer = NULL;
+  GemGenerateOptions options = {.max_tokens = 1};
+  guint most = 0;
+
+  for (guint i = 0; i < 200; i++) {
+    g_string_append_c(prompt, 'q');
+  }
+  gem_test_engine_start(test);
+  sequence = gem_test_engine_new_sequence(test);
+  answer = gem_test_generate_routed(sequence, prompt->str, &options);
+  while (!answer->finished) {
+    guint before = answer->routed->len;
+
+    g_main_context_iteration(NULL, TRUE);
+    most = MAX(most, answer->routed->len - before);
+  }
+  g_assert_no_error(answer->error);
+  g_assert_cmpuint(answer->routed->len, ==, answer->prompt_tokens + answer->generated_tokens);
+  g_assert_cmpuint(answer->prompt_tokens, >, 130);
+  g_assert_cmpuint(most, <=, 66);
+}
+
 /* Caches count as resident and go with their sequence. */
 static void
 test_resident_bytes(void)
@@ -411,6 +441,7 @@ main(int argc, char **argv)
   g_test_add_func("/engine/context-full", test_context_full);
   g_test_add_func("/engine/slide", test_slide);
   g_test_add_func("/engine/routes", test_routes);
+  g_test_add_func("/engine/many-routes", test_many_routes);
   g_test_add_func("/engine/resident-bytes", test_resident_bytes);
   g_test_add_func("/engine/beat", test_beat);
   return g_test_run();

@@ -15,6 +15,7 @@ struct _GemGeneration {
   gpointer data;
   GDestroyNotify destroy;
   GemJobControl *control;
+  GQueue events_waiting; /* of GemTurnEvent: not told, or not all of it */
 };
 
 /* What a turn is to do; all pointers are taken by gem_turn_start. */
@@ -35,23 +36,18 @@ typedef struct {
 void
 gem_turn_start(GemGeneration *generation, GemTurnPlan *plan);
 
-/* From the engine thread to the main loop; each event is taken. */
+/* From the engine thread to the main loop. */
 typedef struct {
   GemGeneration *generation;
   GString *text;     /* may be NULL */
   GPtrArray *routed; /* of GemRoutedToken; may be NULL */
+  guint told;        /* of these, so far */
   guint tokens;      /* that the sequence holds */
-} GemTextEvent;
-void
-gem_text_event_free(GemTextEvent *event);
-void
-gem_generation_post_text(GemGeneration *self, GemTextEvent *event);
-
-typedef struct {
-  GemGeneration *generation;
+  gboolean last;     /* the turn is over, and has these: */
   GemGenerateStats stats;
   GError *error;
-  guint tokens;
-} GemFinishEvent;
+} GemTurnEvent;
+/* Takes the event; with the last one the reference on `self`, too. What they hold is told in the order in
+ * which they are posted. */
 void
-gem_generation_post_finish(GemGeneration *self, GemFinishEvent *event);
+gem_generation_post(GemGeneration *self, GemTurnEvent *event);

@@ -11,69 +11,94 @@ G_DEFINE_TYPE(GemGeneration, gem_generation, G_TYPE_OBJECT)
 
 #define DEFAULT_MAX_TOKENS 256u
 
-static gboolean
-deliver_text(gpointer data)
-{
-  GemTextEvent *event = data;
-  GemGeneration *generation = event->generation;
+/* Routes that are told before others have their turn on the main loop: those of a long prompt come at once.
+ */
+#define ROUTES_AT_A_TIME 64u
 
-  generation->sequence->tokens = event->tokens;
-  if (event->text != NULL && generation->events.text != NULL) {
-    generation->events.text(event->text->str, event->text->len, generation->data);
-  }
-  for (guint i = 0; event->routed != NULL && i < event->routed->len; i++) {
-    generation->events.routed(event->routed->pdata[i], generation->data);
-  }
-  gem_text_event_free(event);
-  return G_SOURCE_REMOVE;
-}
-
-void
-gem_text_event_free(GemTextEvent *event)
+static void
+turn_event_free(GemTurnEvent *event)
 {
   if (event->text != NULL) {
     explicit_bzero(event->text->str, event->text->allocated_len);
     g_string_free(event->text, TRUE);
   }
   g_clear_pointer(&event->routed, g_ptr_array_unref);
+  g_clear_error(&event->error);
+  g_clear_pointer(&event->stats.tokens_by_pathway, g_hash_table_unref);
+  g_clear_pointer(&event->stats.public_tokens_by_pathway, g_hash_table_unref);
   g_free(event);
 }
 
-void
-gem_generation_post_text(GemGeneration *self, GemTextEvent *event)
+/* FALSE: there are more. */
+static gboolean
+tell_routes(GemGeneration *self, GemTurnEvent *event)
 {
-  event->generation = self;
-  gem_engine_post(self->sequence->engine, deliver_text, event);
+  guint n = event->routed != NULL ? event->routed->len : 0;
+  guint end = MIN(n, event->told + ROUTES_AT_A_TIME);
+
+  while (event->told < end) {
+    self->events.routed(event->routed->pdata[event->told++], self->data);
+  }
+  return event->told == n;
+}
+
+static void
+tell_end(GemGeneration *self, const GemTurnEvent *event)
+{
+  self->sequence->busy = FALSE;
+  if (self->events.finished != NULL) {
+    self->events.finished(&event->stats, event->error, self->data);
+  }
+  if (self->destroy != NULL) {
+    self->destroy(g_steal_pointer(&self->data));
+  }
 }
 
 static gboolean
-deliver_finish(gpointer data)
+tell_waiting(gpointer data)
 {
-  GemFinishEvent *event = data;
-  GemGeneration *generation = event->generation;
+  GemGeneration *self = data;
+  GemTurnEvent *event;
+  gboolean over = FALSE;
 
-  generation->sequence->tokens = event->tokens;
-  generation->sequence->busy = FALSE;
-  if (generation->events.finished != NULL) {
-    generation->events.finished(&event->stats, event->error, generation->data);
+  while (!over && (event = g_queue_peek_head(&self->events_waiting)) != NULL) {
+    if (event->told == 0) {
+      self->sequence->tokens = event->tokens;
+      if (event->text != NULL && self->events.text != NULL) {
+        self->events.text(event->text->str, event->text->len, self->data);
+      }
+    }
+    if (!tell_routes(self, event)) {
+      gem_engine_post(self->sequence->engine, tell_waiting, self);
+      return G_SOURCE_REMOVE;
+    }
+    if (event->last) {
+      tell_end(self, event);
+      over = TRUE;
+    }
+    turn_event_free(g_queue_pop_head(&self->events_waiting));
   }
-  if (generation->destroy != NULL) {
-    generation->destroy(g_steal_pointer(&generation->data));
+  if (over) {
+    g_object_unref(self); /* the reference of the running turn */
   }
-  g_clear_error(&event->error);
-  g_hash_table_unref(event->stats.tokens_by_pathway);
-  g_hash_table_unref(event->stats.public_tokens_by_pathway);
-  g_free(event);
-  /* The reference of the running turn. */
-  g_object_unref(generation);
   return G_SOURCE_REMOVE;
 }
 
+static gboolean
+take_event(gpointer data)
+{
+  GemTurnEvent *event = data;
+  GemGeneration *self = event->generation;
+
+  g_queue_push_tail(&self->events_waiting, event);
+  return g_queue_get_length(&self->events_waiting) == 1 ? tell_waiting(self) : G_SOURCE_REMOVE;
+}
+
 void
-gem_generation_post_finish(GemGeneration *self, GemFinishEvent *event)
+gem_generation_post(GemGeneration *self, GemTurnEvent *event)
 {
   event->generation = self;
-  gem_engine_post(self->sequence->engine, deliver_finish, event);
+  gem_engine_post(self->sequence->engine, take_event, event);
 }
 
 /* The prompt has to fit, with room for one token of an answer: beside what the sequence holds, or, when that
@@ -305,4 +330,5 @@ static void
 gem_generation_init(GemGeneration *self)
 {
   self->control = g_atomic_rc_box_new0(GemJobControl);
+  g_queue_init(&self->events_waiting);
 }

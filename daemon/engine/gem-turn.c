@@ -44,12 +44,12 @@ token_at(const GArray *tokens, guint index)
 static void
 post_text(Turn *turn, GString *text, GPtrArray *routed)
 {
-  GemTextEvent *event = g_new0(GemTextEvent, 1);
+  GemTurnEvent *event = g_new0(GemTurnEvent, 1);
 
   event->text = text;
   event->routed = routed;
   event->tokens = turn->job.sequence->tokens->len;
-  gem_generation_post_text(turn->generation, event);
+  gem_generation_post(turn->generation, event);
 }
 
 /* The routes of the prompt, which stands at turn->first; probabilities [n][classes]. */
@@ -351,7 +351,7 @@ static void
 turn_end(GemJob *job, GError *error)
 {
   Turn *turn = (Turn *)job;
-  GemFinishEvent *event = g_new0(GemFinishEvent, 1);
+  GemTurnEvent *event = g_new0(GemTurnEvent, 1);
 
   if (turn->started == 0) {
     note_counts(turn);
@@ -370,13 +370,14 @@ turn_end(GemJob *job, GError *error)
       post_text(turn, g_steal_pointer(&rest), NULL);
     }
   }
+  event->last = TRUE;
   event->stats = make_stats(turn);
   event->tokens = job->sequence->tokens->len;
   if (turn->reason == GEM_FINISH_FAILED) {
     event->error = g_steal_pointer(&error);
   }
   g_clear_error(&error);
-  gem_generation_post_finish(turn->generation, event);
+  gem_generation_post(turn->generation, event);
   turn_free(turn);
 }
 

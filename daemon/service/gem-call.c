@@ -83,14 +83,22 @@ gem_call_take_model(GemCall *self)
   gem_served_model_begin_work(self->model);
 }
 
+/* What the caller may have only so much of. */
+static void
+call_give_back(GemCall *self)
+{
+  if (self->counted) {
+    self->caller->calls--;
+    self->counted = FALSE;
+  }
+  gem_quota_hold_clear(&self->hold);
+}
+
 static void
 call_free(GemCall *self)
 {
   gem_call_queue_leave(&self->ticket);
-  if (self->counted) {
-    self->caller->calls--;
-  }
-  gem_quota_hold_clear(&self->hold);
+  call_give_back(self);
   call_drop_model(self);
   gem_work_end(gem_service_get_work(self->service), GEM_IDLE_CALLS);
   gem_caller_unref(self->caller);
@@ -116,6 +124,42 @@ gem_call_return(GemCall *self, GVariant *value)
   call_count(self, NULL);
   g_dbus_method_invocation_return_value(self->invocation, value);
   call_free(self);
+}
+
+typedef struct {
+  GDBusMethodInvocation *invocation;
+  GemCallMake make;
+  gpointer data;
+  GDestroyNotify destroy;
+} Making;
+
+static void
+make_in_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  Making *self = data;
+
+  g_dbus_method_invocation_return_value(self->invocation, self->make(self->data));
+  self->destroy(self->data);
+  g_task_return_boolean(task, TRUE);
+}
+
+static void
+on_made(GObject *source, GAsyncResult *result, gpointer data)
+{
+  call_free(data);
+}
+
+void
+gem_call_return_made(GemCall *self, GemCallMake make, gpointer data, GDestroyNotify destroy)
+{
+  g_autoptr(GTask) task = g_task_new(NULL, NULL, on_made, self);
+  Making *making = g_new0(Making, 1);
+
+  call_count(self, NULL);
+  call_give_back(self);
+  *making = (Making){self->invocation, make, data, destroy};
+  g_task_set_task_data(task, making, g_free);
+  g_task_run_in_thread(task, make_in_thread);
 }
 
 void

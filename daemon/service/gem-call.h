@@ -72,6 +72,12 @@ gem_call_take_descriptor(GemCall *self, gsize index, GError **error);
 /* The answer; the call is freed. `value` is the tuple of results, floating. */
 void
 gem_call_return(GemCall *self, GVariant *value);
+/* The same for an answer of so many values that it would hold up the main loop: `make` makes it in a thread,
+ * where it is put into its message, too. `data` is taken and freed there. What calls of one caller count
+ * against its limits is given back before the answer can be read, since the next call may follow at once. */
+typedef GVariant *(*GemCallMake)(gpointer data);
+void
+gem_call_return_made(GemCall *self, GemCallMake make, gpointer data, GDestroyNotify destroy);
 /* Takes `error`. */
 void
 gem_call_fail(GemCall *self, GError *error);

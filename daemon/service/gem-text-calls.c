@@ -10,7 +10,7 @@
 #define MOST_LABELS      256u
 #define MOST_LABEL_BYTES 1024u
 #define MOST_ALL_BYTES   16384u /* of all labels: what one call may make the engine run */
-/* Rows of Route: they are some 250 bytes each, and made on the main loop. */
+/* Rows of Route: they are some 250 bytes each. */
 #define MOST_ROWS 16384u
 
 /* A call whose text is on its way to the engine: part of it is the same for all. */
@@ -62,6 +62,19 @@ text_call_begin(const TextCall *self, GemPromptForm form)
 
 /* ---- Route ---- */
 
+static GVariant *
+make_rows(gpointer data)
+{
+  const GPtrArray *tokens = data;
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("a(sttsa{sd})"));
+  for (guint i = 0; i < tokens->len; i++) {
+    g_variant_builder_add_value(&builder, gem_answer_route(tokens->pdata[i]));
+  }
+  return g_variant_new("(a(sttsa{sd}))", &builder);
+}
+
 static void
 on_routed(GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -69,7 +82,6 @@ on_routed(GObject *source, GAsyncResult *result, gpointer data)
   GemEngine *engine = GEM_ENGINE(source);
   GError *error = NULL;
   g_autoptr(GPtrArray) tokens = gem_engine_route_finish(engine, result, &error);
-  GVariantBuilder builder;
 
   if (tokens == NULL) {
     gem_call_fail(call, error);
@@ -81,13 +93,7 @@ on_routed(GObject *source, GAsyncResult *result, gpointer data)
                                     MOST_ROWS));
     return;
   }
-  g_variant_builder_init(&builder, G_VARIANT_TYPE("a(sttsa{sd})"));
-  for (guint i = 0; i < tokens->len; i++) {
-    const GemRoutedToken *token = g_ptr_array_index(tokens, i);
-
-    g_variant_builder_add_value(&builder, gem_answer_route(token));
-  }
-  gem_call_return(call, g_variant_new("(a(sttsa{sd}))", &builder));
+  gem_call_return_made(call, make_rows, g_steal_pointer(&tokens), (GDestroyNotify)g_ptr_array_unref);
 }
 
 static void
