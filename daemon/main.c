@@ -265,6 +265,10 @@ serve(GDBusConnection *connection, const Arguments *arguments, GemConfig *config
   g_source_remove(terminate);
   g_source_remove(interrupt);
   gem_watchdog_free(daemon.watchdog);
+  /* What was answered leaves; then the name goes with the connection. Giving it back first would wait for the
+   * bus to say yes, which comes after all that callers have sent. */
+  g_dbus_connection_flush_sync(connection, NULL, NULL);
+  g_dbus_connection_close_sync(connection, NULL, NULL);
   gem_service_free(daemon.service);
   return daemon.status;
 }
