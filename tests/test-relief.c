@@ -308,6 +308,53 @@ test_less_room(void)
   g_assert_cmpuint(refused, >, 0);
 }
 
+/* Two turns that have both lost what is remembered of them, and find room for `percent` of what one had: when
+ * one needs it, the other one's token may wait to be appended. Each has the room in its turn, and none fails
+ * for what the other holds. */
+static void
+go_on_in_turns(GemTestEngine *test, guint percent)
+{
+  const GemGenerateOptions options = {.max_tokens = 60, .temperature = 1, .seed = percent};
+  guint64 fixed = gem_engine_get_fixed_bytes(test->engine), held;
+  g_autoptr(GemSequence) one = gem_engine_new_sequence(test->engine, NULL, NULL);
+  g_autoptr(GemSequence) two = gem_engine_new_sequence(test->engine, NULL, NULL);
+  g_autoptr(GemTestAnswer) first = NULL, second = NULL;
+
+  first = gem_test_generate(one, PROMPT, &options);
+  second = gem_test_generate(two, PROMPT, &options);
+  while (second->text_events < 2 && !second->finished && !first->finished) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  gem_generation_set_paused(first->generation, TRUE);
+  gem_generation_set_paused(second->generation, TRUE);
+  held = gem_engine_get_resident_bytes(test->engine) - fixed;
+  relieve(test->engine, GEM_RELIEF_ALL_BUT_GENERAL);
+  gem_engine_set_memory_limit(test->engine, fixed + held * percent / 200);
+  gem_generation_set_paused(first->generation, FALSE);
+  gem_generation_set_paused(second->generation, FALSE);
+  gem_test_answer_wait(first);
+  gem_test_answer_wait(second);
+  gem_engine_set_memory_limit(test->engine, 0);
+  g_assert_no_error(first->error);
+  g_assert_no_error(second->error);
+}
+
+static void
+test_in_turns(void)
+{
+  g_autoptr(GemTestEngine) test = NULL;
+
+  gem_test_model_router_layers = 8;
+  test = gem_test_engine_new();
+  test->config.threshold_percent = 100;
+  gem_test_engine_write(test, FALSE);
+  gem_test_engine_start(test);
+  for (guint percent = 130; percent <= 200; percent += 5) {
+    go_on_in_turns(test, percent);
+  }
+  gem_test_model_router_layers = 1;
+}
+
 static void
 test_stopped(void)
 {
@@ -338,6 +385,7 @@ main(int argc, char **argv)
   g_test_add_func("/relief/pathways", test_pathways);
   g_test_add_func("/relief/goes-back", test_goes_back);
   g_test_add_func("/relief/less-room", test_less_room);
+  g_test_add_func("/relief/in-turns", test_in_turns);
   g_test_add_func("/relief/stopped", test_stopped);
   return g_test_run();
 }

@@ -6,6 +6,7 @@
 #include "daemon/engine/gem-give-way.h"
 #include "daemon/engine/gem-room.h"
 #include "daemon/engine/gem-router-memory.h"
+#include "daemon/engine/gem-settling.h"
 
 /* One-shot jobs that run at a time; the others wait in their order, without memory for caches. */
 #define MAX_ONE_SHOTS 4u
@@ -15,13 +16,13 @@ struct GemScheduler {
   GemStep *step;
   guint prefill_block;
   GPtrArray *jobs; /* of GemJob, in the order in which they came; not owned by the array */
+  GemSettling *settling;
   GemFair *fair;
   GPtrArray *waiting;      /* of GemJob: those of whom one is picked */
   GArray *spans;           /* of GemStepSpan: the rows of the step */
   GPtrArray *active;       /* the job of each span */
   const GemJob *preferred; /* whose rows are looked at first when memory is short; only compared */
   guint64 tokens;          /* run so far */
-  float *probabilities;    /* [GEM_APPEND_MOST][GEM_MAX_PATHWAYS] of the tokens that are appended together */
 };
 
 GemScheduler *
@@ -38,7 +39,7 @@ gem_scheduler_new(GemRuntime *runtime, guint prefill_block, GemBeat *beat)
   self->waiting = g_ptr_array_new();
   self->spans = g_array_new(FALSE, FALSE, sizeof(GemStepSpan));
   self->active = g_ptr_array_new();
-  self->probabilities = g_new(float, (gsize)GEM_APPEND_MOST *GEM_MAX_PATHWAYS);
+  self->settling = gem_settling_new(runtime, self->jobs);
   return self;
 }
 
@@ -55,7 +56,7 @@ gem_scheduler_free(GemScheduler *self)
   gem_fair_free(self->fair);
   g_array_unref(self->spans);
   g_ptr_array_unref(self->active);
-  g_free(self->probabilities);
+  gem_settling_free(self->settling);
   g_free(self);
 }
 
@@ -67,22 +68,6 @@ gem_scheduler_add(GemScheduler *self, GemJob *job)
     job->sequence->busy = TRUE;
   }
   g_ptr_array_add(self->jobs, job);
-}
-
-/* Takes the job from the list and ends it; `error` is taken. There may be memory then for who gave way. */
-static void
-end_job(GemScheduler *self, GemJob *job, GError *error)
-{
-  guint index;
-
-  gem_give_way_end(self->jobs);
-  if (g_ptr_array_find(self->jobs, job, &index)) {
-    g_ptr_array_remove_index(self->jobs, index);
-  }
-  if (job->sequence != NULL) {
-    job->sequence->busy = FALSE;
-  }
-  job->class->end(job, error);
 }
 
 /* What may be taken from whom when memory is short. */
@@ -139,124 +124,9 @@ end_unwanted(GemScheduler *self)
       error = g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "cancelled");
     }
     if (error != NULL) {
-      end_job(self, job, error);
+      gem_settling_end(self->settling, job, error);
     }
   }
-}
-
-/* Lets a job whose tokens are all run go on until it has more of them, or is done. FALSE: it has ended. */
-static gboolean
-advance(GemScheduler *self, GemJob *job)
-{
-  GError *error = NULL;
-
-  while (!job->done && !job->has_next && gem_sequence_state_pending(job->sequence) == 0) {
-    if (job->class->give_back != NULL) {
-      gem_give_way_to_router(self->runtime, self->jobs, job);
-    }
-    if (!job->class->advance(job, &error)) {
-      end_job(self, job, error);
-      return FALSE;
-    }
-  }
-  return TRUE;
-}
-
-static gboolean
-is_wanted(gpointer job)
-{
-  return !gem_job_is_cancelled(job);
-}
-
-/* A turn at work whose router's memory went, while it was paused or with the older half of its tokens. FALSE:
- * it has ended. */
-static gboolean
-restore_router(GemScheduler *self, GemJob *job)
-{
-  GError *error = NULL;
-  gboolean there;
-
-  if (job->next_routing.forced) {
-    return TRUE;
-  }
-  gem_give_way_to_router(self->runtime, self->jobs, job);
-  self->runtime->go_on = is_wanted;
-  self->runtime->go_on_data = job;
-  there = gem_router_memory_need(self->runtime, job->sequence, &error);
-  self->runtime->go_on = NULL;
-  if (!there) {
-    end_job(self, job, error);
-  }
-  return there;
-}
-
-/* Appends the tokens that wait in jobs [n], of which none is NULL: one pass of the router for all. */
-static void
-append_next(GemScheduler *self, GemJob *const *jobs, guint n)
-{
-  g_autoptr(GError) error = NULL;
-  GemAppend appends[GEM_APPEND_MOST];
-  gboolean appended;
-
-  for (guint i = 0; i < n; i++) {
-    appends[i] = (GemAppend){
-        .sequence = jobs[i]->sequence,
-        .tokens = &jobs[i]->next,
-        .n = 1,
-        .routing = jobs[i]->next_routing,
-        .probabilities = self->probabilities + (gsize)i * GEM_MAX_PATHWAYS,
-    };
-    jobs[i]->has_next = FALSE;
-  }
-  appended = n == 0 || gem_append_all(self->runtime, appends, n, &error);
-  for (guint i = 0; i < n; i++) {
-    if (!appended) {
-      end_job(self, jobs[i], g_error_copy(error));
-      continue;
-    }
-    jobs[i]->class->appended(jobs[i], appends[i].probabilities);
-    if (jobs[i]->done) {
-      end_job(self, jobs[i], NULL);
-    }
-  }
-}
-
-/* Whether what the router is to remember of the job finds no room. Jobs whose tokens wait to be appended give
- * none away. */
-static gboolean
-lacks_room_for_router(const GemScheduler *self, const GemJob *job)
-{
-  return !job->next_routing.forced && !gem_router_memory_fits(self->runtime, job->sequence);
-}
-
-/* Lets jobs [n] go on whose tokens are all run. */
-static void
-settle(GemScheduler *self, GemJob *const *jobs, guint n)
-{
-  GemJob *waiting[GEM_APPEND_MOST];
-  guint n_waiting = 0;
-
-  for (guint i = 0; i < n; i++) {
-    if (n_waiting > 0 && lacks_room_for_router(self, jobs[i])) {
-      append_next(self, waiting, n_waiting);
-      n_waiting = 0;
-    }
-    if (!advance(self, jobs[i])) {
-      continue;
-    }
-    if (jobs[i]->has_next) {
-      if (restore_router(self, jobs[i])) {
-        waiting[n_waiting++] = jobs[i];
-      }
-    } else if (jobs[i]->done) {
-      end_job(self, jobs[i], NULL);
-    }
-    if (n_waiting == GEM_APPEND_MOST) {
-      append_next(self, waiting, n_waiting);
-      n_waiting = 0;
-    }
-  }
-  append_next(self, waiting, n_waiting);
 }
 
 /* ---- who is next ---- */
@@ -362,14 +232,14 @@ prepare_one(GemScheduler *self)
   }
   gem_fair_charge(self->fair, GEM_FAIR_PREPARE, job, 1);
   job->prepared = TRUE;
-  self->runtime->go_on = is_wanted;
+  self->runtime->go_on = gem_settling_is_wanted;
   self->runtime->go_on_data = job;
   prepared = job->class->prepare(job, &error);
   self->runtime->go_on = NULL;
   if (prepared) {
-    settle(self, &job, 1);
+    gem_settling_go_on(self->settling, &job, 1);
   } else {
-    end_job(self, job, error);
+    gem_settling_end(self->settling, job, error);
   }
   return TRUE;
 }
@@ -509,7 +379,7 @@ make_way(GemScheduler *self)
   if (!gem_give_way(self->runtime, self->jobs, first)) {
     gem_budget_refuse(&self->runtime->budget, "the text", 0, &error);
     self->runtime->counters.refusals++;
-    end_job(self, first, error);
+    gem_settling_end(self->settling, first, error);
   }
   g_array_set_size(self->spans, 0);
   g_ptr_array_set_size(self->active, 0);
@@ -540,7 +410,7 @@ admit(GemScheduler *self)
   drop_empty(self, refusals);
   for (guint i = 0; i < n; i++) {
     if (refusals[i] != NULL) {
-      end_job(self, jobs[i], refusals[i]);
+      gem_settling_end(self->settling, jobs[i], refusals[i]);
     }
   }
 }
@@ -576,13 +446,13 @@ gem_scheduler_turn(GemScheduler *self)
   }
   if (gem_step_run(self->step, (const GemStepSpan *)(gpointer)self->spans->data, self->spans->len, &error)) {
     count_tokens(self);
-    settle(self, (GemJob *const *)self->active->pdata, self->active->len);
+    gem_settling_go_on(self->settling, (GemJob *const *)self->active->pdata, self->active->len);
     return TRUE;
   }
   failed = gem_step_get_failed(self->step); /* the others are planned again */
   for (guint i = 0; i < self->active->len; i++) {
     if (failed == GEM_STEP_ALL || failed == i) {
-      end_job(self, self->active->pdata[i], g_error_copy(error));
+      gem_settling_end(self->settling, self->active->pdata[i], g_error_copy(error));
     }
   }
   return TRUE;
@@ -607,6 +477,7 @@ void
 gem_scheduler_end_all(GemScheduler *self, GemError code, const char *message)
 {
   while (self->jobs->len > 0) {
-    end_job(self, self->jobs->pdata[self->jobs->len - 1], g_error_new_literal(GEM_ERROR, code, message));
+    gem_settling_end(self->settling, self->jobs->pdata[self->jobs->len - 1],
+                     g_error_new_literal(GEM_ERROR, code, message));
   }
 }
