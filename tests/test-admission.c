@@ -170,6 +170,40 @@ test_degrade(void)
   free_all(N, sequences, answers);
 }
 
+/* Whether a turn of so many tokens is answered with so many bytes beyond what stays. */
+static gboolean
+is_answered(GemTestLimit *scene, guint tokens, guint64 bytes)
+{
+  g_autoptr(GemSequence) sequence = gem_engine_new_sequence(scene->engine, NULL, NULL);
+  g_autoptr(GemTestAnswer) answer = NULL;
+
+  gem_test_limit_set(scene, stays(scene) + bytes);
+  answer = gem_test_limit_start(sequence, tokens, "legal", GEM_PAGE_IN_WAIT);
+  gem_test_answer_wait(answer);
+  gem_test_limit_set(scene, 0);
+  return answer->error == NULL;
+}
+
+/* A cache doubles as long as there is room; beside a pathway that is to come it takes no more than it needs,
+ * so that a longer answer needs more room than a shorter one, and none as much as the next doubling. */
+static void
+test_grow_less(void)
+{
+  static const guint tokens[] = {24, 40, 56, 72};
+  g_auto(GemTestLimit) scene = {0};
+  guint64 before = 0, bytes;
+
+  gem_test_limit_init(&scene);
+  bytes = scene.pathway;
+  for (gsize i = 0; i < G_N_ELEMENTS(tokens); i++) {
+    while (!is_answered(&scene, tokens[i], bytes)) {
+      bytes += 1024;
+    }
+    g_assert_cmpuint(bytes, >, before);
+    before = bytes;
+  }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -177,6 +211,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/admission/wait/general", "general", test_wait);
   g_test_add_data_func("/admission/wait/routed", NULL, test_wait);
   g_test_add_func("/admission/alone", test_alone);
+  g_test_add_func("/admission/grow-less", test_grow_less);
   g_test_add_func("/admission/neighbours-pathway", test_neighbours_pathway);
   g_test_add_func("/admission/degrade", test_degrade);
   return g_test_run();
