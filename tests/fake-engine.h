@@ -30,6 +30,9 @@ struct _GemEngine {
   GemEngineCounters counters;
   guint64 memory_limit;
   GemPageIn page_in;
+  gboolean learns;      /* domains: it has the hashes of a model */
+  GPtrArray *additions; /* of GTask: domains on their way in, which wait for the test */
+  gsize learned_bytes;  /* of the file of the last that came in, as long as it is there; 0: none is */
 };
 
 /* The route of the byte at `offset`: `legal` for an l, else general. */
@@ -39,6 +42,10 @@ gem_fake_route_new(const char *text, gsize offset);
 /* What a text gets that waited for memory until its deadline. */
 GError *
 gem_fake_starved_new(void);
+
+/* Ends one of `additions`; takes `error`, NULL: the domain is there. */
+void
+gem_fake_end_addition(GemEngine *self, guint which, GError *error);
 
 /* Ends a generation, if it still runs, from the main loop. */
 void

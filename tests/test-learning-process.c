@@ -4,12 +4,14 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <glib/gstdio.h>
 
 #include "daemon/learned/gem-learning.h"
 #include "daemon/learned/gem-trainer.h"
+#include "format/gem-model-files.h"
 #include "tests/gem-test-folder.h"
 #include "tests/gem-test-model.h"
 
@@ -203,6 +205,16 @@ on_time(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* The model there, as if it had been loaded. */
+static GemLearnedModel *
+model_of(const char *folder)
+{
+  g_autoptr(GemManifest) manifest = gem_manifest_load(folder, NULL);
+
+  return gem_learned_model_new(folder, gem_manifest_get_sha256(manifest, GEM_MODEL_GENERAL_FILE),
+                               gem_manifest_get_sha256(manifest, GEM_MODEL_ROUTER_FILE), NULL);
+}
+
 /* While it opens the model: what it would have opened after that may be the next start's by then. */
 static void
 test_given_up(Fixture *self, gconstpointer data)
@@ -224,7 +236,7 @@ test_given_up(Fixture *self, gconstpointer data)
 
   gem_test_model_shape(&shape);
   gem_test_model_write(self->folder, &shape, GEM_TYPE_F16, 11);
-  model = gem_learned_model_read(self->folder, NULL);
+  model = model_of(self->folder);
   gem_learned_record_set_order(record, &(GemLearnedOrder){.model = model->identity, .mode = (char *)"dapt"});
   g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
   g_assert_true(g_file_set_contents(text, "", 0, NULL));
@@ -246,6 +258,57 @@ test_given_up(Fixture *self, gconstpointer data)
   g_assert_cmpstr(bytes, ==, "the next one's");
 }
 
+typedef struct {
+  GemLearningEnd end;
+  GError *error;
+} Over;
+
+static void
+on_not_begun(GemLearningEnd end, GVariant *figures, const char *reason, const GError *error, gpointer data)
+{
+  Over *over = data;
+
+  over->end = end;
+  over->error = g_error_copy(error);
+}
+
+/* There is no descriptor left: that is neither the text's fault nor another model, and is tried again. */
+static void
+test_few_files(Fixture *self, gconstpointer data)
+{
+  static const GemLearningEvents events = {on_phase, on_not_begun};
+  g_autoptr(GemEngine) engine = gem_engine_new(&(GemEngineConfig){.model_path = "/fake/ok"}, NULL);
+  g_autoptr(GemLearnedStore) store = gem_learned_store_new(self->folder);
+  g_autoptr(GemLearnedRecord) record = gem_learned_record_new(1000, "letters");
+  g_auto(GemModelShape) shape = {0};
+  g_autoptr(GemLearnedModel) model = NULL;
+  g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE); /* what it opens is open */
+  Over over = {.end = GEM_LEARNING_DONE};
+  struct rlimit before, few;
+  GemLearning *learning;
+  int next = dup(STDERR_FILENO);
+
+  gem_test_model_shape(&shape);
+  gem_test_model_write(self->folder, &shape, GEM_TYPE_F16, 11);
+  model = model_of(self->folder);
+  gem_learned_record_set_order(record, &(GemLearnedOrder){.model = model->identity, .mode = (char *)"dapt"});
+  close(next);
+  g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+  few = before;
+  few.rlim_cur = (rlim_t)next;
+  g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+  learning = gem_learning_new(store, self->config, engine, model, record, &events, &over);
+  while (over.error == NULL) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+  gem_learning_free(learning);
+  g_assert_cmpint(over.end, ==, GEM_LEARNING_NOT_BEGUN);
+  g_assert_error(over.error, GEM_ERROR, GEM_ERROR_FAILED);
+  g_assert_true(g_str_has_prefix(over.error->message, "the files of the model cannot be read: "));
+  g_error_free(over.error);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -255,5 +318,6 @@ main(int argc, char **argv)
   g_test_add("/learning-process/leave-now", Fixture, NULL, set_up, test_leave_now, tear_down);
   g_test_add("/learning-process/free", Fixture, NULL, set_up, test_free, tear_down);
   g_test_add("/learning-process/given-up", Fixture, NULL, set_up, test_given_up, tear_down);
+  g_test_add("/learning-process/few-files", Fixture, NULL, set_up, test_few_files, tear_down);
   return g_test_run();
 }

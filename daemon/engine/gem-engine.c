@@ -440,6 +440,12 @@ gem_engine_get_model_digest(GemEngine *self)
 }
 
 const char *
+gem_engine_get_file_sha256(GemEngine *self, const char *file)
+{
+  return self->files->manifest == NULL ? NULL : gem_manifest_get_sha256(self->files->manifest, file);
+}
+
+const char *
 gem_engine_get_model_path(GemEngine *self)
 {
   return self->model_path;

@@ -51,6 +51,9 @@ const char *
 gem_engine_get_model_name(GemEngine *self);
 const char *
 gem_engine_get_model_digest(GemEngine *self); /* of its manifest; "" for a lone file */
+/* The SHA-256 of one of its files, as the manifest that it was loaded by has it; NULL: there is none. */
+const char *
+gem_engine_get_file_sha256(GemEngine *self, const char *file);
 const char *
 gem_engine_get_model_path(GemEngine *self); /* as it was given */
 guint

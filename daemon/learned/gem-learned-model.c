@@ -20,28 +20,37 @@ changed_error(const char *why)
                      why);
 }
 
-GemLearnedModel *
-gem_learned_model_read(const char *path, GError **error)
+/* That a file cannot be read now does not say that it is another one. */
+static GError *
+unread_error(const char *why)
 {
-  g_autoptr(GemManifest) manifest = NULL;
-  g_autoptr(GError) local = NULL;
+  return g_error_new(GEM_ERROR, GEM_ERROR_FAILED, "the files of the model cannot be read: %s", why);
+}
+
+static GError *
+format_error(const GError *cause)
+{
+  return g_error_matches(cause, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO) ? unread_error(cause->message)
+                                                                       : changed_error(cause->message);
+}
+
+GemLearnedModel *
+gem_learned_model_new(const char *folder,
+                      const char *general_sha256,
+                      const char *router_sha256,
+                      GError **error)
+{
   GemLearnedModel *self;
 
-  manifest = g_file_test(path, G_FILE_TEST_IS_DIR) ? gem_manifest_load(path, &local) : NULL;
-  if (manifest == NULL && local != NULL) {
-    g_propagate_error(error, changed_error(local->message));
-    return NULL;
-  }
-  if (manifest == NULL || !gem_manifest_has_file(manifest, GEM_MODEL_GENERAL_FILE) ||
-      !gem_manifest_has_file(manifest, GEM_MODEL_ROUTER_FILE)) {
+  if (general_sha256 == NULL || router_sha256 == NULL) {
     g_set_error_literal(error, GEM_ERROR, GEM_ERROR_NOT_SUPPORTED,
                         "the model has no router, which could route to a learned domain");
     return NULL;
   }
   self = g_atomic_rc_box_new0(GemLearnedModel);
-  self->folder = g_strdup(path);
-  self->general_sha256 = g_strdup(gem_manifest_get_sha256(manifest, GEM_MODEL_GENERAL_FILE));
-  self->router_sha256 = g_strdup(gem_manifest_get_sha256(manifest, GEM_MODEL_ROUTER_FILE));
+  self->folder = g_strdup(folder);
+  self->general_sha256 = g_strdup(general_sha256);
+  self->router_sha256 = g_strdup(router_sha256);
   self->identity = g_strconcat(self->general_sha256, ":", self->router_sha256, NULL);
   return self;
 }
@@ -78,9 +87,10 @@ open_verified(GemManifest *manifest, const char *file, GError **error)
   int fd = open(path, O_RDONLY | O_CLOEXEC);
 
   if (fd < 0) {
-    g_propagate_error(error, changed_error(g_strerror(errno)));
+    g_propagate_error(error,
+                      errno == ENOENT ? changed_error(g_strerror(errno)) : unread_error(g_strerror(errno)));
   } else if (!gem_manifest_verify(manifest, file, &local)) {
-    g_propagate_error(error, changed_error(local->message));
+    g_propagate_error(error, format_error(local));
     close(fd);
     fd = -1;
   }
@@ -98,7 +108,7 @@ read_shape(int general, GemModelShape *ret_shape, GError **error)
       reader != NULL ? gem_gguf_new_from_reader(reader, GEM_MODEL_GENERAL_FILE, &local) : NULL;
 
   if (file == NULL || !gem_model_shape_read(file, ret_shape, &local)) {
-    g_propagate_error(error, changed_error(local->message));
+    g_propagate_error(error, format_error(local));
     return FALSE;
   }
   return TRUE;
@@ -129,7 +139,7 @@ gem_learned_model_open(const GemLearnedModel *self, GemAdaptStart *start, GError
   g_auto(GemModelShape) shape = {0};
 
   if (manifest == NULL) {
-    g_propagate_error(error, changed_error(local->message));
+    g_propagate_error(error, format_error(local));
     return FALSE;
   }
   if (g_strcmp0(gem_manifest_get_sha256(manifest, GEM_MODEL_GENERAL_FILE), self->general_sha256) != 0 ||

@@ -9,10 +9,14 @@ typedef struct {
   char *identity;                       /* both, ':' between */
 } GemLearnedModel;
 
-/* Of the model at `path`, counted by reference (atomic). Reads its manifest: not on the main loop.
+/* Of the model at `folder`, counted by reference (atomic), by what was read when it was loaded: whatever
+ * becomes of its files, it is known which model is served. NULL for a hash: it has no such file.
  * NOT_SUPPORTED for one that has no router, and so nothing that could route to a learned domain. */
 GemLearnedModel *
-gem_learned_model_read(const char *path, GError **error);
+gem_learned_model_new(const char *folder,
+                      const char *general_sha256,
+                      const char *router_sha256,
+                      GError **error);
 GemLearnedModel *
 gem_learned_model_ref(GemLearnedModel *self);
 void
@@ -21,6 +25,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemLearnedModel, gem_learned_model_unref)
 
 /* Opens general part, router and pathways for reading, and puts them into `start`. Hashes the files: not on
  * the main loop. A pathway that does not hold is left out, as the service does. MODEL when the others are no
- * longer those that the model was read from. */
+ * longer those that the model was loaded from, FAILED when that cannot be told now. */
 gboolean
 gem_learned_model_open(const GemLearnedModel *self, GemAdaptStart *start, GError **error);

@@ -17,7 +17,8 @@ typedef struct {
   GemLearnedRecord *record;
   gboolean serving;  /* the engine routes to it */
   char *unusable;    /* why its version cannot be; NULL: it can */
-  guint entering;    /* times that it is on its way into the engine */
+  guint entering;    /* times that it is on its way into the engine, or is to be: one is, the others wait */
+  GPtrArray *next;   /* of those that wait (gem-learned.c); NULL: none has yet */
   GPtrArray *after;  /* of what its users ask for meanwhile (gem-learned-ask.c); NULL: nothing */
   gboolean changing; /* what its user asked for is being written down */
 
@@ -41,11 +42,10 @@ struct _GemLearned {
   GHashTable *entries;    /* "UID/NAME" -> entry, owned */
   GHashTable *left;       /* "UID/NAME" of those whose record could not be read: nothing is done to them */
   gboolean loaded;        /* from the store */
-  GemEngine *engine;      /* that `model` is of, or is being read for; NULL: none is served */
-  GemLearnedModel *model; /* NULL: not known, see model_error */
+  GemEngine *engine;      /* that `model` is of; NULL: none is served */
+  GemLearnedModel *model; /* NULL: there is none, or none that can learn, see model_error */
   GError *model_error;    /* why it cannot learn */
-  GCancellable *reading;  /* of the model; NULL: it is not being read */
-  GPtrArray *waiting;     /* of Waiting: until both are read */
+  GPtrArray *waiting;     /* of Waiting: until the domains are read */
   GPtrArray *drops;       /* that the store is at (gem-learned-drop.c) */
   GHashTable *copies;     /* uid -> number of texts of that user that are being copied */
   gboolean stopping;
@@ -107,7 +107,8 @@ gem_learned_fail_asked(GemLearnedEntry *entry);
 gboolean
 gem_learned_check_share(GemLearned *self, const GemLearnedRecord *record, GError **error);
 /* Has the engine route to its version, if there is a model for it; where that fails nothing routes to it,
- * unless it is being committed. `done` may be NULL. */
+ * unless it is being committed. As it is when its turn comes: one after the other. `done` may be NULL; where
+ * another model takes over meanwhile it tells of that one. */
 void
 gem_learned_serve(GemLearnedEntry *entry, GemLearnedDone done, gpointer data);
 

@@ -191,6 +191,7 @@ on_serving(const GError *error, gpointer data)
   Commit *commit = data;
   GemLearnedEntry *entry = commit->entry;
   GVariant *figures = entry->record->version.figures;
+  g_autoptr(GError) told = NULL;
   GemBusJob *job;
 
   if (entry->all == NULL) {
@@ -214,11 +215,13 @@ on_serving(const GError *error, gpointer data)
     }
   } else {
     /* It is good, but has no place now: that may be another time. */
+    told = g_error_new(GEM_ERROR, error->code, "the domain is learned and kept, and cannot be served now: %s",
+                       error->message);
     log_end(GEM_LOG_DOMAIN_FAILED, "learned, and cannot be served", NULL, error);
     gem_learned_withdraw(entry); /* the one before */
     job = entry_take_job(entry);
     if (job != NULL) {
-      gem_bus_job_fail(job, error);
+      gem_bus_job_fail(job, told);
     }
   }
   gem_learned_settle(entry);
@@ -341,14 +344,6 @@ on_ended(GemLearningEnd end, GVariant *figures, const char *reason, const GError
   gem_learned_queue_run(self);
 }
 
-/* Another model is being read: what waits then comes to its turn, or fails, when that is known. */
-static void
-entry_put_back(GemLearnedEntry *entry)
-{
-  entry->record->order->starts--;
-  g_clear_pointer(&entry->all->running, gem_learned_entry_unref);
-}
-
 /* That it is started is written down: whatever happens now is counted. */
 static void
 on_start_kept(const GError *error, gpointer data)
@@ -362,8 +357,6 @@ on_start_kept(const GError *error, gpointer data)
   }
   if (error != NULL) {
     gem_learned_queue_fail(entry, error);
-  } else if (self->model == NULL) {
-    entry_put_back(entry);
   } else {
     self->learning =
         gem_learning_new(self->store, self->config, self->engine, self->model, entry->record, &events, self);
@@ -440,8 +433,7 @@ gem_learned_queue_run(GemLearned *self)
   GemLearnedEntry *next;
   gint64 when = 0;
 
-  if (self->stopping || self->running != NULL || self->leaving != NULL || self->reading != NULL ||
-      self->engine == NULL) {
+  if (self->stopping || self->running != NULL || self->leaving != NULL || self->engine == NULL) {
     return;
   }
   g_clear_handle_id(&self->later, g_source_remove);

@@ -7,6 +7,7 @@
 
 #include "daemon/base/gem-log.h"
 #include "daemon/learned/gem-learned-private.h"
+#include "format/gem-model-files.h"
 
 typedef struct {
   void (*ready)(gpointer data);
@@ -49,6 +50,7 @@ entry_clear(gpointer data)
   gem_learned_record_free(entry->record);
   g_clear_object(&entry->copying);
   g_clear_pointer(&entry->after, g_ptr_array_unref);
+  g_clear_pointer(&entry->next, g_ptr_array_unref);
   g_free(entry->unusable);
 }
 
@@ -168,6 +170,61 @@ entry_fail_serving(GemLearnedEntry *entry, const GError *error)
 }
 
 static void
+on_served(GObject *source, GAsyncResult *result, gpointer data);
+
+/* On the way into the engine; or an error, when there is no way. */
+static GError *
+entry_enter(GemLearnedEntry *entry, Wait *wait)
+{
+  GemLearned *self = entry->all;
+  const GemLearnedRecord *record = entry->record;
+  g_autofree char *path = NULL;
+  int fd;
+
+  if (self == NULL) {
+    return g_error_new_literal(GEM_ERROR, GEM_ERROR_CANCELLED, "it was forgotten");
+  }
+  path = gem_learned_store_get_file(self->store, record);
+  g_clear_pointer(&entry->unusable, g_free);
+  if (self->model == NULL || !g_str_equal(self->model->identity, record->version.model)) {
+    return g_error_new_literal(GEM_ERROR, GEM_ERROR_MODEL_CHANGED, "it was learned on another model");
+  }
+  fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) {
+    return g_error_new(GEM_ERROR, GEM_ERROR_FAILED, "its file cannot be read: %s", g_strerror(errno));
+  }
+  /* No message is to name a folder that has a user's number in it. */
+  gem_engine_add_learned_async(
+      self->engine, &(GemLearnedDomain){record->name, record->uid, record->shared, fd, "learned.gguf"}, NULL,
+      on_served, wait);
+  close(fd);
+  return NULL;
+}
+
+static void
+entry_serve(GemLearnedEntry *entry, Wait *wait)
+{
+  g_autoptr(GError) error = entry_enter(entry, wait);
+
+  if (error != NULL) {
+    entry->entering--;
+    if (entry->all != NULL) {
+      entry_fail_serving(entry, error);
+    }
+    wait_end(wait, error);
+  }
+}
+
+/* One after the other: two at once could come in in the other order, and the earlier one would stay. */
+static void
+entry_serve_next(GemLearnedEntry *entry)
+{
+  while (entry->next != NULL && entry->next->len > 0 && entry->entering == entry->next->len) {
+    entry_serve(entry, g_ptr_array_steal_index(entry->next, 0));
+  }
+}
+
+static void
 on_served(GObject *source, GAsyncResult *result, gpointer data)
 {
   Wait *wait = data;
@@ -175,45 +232,37 @@ on_served(GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr(GError) error = NULL;
   gboolean served = gem_engine_add_learned_finish(GEM_ENGINE(source), result, &error);
 
-  entry->entering--;
-  if (entry->all != NULL && entry->all->engine == GEM_ENGINE(source)) {
-    g_clear_pointer(&entry->unusable, g_free);
-    entry->serving = served;
-    if (!served) {
-      entry_fail_serving(entry, error);
+  if (entry->all != NULL && entry->all->engine != GEM_ENGINE(source) && wait->done != NULL) {
+    /* Another model took over meanwhile: what became of it there is the answer. */
+    entry_serve(entry, wait);
+  } else {
+    entry->entering--;
+    if (entry->all != NULL && entry->all->engine == GEM_ENGINE(source)) {
+      g_clear_pointer(&entry->unusable, g_free);
+      entry->serving = served;
+      if (!served) {
+        entry_fail_serving(entry, error);
+      }
     }
+    wait_end(wait, error);
   }
-  wait_end(wait, error);
+  entry_serve_next(entry);
   gem_learned_settle(entry);
 }
 
 void
 gem_learned_serve(GemLearnedEntry *entry, GemLearnedDone done, gpointer data)
 {
-  GemLearned *self = entry->all;
-  const GemLearnedRecord *record = entry->record;
-  g_autofree char *path = gem_learned_store_get_file(self->store, record);
-  g_autoptr(GError) error = NULL;
-  int fd;
+  Wait *wait = wait_new(entry, done, data);
 
-  g_clear_pointer(&entry->unusable, g_free);
-  if (self->model == NULL || !g_str_equal(self->model->identity, record->version.model)) {
-    error = g_error_new_literal(GEM_ERROR, GEM_ERROR_MODEL_CHANGED, "it was learned on another model");
-  } else if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
-    error = g_error_new(GEM_ERROR, GEM_ERROR_FAILED, "its file cannot be read: %s", g_strerror(errno));
-  } else {
-    /* No message is to name a folder that has a user's number in it. */
-    const GemLearnedDomain domain = {record->name, record->uid, record->shared, fd, "learned.gguf"};
-
-    entry->entering++;
-    gem_engine_add_learned_async(self->engine, &domain, NULL, on_served, wait_new(entry, done, data));
-    close(fd);
+  if (entry->entering++ == 0) {
+    entry_serve(entry, wait);
     return;
   }
-  entry_fail_serving(entry, error);
-  if (done != NULL) {
-    done(error, data);
+  if (entry->next == NULL) {
+    entry->next = g_ptr_array_new();
   }
+  g_ptr_array_add(entry->next, wait);
 }
 
 /* ---- the store ---- */
@@ -249,7 +298,7 @@ learned_tell_waiting(GemLearned *self)
   g_autoptr(GPtrArray) waiting = NULL;
 
   /* At the end all are told: what they wait for may not come any more. */
-  if (!self->stopping && (!self->loaded || self->reading != NULL)) {
+  if (!self->stopping && !self->loaded) {
     return;
   }
   waiting = g_steal_pointer(&self->waiting);
@@ -292,49 +341,14 @@ learned_begin(GemLearned *self)
   gem_learned_queue_run(self);
 }
 
-static void
-read_model(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
-{
-  GError *error = NULL;
-  GemLearnedModel *model = gem_learned_model_read(data, &error);
-
-  if (model != NULL) {
-    g_task_return_pointer(task, model, (GDestroyNotify)gem_learned_model_unref);
-  } else {
-    g_task_return_error(task, error);
-  }
-}
-
-static void
-on_model_read(GObject *source, GAsyncResult *result, gpointer data)
-{
-  GTask *task = G_TASK(result);
-  GemLearned *self = data;
-
-  if (g_cancellable_is_cancelled(g_task_get_cancellable(task))) {
-    g_autoptr(GemLearnedModel) model = g_task_propagate_pointer(task, NULL);
-    return;
-  }
-  g_clear_object(&self->reading);
-  self->model = g_task_propagate_pointer(task, &self->model_error);
-  if (self->loaded) {
-    learned_begin(self);
-  }
-}
-
 void
 gem_learned_take_model(GemLearned *self, GemEngine *engine)
 {
-  g_autoptr(GTask) task = NULL;
   GHashTableIter iter;
   gpointer entry;
 
   if (self->store == NULL) {
     return;
-  }
-  if (self->reading != NULL) {
-    g_cancellable_cancel(self->reading);
-    g_clear_object(&self->reading);
   }
   g_clear_pointer(&self->model, gem_learned_model_unref);
   g_clear_error(&self->model_error);
@@ -343,11 +357,12 @@ gem_learned_take_model(GemLearned *self, GemEngine *engine)
   while (g_hash_table_iter_next(&iter, NULL, &entry)) {
     ((GemLearnedEntry *)entry)->serving = FALSE;
   }
-  self->reading = g_cancellable_new();
-  task = g_task_new(NULL, self->reading, on_model_read, self);
-  g_task_set_check_cancellable(task, FALSE);
-  g_task_set_task_data(task, g_strdup(gem_engine_get_model_path(engine)), g_free);
-  g_task_run_in_thread(task, read_model);
+  self->model = gem_learned_model_new(
+      gem_engine_get_model_path(engine), gem_engine_get_file_sha256(engine, GEM_MODEL_GENERAL_FILE),
+      gem_engine_get_file_sha256(engine, GEM_MODEL_ROUTER_FILE), &self->model_error);
+  if (self->loaded) {
+    learned_begin(self);
+  }
 }
 
 static void
@@ -377,7 +392,7 @@ on_loaded(GObject *source, GAsyncResult *result, gpointer data)
         unread);
   }
   self->loaded = TRUE;
-  if (self->engine != NULL && self->reading == NULL) {
+  if (self->engine != NULL) {
     learned_begin(self);
   } else {
     learned_tell_waiting(self);
@@ -426,10 +441,6 @@ void
 gem_learned_free(GemLearned *self)
 {
   gem_learned_stop(self);
-  if (self->reading != NULL) {
-    g_cancellable_cancel(self->reading);
-    g_clear_object(&self->reading);
-  }
   gem_learned_drops_abandon(self);
   g_clear_pointer(&self->entries, g_hash_table_unref);
   g_clear_pointer(&self->store, gem_learned_store_free);
