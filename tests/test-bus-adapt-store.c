@@ -213,6 +213,30 @@ test_undeleted(GemTestAdapt *self, gconstpointer data)
   }
 }
 
+/* What was learned and could not be written down leaves nothing: it would take the room of what is to be. */
+static void
+test_uncommitted(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *output = gem_test_adapt_path(self, NULL, "mywork", "output");
+  g_autofree char *second = gem_test_adapt_path(self, NULL, "mywork", "version-2.gguf");
+  g_autofree char *within = NULL, *job = NULL;
+
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_hold(self);
+  job = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+  within = break_record(self, "mywork");
+  g_assert_cmpint(g_unlink(self->held), ==, 0);
+  gem_test_job_ear_wait(self->ear, 2, "failed");
+  gem_test_job_ear_check_error(self->ear, "org.gemd.Gem1.Error.Failed", "the record of the domain: *");
+  gem_test_adapt_check_state(self, "mywork", "ready");
+  gem_test_adapt_check_boolean(self, "mywork", "serving", TRUE);
+  g_assert_false(g_file_test(output, G_FILE_TEST_EXISTS));
+  g_assert_false(g_file_test(second, G_FILE_TEST_EXISTS));
+  mend_record(within);
+  gem_test_adapt_learn(self, "mywork", 3);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -221,6 +245,7 @@ main(int argc, char **argv)
       {"/bus/adapt-store/unwritten", test_unwritten},
       {"/bus/adapt-store/given-up", test_given_up},
       {"/bus/adapt-store/undeleted", test_undeleted},
+      {"/bus/adapt-store/uncommitted", test_uncommitted},
       {NULL},
   };
 

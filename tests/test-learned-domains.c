@@ -3,6 +3,10 @@
  * are of, the order in which they come into it, another engine meanwhile, and what the process that learned
  * has written.
  */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/learned/gem-learned-output.h"
 #include "daemon/learned/gem-learned-private.h"
 #include "tests/fake-engine.h"
 #include "tests/gem-test-folder.h"
@@ -14,6 +18,8 @@
 /* The sizes of the versions' files: by these the engine knows them. */
 #define FIRST_BYTES  7
 #define SECOND_BYTES 8
+/* Another size than what can be read of it, as one that changes meanwhile. */
+#define OTHER_SIZE "/sys/devices/system/cpu/online"
 
 typedef struct {
   GemConfig *config;
@@ -219,6 +225,50 @@ test_end(Fixture *self, gconstpointer data)
   g_assert_cmpuint(self->engine->additions->len, ==, 0);
 }
 
+/* ---- what the process that learned has written ---- */
+
+static void
+check_refused(const char *output, const char *path, const char *pattern)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_false(gem_learned_output_copy(output, path, &error));
+  g_assert_error(error, GEM_ERROR, GEM_ERROR_FAILED);
+  g_assert_true(g_pattern_match_simple(pattern, error->message));
+  g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+}
+
+static void
+test_output(void)
+{
+  g_autofree char *folder = gem_test_folder_new();
+  g_autofree char *output = g_build_filename(folder, "output", NULL);
+  g_autofree char *link = g_build_filename(folder, "link", NULL);
+  g_autofree char *fifo = g_build_filename(folder, "fifo", NULL);
+  g_autofree char *path = g_build_filename(folder, "version-1.gguf", NULL);
+  g_autofree char *bytes = NULL;
+  g_autoptr(GError) error = NULL;
+
+  check_refused(output, path, "the learned file: *");
+  gem_test_write_text(folder, "output", "");
+  check_refused(output, path, "the learned file: nothing was written");
+  g_assert_cmpint(symlink("output", link), ==, 0);
+  check_refused(link, path, "the learned file: *");
+  g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+  check_refused(fifo, path, "the learned file: *");
+  g_assert_cmpint(truncate(output, (off_t)GEM_LEARNED_MOST_OUTPUT_BYTES + 1), ==, 0);
+  check_refused(output, path, "the learned file: *large*");
+  if (g_file_test(OTHER_SIZE, G_FILE_TEST_EXISTS)) {
+    check_refused(OTHER_SIZE, path, "the learned file: it changed *");
+  }
+  gem_test_write_text(folder, "output", "GGUF and more");
+  g_assert_true(gem_learned_output_copy(output, path, &error));
+  g_assert_no_error(error);
+  g_assert_true(g_file_get_contents(path, &bytes, NULL, NULL));
+  g_assert_cmpstr(bytes, ==, "GGUF and more");
+  gem_test_folder_remove(folder);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -229,5 +279,6 @@ main(int argc, char **argv)
   g_test_add("/learned-domains/other-engine", Fixture, NULL, set_up, test_other_engine, tear_down);
   g_test_add("/learned-domains/other-model", Fixture, "other", set_up, test_other_engine, tear_down);
   g_test_add("/learned-domains/end", Fixture, NULL, set_up, test_end, tear_down);
+  g_test_add_func("/learned-domains/output", test_output);
   return g_test_run();
 }

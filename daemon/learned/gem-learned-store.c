@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/base/gem-log.h"
+#include "daemon/learned/gem-learned-output.h"
 #include "dbus/gem-error.h"
 
 #define RECORD     "domain"
@@ -16,8 +17,6 @@
 #define OUTPUT     "output"
 
 #define MOST_RECORD_BYTES (1u << 20)
-/* A learned file is as large as a pathway's; the process that wrote it may have gone mad. */
-#define MOST_OUTPUT_BYTES (256u << 20)
 
 struct _GemLearnedStore {
   char *dir;
@@ -151,8 +150,9 @@ size_of(const char *path)
   return g_lstat(path, &info) == 0 && S_ISREG(info.st_mode) ? (guint64)info.st_size : 0;
 }
 
+/* FALSE: the one before is still there. */
 static gboolean
-write_record(const Work *work, GError **error)
+replace_record(const Work *work, GError **error)
 {
   g_autofree char *path = g_build_filename(work->folder, RECORD, NULL);
   g_autoptr(GError) local = NULL;
@@ -162,25 +162,23 @@ write_record(const Work *work, GError **error)
     errno = g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOSPC) ? ENOSPC : EIO;
     return fail("the record of the domain", error);
   }
-  return sync_path(work->folder, O_RDONLY | O_DIRECTORY) || fail("the folder of the domain", error);
+  return TRUE;
 }
 
-/* Whoever wrote the output may still have it open: what is used is a copy. */
+/* What was learned becomes the version's file, and then the record says so. Where that fails nothing names
+ * what is left of it, which may be what there was no room for. */
 static gboolean
-copy_output(const char *output, const char *path)
+commit_files(const Work *work, const char *path, GError **error)
 {
-  g_autofree char *bytes = NULL;
-  g_autoptr(GError) error = NULL;
-  guint64 size = size_of(output);
-  gsize length = 0;
+  g_autofree char *output = g_build_filename(work->folder, OUTPUT, NULL);
 
-  if (size == 0 || size > MOST_OUTPUT_BYTES || !g_file_get_contents(output, &bytes, &length, NULL)) {
-    errno = size > MOST_OUTPUT_BYTES ? EFBIG : ENODATA;
+  if (!gem_learned_output_copy(output, path, error)) {
+    g_unlink(output);
     return FALSE;
   }
-  if (!g_file_set_contents_full(path, bytes, (gssize)length,
-                                G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, &error)) {
-    errno = g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOSPC) ? ENOSPC : EIO;
+  if (!replace_record(work, error)) {
+    g_unlink(output);
+    g_unlink(path);
     return FALSE;
   }
   return TRUE;
@@ -190,14 +188,13 @@ static void
 save(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
   const Work *work = data;
-  g_autofree char *output = g_build_filename(work->folder, OUTPUT, NULL);
   g_autofree char *file = version_file(work->version);
   g_autofree char *path = g_build_filename(work->folder, file, NULL);
   GError *error = NULL;
 
-  if (work->commits && !copy_output(output, path)) {
-    fail("the learned file", &error);
-  } else if (write_record(work, &error) && !work->keeps_files) {
+  if ((work->commits ? commit_files(work, path, &error) : replace_record(work, &error)) &&
+      (sync_path(work->folder, O_RDONLY | O_DIRECTORY) || fail("the folder of the domain", &error)) &&
+      !work->keeps_files) {
     sweep(work->folder, work);
   }
   if (error != NULL) {
