@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tests/gem-test-adapt.h"
 #include "tests/gem-test-folder.h"
+#include "tests/gem-test-learned-file.h"
+#include "tests/gem-test-patience.h"
 
 /* What a manifest may have. */
 #define MANIFEST_BYTES (1u << 20)
@@ -237,6 +240,78 @@ test_uncommitted(GemTestAdapt *self, gconstpointer data)
   gem_test_adapt_learn(self, "mywork", 3);
 }
 
+/* ---- the end of the service ---- */
+
+static gboolean
+has_failed_last(GemTestAdapt *self, const char *name)
+{
+  g_autoptr(GVariant) domain = gem_test_adapt_find(self->gemd->client, name);
+
+  g_assert_nonnull(domain);
+  return g_variant_lookup(domain, "last_result", "s", NULL);
+}
+
+/* Until so much of the text has come in. */
+static void
+wait_text(GemTestAdapt *self, const char *name, gsize bytes)
+{
+  g_autofree char *path = gem_test_adapt_path(self, NULL, name, "text");
+  gint64 end = gem_test_deadline(30);
+  GStatBuf status = {0};
+
+  while (g_stat(path, &status) != 0 || (gsize)status.st_size < bytes) {
+    g_assert_cmpint(g_get_monotonic_time(), <, end);
+    g_usleep(5000);
+  }
+}
+
+/* The text has come, and its order is being written down: it is learned after the next start, and that is
+ * what its user is told. */
+static void
+test_stopped_while_keeping(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *learned = gem_test_learned_file_write(self->gemd->folder, "mywork", 0);
+  g_autofree char *orders = g_strdup_printf("learn %s\n", learned);
+  g_autofree char *filler = g_strnfill(GEM_TEST_ADAPT_BYTES, 'a');
+  g_autofree char *fails = NULL, *job = NULL, *other = NULL;
+  g_autoptr(GError) error = NULL;
+  int ends[2], store;
+
+  gem_test_adapt_learn(self, "mywork", 1);
+  fails = gem_test_adapt_start(self, "mywork", "fail", FALSE);
+  gem_test_job_ear_wait(self->ear, 2, "failed");
+  g_assert_true(has_failed_last(self, "mywork"));
+  g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+  job = gem_test_adapt_call(self->gemd->client, "mywork", ends[0], "{}", &error);
+  g_assert_no_error(error);
+  g_assert_cmpint(write(ends[1], orders, strlen(orders)), ==, (gssize)strlen(orders));
+  wait_text(self, "mywork", strlen(orders)); /* the store is done with it */
+  store = hold_store(self, "other");
+  if (store < 0) {
+    close(ends[1]);
+    return;
+  }
+  other = gem_test_adapt_start_orders(self, "other", "");
+  g_assert_cmpint(write(ends[1], filler, GEM_TEST_ADAPT_BYTES), ==, GEM_TEST_ADAPT_BYTES);
+  close(ends[1]);
+  while (has_failed_last(self, "mywork")) {
+    g_usleep(5000);
+  }
+  gem_test_adapt_wait_state(self, "mywork", "learning", "copying");
+  gem_test_job_cancel(self->gemd->client, other);
+  gem_test_job_ear_wait(self->ear, 3, "cancelled");
+  g_subprocess_send_signal(self->gemd->bus->daemon, SIGTERM);
+  gem_test_job_ear_wait(self->ear, 4, "failed");
+  g_assert_cmpstr(self->ear->path, ==, job);
+  gem_test_job_ear_check_error(self->ear, "org.gemd.Gem1.Error.ShuttingDown", "*goes on with its next start");
+  close(store);
+  gem_test_bus_wait_exit(self->gemd->bus);
+  gem_test_gemd_start(self->gemd, "ready");
+  gem_test_adapt_wait_state(self, "mywork", "ready", NULL);
+  gem_test_adapt_check_boolean(self, "mywork", "can_undo", TRUE);
+  g_assert_null(gem_test_adapt_find(self->gemd->client, "other"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -246,6 +321,7 @@ main(int argc, char **argv)
       {"/bus/adapt-store/given-up", test_given_up},
       {"/bus/adapt-store/undeleted", test_undeleted},
       {"/bus/adapt-store/uncommitted", test_uncommitted},
+      {"/bus/adapt-store/stopped-while-keeping", test_stopped_while_keeping},
       {NULL},
   };
 

@@ -23,7 +23,7 @@ on_order_kept(const GError *error, gpointer data)
   }
   if (error != NULL) {
     gem_learned_queue_fail(entry, error);
-  } else {
+  } else if (!self->stopping) {
     gem_learned_queue_join(entry);
     gem_learned_queue_run(self);
   }

@@ -511,7 +511,8 @@ gem_learned_queue_stop(GemLearned *self)
     GemLearnedEntry *entry = g_ptr_array_index(entries, i);
 
     if (entry->phase != NULL) {
-      entry_suspend(entry, g_str_equal(entry->phase, GEM_PHASE_COPYING) ? lost : error);
+      /* When its text has come its order is written down before the service ends, at the latest. */
+      entry_suspend(entry, entry->asked != NULL ? lost : error);
     }
   }
   g_clear_handle_id(&self->later, g_source_remove);
