@@ -295,6 +295,30 @@ test_theft(void)
   close(theft.ends[1]);
 }
 
+/* Of a text that is not taken nothing is kept. */
+static void
+test_emptied(void)
+{
+  const gsize length = 200000;
+  g_autofree char *text = g_strnfill(length, 'a');
+  int from = memfd_create("text", MFD_CLOEXEC), to = memfd_create("copy", MFD_CLOEXEC), kept;
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+  guint64 bytes;
+
+  text[length - 1] = '\x01';
+  kept = fcntl(to, F_DUPFD_CLOEXEC, 0);
+  g_assert_cmpint(write(from, text, length), ==, (gssize)length);
+  gem_learned_text_copy_async(from, to, 64 << 20, NULL, on_copied, &result);
+  while (result == NULL) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_assert_false(gem_learned_text_copy_finish(result, &bytes, &error));
+  g_assert_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT);
+  g_assert_cmpint(lseek(kept, 0, SEEK_END), ==, 0);
+  close(kept);
+}
+
 /* A pipe is read to its end. */
 static void
 test_pipe(GemTestAdapt *self, gconstpointer data)
@@ -342,5 +366,6 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   gem_test_adapt_add(tests);
   g_test_add_func("/bus/adapt-input/theft", test_theft);
+  g_test_add_func("/bus/adapt-input/emptied", test_emptied);
   return g_test_run();
 }
