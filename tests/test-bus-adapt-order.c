@@ -349,6 +349,36 @@ test_without_model(GemTestAdapt *self, gconstpointer data)
   g_assert_null(gem_test_adapt_find(self->gemd->client, "other"));
 }
 
+/* What is to be learned waits while there is no model, and can be given up: the version that there is stays.
+ */
+static void
+test_waiting_without_model(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *general = g_build_filename(self->gemd->folder, "general.gguf", NULL);
+  g_autofree char *away = g_strconcat(general, ".away", NULL);
+  g_autofree char *first = NULL, *second = NULL;
+
+  gem_test_adapt_learn(self, "mywork", 1);
+  gem_test_adapt_hold(self);
+  first = gem_test_adapt_start(self, "mywork", "learn", TRUE);
+  second = gem_test_adapt_start(self, "other", "learn", TRUE);
+  gem_test_adapt_wait_state(self, "mywork", "learning", "learning");
+  gem_test_adapt_wait_state(self, "other", "learning", "waiting");
+  gem_test_adapt_restart(self, SIGKILL, NULL);
+  g_assert_cmpint(g_rename(general, away), ==, 0);
+  gem_test_gemd_start(self->gemd, "failed");
+  gem_test_adapt_wait_state(self, "mywork", "learning", "waiting");
+  gem_test_adapt_wait_state(self, "other", "learning", "waiting");
+  gem_test_adapt_manager(self, "UndoAdaptation", "mywork");
+  gem_test_adapt_check_state(self, "mywork", "ready");
+  g_assert_cmpint(g_rename(away, general), ==, 0);
+  g_assert_cmpint(g_unlink(self->held), ==, 0);
+  gem_test_adapt_restart(self, SIGTERM, "ready");
+  gem_test_adapt_wait_state(self, "mywork", "ready", NULL);
+  gem_test_adapt_check_boolean(self, "mywork", "can_undo", FALSE);
+  gem_test_adapt_wait_state(self, "other", "ready", NULL);
+}
+
 /* What it stands in for is of the model that is served, whatever was true of the one before. */
 static void
 test_replaces(GemTestAdapt *self, gconstpointer data)
@@ -435,6 +465,7 @@ main(int argc, char **argv)
       {"/bus/adapt-order/stopped-while-copying", test_stopped_while_copying},
       {"/bus/adapt-order/stopped-while-reading", test_stopped_while_reading},
       {"/bus/adapt-order/without-model", test_without_model},
+      {"/bus/adapt-order/waiting-without-model", test_waiting_without_model},
       {"/bus/adapt-order/replaces", test_replaces},
       {"/bus/adapt-order/incomplete-replay", test_incomplete_replay},
       {"/bus/adapt-order/mute-after-replay", test_mute_after_replay},

@@ -332,7 +332,7 @@ learned_begin(GemLearned *self)
     if (entry->record->version.number > 0) {
       gem_learned_serve(entry, NULL, NULL);
     }
-    if (entry->record->order != NULL && entry->phase == NULL) {
+    if (entry->record->order != NULL && g_strcmp0(entry->phase, GEM_PHASE_WAITING) == 0) {
       gem_learned_queue_join(entry);
     }
   }
@@ -379,9 +379,13 @@ on_loaded(GObject *source, GAsyncResult *result, gpointer data)
   g_ptr_array_set_free_func(records, NULL);
   for (guint i = 0; i < records->len; i++) {
     GemLearnedRecord *record = g_ptr_array_index(records, i);
+    GemLearnedEntry *entry;
 
     record->shared = record->shared && gem_learned_check_share(self, record, NULL);
-    gem_learned_add(self, record);
+    entry = gem_learned_add(self, record);
+    if (record->order != NULL) {
+      entry->phase = GEM_PHASE_WAITING; /* for a model, too: the service does not stay for that */
+    }
   }
   if (unread > 0) {
     g_autofree char *count = g_strdup_printf("%u", unread);
