@@ -242,6 +242,23 @@ on_ended(const GError *error, gpointer data)
   g_main_loop_quit(daemon->loop);
 }
 
+/* What was answered leaves; then the name goes with the connection. Giving it back first would wait for the
+ * bus to say yes, which comes after all that callers have sent. */
+static void
+leave_bus(GDBusConnection *connection)
+{
+  gint64 deadline = g_get_monotonic_time() + G_USEC_PER_SEC;
+
+  if (!g_dbus_connection_flush_sync(connection, NULL, NULL) ||
+      !g_dbus_connection_close_sync(connection, NULL, NULL)) {
+    return; /* it was lost before */
+  }
+  /* GLib's own thread notes it, and until then the name would be asked for back all the same. */
+  while (!g_dbus_connection_is_closed(connection) && g_get_monotonic_time() < deadline) {
+    g_usleep(100);
+  }
+}
+
 static int
 serve(GDBusConnection *connection, const Arguments *arguments, GemConfig *config)
 {
@@ -265,10 +282,7 @@ serve(GDBusConnection *connection, const Arguments *arguments, GemConfig *config
   g_source_remove(terminate);
   g_source_remove(interrupt);
   gem_watchdog_free(daemon.watchdog);
-  /* What was answered leaves; then the name goes with the connection. Giving it back first would wait for the
-   * bus to say yes, which comes after all that callers have sent. */
-  g_dbus_connection_flush_sync(connection, NULL, NULL);
-  g_dbus_connection_close_sync(connection, NULL, NULL);
+  leave_bus(connection);
   gem_service_free(daemon.service);
   return daemon.status;
 }

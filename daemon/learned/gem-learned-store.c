@@ -204,6 +204,18 @@ save(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   }
 }
 
+/* With what leads to it, durably: a record is not found by a way that was never written. */
+static gboolean
+make_folder(const char *folder)
+{
+  g_autofree char *user = g_path_get_dirname(folder), *all = g_path_get_dirname(user);
+  /* The state folder itself may be a link, as it is of a unit with a dynamic user. */
+  g_autofree char *above = g_build_filename(all, "..", NULL);
+
+  return g_mkdir_with_parents(folder, 0700) == 0 && sync_path(user, O_RDONLY | O_DIRECTORY) &&
+         sync_path(all, O_RDONLY | O_DIRECTORY) && sync_path(above, O_RDONLY | O_DIRECTORY);
+}
+
 static void
 begin(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
@@ -213,7 +225,7 @@ begin(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   GError *error = NULL;
   int fd = -1;
 
-  if (g_mkdir_with_parents(work->folder, 0700) == 0) {
+  if (make_folder(work->folder)) {
     g_unlink(checkpoint); /* of another text */
     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   }
