@@ -152,7 +152,9 @@ run_general(GemTestScene *self, guint n, float *y)
     x[i] = sinf((float)i);
   }
   memset(y, 0, values * sizeof *y);
-  gem_pager_apply(self->runtime->pager, self->runtime->shape->n_domains, 0, x, n, y);
+  GemPager *pager = self->runtime->pager;
+  guint general = self->runtime->shape->n_domains;
+  gem_pager_apply(pager, general, 0, gem_pager_goes_to_device(pager, general, n), x, n, y);
 }
 
 /* A call of so many rows goes to a device that fails, or it does not; the result is that of backend cpu

@@ -142,6 +142,31 @@ note_asked(const GemAppend *append, guint i, gboolean asked)
   g_byte_array_append(append->sequence->asked, &how, 1);
 }
 
+/* Of a block of a text of n tokens, `count` of which are alike. */
+static guint8
+count_rows(guint count, guint n)
+{
+  return (guint8)MAX(1, (guint64)count * MIN(n, GEM_PLACEMENT_BLOCK) / n);
+}
+
+/* After their routes. */
+static void
+append_text_rows(const GemAppend *append)
+{
+  GemSequenceState *sequence = append->sequence;
+  const guint8 *routes = sequence->routes->data + sequence->routes->len - append->n;
+  guint counts[G_MAXUINT8 + 1] = {0};
+
+  for (guint i = 0; i < append->n; i++) {
+    counts[routes[i]]++;
+  }
+  for (guint i = 0; i < append->n; i++) {
+    GemTextRows rows = {.general = count_rows(append->n, append->n),
+                        .routed = count_rows(counts[routes[i]], append->n)};
+    g_array_append_val(sequence->text_rows, rows);
+  }
+}
+
 static void
 append_routed(const GemRuntime *runtime, const GemAppend *append)
 {
@@ -162,6 +187,7 @@ append_routed(const GemRuntime *runtime, const GemAppend *append)
     note_asked(append, i, asked);
     expect(runtime, route, &expected);
   }
+  append_text_rows(append);
   g_array_append_vals(append->sequence->tokens, append->tokens, append->n);
 }
 

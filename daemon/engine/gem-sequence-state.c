@@ -22,6 +22,7 @@ gem_sequence_state_new(const GemRuntime *runtime, guint cluster_set)
   self->tokens = g_array_sized_new(FALSE, FALSE, sizeof(guint32), runtime->context);
   self->routes = g_byte_array_sized_new(runtime->context);
   self->asked = g_byte_array_sized_new(runtime->context);
+  self->text_rows = g_array_sized_new(FALSE, FALSE, sizeof(GemTextRows), runtime->context);
   self->cluster_set = cluster_set;
   self->cache = gem_kv_cache_new(&shape);
   return self;
@@ -48,6 +49,7 @@ gem_sequence_state_free(GemRuntime *runtime, GemSequenceState *self)
   g_array_unref(self->tokens);
   g_byte_array_unref(self->routes);
   g_byte_array_unref(self->asked);
+  g_array_unref(self->text_rows);
   g_free(self);
 }
 
@@ -87,6 +89,7 @@ gem_sequence_state_truncate(GemSequenceState *self, guint n)
   g_array_set_size(self->tokens, n);
   g_byte_array_set_size(self->routes, n);
   g_byte_array_set_size(self->asked, n);
+  g_array_set_size(self->text_rows, n);
   self->cached = MIN(self->cached, n);
   self->counted = MIN(self->counted, n);
 }
@@ -135,6 +138,7 @@ gem_sequence_state_slide(GemRuntime *runtime, GemSequenceState *self, guint32 bo
   g_array_remove_range(self->tokens, start, dropped);
   g_byte_array_remove_range(self->routes, start, dropped);
   g_byte_array_remove_range(self->asked, start, dropped);
+  g_array_remove_range(self->text_rows, start, dropped);
   /* What moved up left a copy behind it. */
   explicit_bzero(self->tokens->data + self->tokens->len * sizeof(guint32), dropped * sizeof(guint32));
   explicit_bzero(self->routes->data + self->routes->len, dropped);

@@ -20,10 +20,18 @@ enum {
   GEM_ASKED_TURN,       /* another one of it */
 };
 
+/* How many rows of one call a token is one of by what its own caller gave: 1 where it was written, or came
+ * alone; in a text that is read as many as a block of it has, for general, and as many of a block as are
+ * routed to its pathway, for that. What runs in a step beside it changes neither. */
+typedef struct {
+  guint8 general, routed; /* 1..GEM_PLACEMENT_BLOCK */
+} GemTextRows;
+
 typedef struct {
   GArray *tokens;     /* guint32 */
   GByteArray *routes; /* one a token, fixed once it stands here */
   GByteArray *asked;  /* one a token: GEM_ASKED_... */
+  GArray *text_rows;  /* GemTextRows, one a token */
   guint cached;       /* leading tokens whose keys and values `cache` holds */
   guint counted;      /* leading tokens that `rows_by_pathway` has counted */
   guint cluster_set;  /* of all its rows */

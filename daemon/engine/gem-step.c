@@ -6,6 +6,9 @@
 /* Rows whose logits are computed at a time. */
 #define OUTPUT_ROWS 32u
 
+/* Where a pathway runs a row. */
+typedef enum { HERE, ON_DEVICE, SIDES, NOWHERE = SIDES } Side;
+
 /* The rows of a step, and scratch for them. Widths: D = shape->width, Q = heads * head_dim, K = kv_heads *
  * head_dim. */
 struct GemStep {
@@ -20,6 +23,8 @@ struct GemStep {
   guint8 *clusters;            /* [rows] */
   GemKvPlaces places;          /* [rows] of the layer that runs */
   guint8 *routes;              /* [rows]; general where the pathway is not to be had */
+  GemTextRows *text_rows;      /* [rows] */
+  guint8 *sides;               /* [rows] of the pathway that runs: a Side */
   guint32 *positions;          /* [rows] */
   guint32 *gathered;           /* [rows] row numbers of one domain */
   float *x;                    /* [rows][D] the residual stream */
@@ -55,6 +60,8 @@ free_rows(GemStep *self)
   g_free(self->places.list_tiles);
   g_free(self->places.list_places);
   g_free(self->routes);
+  g_free(self->text_rows);
+  g_free(self->sides);
   g_free(self->positions);
   g_free(self->gathered);
   g_free(self->x);
@@ -100,6 +107,8 @@ make_room(GemStep *self, guint rows)
       .list_places = g_new(guint8, rows),
   };
   self->routes = g_new(guint8, rows);
+  self->text_rows = g_new(GemTextRows, rows);
+  self->sides = g_new(guint8, rows);
   self->positions = g_new(guint32, rows);
   self->gathered = g_new(guint32, rows);
   self->x = g_new(float, rows *width);
@@ -135,6 +144,7 @@ place_rows(GemStep *self, const GemStepSpan *spans, guint n)
       guint position = sequence->cached + j;
 
       self->routes[row] = route_at(sequence, position);
+      self->text_rows[row] = g_array_index(sequence->text_rows, GemTextRows, position);
       self->positions[row] = position;
       backend->functions->matrix_row(backend->state, runtime->model->embedding,
                                      g_array_index(sequence->tokens, guint32, position),
@@ -295,40 +305,77 @@ run_attention(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
   return TRUE;
 }
 
-/* Gathers the rows routed to `domain`, applies its feed-forward to them and puts them back. */
+/* Finds the side of each row of a pathway, before a device may fail and leave none. */
 static void
-run_domain(GemStep *self, guint domain, guint layer)
+choose_sides(GemStep *self, guint index, guint ret_counts[SIDES])
+{
+  gboolean is_general = index == self->runtime->shape->n_domains;
+
+  memset(ret_counts, 0, SIDES * sizeof *ret_counts);
+  for (guint row = 0; row < self->rows; row++) {
+    const GemTextRows *rows = &self->text_rows[row];
+
+    self->sides[row] = NOWHERE;
+    if (is_general || self->routes[row] == index) {
+      guint n = is_general ? rows->general : rows->routed;
+
+      self->sides[row] = gem_pager_goes_to_device(self->runtime->pager, index, n) ? ON_DEVICE : HERE;
+      ret_counts[self->sides[row]]++;
+    }
+  }
+}
+
+/* Gathers the rows of one side, applies the pathway's feed-forward to them and puts them back. */
+static void
+run_gathered(GemStep *self, guint index, guint layer, Side side)
 {
   gsize width = self->runtime->shape->width;
   gsize row_bytes = width * sizeof(float);
   guint count = 0;
 
   for (guint row = 0; row < self->rows; row++) {
-    if (self->routes[row] == domain) {
+    if (self->sides[row] == side) {
       memcpy(self->domain_input + count * width, self->normed + row * width, row_bytes);
       memcpy(self->domain_sum + count * width, self->x + row * width, row_bytes);
       self->gathered[count++] = row;
     }
   }
-  gem_pager_apply(self->runtime->pager, domain, layer, self->domain_input, count, self->domain_sum);
+  gem_pager_apply(self->runtime->pager, index, layer, side == ON_DEVICE, self->domain_input, count,
+                  self->domain_sum);
   for (guint i = 0; i < count; i++) {
     memcpy(self->x + self->gathered[i] * width, self->domain_sum + i * width, row_bytes);
+  }
+}
+
+/* A pathway of all rows that are its own, on the side of each. */
+static void
+run_pathway(GemStep *self, guint index, guint layer)
+{
+  guint counts[SIDES];
+
+  choose_sides(self, index, counts);
+  for (guint side = 0; side < SIDES; side++) {
+    if (counts[side] == self->rows) {
+      gem_pager_apply(self->runtime->pager, index, layer, side == ON_DEVICE, self->normed, self->rows,
+                      self->x);
+    } else if (counts[side] > 0) {
+      run_gathered(self, index, layer, (Side)side);
+    }
   }
 }
 
 static void
 run_feed_forward(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
 {
-  const GemModelShape *shape = self->runtime->shape;
   GemPathwaySet pathways;
 
   norm(self, self->runtime->model->layers[layer].ffn_norm);
-  gem_pager_apply(self->runtime->pager, shape->n_domains, layer, self->normed, self->rows, self->x);
+  run_pathway(self, self->runtime->shape->n_domains, layer);
   if (layer == 0) {
     find_pathways(self, spans, n);
   }
   for (pathways = self->pathways; pathways != 0;) {
-    run_domain(self, gem_pathway_set_take(&pathways), layer);
+    run_pathway(self, gem_pathway_set_take(&pathways), layer);
   }
 }
 

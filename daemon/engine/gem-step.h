@@ -1,6 +1,11 @@
 /*
  * One step of the model over rows of many sequences: each weight matrix runs once for all its rows, and a
  * row's result does not depend on what else is in the step. The forward pass is that of docs/model.md.
+ *
+ * With a device beside the CPU there is less that holds. Which side a row runs on depends on its own text
+ * (GemTextRows) and on where its pathway is at the time, which what others do may change between two steps:
+ * it is measured and moves there, its device fails, its copy there goes when memory is short. And a device
+ * may give a row other last bits in a call of other rows (GemBackendFunctions.run).
  */
 #pragma once
 

@@ -142,6 +142,12 @@ goes_to_device(const GemPagerEntry *entry, guint n)
   return entry->on_device || (entry->beside != NULL && gem_placed_pathway_takes(entry->beside, n));
 }
 
+gboolean
+gem_pager_goes_to_device(const GemPager *self, guint index, guint n)
+{
+  return goes_to_device(&self->entries[index], n);
+}
+
 void
 gem_pager_describe_places(const GemPager *self, const GemPagerEntry *entry, GemPathwayInfo *info)
 {
@@ -236,22 +242,34 @@ leave(GemPager *self, guint index, const GemPluginError *reason)
   }
 }
 
-gboolean
+/* A device that is better at single rows alone is given one at a time: so many together cost it a block. */
+static guint
+rows_of_a_call(const GemPagerEntry *entry, guint n)
+{
+  return entry->beside != NULL && !gem_placed_pathway_takes_blocks(entry->beside) ? 1 : n;
+}
+
+guint
 gem_pager_apply_on_device(GemPager *self, guint index, guint layer, const float *u, guint n, float *y)
 {
   const GemPagerEntry *entry = &self->entries[index];
   const GemPathwayFunctions *functions = entry->beside != NULL ? entry->beside->functions : entry->functions;
   GemPathway *pathway = entry->beside != NULL ? entry->beside->pathway : entry->pathway;
+  guint rows = rows_of_a_call(entry, n);
   GemPluginError reason = {0};
 
-  if (!goes_to_device(entry, n)) {
-    return FALSE;
+  if (!entry->on_device && entry->beside == NULL) {
+    return 0; /* it failed for rows before these */
   }
-  if (functions->try_apply(pathway, layer, u, n, y, &reason)) {
-    return TRUE;
+  for (guint done = 0; done < n; done += rows) {
+    gsize first = (gsize)done * self->shape->width;
+
+    if (!functions->try_apply(pathway, layer, u + first, rows, y + first, &reason)) {
+      leave(self, index, &reason);
+      return done;
+    }
   }
-  leave(self, index, &reason);
-  return FALSE;
+  return n;
 }
 
 /* ---- again ---- */

@@ -80,9 +80,9 @@ gem_pager_begin_placing(GemPager *self, guint index, GemGguf *file);
 /* General came in, and the model is being loaded: waits a while for a device that was named. */
 void
 gem_pager_place_general(GemPager *self);
-/* Runs a layer there, if a call of so many rows goes there. FALSE: it does not, or the device has failed and
- * is left. */
-gboolean
+/* Runs a layer there, and returns how many of the n rows it has run: fewer when the device has failed, and is
+ * left. */
+guint
 gem_pager_apply_on_device(GemPager *self, guint index, guint layer, const float *u, guint n, float *y);
 /* Where calls go, into `info`. */
 void

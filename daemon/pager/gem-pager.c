@@ -434,15 +434,15 @@ gem_pager_look_again(GemPager *self, gint64 now)
 }
 
 void
-gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint n, float *y)
+gem_pager_apply(
+    GemPager *self, guint index, guint layer, gboolean on_device, const float *u, guint n, float *y)
 {
   const GemPagerEntry *entry = &self->entries[index];
+  guint done = on_device ? gem_pager_apply_on_device(self, index, layer, u, n, y) : 0;
+  gsize first = (gsize)done * self->shape->width;
 
-  if (gem_pager_apply_on_device(self, index, layer, u, n, y)) {
-    return;
-  }
-  if (entry->pathway != NULL) {
-    entry->functions->apply(entry->pathway, layer, u, n, y);
+  if (done < n && entry->pathway != NULL) {
+    entry->functions->apply(entry->pathway, layer, u + first, n - done, y + first);
   }
 }
 

@@ -189,10 +189,16 @@ gem_pager_page_out_oldest(GemPager *self, GemPathwaySet kept, GemPageOutCause ca
 void
 gem_pager_look_again(GemPager *self, gint64 now);
 
-/* y [n][width] += FFN(u [n][width]) of that layer; the pathway is resident. When its device fails it goes on
- * without; a domain that cannot be opened again then adds nothing. */
+/* Whether rows of calls of `n` run on the device. As no call tells what a row came with, since neighbours of
+ * other sequences are in it, `n` is asked for: see GemTextRows. */
+gboolean
+gem_pager_goes_to_device(const GemPager *self, guint index, guint n);
+/* y [n][width] += FFN(u [n][width]) of that layer; the pathway is resident. `on_device`: the rows go there,
+ * as the function above said since the last call. When the device fails it goes on without; a domain that
+ * cannot be opened again then adds nothing. */
 void
-gem_pager_apply(GemPager *self, guint index, guint layer, const float *u, guint n, float *y);
+gem_pager_apply(
+    GemPager *self, guint index, guint layer, gboolean on_device, const float *u, guint n, float *y);
 
 /* Memory that resident pathways take. */
 gsize

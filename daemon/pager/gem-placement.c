@@ -308,6 +308,12 @@ gem_placed_pathway_takes(const GemPlacedPathway *self, guint n)
 }
 
 gboolean
+gem_placed_pathway_takes_blocks(const GemPlacedPathway *self)
+{
+  return self->least_rows != G_MAXUINT;
+}
+
+gboolean
 gem_placed_pathway_takes_all(const GemPlacedPathway *self)
 {
   return self->takes_rows && self->least_rows <= 2;

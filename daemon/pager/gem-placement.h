@@ -2,7 +2,9 @@
  * Where a pathway runs: on the backend that does everything, or on a device that takes pathways whole
  * (GemBackendFunctions.compile), whichever is faster, as measured once for each pathway: for single rows, as
  * tokens that are written are, and for blocks, as texts are read. Where both are faster on one side, it is
- * all there; else the pathway is in memory on both, and each call goes where it is faster.
+ * all there; else the pathway is in memory on both, and each row goes where it is faster. A row goes by what
+ * its own sequence gave, and never by who is beside it in a step: each side gives something else, if only a
+ * little, and an answer would depend on the neighbours.
  *
  * A pathway always comes in on the backend that does everything, and serves there. Meanwhile a thread
  * compiles it for the device, which may take long, and runs it there for the first time; one pathway after
@@ -71,9 +73,11 @@ typedef struct {
   guint least_rows;    /* and calls of so many rows, at least 2; G_MAXUINT: none */
 } GemPlacedPathway;
 
-/* Whether a call of `n` rows goes there; whether all do. */
+/* Whether a call of `n` rows goes there; whether any of more than one does; whether all do. */
 gboolean
 gem_placed_pathway_takes(const GemPlacedPathway *self, guint n);
+gboolean
+gem_placed_pathway_takes_blocks(const GemPlacedPathway *self);
 gboolean
 gem_placed_pathway_takes_all(const GemPlacedPathway *self);
 void

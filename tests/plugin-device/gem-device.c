@@ -10,6 +10,7 @@
  *   wrong-layer  that of the first layer alone
  *   nan          what it gives is no number
  *   fail         every call fails
+ *   fail-third   two calls work, and those after them fail
  * Anything else, or nothing: it works. While the file that GEM_TEST_DEVICE_HOLD names is there, compile adds
  * a byte to it and does not come back; the same with GEM_TEST_DEVICE_HOLD_FREE when what was compiled is
  * freed, for ten seconds at most. GEM_TEST_DEVICE_OPTIONS is what it says of its settings.
@@ -244,8 +245,10 @@ device_run(GemBackendState *self,
            float *y,
            GemPluginError *error)
 {
+  static unsigned calls; /* since it was told to fail so: of the engine thread alone */
   (void)self;
-  if (is_told("fail")) {
+  calls = is_told("fail-third") ? calls + 1 : 0;
+  if (is_told("fail") || calls > 2) {
     gem_plugin_set_error(error, "the test device was told to fail");
     return false;
   }
