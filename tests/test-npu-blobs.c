@@ -1,5 +1,6 @@
 /* What npu-ort keeps of compiled models: that it is whole, of the right name, and not too much. */
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utime.h>
@@ -43,6 +44,14 @@ path_of(const char *dir, const char *name)
   return g_build_filename(dir, name, NULL);
 }
 
+static void
+open_folder(const char *dir)
+{
+  GemPluginError error = {""};
+  g_assert_true(gem_npu_blobs_open(dir, &error));
+  g_assert_cmpstr(error.message, ==, "");
+}
+
 /* As a provider writes it. */
 static void
 keep(const char *dir, const char *key, const char *text, gsize most)
@@ -62,7 +71,7 @@ assert_has(const char *dir, const char *key, const char *text)
   gsize size = 0;
   gboolean has = gem_npu_blob_load(dir, key, &bytes, &size);
   g_assert_cmpint(has, ==, text != NULL);
-  if (has) {
+  if (has && text != NULL) {
     g_assert_cmpmem(bytes, size, text, strlen(text));
     free(bytes);
   }
@@ -100,7 +109,7 @@ test_kept(void)
   char key[GEM_NPU_BLOB_KEY], other[GEM_NPU_BLOB_KEY];
   gem_npu_blob_key("a", 1, "x", key);
   gem_npu_blob_key("b", 1, "x", other);
-  g_assert_true(gem_npu_blobs_open(dir));
+  open_folder(dir);
   assert_has(dir, key, NULL);
   keep(dir, key, "compiled", GEM_NPU_BLOBS_MOST);
   assert_has(dir, key, "compiled");
@@ -144,9 +153,10 @@ test_kept(void)
 static void
 test_bounded(void)
 {
-  g_autofree char *folder = gem_test_folder_new();
+  g_autofree char *top = gem_test_folder_new(), *folder = g_build_filename(top, "npu-ort", NULL);
   char keys[5][GEM_NPU_BLOB_KEY];
-  g_assert_true(gem_npu_blobs_open(folder));
+  GemPluginError error = {""};
+  open_folder(folder);
   for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
     gem_npu_blob_key(&i, sizeof i, "", keys[i]);
   }
@@ -172,27 +182,28 @@ test_bounded(void)
   g_autofree char *draft = g_strconcat(folder, "/", keys[1], ".draft", NULL);
   g_assert_true(g_file_set_contents(part, "half", -1, NULL));
   g_assert_true(g_file_set_contents(draft, "half", -1, NULL));
-  g_assert_true(gem_npu_blobs_open(folder));
+  open_folder(folder);
   g_assert_cmpuint(count_files(folder), ==, 3);
   g_autofree char *nowhere = path_of(folder, "a/b");
-  g_assert_false(gem_npu_blobs_open(nowhere));
-  gem_test_folder_remove(folder);
+  g_assert_false(gem_npu_blobs_open(nowhere, &error));
+  g_assert_nonnull(strstr(error.message, "a/b is not used: No such file"));
+  gem_test_folder_remove(top);
 }
 
 /* Two that compile the same graph do not meet, and a folder that is opened meanwhile leaves both alone. */
 static void
 test_drafts(void)
 {
-  g_autofree char *folder = gem_test_folder_new();
+  g_autofree char *top = gem_test_folder_new(), *folder = g_build_filename(top, "npu-ort", NULL);
   char key[GEM_NPU_BLOB_KEY], first[512], second[512];
-  g_assert_true(gem_npu_blobs_open(folder));
+  open_folder(folder);
   gem_npu_blob_key("a", 1, "x", key);
   gem_npu_blob_draft(folder, key, first, sizeof first);
   g_assert_true(g_file_set_contents(first, "the first", -1, NULL));
   gem_npu_blob_draft(folder, key, second, sizeof second);
   g_assert_cmpstr(first, !=, second);
   g_assert_true(g_file_set_contents(second, "the second", -1, NULL));
-  g_assert_true(gem_npu_blobs_open(folder));
+  open_folder(folder);
   gem_npu_blob_keep(folder, key, first, GEM_NPU_BLOBS_MOST);
   assert_has(folder, key, "the first");
   gem_npu_blob_keep(folder, key, second, GEM_NPU_BLOBS_MOST);
@@ -208,9 +219,64 @@ test_drafts(void)
   g_autofree char *others = g_strdup_printf("%s/%s.%d-0.draft", folder, key, (int)getppid());
   g_assert_true(g_file_set_contents(left, "half", -1, NULL));
   g_assert_true(g_file_set_contents(others, "half", -1, NULL));
-  g_assert_true(gem_npu_blobs_open(folder));
+  open_folder(folder);
   g_assert_false(g_file_test(left, G_FILE_TEST_EXISTS));
   g_assert_true(g_file_test(others, G_FILE_TEST_EXISTS));
+  gem_test_folder_remove(top);
+}
+
+/* Whether the folder is taken; if not, `path` is named. */
+static void
+check_open(const char *dir, const char *path, gboolean taken)
+{
+  GemPluginError error = {""};
+  g_assert_cmpint(gem_npu_blobs_open(dir, &error), ==, taken);
+  g_autofree char *expected =
+      g_strdup_printf("%s is not used: it must belong to user %u or root, and be writable by that one alone",
+                      path, (guint)geteuid());
+  g_assert_cmpstr(error.message, ==, taken ? "" : expected);
+}
+
+/* What others could have written is not used: it is code. */
+static void
+test_trusted(void)
+{
+  g_autofree char *folder = gem_test_folder_new(), *dir = g_build_filename(folder, "npu-ort", NULL);
+  g_autofree char *above = g_build_filename(dir, "..", NULL);
+  char key[GEM_NPU_BLOB_KEY];
+  gem_npu_blob_key("a", 1, "x", key);
+  g_autofree char *path = path_of(dir, key), *moved = g_strconcat(dir, ".moved", NULL);
+  check_open(dir, dir, TRUE);
+  keep(dir, key, "compiled", GEM_NPU_BLOBS_MOST);
+  static const int modes[] = {0720, 0702};
+  for (gsize i = 0; i < G_N_ELEMENTS(modes); i++) {
+    g_assert_cmpint(g_chmod(dir, modes[i]), ==, 0);
+    check_open(dir, dir, FALSE);
+    g_assert_cmpint(g_chmod(dir, 0755), ==, 0);
+    check_open(dir, dir, TRUE);
+    g_assert_cmpint(g_chmod(folder, modes[i]), ==, 0);
+    check_open(dir, above, FALSE);
+    g_assert_cmpint(g_chmod(folder, 0700), ==, 0);
+    g_assert_cmpint(g_chmod(path, modes[i]), ==, 0);
+    assert_has(dir, key, NULL);
+    g_assert_cmpint(g_chmod(path, 0644), ==, 0);
+    assert_has(dir, key, "compiled");
+  }
+  if (geteuid() == 0) {
+    g_assert_cmpint(chown(path, 65534, 0), ==, 0);
+    assert_has(dir, key, NULL);
+    keep(dir, key, "compiled anew", GEM_NPU_BLOBS_MOST); /* its place is taken */
+    assert_has(dir, key, "compiled anew");
+    g_assert_cmpint(chown(dir, 65534, 0), ==, 0);
+    check_open(dir, dir, FALSE);
+    g_assert_cmpint(chown(dir, 0, 0), ==, 0);
+  }
+  g_assert_cmpint(g_rename(dir, moved), ==, 0);
+  g_assert_cmpint(symlink(moved, dir), ==, 0);
+  GemPluginError error = {""};
+  g_assert_false(gem_npu_blobs_open(dir, &error));
+  g_assert_nonnull(strstr(error.message, "npu-ort is not used: "));
+  g_assert_cmpint(g_unlink(dir), ==, 0);
   gem_test_folder_remove(folder);
 }
 
@@ -218,10 +284,12 @@ int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
+  umask(022); /* files that a group may write to are not read */
   g_test_add_func("/npu-blobs/sha256", test_sha256);
   g_test_add_func("/npu-blobs/keys", test_keys);
   g_test_add_func("/npu-blobs/kept", test_kept);
   g_test_add_func("/npu-blobs/bounded", test_bounded);
   g_test_add_func("/npu-blobs/drafts", test_drafts);
+  g_test_add_func("/npu-blobs/trusted", test_trusted);
   return g_test_run();
 }

@@ -359,7 +359,7 @@ turn_last_bit(const char *path)
   gsize size;
   g_assert_true(g_file_get_contents(path, &contents, &size, NULL));
   contents[size - 1] ^= 1;
-  g_assert_true(g_file_set_contents(path, contents, (gssize)size, NULL));
+  g_assert_true(g_file_set_contents_full(path, contents, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
 }
 
 static void
@@ -390,6 +390,26 @@ test_kept(void)
   compile_again(npu, folder, "cccc", again);
   g_autoptr(GPtrArray) both = list_kept(folder);
   g_assert_cmpuint(both->len, ==, 2 * GRAPHS);
+  gem_test_folder_remove(folder);
+}
+
+/* A folder that others may write to is not used, and the device works. */
+static void
+test_kept_for_others(void)
+{
+  g_autoptr(GemTestNpu) npu = gem_test_npu_machine_open();
+  g_autofree char *path = gem_test_npu_machine_add_provider(npu, NULL);
+  if (path == NULL) {
+    return;
+  }
+  g_autofree char *folder = gem_test_folder_new(), *dir = g_build_filename(folder, "npu-ort", NULL);
+  float first[WIDTH], again[WIDTH];
+  gem_test_npu_machine_add(TRUE);
+  compile_again(npu, folder, "cccc", first);
+  compile_again(npu, folder, "llll", again);
+  g_assert_cmpint(g_chmod(dir, 0777), ==, 0);
+  compile_again(npu, folder, "cccc", again);
+  g_assert_cmpmem(again, sizeof again, first, sizeof first);
   gem_test_folder_remove(folder);
 }
 
@@ -480,6 +500,7 @@ main(int argc, char **argv)
   g_test_add_func("/npu-provider/several", test_several);
   g_test_add_func("/npu-provider/several/disagree", test_several_disagree);
   g_test_add_func("/npu-provider/kept", test_kept);
+  g_test_add_func("/npu-provider/kept-for-others", test_kept_for_others);
   g_test_add_func("/npu-provider/kept-by-none", test_kept_by_none);
   g_test_add_func("/npu-provider/kept-after-failure", test_kept_after_failure);
   g_test_add_func("/npu-provider/gives-memory-back", test_gives_memory_back);

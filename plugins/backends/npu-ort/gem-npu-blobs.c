@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "plugins/backends/npu-ort/gem-npu-sha256.h"
+#include "plugins/support/gem-plugin-support.h"
 
 #define LONGEST_PATH 512
 
@@ -48,22 +49,82 @@ is_left_over(const char *name)
   return process <= 0 || (kill((pid_t)process, 0) != 0 && errno == ESRCH);
 }
 
-bool
-gem_npu_blobs_open(const char *dir)
+/* Whether nobody else could have written what is open. */
+static bool
+check_trusted(const char *path, const struct stat *status, GemPluginError *error)
 {
-  if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+  if ((status->st_uid != 0 && status->st_uid != geteuid()) || (status->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    gem_plugin_set_error(
+        error, "%.160s is not used: it must belong to user %ld or root, and be writable by that one alone",
+        path, (long)geteuid());
     return false;
   }
-  DIR *entries = opendir(dir);
+  return true;
+}
+
+/* -1: it cannot be opened, or others may write to it. */
+static int
+open_folder(const char *path, int flags, GemPluginError *error)
+{
+  struct stat status;
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+  if (fd < 0 || fstat(fd, &status) != 0) {
+    gem_plugin_set_error(error, "%.160s is not used: %s", path, strerror(errno));
+  } else if (check_trusted(path, &status, error)) {
+    return fd;
+  }
+  if (fd >= 0) {
+    close(fd);
+  }
+  return -1;
+}
+
+/* Who may write there could put another folder in the place of this one. */
+static bool
+check_folder_above(const char *dir, GemPluginError *error)
+{
+  char above[LONGEST_PATH];
+  snprintf(above, sizeof above, "%s/..", dir);
+  int fd = open_folder(above, 0, error);
+  if (fd >= 0) {
+    close(fd);
+  }
+  return fd >= 0;
+}
+
+static void
+remove_left_overs(int dir)
+{
+  DIR *entries = fdopendir(dir);
   for (const struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
     if (is_left_over(entry->d_name)) {
-      unlinkat(dirfd(entries), entry->d_name, 0);
+      unlinkat(dir, entry->d_name, 0);
     }
   }
   if (entries != NULL) {
     closedir(entries);
+  } else {
+    close(dir);
   }
-  return entries != NULL;
+}
+
+bool
+gem_npu_blobs_open(const char *dir, GemPluginError *error)
+{
+  if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+    gem_plugin_set_error(error, "%.160s is not used: %s", dir, strerror(errno));
+    return false;
+  }
+  int fd = open_folder(dir, O_NOFOLLOW, error);
+  if (fd < 0) {
+    return false;
+  }
+  if (!check_folder_above(dir, error)) {
+    close(fd);
+    return false;
+  }
+  remove_left_overs(fd);
+  return true;
 }
 
 void
@@ -106,18 +167,19 @@ read_all(int fd, uint8_t *bytes, size_t size)
   return true;
 }
 
-/* A file whole; released by free(). NULL: there is none, or it cannot be read. */
+/* A file whole; released by free(). NULL: there is none, or it cannot be read, and `error` is set when it is
+ * not to be trusted. */
 static uint8_t *
-read_file(const char *path, size_t *ret_size)
+read_file(const char *path, size_t *ret_size, GemPluginError *error)
 {
   struct stat status;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) {
     return NULL;
   }
-  uint8_t *bytes = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0
-                       ? malloc((size_t)status.st_size)
-                       : NULL;
+  bool is_readable = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
+                     (error == NULL || check_trusted(path, &status, error));
+  uint8_t *bytes = is_readable ? malloc((size_t)status.st_size) : NULL;
   if (bytes != NULL && !read_all(fd, bytes, (size_t)status.st_size)) {
     free(bytes);
     bytes = NULL;
@@ -136,8 +198,12 @@ gem_npu_blob_load(const char *dir, const char *key, uint8_t **ret_bytes, size_t 
   char path[LONGEST_PATH];
   uint8_t hash[GEM_NPU_SHA256_BYTES];
   size_t size = 0;
+  GemPluginError error = {""};
   path_of(dir, key, "", path, sizeof path);
-  uint8_t *bytes = read_file(path, &size);
+  uint8_t *bytes = read_file(path, &size, &error);
+  if (error.message[0] != '\0') {
+    fprintf(stderr, "backend npu-ort: %s\n", error.message);
+  }
   if (bytes == NULL) {
     return false;
   }
@@ -262,7 +328,7 @@ gem_npu_blob_keep(const char *dir, const char *key, const char *draft, size_t mo
   size_t size = 0;
   snprintf(part, sizeof part, "%s%s", draft, PART);
   path_of(dir, key, "", path, sizeof path);
-  uint8_t *bytes = read_file(draft, &size);
+  uint8_t *bytes = read_file(draft, &size, NULL); /* of this process; others cannot reach into the folder */
   unlink(draft);
   if (bytes == NULL || !write_part(part, key, bytes, size) || rename(part, path) != 0) {
     unlink(part);

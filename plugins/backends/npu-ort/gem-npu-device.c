@@ -181,8 +181,15 @@ gem_npu_device_close(GemNpuDevice *self)
 void
 gem_npu_device_keep_in(GemNpuDevice *self, const char *cache_dir)
 {
+  GemPluginError error = {""};
   int length = snprintf(self->blobs, sizeof self->blobs, "%s/npu-ort", cache_dir);
-  if ((size_t)length >= sizeof self->blobs || !gem_npu_blobs_open(self->blobs)) {
+  if ((size_t)length >= sizeof self->blobs) {
+    gem_plugin_set_error(&error, "%.160s is not used: its path is too long", cache_dir);
+  } else {
+    gem_npu_blobs_open(self->blobs, &error);
+  }
+  if (error.message[0] != '\0') {
+    fprintf(stderr, "backend npu-ort: nothing that is compiled is kept: %s\n", error.message);
     self->blobs[0] = '\0';
   }
 }

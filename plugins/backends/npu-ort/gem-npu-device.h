@@ -33,7 +33,8 @@ gem_npu_device_open(GemNpuDevice *ret_device, GemPluginError *error);
 void
 gem_npu_device_close(GemNpuDevice *self);
 
-/* Keeps what the provider compiles, in a folder of this one. */
+/* Keeps what the provider compiles, in a folder of this one; where it cannot be used standard error says why,
+ * and nothing is kept. */
 void
 gem_npu_device_keep_in(GemNpuDevice *self, const char *cache_dir);
 /* All that what it compiles depends on, but for the model: names, versions, options. */
