@@ -133,6 +133,14 @@ test_broken_provider(void)
   g_assert_cmpint(g_unlink(path), ==, 0);
   g_assert_cmpint(symlink(other, path), ==, 0); /* a library, and no provider */
   gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, "provider GemTestProvider (/");
+  g_autofree char *folder = gem_test_folder_new(), *broken = g_build_filename(folder, "a.so", NULL);
+  g_assert_true(g_file_set_contents(broken, "not a library", -1, NULL));
+  g_assert_cmpint(g_unlink(path), ==, 0);
+  g_assert_cmpint(symlink(broken, path), ==, 0); /* what was looked at is opened, and not the link */
+  g_autofree char *file = realpath(broken, NULL);
+  g_autofree char *reason = g_strdup_printf("provider GemTestProvider (%s)", file);
+  gem_test_npu_assert_declines(npu, GEM_PROBE_DEFERRED, reason);
+  gem_test_folder_remove(folder);
 }
 
 static void

@@ -72,6 +72,13 @@ test_library(void)
   g_autofree char *lines = g_strdup_printf("AllowCpu=yes\nLibrary=%s\n", broken);
   gem_test_npu_set(npu, "a.conf", lines);
   gem_test_npu_assert_declines(npu, GEM_PROBE_UNSUPPORTED, "broken.so");
+  /* What a link leads to was looked at: that is opened, and not where the link leads by then. */
+  g_autofree char *link = g_build_filename(npu->folder, "link.so", NULL);
+  g_assert_cmpint(symlink(broken, link), ==, 0);
+  g_autofree char *through_link = g_strdup_printf("AllowCpu=yes\nLibrary=%s\n", link);
+  gem_test_npu_set(npu, "a.conf", through_link);
+  g_autofree char *file = realpath(broken, NULL), *reason = g_strconcat(file, ": ", NULL);
+  gem_test_npu_assert_declines(npu, GEM_PROBE_UNSUPPORTED, reason);
 }
 
 /* What the settings name is not the only one that is tried. */

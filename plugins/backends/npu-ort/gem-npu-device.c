@@ -24,8 +24,9 @@ provider_of(const GemNpuSettings *settings, const char *name)
 static bool
 take_provider(GemNpuDevice *self, const GemNpuProvider *provider, GemPluginError *error)
 {
-  if (!gem_npu_check_library(provider->path, error) ||
-      !gem_npu_registration_take(self->library, provider, error)) {
+  GemNpuProvider checked = *provider;
+  if (!gem_npu_check_library(provider->path, checked.path, sizeof checked.path, error) ||
+      !gem_npu_registration_take(self->library, &checked, error)) {
     return false;
   }
   self->n_taken++;
@@ -73,8 +74,10 @@ open_library(GemNpuDevice *self, GemPluginError *error)
 {
   const char *configured = self->settings.library;
   GemPluginError of_configured = {""}, of_soname = {""};
-  if (self->library == NULL && configured[0] != '\0' && gem_npu_check_library(configured, &of_configured)) {
-    self->library = gem_ort_library_open(configured, &of_configured);
+  char file[sizeof self->settings.library];
+  if (self->library == NULL && configured[0] != '\0' &&
+      gem_npu_check_library(configured, file, sizeof file, &of_configured)) {
+    self->library = gem_ort_library_open(file, &of_configured);
   }
   if (self->library == NULL) {
     self->library = gem_ort_library_open("", &of_soname);

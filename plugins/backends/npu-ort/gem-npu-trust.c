@@ -70,14 +70,21 @@ check_folders_above(char *file, GemPluginError *error)
 }
 
 bool
-gem_npu_check_library(const char *path, GemPluginError *error)
+gem_npu_check_library(const char *path, char *ret_file, size_t size, GemPluginError *error)
 {
-  char *file = realpath(path, NULL);
-  if (file == NULL) {
+  char *file = realpath(path, NULL), *folders = file != NULL ? strdup(file) : NULL;
+  bool trusted = false;
+  if (folders == NULL) {
     gem_plugin_set_error(error, "%s: %s", path, strerror(errno));
-    return false;
+  } else if (strlen(file) >= size) {
+    gem_plugin_set_error(error, "%s: what it leads to has a path of more than %zu bytes", path, size - 1);
+  } else {
+    trusted = check_path(file, 0, false, error) && check_folders_above(folders, error);
   }
-  bool trusted = check_path(file, 0, false, error) && check_folders_above(file, error);
+  if (trusted) {
+    memcpy(ret_file, file, strlen(file) + 1);
+  }
+  free(folders);
   free(file);
   return trusted;
 }
