@@ -235,7 +235,7 @@ test_moves_to_npu_ort(void)
   g_chmod(path, 0600);
   g_setenv("GEM_NPU_ORT_DIR", folder, TRUE);
   g_setenv("ORT_DISABLE_TELEMETRY", "1", TRUE);
-  check_moved("absent", "npu-ort", 0.99);
+  check_moved("absent", "npu-ort", 0.98);
   g_unsetenv("GEM_NPU_ORT_DIR");
   gem_test_folder_remove(folder);
 }
