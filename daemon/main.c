@@ -2,10 +2,12 @@
 #include <glib-unix.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "daemon/base/gem-device-call.h"
 #include "daemon/base/gem-log.h"
 #include "daemon/base/gem-version.h"
 #include "daemon/service/gem-service.h"
@@ -287,8 +289,8 @@ serve(GDBusConnection *connection, const Arguments *arguments, GemConfig *config
   return daemon.status;
 }
 
-int
-main(int argc, char **argv)
+static int
+run(int argc, char **argv)
 {
   g_auto(Arguments) arguments = {0};
   g_autoptr(GError) error = NULL;
@@ -321,4 +323,15 @@ main(int argc, char **argv)
   }
   g_dbus_connection_set_exit_on_close(connection, FALSE);
   return serve(connection, &arguments, config);
+}
+
+int
+main(int argc, char **argv)
+{
+  int status = run(argc, argv);
+
+  if (gem_device_call_is_any()) {
+    quick_exit(status);
+  }
+  return status;
 }

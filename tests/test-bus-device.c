@@ -1,4 +1,7 @@
 /* A device that is not ready when the service starts, and is when it is told to reload. */
+#include <signal.h>
+#include <string.h>
+
 #include <glib/gstdio.h>
 
 #include "tests/gem-test-gemd.h"
@@ -73,10 +76,57 @@ test_later(void)
   g_assert_true(is_in_use(self));
 }
 
+/* The first call of the device that does not come back is under way. */
+static void
+wait_until_held(const Machine *self)
+{
+  gint64 until = gem_test_deadline(30);
+  GStatBuf status = {0};
+  while (g_stat(self->hold, &status) == 0 && status.st_size == 0 && g_get_monotonic_time() < until) {
+    g_usleep(1000);
+  }
+  g_assert_cmpint(status.st_size, >, 0);
+}
+
+/* A device that hangs does not keep the service from ending in good order, in the time that it has; nor does
+ * it leave a mark. */
+static void
+test_ends(gconstpointer behaviour)
+{
+  g_autoptr(Machine) self = machine_new();
+  GemTestBus *bus = self->gemd->bus;
+  gboolean named = g_str_equal(behaviour, "named"); /* the load of the model waits for it */
+  g_autofree char *told = g_strconcat("GEM_TEST_DEVICE=", named ? "work" : behaviour, NULL);
+  g_autofree char *cache = g_strconcat("CACHE_DIRECTORY=", self->plugin_dir, NULL);
+  g_autofree char *hold = g_strdup(bus->daemon_environment[0]);
+  g_strfreev(bus->daemon_environment);
+  bus->daemon_environment = g_strdupv((char *[]){hold, told, cache, NULL});
+  g_free(bus->config_text);
+  bus->config_text = g_strdup(named ? "[gemd]\n" CONFIG : "[gemd]\nContextTokens=256\n");
+  if (g_str_equal(behaviour, "work")) {
+    gem_test_gemd_start(self->gemd, "ready");
+  } else {
+    gem_test_bus_spawn(bus, self->gemd->folder);
+    gem_test_bus_wait_name(bus);
+  }
+  wait_until_held(self);
+  gint64 began = g_get_monotonic_time();
+  g_subprocess_send_signal(bus->daemon, SIGTERM);
+  g_assert_cmpint(gem_test_bus_wait_exit(bus), ==, 0);
+  g_assert_cmpint(g_get_monotonic_time() - began, <, gem_test_patience(10)); /* TimeoutStopSec= */
+  g_autofree char *path = g_build_filename(self->plugin_dir, "placement", NULL), *kept = NULL;
+  if (g_file_get_contents(path, &kept, NULL, NULL)) {
+    g_assert_null(strstr(kept, "trying"));
+  }
+}
+
 int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/bus/device/later", test_later);
+  g_test_add_data_func("/bus/device/ends/compiles", "work", test_ends);
+  g_test_add_data_func("/bus/device/ends/loads", "named", test_ends);
+  g_test_add_data_func("/bus/device/ends/probes", "hang", test_ends);
   return g_test_run();
 }

@@ -177,6 +177,7 @@ note_marked(const char *path)
   if (marked == NULL) {
     marked = g_ptr_array_new_with_free_func(g_free);
     atexit(on_exit_marked);
+    at_quick_exit(on_exit_marked);
   }
   if (!exiting && !g_ptr_array_find_with_equal_func(marked, path, g_str_equal, NULL)) {
     g_ptr_array_add(marked, g_strdup(path));

@@ -4,6 +4,7 @@
  */
 #include "daemon/pager/gem-placement-private.h"
 
+#include "daemon/base/gem-device-call.h"
 #include "daemon/plugin/gem-tensor-source.h"
 
 void
@@ -101,6 +102,7 @@ take_one(GemPlacement *self)
   GemPlacing *placing = g_queue_pop_head(&self->waiting);
 
   self->busy = placing;
+  gem_device_call_begin();
   g_mutex_unlock(&self->mutex);
   work(placing);
   g_mutex_lock(&self->mutex);
@@ -109,6 +111,7 @@ take_one(GemPlacement *self)
   g_cond_broadcast(&self->changed);
   g_mutex_unlock(&self->mutex);
   gem_placing_unref(placing);
+  gem_device_call_end();
   g_mutex_lock(&self->mutex);
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "daemon/base/gem-device-call.h"
 #include "daemon/base/gem-log.h"
 #include "daemon/plugin/gem-tensor-source.h"
 #include "dbus/gem-error.h"
@@ -129,10 +130,12 @@ find(GPtrArray *candidates, const char *name)
 gboolean
 gem_backend_set_is_there(const GemPluginLoader *loader, const char *name)
 {
+  gem_device_call_begin();
   Candidate *candidate = probe_candidate(loader, name);
   gboolean supported = candidate->result == GEM_PROBE_SUPPORTED;
 
   candidate_free(candidate);
+  gem_device_call_end();
   return supported;
 }
 
@@ -230,8 +233,8 @@ close_others(GPtrArray *candidates)
   }
 }
 
-GemBackendSet *
-gem_backend_set_open(
+static GemBackendSet *
+open_set(
     const GemPluginLoader *loader, const char *name, guint threads, const char *cache_dir, GError **error)
 {
   const GemBackendOptions options = {.struct_size = sizeof options,
@@ -265,6 +268,16 @@ gem_backend_set_open(
   warn_of_missing(self, named);
   close_others(self->candidates);
   return g_steal_pointer(&self);
+}
+
+GemBackendSet *
+gem_backend_set_open(
+    const GemPluginLoader *loader, const char *name, guint threads, const char *cache_dir, GError **error)
+{
+  gem_device_call_begin();
+  GemBackendSet *self = open_set(loader, name, threads, cache_dir, error);
+  gem_device_call_end();
+  return self;
 }
 
 void

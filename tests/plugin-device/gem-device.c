@@ -11,12 +11,15 @@
  *   nan          what it gives is no number
  *   fail         every call fails
  *   fail-third   two calls work, and those after them fail
- * Anything else, or nothing: it works. While the file that GEM_TEST_DEVICE_HOLD names is there, compile adds
- * a byte to it and does not come back; the same with GEM_TEST_DEVICE_HOLD_FREE when what was compiled is
- * freed, for ten seconds at most. GEM_TEST_DEVICE_OPTIONS is what it says of its settings.
+ *   hang         asked whether it is there it does not come back while the file that GEM_TEST_DEVICE_HOLD
+ * names is there Anything else, or nothing: it works. While the file that GEM_TEST_DEVICE_HOLD names is
+ * there, compile adds a byte to it and does not come back; the same with GEM_TEST_DEVICE_HOLD_FREE when what
+ * was compiled is freed, for ten seconds at most. Taken apart under a call that is held so it ends the
+ * process, as a vendor's library may. GEM_TEST_DEVICE_OPTIONS is what it says of its settings.
  */
 #include <fcntl.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,10 +51,49 @@ is_told(const char *behaviour)
   return told != NULL && strcmp(told, behaviour) == 0;
 }
 
+static atomic_int held; /* calls by GEM_TEST_DEVICE_HOLD */
+
+/* Milliseconds; 0: for ever. */
+static void
+wait_while_held(const char *variable, unsigned most)
+{
+  const char *path = getenv(variable);
+  int fd = path != NULL ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+  if (fd < 0) {
+    return;
+  }
+  bool wrote = write(fd, "c", 1) == 1;
+  for (unsigned i = 0; wrote && (most == 0 || i < most) && access(path, F_OK) == 0; i++) {
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  wrote = write(fd, "e", 1) == 1; /* whoever looks sees that it ended before it was let go */
+  close(fd);
+}
+
+static void
+wait_while_device_is_held(void)
+{
+  atomic_fetch_add(&held, 1);
+  wait_while_held("GEM_TEST_DEVICE_HOLD", 0);
+  atomic_fetch_sub(&held, 1);
+}
+
+__attribute__((destructor)) static void
+take_apart(void)
+{
+  const char *hold = getenv("GEM_TEST_DEVICE_HOLD");
+  if (atomic_load(&held) > 0 && hold != NULL && access(hold, F_OK) == 0) {
+    abort();
+  }
+}
+
 static GemProbeResult
 device_probe(GemProbeReport *ret_report)
 {
   *ret_report = (GemProbeReport){.score = 5};
+  if (is_told("hang")) {
+    wait_while_device_is_held();
+  }
   snprintf(ret_report->device, sizeof ret_report->device, "test device");
   if (is_told("absent")) {
     snprintf(ret_report->reason, sizeof ret_report->reason, "there is no test device");
@@ -82,23 +124,6 @@ static void
 device_close(GemBackendState *self)
 {
   free(self);
-}
-
-/* Milliseconds; 0: for ever. */
-static void
-wait_while_held(const char *variable, unsigned most)
-{
-  const char *path = getenv(variable);
-  int fd = path != NULL ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
-  if (fd < 0) {
-    return;
-  }
-  bool wrote = write(fd, "c", 1) == 1;
-  for (unsigned i = 0; wrote && (most == 0 || i < most) && access(path, F_OK) == 0; i++) {
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-  }
-  wrote = write(fd, "e", 1) == 1; /* whoever looks sees that it ended before it was let go */
-  close(fd);
 }
 
 static void
@@ -137,7 +162,7 @@ read_matrix(Matrix *matrix, const GemTensorView *tensor)
 static GemCompiled *
 device_compile(GemBackendState *self, const GemPathwayTensors *tensors, GemPluginError *error)
 {
-  wait_while_held("GEM_TEST_DEVICE_HOLD", 0);
+  wait_while_device_is_held();
   if (is_told("refuse")) {
     gem_plugin_set_error(error, "the test device was told to refuse");
     return NULL;
