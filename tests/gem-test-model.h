@@ -12,6 +12,11 @@
  * on those around it. */
 extern guint gem_test_model_router_layers;
 
+/* The BOS of vocabularies that are written from now on, GEM_TEST_BOS at first, which texts begin with;
+ * another one they do not. And whether those have pieces for spaces, as they do at first. */
+extern guint gem_test_model_bos;
+extern gboolean gem_test_model_has_spaces;
+
 /* What the tests' vocabulary starts with; 256 byte tokens and a few dozen pieces of letters follow. */
 enum {
   GEM_TEST_UNKNOWN = 0, /* <unk> */

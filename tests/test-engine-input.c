@@ -260,6 +260,32 @@ test_prompt_ahead(void)
   g_assert_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT);
 }
 
+/* A model may call a piece of its texts its BOS: that one stays in later turns, also where it is all there
+ * is. */
+static void
+test_bos_of_texts(void)
+{
+  static const char *const prompts[] = {"z", "zz", "zx"};
+  enum { PIECE_Z = GEM_TEST_BYTES + 256 + 46 };
+  g_autoptr(GemTestEngine) test = gem_test_engine_new();
+
+  gem_test_model_bos = PIECE_Z;
+  gem_test_engine_start(test);
+  gem_test_model_bos = GEM_TEST_BOS;
+  for (guint i = 0; i < G_N_ELEMENTS(prompts); i++) {
+    g_autoptr(GemSequence) sequence = gem_test_engine_new_sequence(test);
+    GemGenerateOptions options = {.max_tokens = 2, .raw = TRUE};
+
+    for (guint turn = 0; turn < 2; turn++) {
+      g_autoptr(GemTestAnswer) answer = gem_test_generate(sequence, prompts[i], &options);
+
+      gem_test_answer_wait(answer);
+      g_assert_no_error(answer->error);
+      g_assert_cmpuint(answer->prompt_tokens, ==, strlen(prompts[i]));
+    }
+  }
+}
+
 /* A control token spelled out in a text is text. */
 static void
 test_control_in_text(void)
@@ -461,6 +487,7 @@ main(int argc, char **argv)
   g_test_add_func("/engine-input/generate-options", test_generate_options);
   g_test_add_func("/engine-input/text", test_text);
   g_test_add_func("/engine-input/control-in-text", test_control_in_text);
+  g_test_add_func("/engine-input/bos-of-texts", test_bos_of_texts);
   g_test_add_func("/engine-input/busy", test_busy);
   g_test_add_func("/engine-input/sequences", test_sequences);
   g_test_add_func("/engine-input/dense-clusters", test_dense_clusters);

@@ -157,6 +157,29 @@ test_header(void)
   }
 }
 
+/* A key's name or text that lies within the file, and is more than is kept of any: not a byte of it is read.
+ * Of a file with a hole, which takes no room. */
+static void
+test_largest_head(void)
+{
+  const guint64 most = 256u << 20;
+  g_autoptr(GByteArray) bytes = craft(3, 0, 1);
+  g_autoptr(GError) error = NULL;
+  g_autofree char *path = NULL;
+  put_string(bytes, "general.name");
+  put_u32(bytes, 8); /* a text */
+  put_u64(bytes, most);
+  int fd = g_file_open_tmp("gem-test-XXXXXX", &path, NULL);
+  g_assert_cmpint(write(fd, bytes->data, bytes->len), ==, (gssize)bytes->len);
+  g_assert_cmpint(ftruncate(fd, (off_t)(2 * most)), ==, 0);
+  close(fd);
+  g_autoptr(GemFileReader) reader = gem_file_reader_open(path, NULL);
+  g_assert_cmpint(g_unlink(path), ==, 0);
+  g_assert_null(gem_gguf_new_from_reader(reader, "crafted.gguf", &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED);
+  g_assert_cmpstr(error->message, ==, "crafted.gguf: head: more than 268435456 bytes before the tensors");
+}
+
 /* ---- keys ---- */
 
 /* A file of one key `name`, its type already written. */
@@ -523,6 +546,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/gguf/header", test_header);
+  g_test_add_func("/gguf/largest-head", test_largest_head);
   g_test_add_func("/gguf/key/names", test_key_names);
   g_test_add_func("/gguf/key/values", test_key_values);
   g_test_add_func("/gguf/key/arrays", test_key_arrays);

@@ -5,6 +5,7 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <utime.h>
 
 #include "daemon/engine/gem-room.h"
 #include "daemon/pager/gem-placement-decisions.h"
@@ -119,6 +120,28 @@ test_freeing_not_waited_for(void)
   let_go(hold_free_path);
   gem_test_scene_settle(scene);
   g_assert_true(gem_test_scene_is_on_device(scene, "legal"));
+  gem_test_scene_close(scene);
+}
+
+/* A copy of weights that may not be those that were checked is none: the file was touched while it was read.
+ */
+static void
+test_file_changed_meanwhile(void)
+{
+  g_autoptr(GemTestScene) scene = gem_test_scene_new("work", "device");
+  gem_test_scene_open(scene);
+  g_usleep(2100000); /* from now on any change shows, and the file is not read whole */
+  hold_device();
+  g_array_unref(gem_test_scene_run(scene, 40, NULL));
+  wait_until_held();
+  g_autofree char *path = g_build_filename(scene->test->model_path, "pathway-legal.gguf", NULL);
+  g_assert_cmpint(g_utime(path, &(struct utimbuf){.actime = 1000, .modtime = 1000}), ==, 0);
+  gem_test_scene_count_log("");
+  let_device_go();
+  gem_test_scene_settle(scene);
+  g_assert_false(gem_test_scene_is_on_device(scene, "legal"));
+  g_assert_cmpuint(gem_test_scene_count_log("pathway-legal.gguf: changed while it was read"), ==, 1);
+  g_array_unref(gem_test_scene_run(scene, 40, NULL)); /* it goes on where it was */
   gem_test_scene_close(scene);
 }
 
@@ -466,6 +489,7 @@ main(int argc, char **argv)
   g_setenv("GEM_TEST_DEVICE_HOLD_FREE", hold_free_path, TRUE);
   g_test_add_func("/placement-guards/not-waited-for", test_not_waited_for);
   g_test_add_func("/placement-guards/freeing-not-waited-for", test_freeing_not_waited_for);
+  g_test_add_func("/placement-guards/file-changed-meanwhile", test_file_changed_meanwhile);
   g_test_add_func("/placement-guards/hangs", test_hangs);
   g_test_add_func("/placement-guards/left-mark", test_left_mark);
   g_test_add_func("/placement-guards/two-marks", test_two_marks);
