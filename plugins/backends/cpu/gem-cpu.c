@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sched.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "plugins/backends/cpu/gem-cpu.h"
 #include "plugins/support/gem-plugin-support.h"
@@ -34,8 +35,12 @@ static size_t
 count_threads(void)
 {
   cpu_set_t set;
-  size_t count = sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
-  return count < MOST_OWN_THREADS ? count : MOST_OWN_THREADS;
+  /* A set has no room for the CPUs of the largest machines, which have more than are used here. */
+  long count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
+  if (count < 1) {
+    return 1;
+  }
+  return (size_t)count < MOST_OWN_THREADS ? (size_t)count : MOST_OWN_THREADS;
 }
 
 static GemBackendState *
