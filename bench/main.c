@@ -1,13 +1,13 @@
 #include <locale.h>
 
 #include "bench/gem-bench-command.h"
-#include "clients/gem-client/gem-client-output.h"
+#include "process/gem-streams.h"
 
 int
 main(int argc, char **argv)
 {
   (void)argc;
-  gem_output_watch_exit();
+  gem_streams_begin();
   setlocale(LC_ALL, "");
   /* Nothing leaves the machine: see daemon/main.c. */
   g_setenv("ORT_DISABLE_TELEMETRY", "1", TRUE);

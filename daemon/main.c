@@ -12,6 +12,7 @@
 #include "daemon/base/gem-version.h"
 #include "daemon/service/gem-service.h"
 #include "daemon/service/gem-watchdog.h"
+#include "process/gem-streams.h"
 
 typedef struct {
   char *config, *model;
@@ -297,6 +298,7 @@ run(int argc, char **argv)
   g_autoptr(GemConfig) config = NULL;
   g_autoptr(GDBusConnection) connection = NULL;
 
+  gem_streams_begin();
   setlocale(LC_ALL, "");
   /* What is told to programs, as fields of the journal are, has one way to write numbers. */
   setlocale(LC_NUMERIC, "C");

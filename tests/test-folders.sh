@@ -3,7 +3,7 @@
 set -u
 cd "${GEM_SOURCE_DIR:?}" || exit 1
 
-readonly folders=(adaptation bench clients daemon dbus format kernels plugins training)
+readonly folders=(adaptation bench clients daemon dbus format kernels plugins process training)
 
 # report NUMBER NAME WRONG: ok when nothing is wrong.
 report() {

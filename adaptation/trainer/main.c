@@ -11,6 +11,7 @@
 #include "adaptation/trainer/gem-adapt-reporter.h"
 #include "adaptation/trainer/gem-adapt-text-check.h"
 #include "adaptation/trainer/gem-adapt-work.h"
+#include "process/gem-streams.h"
 #include "training/arithmetic/gem-matmul.h"
 
 #define START_MS  60000 /* that a daemon may take to say what to do */
@@ -106,6 +107,7 @@ int
 main(int argc, char **argv)
 {
   g_autoptr(GError) error = NULL;
+  gem_streams_begin();
   if (argc == 2 && strcmp(argv[1], "--version") == 0) {
     printf("gem-adapt %s\n", GEM_VERSION);
     return 0;

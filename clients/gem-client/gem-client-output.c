@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
+
+#include "process/gem-streams.h"
 
 /* Why the first write that failed did; 0: none did. */
 static int write_error;
@@ -46,30 +47,8 @@ gem_output_flush(GemExit status)
   if (gem_output_push()) {
     return status;
   }
-  if (write_error != EPIPE) {
-    gem_output_complain("standard output: %s", g_strerror(write_error));
-  }
+  gem_streams_complain(write_error);
   return status == GEM_EXIT_OK ? GEM_EXIT_FAILED : status;
-}
-
-/* GLib writes --help and ends the process itself. */
-static void
-on_exit_unwritten(void)
-{
-  errno = 0;
-  if (write_error != 0 || (fflush(stdout) == 0 && !ferror(stdout))) {
-    return;
-  }
-  if (errno != EPIPE) {
-    gem_output_complain("standard output: %s", errno != 0 ? g_strerror(errno) : "it could not be written");
-  }
-  _exit(GEM_EXIT_FAILED);
-}
-
-void
-gem_output_watch_exit(void)
-{
-  atexit(on_exit_unwritten);
 }
 
 void

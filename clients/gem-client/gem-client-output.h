@@ -17,11 +17,6 @@ gem_output_printf(const char *format, ...) G_GNUC_PRINTF(1, 2);
 GemExit
 gem_output_flush(GemExit status);
 
-/* From now on the process ends with GEM_EXIT_FAILED where something was written past these functions, as
- * --help is, and could not be. Once, by main. */
-void
-gem_output_watch_exit(void);
-
 /* Hands on at once what was written; FALSE when that is not possible. */
 gboolean
 gem_output_push(void);

@@ -1,13 +1,13 @@
 #include <locale.h>
 
-#include "clients/gem-client/gem-client-output.h"
 #include "clients/gem-client/gem-client-verb.h"
+#include "process/gem-streams.h"
 
 int
 main(int argc, char **argv)
 {
   (void)argc;
-  gem_output_watch_exit();
+  gem_streams_begin();
   setlocale(LC_ALL, "");
   /* Numbers are written for scripts too. */
   setlocale(LC_NUMERIC, "C");

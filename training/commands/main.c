@@ -2,6 +2,7 @@
 #include <locale.h>
 #include <string.h>
 
+#include "process/gem-streams.h"
 #include "training/arithmetic/gem-matmul.h"
 #include "training/commands/gem-train.h"
 #include "training/network/gem-trainer.h"
@@ -59,6 +60,7 @@ gem_train_fail_training(const char *command, const GError *error, const char *ch
 int
 main(int argc, char **argv)
 {
+  gem_streams_begin();
   setlocale(LC_ALL, "");
   gem_matmul_prepare_process(argv);
   if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
