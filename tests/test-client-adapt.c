@@ -164,10 +164,10 @@ test_bounds(GemTestAdapt *self, gconstpointer data)
     const char *option, *value, *message;
     GemExit status;
   } cases[] = {
-      {"--seconds", "0", "seconds", GEM_EXIT_INVALID_INPUT},
+      {"--seconds", "0", "--seconds: 0 is out of range", GEM_EXIT_INVALID_INPUT},
       {"--seconds", "-5", "--seconds: \"-5\" is no number for it", GEM_EXIT_USAGE},
-      {"--worst-other", "-1", "worst_other_percent", GEM_EXIT_INVALID_INPUT},
-      {"--least-gain", "-1", "least_gain_percent", GEM_EXIT_INVALID_INPUT},
+      {"--worst-other", "-1", "--worst-other: -1.0 is out of range", GEM_EXIT_INVALID_INPUT},
+      {"--least-gain", "-1", "--least-gain: -1.0 is out of range", GEM_EXIT_INVALID_INPUT},
       {"--least-gain", "2x", "--least-gain: \"2x\" is no number for it", GEM_EXIT_USAGE},
   };
   g_autofree char *input = make_input(self, "learn", GEM_TEST_ADAPT_BYTES);
@@ -180,6 +180,33 @@ test_bounds(GemTestAdapt *self, gconstpointer data)
     CLIENT(self, NULL, &run, "adapt", cases[i].option, cases[i].value, "mywork", path);
     g_assert_cmpint(run.status, ==, cases[i].status);
     g_assert_nonnull(strstr(run.err, cases[i].message));
+  }
+}
+
+/* The service knows options by their keys: who typed them is told of what was typed. */
+static void
+test_typed(GemTestAdapt *self, gconstpointer data)
+{
+  static const char *const cases[][4] = {
+      {"ask", "--max-tokens", "0", "--max-tokens: 0 is out of range"},
+      {"ask", "--top-k", "2000000", "--top-k: 2000000 is out of range"},
+      {"ask", "--temperature", "5", "--temperature: 5.0 is out of range"},
+      {"ask", "--stop", "", "--stop: string 1 has 0 bytes"},
+      {"ask", "--clusters", "0", "--clusters: 0 is out of range"},
+      {"embed", "--clusters", "77", "--clusters: 77"},
+      {"score", "--priority", "first", "--priority: \"first\""},
+      {"score", "--domain", "cooking", "--domain: no domain \"cooking\""},
+      {"classify", "--label=a", "--label=a", "--label: label 2 stands there twice"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *begin = g_strdup_printf("gem-client: %s", cases[i][3]);
+    g_auto(Run) run = {0};
+
+    CLIENT(self, NULL, &run, cases[i][0], cases[i][1], cases[i][2], "text");
+    g_assert_cmpint(run.status, ==, GEM_EXIT_INVALID_INPUT);
+    g_test_message("%s", run.err);
+    g_assert_true(g_str_has_prefix(run.err, begin));
   }
 }
 
@@ -284,6 +311,8 @@ main(int argc, char **argv)
   g_test_add("/client/adapt/refused-anew", GemTestAdapt, &plain, gem_test_adapt_set_up, test_refused_anew,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/bounds", GemTestAdapt, &plain, gem_test_adapt_set_up, test_bounds,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/options-as-typed", GemTestAdapt, &plain, gem_test_adapt_set_up, test_typed,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/interrupt", GemTestAdapt, &plain, gem_test_adapt_set_up, test_interrupt,
              gem_test_adapt_tear_down);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "clients/gem-client/gem-client-output.h"
+#include "clients/gem-client/gem-client-run-options.h"
 #include "dbus/gem-error.h"
 #include "dbus/gem-names.h"
 
@@ -177,7 +178,7 @@ gem_job_complain(const GemJobResult *result, const GemJobWords *words)
   const char *name = "", *message = "";
 
   if (result->error != NULL) {
-    return gem_exit_report(result->error);
+    return gem_run_options_report(result->error);
   }
   if (result->interrupted && result->result == NULL && !result->gone) {
     gem_output_complain(
@@ -201,5 +202,5 @@ gem_job_complain(const GemJobResult *result, const GemJobWords *words)
   g_variant_lookup(result->details, "error", "&s", &name);
   g_variant_lookup(result->details, "message", "&s", &message);
   error = g_dbus_error_new_for_dbus_error(name, message);
-  return gem_exit_report(error);
+  return gem_run_options_report(error);
 }

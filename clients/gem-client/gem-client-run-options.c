@@ -2,6 +2,9 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <string.h>
+
+#include "dbus/gem-error.h"
 
 void
 gem_run_arguments_clear(GemRunArguments *arguments)
@@ -177,4 +180,66 @@ gem_generate_arguments_to_variant(const GemGenerateArguments *arguments, gboolea
   add_flag(&dict, "slide", arguments->slide);
   add_flag(&dict, "routes", routes);
   return g_variant_dict_end(&dict);
+}
+
+/* ---- what the service says of them ---- */
+
+/* Keys of the service's methods, and the option of gem-client that gives it. */
+static const struct {
+  const char *key, *typed;
+} typed_options[] = {
+    {"clusters", "clusters"},
+    {"domain", "domain"},
+    {"grace_seconds", "grace"},
+    {"labels", "label"},
+    {"least_gain_percent", "least-gain"},
+    {"max_tokens", "max-tokens"},
+    {"mode", "mode"},
+    {"priority", "priority"},
+    {"seconds", "seconds"},
+    {"seed", "seed"},
+    {"stop", "stop"},
+    {"temperature", "temperature"},
+    {"top_k", "top-k"},
+    {"top_p", "top-p"},
+    {"worst_other_percent", "worst-other"},
+};
+
+/* What follows KEY, or option "KEY", and a colon; NULL: the message does not begin with that. */
+static const char *
+skip_key(const char *message, const char *key)
+{
+  static const char before[] = "option \"";
+  gboolean quoted = g_str_has_prefix(message, before);
+  gsize length = strlen(key);
+
+  message += quoted ? sizeof before - 1 : 0;
+  if (strncmp(message, key, length) != 0) {
+    return NULL;
+  }
+  message += length;
+  if (quoted && *message++ != '"') {
+    return NULL;
+  }
+  return g_str_has_prefix(message, ": ") ? message : NULL;
+}
+
+GemExit
+gem_run_options_report(const GError *error)
+{
+  g_autoptr(GError) typed = g_error_copy(error);
+
+  g_dbus_error_strip_remote_error(typed);
+  for (gsize i = 0; error->domain == GEM_ERROR && i < G_N_ELEMENTS(typed_options); i++) {
+    const char *rest = skip_key(typed->message, typed_options[i].key);
+
+    if (rest != NULL) {
+      char *message = g_strconcat("--", typed_options[i].typed, rest, NULL);
+
+      g_free(typed->message);
+      typed->message = message;
+      break;
+    }
+  }
+  return gem_exit_report(typed);
 }

@@ -4,6 +4,8 @@
 
 #include <gio/gio.h>
 
+#include "clients/gem-client/gem-client-exit.h"
+
 /* For every text: which pathway, how many clusters, and whether others come first. NULL: not given. */
 typedef struct {
   char *domain;
@@ -37,3 +39,8 @@ gem_run_arguments_to_variant(const GemRunArguments *arguments, GError **error);
 /* The same; `routes` as for Session.Generate. */
 GVariant *
 gem_generate_arguments_to_variant(const GemGenerateArguments *arguments, gboolean routes, GError **error);
+
+/* gem_exit_report, of a call that options were handed on with: the service names an option by its key, as in
+ * option "max_tokens": 0 is out of range; said is what was typed, --max-tokens: 0 is out of range. */
+GemExit
+gem_run_options_report(const GError *error);

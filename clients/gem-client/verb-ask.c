@@ -139,7 +139,7 @@ report_error(GVariant *stats)
   g_variant_lookup(stats, "message", "&s", &message);
   error = g_dbus_error_new_for_dbus_error(name != NULL ? name : gem_error_name(GEM_ERROR_FAILED),
                                           message != NULL ? message : "the service does not say why");
-  return gem_exit_report(error);
+  return gem_run_options_report(error);
 }
 
 /* What did not end by itself is said on standard error. */
@@ -242,7 +242,7 @@ run(const GemVerb *self, char **argv)
   if (!done) {
     finish_line(&answer);
     gem_output_push();
-    return gem_exit_report(error);
+    return gem_run_options_report(error);
   }
   if (answer.json) {
     print_json(&answer, &result, &options);

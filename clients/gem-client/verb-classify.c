@@ -156,7 +156,7 @@ run(const GemVerb *self, char **argv)
   }
   scores = classify(&options, &error);
   if (scores == NULL) {
-    return gem_exit_report(error);
+    return gem_run_options_report(error);
   }
   if (options.common.json) {
     print_json(scores);

@@ -39,7 +39,7 @@ run(const GemVerb *self, char **argv)
   }
   reply = gem_text_call(&options, &arguments, "Embed", "(ad)", &error);
   if (reply == NULL) {
-    return gem_exit_report(error);
+    return gem_run_options_report(error);
   }
   vector = g_variant_get_child_value(reply, 0);
   if (options.json) {

@@ -37,7 +37,7 @@ run(const GemVerb *self, char **argv)
   }
   reply = gem_text_call(&options, &arguments, "Score", "(dt)", &error);
   if (reply == NULL) {
-    return gem_exit_report(error);
+    return gem_run_options_report(error);
   }
   g_variant_get(reply, "(dt)", &log_likelihood, &tokens);
   perplexity = tokens == 0 ? NAN : exp(-log_likelihood / (double)tokens);
