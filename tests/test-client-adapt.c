@@ -116,6 +116,49 @@ test_files(GemTestAdapt *self, gconstpointer data)
   g_assert_nonnull(strstr(missing.err, "/nowhere: "));
 }
 
+/* Of several files the one is named that is no text. */
+static void
+test_no_text(GemTestAdapt *self, gconstpointer data)
+{
+  static const struct {
+    const char *text;
+    gssize length;
+    const char *message;
+  } cases[] = {
+      {"good\xff", -1, ": byte 5 is not of UTF-8, or a NUL\n"},
+      {"a\0b", 3, ": byte 2 is not of UTF-8, or a NUL\n"},
+      {"a\xe2\x82", -1, ": byte 2 is the begin of a character that is cut off\n"},
+      {"\xc3\xa4\x1b[1m", -1, ": byte 3 is a control character, and no tab or line end\n"},
+      {"a\rb", -1, ": byte 2 is a control character, and no tab or line end\n"},
+  };
+  g_autofree char *good = g_build_filename(self->gemd->folder, "good", NULL);
+  g_autofree char *bad = g_build_filename(self->gemd->folder, "bad", NULL);
+  g_autofree char *text = make_input(self, "learn", GEM_TEST_ADAPT_BYTES);
+  g_autoptr(GString) split = g_string_new("\xe2\x82\xac\r\n\f\t");
+  g_auto(Run) learned = {0}, typed = {0};
+
+  g_assert_true(g_file_set_contents(good, text, -1, NULL));
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *said = g_strdup_printf("gem-client: %s%s", bad, cases[i].message);
+    g_auto(Run) run = {0};
+
+    g_assert_true(g_file_set_contents(bad, cases[i].text, cases[i].length, NULL));
+    CLIENT(self, NULL, &run, "adapt", "mywork", good, bad, good);
+    g_assert_cmpstr(run.err, ==, said);
+    g_assert_cmpint(run.status, ==, GEM_EXIT_INVALID_INPUT);
+  }
+  CLIENT(self, "\xff", &typed, "adapt", "mywork", good, "-");
+  g_assert_cmpstr(typed.err, ==, "gem-client: standard input: byte 1 is not of UTF-8, or a NUL\n");
+  /* characters that blocks cut in two */
+  while (split->len < 300000) {
+    g_string_append(split, "x\xe2\x82\xac\xf0\x9f\x98\x80");
+  }
+  g_assert_true(g_file_set_contents(bad, split->str, -1, NULL));
+  CLIENT(self, NULL, &learned, "adapt", "mywork", good, bad);
+  g_assert_cmpstr(learned.err, ==, "");
+  g_assert_cmpint(learned.status, ==, GEM_EXIT_OK);
+}
+
 static void
 test_refused(GemTestAdapt *self, gconstpointer data)
 {
@@ -305,6 +348,8 @@ main(int argc, char **argv)
   g_test_add("/client/adapt/standard-input", GemTestAdapt, &plain, gem_test_adapt_set_up, test_standard_input,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/files", GemTestAdapt, &plain, gem_test_adapt_set_up, test_files,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/no-text", GemTestAdapt, &plain, gem_test_adapt_set_up, test_no_text,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/refused", GemTestAdapt, &plain, gem_test_adapt_set_up, test_refused,
              gem_test_adapt_tear_down);

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "clients/gem-client/gem-client-escape.h"
+#include "dbus/gem-error.h"
 
-#define BLOCK 65536u
+#define BLOCK        65536u
+#define LONGEST_CHAR 4u
 /* More is never learned from; the service says how much it takes. */
 #define MOST_BYTES (G_GUINT64_CONSTANT(1) << 30)
 
@@ -18,11 +20,29 @@ typedef struct {
   char last[2]; /* bytes */
 } Sink;
 
+/* One of the texts, while it is read. */
+typedef struct {
+  const char *path;
+  int from;
+  guint64 bytes;
+  /* What was read; a character that was cut in two stands at the beginning of the next. */
+  char block[LONGEST_CHAR + BLOCK];
+  gsize kept;
+  gboolean returned; /* the last character was a carriage return: a line end is to follow */
+} Document;
+
+/* Transfer full. */
+static char *
+show_path(const char *path)
+{
+  return strcmp(path, "-") == 0 ? g_strdup("standard input") : gem_escape_text(path, GEM_ESCAPE_STREAM);
+}
+
 static gboolean
 fail(const char *path, GError **error)
 {
   int saved = errno;
-  g_autofree char *shown = gem_escape_text(path, GEM_ESCAPE_STREAM);
+  g_autofree char *shown = show_path(path);
 
   g_set_error(error, G_IO_ERROR, g_io_error_from_errno(saved), "%s: %s", shown, g_strerror(saved));
   return FALSE;
@@ -67,33 +87,88 @@ sink_separate(Sink *sink, const char *path, GError **error)
 }
 
 static gboolean
-sink_add(Sink *sink, int from, const char *path, GError **error)
+fail_text(const Document *document, guint64 byte, const char *what, GError **error)
 {
-  char block[BLOCK];
+  g_autofree char *shown = show_path(document->path);
+
+  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "%s: byte %" G_GUINT64_FORMAT " is %s", shown, byte,
+              what);
+  return FALSE;
+}
+
+/* Of the control characters, those of texts alone, as the service has it. */
+static gboolean
+check_controls(Document *document, const char *end, GError **error)
+{
+  guint64 offset = document->bytes - document->kept;
+
+  for (const char *at = document->block; at < end; at = g_utf8_next_char(at)) {
+    gunichar character = g_utf8_get_char(at);
+    gboolean is_control = g_unichar_iscntrl(character) && strchr("\t\n\f\r", (int)character) == NULL;
+
+    if (is_control || (document->returned && character != '\n')) {
+      return fail_text(document, offset + (guint64)(at - document->block) + (is_control ? 1 : 0),
+                       "a control character, and no tab or line end", error);
+    }
+    document->returned = character == '\r';
+  }
+  return TRUE;
+}
+
+/* Looks at the `n` bytes that were read; the last character may go on in the next ones. */
+static gboolean
+check_block(Document *document, gsize n, GError **error)
+{
+  const char *end = document->block;
+  gsize length = document->kept + n, left;
+
+  g_utf8_validate_len(document->block, length, &end);
+  left = (gsize)(document->block + length - end);
+  /* GLib takes a NUL for the begin of a character, too. */
+  if (left >= LONGEST_CHAR ||
+      (left > 0 && (*end == '\0' || g_utf8_get_char_validated(end, (gssize)left) != (gunichar)-2))) {
+    return fail_text(document, document->bytes + n - left + 1, "not of UTF-8, or a NUL", error);
+  }
+  if (!check_controls(document, end, error)) {
+    return FALSE;
+  }
+  memmove(document->block, end, left);
+  document->kept = left;
+  document->bytes += n;
+  return TRUE;
+}
+
+static gboolean
+sink_add(Sink *sink, Document *document, GError **error)
+{
   gssize n;
 
-  while ((n = read(from, block, sizeof block)) != 0) {
+  while ((n = read(document->from, document->block + document->kept, BLOCK)) != 0) {
     if (n < 0 && errno != EINTR) {
-      return fail(path, error);
+      return fail(document->path, error);
     }
-    if (n > 0 && !sink_write(sink, block, (gsize)n, path, error)) {
+    if (n > 0 && (!sink_write(sink, document->block + document->kept, (gsize)n, document->path, error) ||
+                  !check_block(document, (gsize)n, error))) {
       return FALSE;
     }
   }
-  return TRUE;
+  return document->kept == 0 || fail_text(document, document->bytes - document->kept + 1,
+                                          "the begin of a character that is cut off", error);
 }
 
 static gboolean
 sink_add_path(Sink *sink, const char *path, GError **error)
 {
-  int from = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+  g_autofree Document *document = g_new0(Document, 1);
   gboolean added;
 
-  if (from < 0) {
+  document->path = path;
+  document->from = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+  if (document->from < 0) {
     return fail(path, error);
   }
-  added = sink_separate(sink, path, error) && sink_add(sink, from, path, error);
-  close(from);
+  added = sink_separate(sink, path, error) && sink_add(sink, document, error);
+  close(document->from);
   return added;
 }
 
