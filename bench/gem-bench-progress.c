@@ -44,6 +44,15 @@ gem_bench_progress_describe_seconds(double seconds)
 }
 
 void
+gem_bench_progress_prepare(GemBenchProgress *self, const char *name)
+{
+  if (self->terminal) {
+    fprintf(stderr, "\r\033[K%s ...", name);
+    fflush(stderr);
+  }
+}
+
+void
 gem_bench_progress_step(GemBenchProgress *self, const char *name)
 {
   gint64 now = g_get_monotonic_time();

@@ -14,6 +14,10 @@ void
 gem_bench_progress_free(GemBenchProgress *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GemBenchProgress, gem_bench_progress_free)
 
+/* What is done before the first step, on a terminal. */
+void
+gem_bench_progress_prepare(GemBenchProgress *self, const char *name);
+
 /* One more step is done, of what `name` says. */
 void
 gem_bench_progress_step(GemBenchProgress *self, const char *name);

@@ -1,5 +1,8 @@
 #include "bench/bus/gem-bench-storm-private.h"
 
+#include <math.h>
+
+#include "bench/gem-bench-progress.h"
 #include "clients/gem-client/gem-client-turn.h"
 #include "dbus/gem-names.h"
 
@@ -102,9 +105,11 @@ GemStormScript *
 gem_storm_script_new(GemRemote *remote, guint tokens, GError **error)
 {
   g_autoptr(GemStormScript) self = g_new0(GemStormScript, 1);
+  g_autoptr(GemBenchProgress) progress = gem_bench_progress_new(G_N_ELEMENTS(prompts));
   g_autoptr(GVariant) reply = NULL;
   gsize i;
 
+  gem_bench_progress_prepare(progress, "the answers without a storm");
   self->texts = g_ptr_array_new_with_free_func(text_free);
   self->tokens = tokens;
   reply = gem_remote_call_manager(remote, "CountTokens", g_variant_new("(s)", prompts[0]), "(t)", error);
@@ -120,6 +125,7 @@ gem_storm_script_new(GemRemote *remote, guint tokens, GError **error)
     if (!ask_alone(remote, tokens, text, error) || !stream_alone(remote, tokens, text, error)) {
       return NULL;
     }
+    gem_bench_progress_step(progress, "answers without a storm");
   }
   return g_steal_pointer(&self);
 }
@@ -193,6 +199,13 @@ on_time(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+static gboolean
+on_second(gpointer data)
+{
+  gem_bench_progress_step(data, "seconds of the storm");
+  return G_SOURCE_CONTINUE;
+}
+
 /* Runs the main loop until `seconds` are over, or everything is, when `early` is set. */
 static void
 run_for(GemStorm *storm, const GemStormKills *kills, double seconds, gboolean early)
@@ -219,15 +232,19 @@ gem_storm_run(GemRemote *remote,
   g_autoptr(GemStorm) storm = g_rc_box_new0(GemStorm);
   g_autoptr(GPtrArray) clients = g_ptr_array_new_with_free_func((GDestroyNotify)gem_storm_client_free);
   g_autoptr(GemStormKills) kills = NULL;
+  g_autoptr(GemBenchProgress) progress = gem_bench_progress_new((guint)ceil(plan->seconds));
   gint64 began = g_get_monotonic_time();
-  guint i;
+  guint i, ticks;
 
   *storm = (GemStorm){.plan = plan, .script = script, .tally = tally, .present = plan->clients};
   kills = gem_storm_kills_new(storm, remote);
   for (i = 0; i < plan->clients; i++) {
     g_ptr_array_add(clients, gem_storm_client_new(storm, i));
   }
+  ticks = g_timeout_add(1000, on_second, progress);
   run_for(storm, kills, plan->seconds, FALSE);
+  g_source_remove(ticks);
+  gem_bench_progress_prepare(progress, "waiting for what is owed");
   storm->stopping = TRUE;
   run_for(storm, kills, plan->patience, TRUE);
   tally->seconds = (double)(g_get_monotonic_time() - began) / G_USEC_PER_SEC;

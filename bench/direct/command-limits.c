@@ -143,8 +143,11 @@ measure_all(const LimitsOptions *options,
   const Effort *effort = options->quick ? &quick : &thorough;
   GemLimitsFeatures features = gem_limits_cpu_get_features();
   gsize largest = choose_largest(options, effort);
+  g_autoptr(GemBenchProgress) progress = gem_bench_progress_new(1);
   GemLimitsMemory *memory;
 
+  gem_bench_progress_prepare(progress,
+                             options->file != NULL ? "reading the file, filling memory" : "filling memory");
   if (options->file != NULL) {
     results->file = gem_limits_file_new(options->file, error);
     if (results->file == NULL) {
@@ -167,6 +170,7 @@ measure_all(const LimitsOptions *options,
       return FALSE;
     }
   }
+  g_clear_pointer(&progress, gem_bench_progress_free);
   return measure_rounds(results, effort->seconds, error);
 }
 

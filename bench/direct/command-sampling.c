@@ -4,6 +4,7 @@
 #include "bench/direct/limits/gem-limits-cpu.h"
 #include "bench/gem-bench-chart.h"
 #include "bench/gem-bench-json.h"
+#include "bench/gem-bench-progress.h"
 #include "bench/gem-bench-table.h"
 #include "clients/gem-client/gem-client-output.h"
 #include "daemon/engine/gem-sampler.h"
@@ -65,7 +66,11 @@ new_logits(gsize n, double deviation)
 
 /* Microseconds of a draw, the mean of each round; one round warms up. */
 static GArray *
-measure_case(const SamplingOptions *options, const Case *wanted, const float *logits, GError **error)
+measure_case(const SamplingOptions *options,
+             const Case *wanted,
+             const float *logits,
+             GemBenchProgress *progress,
+             GError **error)
 {
   g_autoptr(GemSampler) sampler = gem_sampler_new(wanted->temperature, wanted->top_k, wanted->top_p, SEED);
   g_autoptr(GArray) times = g_array_new(FALSE, FALSE, sizeof(double));
@@ -88,6 +93,7 @@ measure_case(const SamplingOptions *options, const Case *wanted, const float *lo
     if (round >= 0) {
       g_array_append_val(times, microseconds);
     }
+    gem_bench_progress_step(progress, wanted->name);
   }
   return g_steal_pointer(&times);
 }
@@ -110,6 +116,7 @@ measure_shape(const SamplingOptions *options,
               GemTable *table,
               JsonBuilder *builder,
               GemBenchChart *chart,
+              GemBenchProgress *progress,
               GError **error)
 {
   g_autofree float *logits = new_logits((gsize)options->vocabulary * ROWS, shape->deviation);
@@ -118,7 +125,7 @@ measure_shape(const SamplingOptions *options,
   gem_bench_chart_add_series(chart, shape->name);
   for (i = 0; i < G_N_ELEMENTS(cases); i++) {
     g_autofree char *label = g_strdup_printf("%s, %s logits", cases[i].name, shape->name);
-    g_autoptr(GArray) times = measure_case(options, &cases[i], logits, error);
+    g_autoptr(GArray) times = measure_case(options, &cases[i], logits, progress, error);
     GemBenchSpread spread;
 
     if (times == NULL) {
@@ -140,15 +147,18 @@ measure(const GemBenchCommand *command, const SamplingOptions *options, GError *
   g_autoptr(JsonBuilder) builder = gem_bench_json_begin(command, &options->common, "machine", machine);
   g_autoptr(GemTable) table = gem_bench_table_new();
   g_autoptr(GemBenchChart) chart = gem_bench_chart_new_bars(title, "us: median, min to max");
+  g_autoptr(GemBenchProgress) progress =
+      gem_bench_progress_new(G_N_ELEMENTS(shapes) * G_N_ELEMENTS(cases) * (guint)(1 + options->rounds));
   gsize i;
 
   gem_bench_json_add_count(builder, "vocabulary", (guint64)options->vocabulary);
   gem_bench_json_begin_list(builder, "results");
   for (i = 0; i < G_N_ELEMENTS(shapes); i++) {
-    if (!measure_shape(options, &shapes[i], table, builder, chart, error)) {
+    if (!measure_shape(options, &shapes[i], table, builder, chart, progress, error)) {
       return FALSE;
     }
   }
+  g_clear_pointer(&progress, gem_bench_progress_free);
   gem_bench_json_end_list(builder);
   gem_output_printf("%s\n", title);
   gem_table_print(table);
