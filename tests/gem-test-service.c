@@ -415,6 +415,12 @@ gem_test_service_refuse_stats(GemTestService *self)
 }
 
 void
+gem_test_service_take_models(GemTestService *self)
+{
+  gem_dbus_manager_set_models(self->manager, (const char *const[]){NULL});
+}
+
+void
 gem_test_service_limit_sessions(GemTestService *self, guint most)
 {
   self->most_sessions = most;

@@ -59,6 +59,10 @@ gem_test_service_limit_sessions(GemTestService *self, guint most);
 void
 gem_test_service_set_fault(GemTestService *self, GemTestFault fault, guint after);
 
+/* From now on it has no model in its folders. */
+void
+gem_test_service_take_models(GemTestService *self);
+
 /* From now on Stats is for others. */
 void
 gem_test_service_refuse_stats(GemTestService *self);

@@ -38,6 +38,19 @@ test_load(void)
 }
 
 static void
+test_load_none(void)
+{
+  g_autoptr(GemTestService) service = gem_test_service_new();
+  g_auto(GemTestRun) list = {0};
+
+  gem_test_service_take_models(service);
+  gem_test_client_run(service, ARGUMENTS("load", "--list"), NULL, &list);
+  g_assert_cmpint(list.status, ==, GEM_EXIT_OK);
+  g_assert_cmpstr(list.out, ==, "");
+  g_assert_nonnull(strstr(list.err, "there is no model in the folders"));
+}
+
+static void
 test_load_interrupted(void)
 {
   g_autoptr(GemTestService) service = gem_test_service_new();
@@ -433,6 +446,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/client/pathways", test_pathways);
   g_test_add_func("/client/load/whole", test_load);
+  g_test_add_func("/client/load/none", test_load_none);
   g_test_add_func("/client/load/interrupted", test_load_interrupted);
   g_test_add_func("/client/load/interrupted-twice", test_load_interrupted_twice);
   g_test_add_func("/client/status/whole", test_status);

@@ -71,6 +71,9 @@ report "clients drew a chart" grep -q "^</svg>$" "$scratch/clients.svg"
 check "speed of a model" 0 gem-bench speed "$GEM_MODEL" -p 8 -n 3 -r 1 --route
 says "speed has a row for decoding" '^decode 3 +tokens/s '
 
+check "the models" 0 gem-client load --list
+report "the model is one of them" grep -qx "${GEM_MODEL##*/}" "$scratch/out"
+
 check "page-in" 0 gem-client pathways page-in legal
 says "page-in makes it resident" '^legal +resident'
 check "page-out" 0 gem-client pathways page-out legal

@@ -93,6 +93,9 @@ list_models(GemRemote *remote, gboolean json)
     return GEM_EXIT_OK;
   }
   names = g_variant_get_strv(models, NULL);
+  if (names[0] == NULL) {
+    gem_output_complain("there is no model in the folders where the service looks; see gemd(8), FILES");
+  }
   for (gsize i = 0; names[i] != NULL; i++) {
     gem_output_printf("%s\n", names[i]);
   }

@@ -126,7 +126,7 @@ end_activated_daemon() {
 }
 
 # with_daemon: builds, chooses the model, starts bus and daemon, puts the build's programs on PATH, and
-# names their modules in GEMD_PLUGIN_DIR and the model in GEM_MODEL.
+# names their modules in GEMD_PLUGIN_DIR, the model in GEM_MODEL and its folder in GEMD_MODEL_DIR.
 with_daemon() { with_daemon_by start_daemon; }
 
 # with_activated_daemon: the same, with a daemon that the bus starts, again and again.
@@ -138,9 +138,11 @@ with_daemon_by() {
   ensure_needs build bus
   build_service "$build"
   choose_model
+  GEM_MODEL=$(realpath -- "$gem_model") || die "no model $gem_model"
+  # The models beside it are those that can be loaded in its place.
+  export GEM_MODEL GEMD_MODEL_DIR=${GEMD_MODEL_DIR:-${GEM_MODEL%/*}}
   start_private_bus
   "$1" "$gem_model"
   export PATH=$build/clients/gem-client:$build/bench:$build/training:$PATH
-  export GEMD_PLUGIN_DIR=$build/plugins GEM_MODEL
-  GEM_MODEL=$(realpath -- "$gem_model") || die "no model $gem_model"
+  export GEMD_PLUGIN_DIR=$build/plugins
 }
