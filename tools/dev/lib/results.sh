@@ -34,7 +34,13 @@ count_meson_log() {
 require_tests() {
   local dir=$1
   shift
-  meson test -C "$dir" --no-rebuild --list "$@" >/dev/null 2>&1 || die "no test is called $*: 'meson test -C $dir --list' tells their names"
+  meson test -C "$dir" --no-rebuild --list "$@" >/dev/null 2>&1 && return
+  if [ "$1" = --benchmark ]; then
+    shift
+    die "no benchmark is called $*; there are:" \
+      "$(meson test -C "$dir" --no-rebuild --list --benchmark 2>/dev/null | sed 's/.* //' | tr '\n' ' ')"
+  fi
+  die "no test is called $*: 'meson test -C $dir --list' tells their names"
 }
 
 # run_meson_tests DIR TITLE [MESON-TEST-ARGUMENT...]: runs and counts.
