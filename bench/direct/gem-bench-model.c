@@ -3,6 +3,7 @@
 #include "bench/gem-bench-command.h"
 #include "daemon/base/gem-version.h"
 #include "daemon/engine/gem-sequence-state.h"
+#include "dbus/gem-error.h"
 
 /* The least context that the engine takes. */
 #define LEAST_CONTEXT 8u
@@ -48,6 +49,23 @@ gem_bench_model_find_plugin_dirs(const GemBenchModelOptions *options)
                                       : g_strsplit(joined, G_SEARCHPATH_SEPARATOR_S, -1);
 }
 
+void
+gem_bench_model_advise(const char *const *plugin_dirs, GError **error)
+{
+  gboolean found = FALSE;
+
+  for (; *plugin_dirs != NULL && !found; plugin_dirs++) {
+    found = g_file_test(*plugin_dirs, G_FILE_TEST_IS_DIR);
+  }
+  if (!found && error != NULL && g_error_matches(*error, GEM_ERROR, GEM_ERROR_FAILED)) {
+    char *message = g_strdup_printf(
+        "%s, which is no folder: --plugin-dir or GEMD_PLUGIN_DIR names one with modules", (*error)->message);
+
+    g_free((*error)->message);
+    (*error)->message = message;
+  }
+}
+
 static guint
 clusters_in_use(const GemRuntime *runtime)
 {
@@ -81,6 +99,7 @@ gem_bench_model_open(const GemBenchModelOptions *options, const GemBenchModelWis
   }
   self->runtime = gem_runtime_open(&config, self->files, error);
   if (self->runtime == NULL) {
+    gem_bench_model_advise(config.plugin_dirs, error);
     return NULL;
   }
   gem_pager_settle_all(self->runtime->pager, DEVICE_MICROSECONDS);

@@ -26,6 +26,11 @@ gem_bench_model_entries(GemBenchModelOptions *options);
 GStrv
 gem_bench_model_find_plugin_dirs(const GemBenchModelOptions *options);
 
+/* Where a model could not be opened with modules of `plugin_dirs`, and none of these folders is there: says
+ * in the error what names others. Both may be of something else. */
+void
+gem_bench_model_advise(const char *const *plugin_dirs, GError **error);
+
 /* What a command asks of the model. */
 typedef struct {
   const char *path;      /* folder with a manifest, or a Llama-architecture GGUF file */

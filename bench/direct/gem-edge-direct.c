@@ -230,6 +230,8 @@ gem_edge_direct_new(const GemBenchModelOptions *options, const char *path, GErro
     if (engine != NULL) {
       gem_engine_stop(engine);
       g_object_unref(engine);
+    } else {
+      gem_bench_model_advise(config.plugin_dirs, error);
     }
     return NULL;
   }
