@@ -67,6 +67,22 @@ test_refuses(GemTestDirect *self, gconstpointer data)
   }
 }
 
+/* More than the model was made for is measured, and said. */
+static void
+test_beyond_context(GemTestDirect *self, gconstpointer data)
+{
+  g_auto(GemTestRun) within = {0}, beyond = {0};
+
+  gem_test_direct_run(ARGUMENTS("speed", self->model, "-p", "200", "-d", "56", "-n", "0", "-r", "1"),
+                      &within);
+  g_assert_cmpstr(within.err, ==, "");
+  gem_test_direct_run(ARGUMENTS("speed", self->model, "-p", "200", "-d", "57", "-n", "0", "-r", "1"),
+                      &beyond);
+  g_assert_true(g_str_has_prefix(beyond.err, "gem-bench: 257 tokens, and "));
+  g_assert_nonnull(strstr(beyond.err, " was made for a context of 256: "));
+  g_assert_cmpint(beyond.status, ==, GEM_EXIT_OK);
+}
+
 static gboolean
 interrupt(gpointer program)
 {
@@ -406,6 +422,7 @@ main(int argc, char **argv)
     void (*run)(GemTestDirect *self, gconstpointer data);
   } tests[] = {
       {"/gem-bench/direct/refuses", test_refuses},
+      {"/gem-bench/direct/beyond-context", test_beyond_context},
       {"/gem-bench/direct/interrupt", test_interrupt},
       {"/gem-bench/scar/counts", test_scar},
       {"/gem-bench/router/figures", test_router},

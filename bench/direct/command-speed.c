@@ -189,6 +189,28 @@ bytes_read(const GemBenchModel *model, const Figures *figures)
   return (double)model->weights.general + others / all;
 }
 
+/* At the end of a round. */
+static guint
+count_context(const SpeedOptions *options)
+{
+  return (guint)options->depth + MAX((guint)options->prompt_tokens, (guint)options->tokens);
+}
+
+/* As the service, which ContextTokens lets do the same, the engine runs on where the model no longer makes
+ * sense. */
+static void
+warn_of_context(const SpeedOptions *options, const GemBenchModel *model)
+{
+  guint made_for = model->files->shape.context;
+
+  if (count_context(options) > made_for) {
+    gem_output_complain(
+        "%u tokens, and %s was made for a context of %u: what it writes means nothing there, its speed is "
+        "measured all the same",
+        count_context(options), model->files->name, made_for);
+  }
+}
+
 static GemBenchModel *
 open_model(const SpeedOptions *options, const char *path, Figures *figures, GError **error)
 {
@@ -196,7 +218,7 @@ open_model(const SpeedOptions *options, const char *path, Figures *figures, GErr
       .path = path,
       .attention = options->attention,
       .clusters = (guint)options->clusters,
-      .context = (guint)options->depth + MAX((guint)options->prompt_tokens, (guint)options->tokens),
+      .context = count_context(options),
   };
   g_autoptr(GemBenchModel) model = gem_bench_model_open(&options->model, &wish, error);
 
@@ -377,7 +399,11 @@ measure(const GemBenchCommand *command, const SpeedOptions *options, GError **er
 
   figures_init(&figures);
   model = path == NULL ? NULL : open_model(options, path, &figures, error);
-  if (model == NULL || !measure_rounds(model, options, &figures, error)) {
+  if (model == NULL) {
+    return FALSE;
+  }
+  warn_of_context(options, model);
+  if (!measure_rounds(model, options, &figures, error)) {
     return FALSE;
   }
   figures.peak = gem_bench_process_get_peak();
