@@ -35,11 +35,12 @@ parse_arguments(Arguments *arguments, int *argc, char ***argv, GError **error)
 {
   const GOptionEntry entries[] = {
       {"session", 0, 0, G_OPTION_ARG_NONE, &arguments->session, "Serve the session bus", NULL},
-      {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config, "Read this configuration", "FILE"},
+      {"config", 'c', 0, G_OPTION_ARG_FILENAME, &arguments->config,
+       "Read this configuration (" GEM_CONFIG_FILE ")", "FILE"},
       {"model", 'm', 0, G_OPTION_ARG_FILENAME, &arguments->model,
-       "Run this model: a name, or the path of a folder or a GGUF file", "MODEL"},
+       "Run this model: a name, or the path of a folder or a GGUF file (the configuration's)", "MODEL"},
       {"plugin-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->plugin_dirs,
-       "Look for modules here; may be repeated", "DIR"},
+       "Look for modules here; may be repeated (where they are installed)", "DIR"},
       {"development", 0, 0, G_OPTION_ARG_NONE, &arguments->development,
        "Heed GEMD_* of the environment, allow debuggers and core dumps", NULL},
       {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, "Show the version", NULL},

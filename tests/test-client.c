@@ -430,6 +430,31 @@ test_unknown_domain(void)
   g_assert_cmpstr(run.err, ==, "gem-client: no domain 'cooking'\n");
 }
 
+/* What an option is when it is not given. */
+static void
+test_help_defaults(void)
+{
+  static const struct {
+    const char *verb, *says;
+  } cases[] = {
+      {"ask", "Stop after N tokens (256,"},
+      {"ask", "K likeliest tokens (0:"},
+      {"ask", "of the probability (1:"},
+      {"embed", "to save power (the service's own)"},
+      {"load", "has to end (60)"},
+      {"adapt", "another domain may become (1)"},
+      {"adapt", "held-out text must become (2)"},
+      {"adapt", "short tasks (dapt)"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_auto(GemTestRun) run = {0};
+
+    gem_test_client_run(NULL, ARGUMENTS(cases[i].verb, "--help"), NULL, &run);
+    g_assert_nonnull(strstr(run.out, cases[i].says));
+  }
+}
+
 /* GLib ends the process after --help, whatever became of it. */
 static void
 test_help_unwritten(void)
@@ -493,6 +518,7 @@ main(int argc, char **argv)
   g_test_add_func("/client/unreachable", test_unreachable);
   g_test_add_func("/client/input", test_input);
   g_test_add_func("/client/help", test_help);
+  g_test_add_func("/client/help-defaults", test_help_defaults);
   g_test_add_func("/client/help-unwritten", test_help_unwritten);
   return g_test_run();
 }

@@ -62,7 +62,8 @@ parse(const GemBenchCommand *self, char **argv, AdaptOptions *options, GError **
       {"name", 0, 0, G_OPTION_ARG_STRING, &options->lesson.name, "What the domain is called (bench)", "NAME"},
       {"kib", 0, 0, G_OPTION_ARG_INT, &options->kib, "How much is learned from (1024)", "KIB"},
       {"documents", 0, 0, G_OPTION_ARG_INT, &options->documents, "Held-out documents of each text (40)", "N"},
-      {"seconds", 0, 0, G_OPTION_ARG_INT, &options->lesson.seconds, "How long it may take", "SECONDS"},
+      {"seconds", 0, 0, G_OPTION_ARG_INT, &options->lesson.seconds,
+       "How long it may take (290, or less where the service allows less)", "SECONDS"},
       {"keep", 0, 0, G_OPTION_ARG_NONE, &options->keep, "Leave the domain in service", NULL},
       G_OPTION_ENTRY_NULL,
   };

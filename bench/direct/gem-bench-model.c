@@ -25,7 +25,7 @@ gem_bench_model_entries(GemBenchModelOptions *options)
 {
   const GOptionEntry entries[] = {
       {"plugin-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->plugin_dirs,
-       "Look for modules here; may be repeated", "DIR"},
+       "Look for modules here; may be repeated (GEMD_PLUGIN_DIR, and where they are installed)", "DIR"},
       {"backend", 0, 0, G_OPTION_ARG_FILENAME, &options->backend,
        "Run the arithmetic with this module (the one with the highest score)", "NAME"},
       {"cache", 0, 0, G_OPTION_ARG_FILENAME, &options->cache_dir,

@@ -178,14 +178,14 @@ run(const GemVerb *self, char **argv)
   g_auto(GemVerbOptions) options = {0};
   g_auto(Bounds) bounds = {NULL};
   const GOptionEntry entries[] = {
-      {"mode", 0, 0, G_OPTION_ARG_STRING, &bounds.mode, "dapt for running text, tapt for short tasks",
+      {"mode", 0, 0, G_OPTION_ARG_STRING, &bounds.mode, "dapt for running text, tapt for short tasks (dapt)",
        "MODE"},
       {"seconds", 0, 0, G_OPTION_ARG_STRING, &bounds.seconds,
        "How long it may take (290, or less where the service allows less)", "SECONDS"},
-      {"worst-other", 0, 0, G_OPTION_ARG_STRING, &bounds.worst, "How much worse another domain may become",
-       "PERCENT"},
-      {"least-gain", 0, 0, G_OPTION_ARG_STRING, &bounds.gain, "How much better the held-out text must become",
-       "PERCENT"},
+      {"worst-other", 0, 0, G_OPTION_ARG_STRING, &bounds.worst,
+       "How much worse another domain may become (1)", "PERCENT"},
+      {"least-gain", 0, 0, G_OPTION_ARG_STRING, &bounds.gain,
+       "How much better the held-out text must become (2)", "PERCENT"},
       G_OPTION_ENTRY_NULL,
   };
   const GOptionEntry *const groups[] = {entries, NULL};

@@ -128,7 +128,7 @@ run(const GemVerb *self, char **argv)
   gint grace_seconds = NOT_GIVEN;
   const GOptionEntry entries[] = {
       {"list", 0, 0, G_OPTION_ARG_NONE, &list, "Print the names of the models that there are", NULL},
-      {"grace", 0, 0, G_OPTION_ARG_INT, &grace_seconds, "How long what runs on the old model has to end",
+      {"grace", 0, 0, G_OPTION_ARG_INT, &grace_seconds, "How long what runs on the old model has to end (60)",
        "SECONDS"},
       G_OPTION_ENTRY_NULL,
   };
