@@ -139,6 +139,8 @@ test_texts(GemTestAdapt *self, gconstpointer data)
   text[4000] = 'a';
   text[4999] = '\xc3'; /* a character that is cut off */
   test_bad_text(self, text, 5000, "org.gemd.Gem1.Error.InvalidText", "*cut off*", 5);
+  text[4999] = '\0';
+  test_bad_text(self, text, 5000, "org.gemd.Gem1.Error.InvalidText", "*byte 5000 *", 6);
   gem_test_adapt_fails(self, "mywork", sealed, "{}", GEM_ERROR_LIMIT_EXCEEDED, "AdaptText: *");
 }
 

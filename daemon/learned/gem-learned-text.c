@@ -189,6 +189,13 @@ check_controls(Copy *copy, const char *end, guint64 offset, GError **error)
   return TRUE;
 }
 
+/* Whether these bytes are the beginning of a character; to GLib a NUL is, too. */
+static gboolean
+may_go_on(const char *bytes, gsize n)
+{
+  return *bytes != '\0' && g_utf8_get_char_validated(bytes, (gssize)n) == (gunichar)-2;
+}
+
 /* Looks at the block's characters; the last may go on in the next block. */
 static gboolean
 check_block(Copy *copy, gsize n, GError **error)
@@ -199,7 +206,7 @@ check_block(Copy *copy, gsize n, GError **error)
 
   g_utf8_validate_len(copy->block, length, &end);
   left = (gsize)(copy->block + length - end);
-  if (left >= LONGEST_CHAR || (left > 0 && g_utf8_get_char_validated(end, (gssize)left) != (gunichar)-2)) {
+  if (left >= LONGEST_CHAR || (left > 0 && !may_go_on(end, left))) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
                 "the text: byte %" G_GUINT64_FORMAT " is not of UTF-8, or a NUL", copy->bytes + n - left + 1);
     return FALSE;
