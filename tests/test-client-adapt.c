@@ -127,7 +127,7 @@ test_no_text(GemTestAdapt *self, gconstpointer data)
   } cases[] = {
       {"good\xff", -1, ": byte 5 is not of UTF-8, or a NUL\n"},
       {"a\0b", 3, ": byte 2 is not of UTF-8, or a NUL\n"},
-      {"a\xe2\x82", -1, ": byte 2 is the begin of a character that is cut off\n"},
+      {"a\xe2\x82", -1, ": byte 2 is the beginning of a character that is cut off\n"},
       {"\xc3\xa4\x1b[1m", -1, ": byte 3 is a control character, and no tab or line end\n"},
       {"a\rb", -1, ": byte 2 is a control character, and no tab or line end\n"},
   };

@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 #include "dbus/gem-error.h"
+#include "dbus/gem-text-scan.h"
 
 #define FEWEST_BYTES 4096u
-#define BLOCK        65536u
-#define LONGEST_CHAR 4u
 /* How long a pipe may say nothing, and how long the whole may take; looked at for a cancel more often. */
 #define SILENCE_SECONDS   30
 #define COPY_SECONDS      600
@@ -20,14 +19,11 @@
 
 typedef struct {
   int from, to;
-  guint64 most_bytes, bytes;
+  guint64 most_bytes;
   gint64 end; /* monotonic time: it is given up */
   gboolean seekable;
   int through[2]; /* a pipe of our own, when it is not */
-  /* What was read; a character that was cut in two stands at the beginning of the next. */
-  char block[LONGEST_CHAR + BLOCK];
-  gsize kept;
-  gboolean returned; /* the last character was a carriage return: a line end is to follow */
+  GemTextScan scan;
 } Copy;
 
 static gboolean
@@ -128,7 +124,7 @@ wait_readable(const Copy *copy, GCancellable *cancellable, GError **error)
 static gssize
 read_pipe(const Copy *copy, char *bytes)
 {
-  gssize n = splice(copy->from, NULL, copy->through[1], NULL, BLOCK, SPLICE_F_NONBLOCK);
+  gssize n = splice(copy->from, NULL, copy->through[1], NULL, GEM_TEXT_SCAN_PART, SPLICE_F_NONBLOCK);
   gssize done = 0;
 
   while (done < n) {
@@ -153,70 +149,14 @@ read_block(Copy *copy, GCancellable *cancellable, GError **error)
                        : !wait_readable(copy, cancellable, error)) {
       return -1;
     }
-    n = copy->seekable ? pread(copy->from, copy->block + copy->kept, BLOCK, (off_t)copy->bytes)
-                       : read_pipe(copy, copy->block + copy->kept);
+    n = copy->seekable
+            ? pread(copy->from, gem_text_scan_room(&copy->scan), GEM_TEXT_SCAN_PART, (off_t)copy->scan.bytes)
+            : read_pipe(copy, gem_text_scan_room(&copy->scan));
   } while (n < 0 && (errno == EINTR || (!copy->seekable && errno == EAGAIN)));
   if (n < 0) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT, "the text cannot be read: %s", g_strerror(errno));
   }
   return n;
-}
-
-static gboolean
-fail_control(guint64 byte, GError **error)
-{
-  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
-              "the text: byte %" G_GUINT64_FORMAT " is a control character, and no tab or line end", byte);
-  return FALSE;
-}
-
-/* Whether the characters up to `end` are those of a text: of the control characters tabs, line ends and form
- * feeds alone, and carriage returns before a line end, which may be in the next block. */
-static gboolean
-check_controls(Copy *copy, const char *end, guint64 offset, GError **error)
-{
-  for (const char *at = copy->block; at < end; at = g_utf8_next_char(at)) {
-    gunichar character = g_utf8_get_char(at);
-    gboolean is_good =
-        character == '\n' || (!copy->returned && (!g_unichar_iscntrl(character) || character == '\t' ||
-                                                  character == '\f' || character == '\r'));
-
-    if (!is_good) {
-      return fail_control(offset + (guint64)(at - copy->block) + (copy->returned ? 0 : 1), error);
-    }
-    copy->returned = character == '\r';
-  }
-  return TRUE;
-}
-
-/* Whether these bytes are the beginning of a character; to GLib a NUL is, too. */
-static gboolean
-may_go_on(const char *bytes, gsize n)
-{
-  return *bytes != '\0' && g_utf8_get_char_validated(bytes, (gssize)n) == (gunichar)-2;
-}
-
-/* Looks at the block's characters; the last may go on in the next block. */
-static gboolean
-check_block(Copy *copy, gsize n, GError **error)
-{
-  gsize length = copy->kept + n;
-  const char *end = copy->block;
-  gsize left;
-
-  g_utf8_validate_len(copy->block, length, &end);
-  left = (gsize)(copy->block + length - end);
-  if (left >= LONGEST_CHAR || (left > 0 && !may_go_on(end, left))) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
-                "the text: byte %" G_GUINT64_FORMAT " is not of UTF-8, or a NUL", copy->bytes + n - left + 1);
-    return FALSE;
-  }
-  if (!check_controls(copy, end, copy->bytes - copy->kept, error)) {
-    return FALSE;
-  }
-  memmove(copy->block, end, left);
-  copy->kept = left;
-  return TRUE;
 }
 
 static gboolean
@@ -240,31 +180,29 @@ write_all(int fd, const char *bytes, gsize length, GError **error)
 static gboolean
 copy_all(Copy *copy, GCancellable *cancellable, GError **error)
 {
+  GemTextScan *scan = &copy->scan;
   gssize n;
 
   while ((n = read_block(copy, cancellable, error)) > 0) {
-    if (copy->bytes + (guint64)n > copy->most_bytes) {
-      return fail_size(copy->bytes + (guint64)n, copy->most_bytes, error);
+    if (scan->bytes + (guint64)n > copy->most_bytes) {
+      return fail_size(scan->bytes + (guint64)n, copy->most_bytes, error);
     }
-    if (!write_all(copy->to, copy->block + copy->kept, (gsize)n, error) ||
-        !check_block(copy, (gsize)n, error)) {
+    if (!write_all(copy->to, gem_text_scan_room(scan), (gsize)n, error) ||
+        !gem_text_scan_part(scan, (gsize)n, error)) {
       return FALSE;
     }
-    copy->bytes += (guint64)n;
   }
   if (n < 0) {
     return FALSE;
   }
-  if (copy->bytes < FEWEST_BYTES || copy->kept > 0) {
+  if (scan->bytes < FEWEST_BYTES) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_TEXT,
-                copy->kept > 0 ? "the text: its last character is cut off (%" G_GUINT64_FORMAT
-                                 " bytes, %u at least)"
-                               : "the text has %" G_GUINT64_FORMAT " bytes, %u at least are wanted",
-                copy->bytes, FEWEST_BYTES);
+                "the text has %" G_GUINT64_FORMAT " bytes, %u at least are wanted", scan->bytes,
+                FEWEST_BYTES);
     return FALSE;
   }
-  if (copy->returned) {
-    return fail_control(copy->bytes, error);
+  if (!gem_text_scan_end(scan, error)) {
+    return FALSE;
   }
   if (fsync(copy->to) != 0) {
     g_set_error(error, GEM_ERROR, GEM_ERROR_FAILED, "the copy of the text: %s", g_strerror(errno));
@@ -311,7 +249,7 @@ copy_thread(gpointer data)
   }
   copy_close(copy);
   if (copied) {
-    g_task_return_int(task, (gssize)copy->bytes);
+    g_task_return_int(task, (gssize)copy->scan.bytes);
   } else {
     g_task_return_error(task, error);
   }
@@ -335,6 +273,7 @@ gem_learned_text_copy_async(int from,
   copy->to = to;
   copy->through[0] = copy->through[1] = -1;
   copy->most_bytes = most_bytes;
+  copy->scan.name = "the text";
   copy->end = g_get_monotonic_time() + COPY_SECONDS * G_USEC_PER_SEC;
   g_task_set_task_data(task, copy, copy_free);
   /* Not of GLib's pool: a file can block for as long as its owner wants. */
