@@ -187,6 +187,51 @@ test_errors(GemTestCorpus *self, gconstpointer data)
   gem_test_corpus_assert_fails(self, &options, "manifest.json: ");
 }
 
+/* What the parser of JSON takes a part of, without a word: the line, or all lines after it, would be lost. */
+static void
+test_not_cut(GemTestCorpus *self, gconstpointer data)
+{
+#define LINE  "{\"input\": \"a\", \"target\": \"b\"}"
+#define START "{\"target\": \"b\", \"input\": \"a"
+  static const char file[] = "tasks/legal/clauses/train.jsonl";
+  const struct {
+    const char *line, *error; /* NULL: it is none */
+  } lines[] = {{START "\\u0000b\"}", "line 2: a NUL in a string"},
+               {START "\\\\u0000b\"}", NULL},
+               {START "\\\"[{' // \"}", NULL},
+               {LINE " " LINE, "line 2: more than one value"},
+               {"{'input': 'a', 'target': 'b'}", "line 2: a quote or a comment that JSON does not have"},
+               {LINE " /* \" */", "line 2: a quote or a comment"}};
+  GemCorpusOptions options = gem_test_corpus_options(self, GEM_SPLIT_TRAIN);
+  for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+    g_autofree char *text = g_strconcat(LINE "\n", lines[i].line, "\n", NULL);
+    gem_test_write_text(self->folder, file, text);
+    if (lines[i].error != NULL) {
+      gem_test_corpus_assert_fails(self, &options, lines[i].error);
+    } else {
+      gem_corpus_free(gem_test_corpus_load(self, &options));
+    }
+  }
+  g_autofree char *deep = g_strnfill(1000000, '['), *text = g_strconcat(START "\", \"x\": ", deep, NULL);
+  gem_test_write_text(self->folder, file, text);
+  gem_test_corpus_assert_fails(self, &options, "line 1: values in values, more than 64 deep");
+}
+
+/* What comes after it would not be seen: here all but one document, which is held out. */
+static void
+test_nul(GemTestCorpus *self, gconstpointer data)
+{
+  static const char lines[] = LINE "\n\0\n" LINE "\n", corpus[] = "One \0.\n\nTwo.\n\nThree.\n";
+  g_autofree char *task = g_build_filename(self->folder, "tasks/legal/clauses/train.jsonl", NULL),
+                  *legal = g_build_filename(self->folder, "corpus/legal.txt", NULL);
+  GemCorpusOptions options = gem_test_corpus_options(self, GEM_SPLIT_TRAIN);
+  g_assert_true(g_file_set_contents(task, lines, sizeof lines - 1, NULL));
+  gem_test_corpus_assert_fails(self, &options, "clauses/train.jsonl: a NUL at byte 30");
+  options.tasks = FALSE;
+  g_assert_true(g_file_set_contents(legal, corpus, sizeof corpus - 1, NULL));
+  gem_test_corpus_assert_fails(self, &options, "corpus/legal.txt: a NUL at byte 4");
+}
+
 /* Where an answer parts from the line's other choices, or else from the labels beside the lines; each token
  * with which others go on once. */
 static void
@@ -224,6 +269,8 @@ test_forks(GemTestCorpus *self, gconstpointer data)
   g_assert_cmpuint(source->rivals->len, ==, 0);
   gem_test_write_text(self->folder, "tasks/legal/clauses/labels.json", "{}");
   gem_test_corpus_assert_fails(self, &options, "labels.json: no array of strings");
+  gem_test_write_text(self->folder, "tasks/legal/clauses/labels.json", "[\"\xff\"]");
+  gem_test_corpus_assert_fails(self, &options, "labels.json: ");
 }
 
 /* The other choices of a line that has its own, each with its end. */
@@ -301,7 +348,8 @@ main(int argc, char **argv)
       {"/corpus/licences", test_licences}, {"/corpus/most-documents", test_most_documents},
       {"/corpus/bare-too", test_bare_too}, {"/corpus/text", test_text},
       {"/corpus/errors", test_errors},     {"/corpus/forks", test_forks},
-      {"/corpus/rivals", test_rivals},
+      {"/corpus/rivals", test_rivals},     {"/corpus/not-cut", test_not_cut},
+      {"/corpus/nul", test_nul},
   };
 
   g_test_init(&argc, &argv, NULL);

@@ -197,12 +197,17 @@ test_errors(Fixture *fixture, gconstpointer data)
 {
   g_autofree char *corpus = g_build_filename(fixture->folder, "corpus", NULL);
   g_autofree char *elsewhere = g_build_filename(fixture->folder, "elsewhere", NULL);
+  g_autofree char *small = g_build_filename(corpus, "small.txt", NULL);
 
   write_file(fixture, "tasks/large/open/train.jsonl",
              "{\"input\": \"a\", \"target\": \"b\"}\n{\"input\": \n");
   assert_fails(fixture, "train.jsonl: line 2: ");
   write_file(fixture, "tasks/large/open/train.jsonl", "\n[1]\n");
   assert_fails(fixture, "train.jsonl: line 2: no object with the strings \"input\" and \"target\"");
+  write_file(fixture, "tasks/large/open/train.jsonl", "");
+  g_assert_true(g_file_set_contents(small, "One.\n\0two.\n", 11, NULL));
+  assert_fails(fixture, "corpus/small.txt: a NUL at byte 5");
+  write_file(fixture, "corpus/small.txt", "");
   write_file(fixture, "manifest.json", "{\"tasks\": [3]}");
   assert_fails(fixture, "manifest.json: task 1 has no domain or no name");
   write_file(fixture, "manifest.json", "{\"tasks\": 3}");

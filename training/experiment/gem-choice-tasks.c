@@ -155,7 +155,7 @@ read_task(const GemChoiceTasksOptions *options,
   if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
     return TRUE;
   }
-  if (!gem_data_read_labels(labels_path, &labels, error) || !g_file_get_contents(path, &text, NULL, error)) {
+  if (!gem_data_read_labels(labels_path, &labels, error) || !gem_data_read_text(path, &text, NULL, error)) {
     return FALSE;
   }
   GemChoiceTask *task = g_new0(GemChoiceTask, 1);

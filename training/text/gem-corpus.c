@@ -373,7 +373,7 @@ read_source(const Loading *loading, guint index, GError **error)
   GemSource *source = loading->sources->pdata[index];
   g_autofree char *text = NULL;
   gsize size = 0;
-  if (!g_file_get_contents(path, &text, &size, error)) {
+  if (!gem_data_read_text(path, &text, &size, error)) {
     return FALSE;
   }
   gboolean read = source->is_task ? read_task(loading, source, path, text, error)

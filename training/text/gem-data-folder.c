@@ -7,6 +7,78 @@
 
 /* gem-bench measures on the same documents: bench/bus/gem-bench-routing-documents.c. */
 #define HELD_OUT_EVERY 50
+/* Of values in values in JSON, each of which takes stack from the parser. */
+#define MOST_DEPTH 64
+
+gboolean
+gem_data_read_text(const char *path, char **ret_text, gsize *ret_size, GError **error)
+{
+  g_autofree char *text = NULL;
+  gsize size = 0;
+  if (!g_file_get_contents(path, &text, &size, error)) {
+    return FALSE;
+  }
+  if (strlen(text) < size) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
+                "%s: a NUL at byte %" G_GSIZE_FORMAT "; a text has none", path, strlen(text));
+    return FALSE;
+  }
+  *ret_text = g_steal_pointer(&text);
+  if (ret_size != NULL) {
+    *ret_size = size;
+  }
+  return TRUE;
+}
+
+/* ---- JSON ---- */
+
+/* What the parser would take a part of, without a word, or never come back from; NULL: there is no such
+ * thing.
+ */
+static const char *
+find_json_fault(const char *text)
+{
+  gboolean in_string = FALSE;
+  guint depth = 0, values = 0;
+  for (const char *at = text; *at != '\0'; at++) {
+    if (in_string && *at == '\\') {
+      if (g_str_has_prefix(at, "\\u0000")) {
+        return "a NUL in a string";
+      }
+      at += at[1] != '\0' ? 1 : 0;
+    } else if (in_string || *at == '"') {
+      in_string = in_string != (*at == '"');
+    } else if (*at == '{' || *at == '[') {
+      values += depth == 0 ? 1 : 0;
+      depth++;
+    } else if (*at == '}' || *at == ']') {
+      depth -= depth > 0 ? 1 : 0;
+    } else if (*at == '\'' || *at == '/') {
+      return "a quote or a comment that JSON does not have"; /* brackets in there would not be seen */
+    }
+    if (values > 1 || depth > MOST_DEPTH) {
+      return values > 1 ? "more than one value"
+                        : "values in values, more than " G_STRINGIFY(MOST_DEPTH) " deep";
+    }
+  }
+  return NULL;
+}
+
+/* The root, borrowed of the parser; NULL without an error for a text without any. */
+static gboolean
+parse_json(JsonParser *parser, const char *text, JsonNode **ret_root, GError **error)
+{
+  const char *fault = find_json_fault(text);
+  if (fault != NULL) {
+    g_set_error_literal(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED, fault);
+    return FALSE;
+  }
+  if (!json_parser_load_from_data(parser, text, -1, error)) {
+    return FALSE;
+  }
+  *ret_root = json_parser_get_root(parser);
+  return TRUE;
+}
 
 static void
 task_free(gpointer data)
@@ -70,10 +142,11 @@ static GPtrArray *
 read_manifest(const char *path, GError **error)
 {
   g_autoptr(JsonParser) parser = json_parser_new();
-  if (!json_parser_load_from_file(parser, path, error)) {
+  g_autofree char *text = NULL;
+  JsonNode *root = NULL;
+  if (!gem_data_read_text(path, &text, NULL, error) || !parse_json(parser, text, &root, error)) {
     return NULL;
   }
-  JsonNode *root = json_parser_get_root(parser);
   JsonNode *list = root != NULL && JSON_NODE_HOLDS_OBJECT(root)
                        ? json_object_get_member(json_node_get_object(root), "tasks")
                        : NULL;
@@ -112,10 +185,10 @@ gboolean
 gem_data_line_parse(const char *line, GemDataLine *ret_line, GError **error)
 {
   g_autoptr(JsonParser) parser = json_parser_new_immutable();
-  if (!json_parser_load_from_data(parser, line, -1, error)) {
+  JsonNode *root = NULL;
+  if (!parse_json(parser, line, &root, error)) {
     return FALSE;
   }
-  JsonNode *root = json_parser_get_root(parser);
   JsonObject *object = root != NULL && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
   const char *input = object != NULL ? string_member(object, "input") : NULL;
   const char *target = object != NULL ? string_member(object, "target") : NULL;
@@ -165,14 +238,19 @@ gem_data_read_labels(const char *path, GStrv *ret_labels, GError **error)
 {
   g_autoptr(JsonParser) parser = json_parser_new_immutable();
   g_autoptr(GStrvBuilder) labels = g_strv_builder_new();
+  g_autofree char *text = NULL;
+  JsonNode *root = NULL;
   *ret_labels = NULL;
   if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
     return TRUE;
   }
-  if (!json_parser_load_from_file(parser, path, error)) {
+  if (!gem_data_read_text(path, &text, NULL, error)) {
     return FALSE;
   }
-  JsonNode *root = json_parser_get_root(parser);
+  if (!parse_json(parser, text, &root, error)) {
+    g_prefix_error(error, "%s: ", path);
+    return FALSE;
+  }
   JsonArray *array = root != NULL && JSON_NODE_HOLDS_ARRAY(root) ? json_node_get_array(root) : NULL;
   for (guint i = 0; array != NULL && i < json_array_get_length(array); i++) {
     JsonNode *node = json_array_get_element(array, i);

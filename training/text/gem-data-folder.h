@@ -14,6 +14,11 @@ typedef struct {
   gboolean permissive; /* its licence allows a model that ships to be trained on it; false when not said */
 } GemDataTask;
 
+/* A whole file of text, NUL-terminated. Errors name it; a NUL in it is one, MALFORMED, since what comes after
+ * would not be seen. `ret_size` may be NULL. */
+gboolean
+gem_data_read_text(const char *path, char **ret_text, gsize *ret_size, GError **error);
+
 /* The tasks that FOLDER/manifest.json lists, in its order. Errors name the file. Transfer full, of
  * GemDataTask. */
 GPtrArray *
@@ -29,7 +34,8 @@ typedef struct {
   char **choices; /* what the target is one of; NULL: the line does not say */
 } GemDataLine;
 
-/* Parses a line's object; MALFORMED when it is none, or lacks a string. */
+/* Parses a line's object; MALFORMED when it is none or more than one, lacks a string, or a string of it has a
+ * NUL. */
 gboolean
 gem_data_line_parse(const char *line, GemDataLine *ret_line, GError **error);
 void

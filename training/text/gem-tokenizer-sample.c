@@ -98,7 +98,7 @@ read_corpus_file(const char *path, GString *text, GError **error)
   const char *at, *document;
   gsize size, length;
 
-  if (!g_file_get_contents(path, &contents, &size, error)) {
+  if (!gem_data_read_text(path, &contents, &size, error)) {
     return FALSE;
   }
   at = contents;
@@ -153,7 +153,7 @@ read_task_file(const char *path, GString *text, GError **error)
   g_autofree char *contents = NULL;
   g_auto(GStrv) lines = NULL;
 
-  if (!g_file_get_contents(path, &contents, NULL, error)) {
+  if (!gem_data_read_text(path, &contents, NULL, error)) {
     return FALSE;
   }
   lines = g_strsplit(contents, "\n", -1);
