@@ -259,10 +259,27 @@ sync_folder(const char *path)
   }
 }
 
+/* A device or a pipe would be gone, and a file stand in its place. */
+static gboolean
+check_replaceable(const char *path, GError **error)
+{
+  struct stat status;
+  gboolean special = lstat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode) &&
+                     !S_ISLNK(status.st_mode);
+  if (special) {
+    g_autofree char *name = g_filename_display_name(path);
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "cannot write %s: not a regular file", name);
+  }
+  return !special;
+}
+
 gboolean
 gem_file_replace(const char *path, GPtrArray *parts, GError **error)
 {
   g_autofree char *temporary = NULL;
+  if (!check_replaceable(path, error)) {
+    return FALSE;
+  }
   int fd = create_beside(path, &temporary);
   if (fd < 0) {
     return gem_file_fail(error, errno, "write", path);

@@ -40,6 +40,6 @@ gboolean
 gem_file_overwrite(int fd, const char *name, GBytes *bytes, GError **error);
 
 /* Writes the parts (GBytes) one after the other beside `path`, syncs, renames over it. On failure the old
- * file stands and nothing is left beside it; IO, naming the path. */
+ * file stands and nothing is left beside it; IO, naming the path, also where a device, pipe or socket is. */
 gboolean
 gem_file_replace(const char *path, GPtrArray *parts, GError **error);

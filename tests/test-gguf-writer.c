@@ -229,6 +229,26 @@ test_full_disk(void)
   g_rmdir(folder);
 }
 
+/* What is no file is not replaced by one: as root that would be /dev/null, and gone. */
+static void
+test_no_file(void)
+{
+  g_autofree char *folder = new_folder();
+  g_autofree char *path = g_build_filename(folder, "pipe", NULL);
+  GStatBuf status;
+  g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+  g_autoptr(GemGgufWriter) writer = new_sample();
+  g_autoptr(GError) error = NULL;
+  g_assert_false(gem_gguf_writer_write(writer, path, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO);
+  g_assert_nonnull(strstr(error->message, path));
+  g_assert_cmpint(g_lstat(path, &status), ==, 0);
+  g_assert_true(S_ISFIFO(status.st_mode));
+  g_assert_cmpuint(count_entries(folder), ==, 1);
+  g_unlink(path);
+  g_rmdir(folder);
+}
+
 /* What is no readable file: absent, a folder, a FIFO (which must not make us wait), nothing at all in it. */
 static void
 test_open_errors(void)
@@ -348,6 +368,7 @@ main(int argc, char **argv)
   g_test_add_func("/gguf-writer/round-trip", test_round_trip);
   g_test_add_func("/gguf-writer/refuses", test_writer_refuses);
   g_test_add_func("/gguf-writer/full-disk", test_full_disk);
+  g_test_add_func("/gguf-writer/no-file", test_no_file);
   g_test_add_func("/gguf-writer/open-errors", test_open_errors);
   g_test_add_func("/gguf-writer/truncated", test_truncated);
   g_test_add_func("/gguf-writer/flipped", test_flipped);
