@@ -426,10 +426,19 @@ add_entry(GKeyFile *key_file, const char *dir, const char *file, GError **error)
 }
 
 gboolean
-gem_manifest_write(const char *dir, const char *name, const char *const *files, GError **error)
+gem_manifest_check_name(const char *name, GError **error)
 {
   if (!gem_manifest_name_is_plain(name)) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_INVALID, "model name '%s' is not plain", name);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+gem_manifest_write(const char *dir, const char *name, const char *const *files, GError **error)
+{
+  if (!gem_manifest_check_name(name, error)) {
     return FALSE;
   }
   g_autoptr(GKeyFile) key_file = g_key_file_new();

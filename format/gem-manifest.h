@@ -75,6 +75,9 @@ gem_manifest_get_hashed(GemManifest *self);
 /* Whether a model may be called so. */
 gboolean
 gem_manifest_name_is_plain(const char *name);
+/* The same; INVALID, naming it. */
+gboolean
+gem_manifest_check_name(const char *name, GError **error);
 
 /* Hashes `files` in `dir` and writes DIR/manifest, whole or not at all. INVALID for a name that is not plain.
  */

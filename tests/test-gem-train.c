@@ -323,6 +323,12 @@ check_router_stays(void)
                   *other = digest_of("again-narrower/router.gguf");
   g_assert_cmpstr(first, ==, same);
   g_assert_cmpstr(first, !=, other);
+  /* a model loses no file to one that cannot be written whole */
+  gem_test_train_assert_fails(folder,
+                              "export --backbone start --router start/router.gguf --tokenizer "
+                              "start/general.gguf --name 'no name' --types router=Q4_0 --output again",
+                              1, "'no name' is not plain");
+  gem_test_train_assert_done(folder, "inspect again", &run);
 }
 
 /* A training is not begun anew over what another one left, nor where nothing can be written. */

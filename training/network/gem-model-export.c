@@ -204,6 +204,9 @@ gboolean
 gem_model_export(const GemExport *export, const GemExportTypes *types, const char *folder, GError **error)
 {
   g_autoptr(GPtrArray) files = gem_model_export_files(&export->backbone->shape);
+  if (!gem_manifest_check_name(export->name, error)) {
+    return FALSE; /* before a model that is there loses its files to one that gets no manifest */
+  }
   if (g_mkdir_with_parents(folder, 0755) != 0) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "%s: cannot make the folder: %s", folder,
                 g_strerror(errno));
