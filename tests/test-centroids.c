@@ -189,6 +189,22 @@ test_square_sum(void)
   scene_clear(&self);
 }
 
+/* As if the first shares had half the bytes. */
+static void
+spoil_shares(const char *path)
+{
+  static const char name[] = "scar:blk.0.scar_shares_16";
+  g_autofree char *bytes = NULL;
+  gsize size = 0;
+  g_assert_true(g_file_get_contents(path, &bytes, &size, NULL));
+  char *at = memmem(bytes, size, name, sizeof name - 1);
+  g_assert_nonnull(at);
+  guint32 half = GUINT32_TO_LE(1), dimensions;
+  memcpy(&dimensions, at + sizeof name - 1, sizeof dimensions);
+  memcpy(at + sizeof name - 1 + 4 + 8 * GUINT32_FROM_LE(dimensions), &half, sizeof half);
+  g_assert_true(g_file_set_contents(path, bytes, (gssize)size, NULL));
+}
+
 /* A checkpoint keeps values and shares bit for bit; a model's file has the values alone. */
 static void
 test_file(void)
@@ -220,6 +236,12 @@ test_file(void)
   g_autoptr(GemCentroids) unread = gem_centroids_new(self.backbone, 99);
   g_assert_false(gem_centroids_read(unread, "other:", file, &error));
   g_assert_nonnull(strstr(error->message, "other:blk.0.scar_centroids_16.weight"));
+  g_clear_error(&error);
+  spoil_shares(path);
+  g_autoptr(GemGguf) spoilt = gem_gguf_open(path, &error);
+  g_assert_no_error(error);
+  g_assert_false(gem_centroids_read(unread, "scar:", spoilt, &error));
+  g_assert_nonnull(strstr(error->message, "scar:blk.0.scar_shares_16: F16; it has to be F32"));
   gem_test_folder_remove(dir);
   scene_clear(&self);
 }
