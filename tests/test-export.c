@@ -272,6 +272,27 @@ test_errors(Fixture *self, gconstpointer data)
   g_assert_nonnull(strstr(error->message, "blk.1.ffn_down.weight"));
 }
 
+/* A checkpoint that states a shape of which it has no tensor: an error, where all memory would be asked for.
+ */
+static void
+test_shape_alone(Fixture *self, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename(self->dir, "alone.gguf", NULL);
+  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  g_autoptr(GError) error = NULL;
+  GemModelShape huge = self->backbone->shape;
+  huge.layers = 512;
+  huge.ffn = huge.domain_ffn = 1 << 20;
+  huge.width = 1 << 16;
+  gem_model_shape_write(&huge, writer);
+  gem_gguf_writer_set_uint(writer, "train.step", 1);
+  gem_gguf_writer_write(writer, path, &error);
+  g_assert_no_error(error);
+  g_assert_null(gem_backbone_checkpoint_load(path, 16, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING);
+  g_assert_nonnull(strstr(error->message, "alone.gguf: tensor value:general/token_embd.weight is missing"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -281,6 +302,7 @@ main(int argc, char **argv)
   g_test_add("/export/round-trip", Fixture, NULL, set_up, test_round_trip, tear_down);
   g_test_add("/export/llama", Fixture, NULL, set_up, test_llama, tear_down);
   g_test_add("/export/byte-tokenizer", Fixture, NULL, set_up, test_byte_tokenizer, tear_down);
+  g_test_add("/export/shape-alone", Fixture, NULL, set_up, test_shape_alone, tear_down);
   g_test_add("/export/errors", Fixture, NULL, set_up, test_errors, tear_down);
   return g_test_run();
 }

@@ -450,6 +450,11 @@ test_llama(void)
     gem_test_train_assert_done(folder, "perplexity --model llama.gguf --data data --documents 2", &run);
     g_assert_null(strstr(run.out, "own pathway"));
     assert_contains(run.out, "legal");
+    g_auto(GemTestTrainRun) mean = {0};
+    gem_test_train_assert_done(folder, "average llama.gguf llama.gguf --output same.gguf", &mean);
+    gem_test_train_assert_done(
+        folder, "perplexity --model same.gguf --tokenizer llama.gguf --data data --documents 2", &mean);
+    g_assert_cmpstr(mean.out, ==, run.out);
   }
 }
 

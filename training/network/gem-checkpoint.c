@@ -5,6 +5,7 @@
 #include "format/gem-model-files.h"
 
 #define CHECKPOINT_STEP "train.step"
+#define VALUE           "value:" /* before the part and the name of a tensor */
 
 GemTokenizer *
 gem_checkpoint_open_tokenizer(const char *path, GError **error)
@@ -72,12 +73,15 @@ gem_router_checkpoint_load(const char *path, gsize positions, GError **error)
   }
   g_autoptr(GemRouterCheckpoint) self = g_new0(GemRouterCheckpoint, 1);
   self->network = gem_router_network_new(&shape, (const char *const *)domains, positions);
-  self->values = gem_parameters_alloc(self->network->parameters);
   self->is_exported = !is_checkpoint(file);
+  if (!gem_parameters_check_file(self->network->parameters, self->is_exported ? NULL : VALUE, file, error)) {
+    return NULL;
+  }
+  self->values = gem_parameters_alloc(self->network->parameters);
   self->all_licences = gem_checkpoint_has_mark(file);
   gboolean read =
       !self->is_exported
-          ? gem_parameters_read(self->network->parameters, "value:", file, self->values, error)
+          ? gem_parameters_read(self->network->parameters, VALUE, file, self->values, error)
           : gem_parameters_read_part(self->network->parameters, "router", file, self->values, error);
   return read ? g_steal_pointer(&self) : NULL;
 }
@@ -110,15 +114,23 @@ gem_router_checkpoint_check(const GemRouterCheckpoint *self,
   return TRUE;
 }
 
-/* Makes network, values and centroids for the shape that `file` states. */
+/* Makes network, values and centroids for the shape that `file` states. Of a checkpoint, whose tensors carry
+ * a prefix, they have to be there; of a model folder that has been looked at. */
 static gboolean
-make_backbone(GemBackboneCheckpoint *self, GemGguf *file, gsize positions, GError **error)
+make_backbone(GemBackboneCheckpoint *self, GemGguf *file, const char *prefix, gsize positions, GError **error)
 {
   g_auto(GemModelShape) shape = {0};
   if (!gem_model_shape_read(file, &shape, error)) {
     return FALSE;
   }
+  if (prefix != NULL) {
+    g_autofree char *output = g_strconcat(prefix, "general/output.weight", NULL);
+    shape.tied = gem_gguf_find_tensor(file, output) == NULL;
+  }
   self->backbone = gem_backbone_new(&shape, positions);
+  if (prefix != NULL && !gem_parameters_check_file(self->backbone->parameters, prefix, file, error)) {
+    return FALSE;
+  }
   self->values = gem_parameters_alloc(self->backbone->parameters);
   self->centroids = gem_centroids_new(self->backbone, 0);
   return TRUE;
@@ -128,7 +140,7 @@ static gboolean
 read_folder(GemBackboneCheckpoint *self, const char *path, gsize positions, GError **error)
 {
   g_autoptr(GemModelFiles) files = gem_model_files_open(path, error);
-  if (files == NULL || !make_backbone(self, files->general, positions, error) ||
+  if (files == NULL || !make_backbone(self, files->general, NULL, positions, error) ||
       !gem_parameters_read_part(self->backbone->parameters, "general", files->general, self->values, error) ||
       !gem_centroids_read(self->centroids, "", files->general, error)) {
     return FALSE;
@@ -153,8 +165,8 @@ static gboolean
 read_checkpoint(GemBackboneCheckpoint *self, GemGguf *file, gsize positions, GError **error)
 {
   self->all_licences = gem_checkpoint_has_mark(file);
-  return make_backbone(self, file, positions, error) &&
-         gem_parameters_read(self->backbone->parameters, "value:", file, self->values, error) &&
+  return make_backbone(self, file, VALUE, positions, error) &&
+         gem_parameters_read(self->backbone->parameters, VALUE, file, self->values, error) &&
          gem_centroids_read(self->centroids, "scar:", file, error);
 }
 
@@ -247,7 +259,7 @@ gem_backbone_checkpoint_write(const GemBackboneCheckpoint *self, const char *pat
 {
   g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
   gem_gguf_writer_set_uint(writer, CHECKPOINT_STEP, 0);
-  return gem_parameters_write(self->backbone->parameters, "value:", self->values, writer, error) &&
+  return gem_parameters_write(self->backbone->parameters, VALUE, self->values, writer, error) &&
          gem_backbone_checkpoint_describe(self->backbone, self->centroids, self->all_licences, writer,
                                           error) &&
          gem_gguf_writer_write(writer, path, error);

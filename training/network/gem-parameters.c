@@ -150,6 +150,19 @@ gem_parameters_read(
 }
 
 gboolean
+gem_parameters_check_file(const GemParameters *self, const char *prefix, GemGguf *file, GError **error)
+{
+  for (guint i = 0; i < self->items->len; i++) {
+    const GemParameter *parameter = self->items->pdata[i];
+    g_autofree char *name = prefix != NULL ? file_name_of(prefix, parameter) : g_strdup(parameter->name);
+    if (gem_gguf_require_tensor(file, name, parameter->rows, parameter->cols, error) == NULL) {
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+gboolean
 gem_parameters_read_part(
     const GemParameters *self, const char *part, GemGguf *file, float *values, GError **error)
 {

@@ -66,6 +66,10 @@ gem_parameters_write(const GemParameters *self,
 gboolean
 gem_parameters_read(
     const GemParameters *self, const char *prefix, GemGguf *file, float *values, GError **error);
+/* Whether the file has all tensors that the former would read (`prefix` NULL: under their bare names): before
+ * anything is allocated for a shape that a file merely states. */
+gboolean
+gem_parameters_check_file(const GemParameters *self, const char *prefix, GemGguf *file, GError **error);
 /* The tensors of one part, from a file of a model folder, under their bare names. */
 gboolean
 gem_parameters_read_part(
