@@ -478,6 +478,8 @@ static const char *const usage_lines[][2] = {
     {"tokenizer --output x.gguf", "--data is needed"},
     {"tokenizer --data data", "--output is needed"},
     {"tokenizer --data data --output x.txt", "--output=x.txt"},
+    {"tokenizer --data data --output nowhere/x.gguf",
+     "--output=nowhere/x.gguf: cannot write to the folder: "},
     {"tokenizer --data data --output x.gguf --vocab 3", "--vocab=3"},
     {"tokenizer --data data --output x.gguf --sample-mb 0", "--sample-mb=0"},
     {"pretrain --tokenizer t --checkpoint c", "--data is needed"},

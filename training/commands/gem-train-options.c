@@ -157,6 +157,16 @@ gem_train_options_check_output(const char *output, const char *model, GError **e
 }
 
 gboolean
+gem_train_options_check_file(const char *option, const char *path, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname(path);
+  if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
+    return fail_file(option, path, "cannot write to it", EISDIR, error);
+  }
+  return try_folder(option, path, folder, error);
+}
+
+gboolean
 gem_train_options_check_checkpoint(const char *checkpoint, gboolean resume, GError **error)
 {
   if (checkpoint == NULL) {
@@ -169,8 +179,7 @@ gem_train_options_check_checkpoint(const char *checkpoint, gboolean resume, GErr
         checkpoint);
     return FALSE;
   }
-  g_autofree char *folder = g_path_get_dirname(checkpoint);
-  return try_folder("checkpoint", checkpoint, folder, error);
+  return gem_train_options_check_file("checkpoint", checkpoint, error);
 }
 
 void

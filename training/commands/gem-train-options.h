@@ -33,6 +33,10 @@ gem_train_options_check_name(const char *name, GError **error);
 gboolean
 gem_train_options_check_output(const char *output, const char *model, GError **error);
 
+/* Before work whose result is one file of the option (not NULL): its folder can be written. */
+gboolean
+gem_train_options_check_file(const char *option, const char *path, GError **error);
+
 /* Before a training: no file is at --checkpoint (NULL: none is kept) that it would overwrite, unless that is
  * gone on from, and its folder can be written. */
 gboolean

@@ -250,7 +250,7 @@ check_output(const TokenizerOptions *self, GError **error)
                 "--output=%s: the name must end in .gguf or .model", self->output);
     return FALSE;
   }
-  return TRUE;
+  return gem_train_options_check_file("output", self->output, error); /* what follows takes minutes */
 }
 
 static gboolean
