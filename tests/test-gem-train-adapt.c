@@ -184,13 +184,19 @@ test_usage(void)
   assert_fails(ADAPT "--domain moon --output x", 2, "--domain=moon");
   assert_fails(ADAPT "--domain legal --output x --mode fly", 2, "--mode=fly");
   assert_fails(ADAPT "--domain legal --output x --kind dapt+fly", 2, "--kind: 'fly'");
+  assert_fails(ADAPT "--domain legal --output x --kind ''", 2, "--kind: ''");
   assert_fails(ADAPT "--domain legal --output x --quantization-term fly", 2, "--quantization-term=fly");
   assert_fails(ADAPT "--domain legal --output x --clusters 5", 2, "--clusters=5");
   assert_fails(ADAPT "--domain legal --output x --resume", 2, "--checkpoint is needed");
   assert_fails("experiment", 2, "an experiment is needed");
   assert_fails("experiment flying --model start --data data --work x", 2, "'flying': there are forgetting");
   assert_fails(EXPERIMENT "--work x --variations fly", 2, "--variations: 'fly'");
+  assert_fails(EXPERIMENT "--work x --variations ''", 2, "--variations: none is named");
   assert_fails("experiment forgetting --model start --data data --work x --domains legal", 2, "--domains: ");
+  assert_fails(
+      "experiment forgetting --model start --data data --work none --domains finance,healthcare --kind dapt "
+      "--steps 1 --lanes 1",
+      1, ", stage 1, ");
 }
 
 /* A task that is named is one that is learned from. */

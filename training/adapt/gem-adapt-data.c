@@ -6,7 +6,7 @@ gboolean
 gem_adapt_kinds_parse(const char *text, GemAdaptKinds *ret_kinds, GError **error)
 {
   const char *const names[] = {"dapt", "tapt", "task"};
-  g_auto(GStrv) parts = g_strsplit(text, "+", -1);
+  g_auto(GStrv) parts = g_strsplit(*text != '\0' ? text : "+", "+", -1); /* an empty one is none either */
   GemAdaptKinds kinds = 0;
   for (guint i = 0; parts[i] != NULL; i++) {
     guint k = 0;

@@ -65,6 +65,10 @@ find_plan(const char *name, Plan *ret_plan, GError **error)
 static gboolean
 check_variations(const Plan *plan, const char *const *names, GError **error)
 {
+  if (names[0] == NULL) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--variations: none is named");
+    return FALSE;
+  }
   for (guint i = 0; names[i] != NULL; i++) {
     if (plan->model != NULL ? gem_variant_find(names[i]) == NULL
                             : gem_experiment_variation_find(names[i]) == NULL) {

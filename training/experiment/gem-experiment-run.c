@@ -184,7 +184,8 @@ learn_stage(Sequence *self, guint stage, guint steps, GError **error)
   self->last = (GemAdaptationProgress){0};
   if (!gem_adapt_run(experiment->model->backbone, experiment->model->centroids->values, self->values, &data,
                      &options, &hooks, NULL, NULL, error)) {
-    g_prefix_error(error, "%s, seed %u, stage %u: ", self->variation->name, self->seed, stage);
+    g_prefix_error(error, "%s, seed %u, stage %u, %s: ", self->variation->name, self->seed, stage,
+                   experiment->model->backbone->shape.domains[domain]);
     return FALSE;
   }
   write_blocks(self, &options);
