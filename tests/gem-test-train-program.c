@@ -46,6 +46,15 @@ gem_test_train_run(const char *folder, const char *command, GemTestTrainRun *ret
   ret_run->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+void
+gem_test_train_assert_contains(const char *text, const char *part)
+{
+  if (strstr(text, part) == NULL) {
+    g_test_message("no '%s' in: %s", part, text);
+    g_test_fail();
+  }
+}
+
 int
 gem_test_train_stop(
     const char *folder, const char *command, const char *checkpoint, int signal_number, char **ret_err)

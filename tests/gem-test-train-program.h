@@ -38,6 +38,10 @@ gem_test_train_words(const char *command);
 void
 gem_test_train_run(const char *folder, const char *command, GemTestTrainRun *ret_run);
 
+/* What a run wrote has that part. */
+void
+gem_test_train_assert_contains(const char *text, const char *part);
+
 /* Starts a run that keeps its checkpoint, a file of the folder, after every step, and sends it a signal once
  * that is there; it must not have ended by then. Returns its wait status; `ret_err`: what it wrote where
  * errors go. */

@@ -8,15 +8,6 @@
 
 static char *folder; /* of gem_test_train_folder_new */
 
-static void
-assert_contains(const char *text, const char *part)
-{
-  if (strstr(text, part) == NULL) {
-    g_test_message("no '%s' in: %s", part, text);
-    g_test_fail();
-  }
-}
-
 static char *
 in_folder(const char *name)
 {
@@ -83,7 +74,7 @@ test_resume_dropout(void)
   gem_test_train_assert_done(folder, whole, &run);
   gem_test_train_run(folder, first, &run);
   gem_test_train_assert_done(folder, second, &run);
-  assert_contains(run.err, "resuming divided.gguf at step 5\n");
+  gem_test_train_assert_contains(run.err, "resuming divided.gguf at step 5\n");
   assert_same_files("undivided.gguf", "divided.gguf");
 }
 
@@ -96,8 +87,8 @@ test_interrupt(void)
       SIGINT, &message);
   g_assert_true(WIFEXITED(status));
   g_assert_cmpint(WEXITSTATUS(status), ==, 1);
-  assert_contains(message, "gem-train pretrain: stopped after step ");
-  assert_contains(message, " of 5000; the same command with --resume goes on from there");
+  gem_test_train_assert_contains(message, "gem-train pretrain: stopped after step ");
+  gem_test_train_assert_contains(message, " of 5000; the same command with --resume goes on from there");
 }
 
 /* Whoever has options that help says which. */
