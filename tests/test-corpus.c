@@ -232,6 +232,18 @@ test_nul(GemTestCorpus *self, gconstpointer data)
   gem_test_corpus_assert_fails(self, &options, "corpus/legal.txt: a NUL at byte 4");
 }
 
+/* Documents of which nothing would be learned, since they look like one. */
+static void
+test_line_ends(GemTestCorpus *self, gconstpointer data)
+{
+  GemCorpusOptions options = gem_test_corpus_options(self, GEM_SPLIT_TRAIN);
+  gem_test_write_text(self->folder, "corpus/legal.txt", "\nOne.\r\n\r\nTwo.\r\n\r\nThree.\r\n");
+  gem_test_corpus_assert_fails(self, &options,
+                               "corpus/legal.txt: one document, which is held out: lines end ");
+  gem_test_write_text(self->folder, "corpus/legal.txt", "One.\r\n\nTwo.\r\n\r\nThree.\r\n");
+  gem_corpus_free(gem_test_corpus_load(self, &options));
+}
+
 /* Where an answer parts from the line's other choices, or else from the labels beside the lines; each token
  * with which others go on once. */
 static void
@@ -349,7 +361,7 @@ main(int argc, char **argv)
       {"/corpus/bare-too", test_bare_too}, {"/corpus/text", test_text},
       {"/corpus/errors", test_errors},     {"/corpus/forks", test_forks},
       {"/corpus/rivals", test_rivals},     {"/corpus/not-cut", test_not_cut},
-      {"/corpus/nul", test_nul},
+      {"/corpus/nul", test_nul},           {"/corpus/line-ends", test_line_ends},
   };
 
   g_test_init(&argc, &argv, NULL);

@@ -207,11 +207,24 @@ split_documents(const char *text, gsize size, GemSplit split)
   return documents;
 }
 
+/* Whether all of it is the one document that is held out, since no line between documents is empty to this
+ * program, but ends in a carriage return. */
+static gboolean
+is_one_by_line_ends(const char *text, GemSplit split, const GArray *documents)
+{
+  return split == GEM_SPLIT_TRAIN && documents->len == 0 && strstr(text, "\n\r\n") != NULL;
+}
+
 static gboolean
 read_corpus(const Loading *loading, GemSource *source, const char *text, gsize size, GError **error)
 {
   g_autoptr(GArray) documents = split_documents(text, size, loading->options->split);
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
+  if (is_one_by_line_ends(text, loading->options->split, documents)) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MALFORMED,
+                "one document, which is held out: lines end in carriage returns, so that none is empty");
+    return FALSE;
+  }
   for (gsize i = 0; i < documents->len; i++) {
     const Text *document = &g_array_index(documents, Text, i);
     if (document->length > 0 && is_picked(i, documents->len, loading->options->most_documents) &&
