@@ -185,6 +185,12 @@ check_average(void)
                               "train.steps");
   gem_test_train_assert_fails(folder, "average backbone.gguf --output mean.gguf", 2, "FIRST SECOND");
   gem_test_train_assert_fails(folder, "average backbone.gguf new.gguf", 2, "--output is needed");
+  gem_test_train_assert_fails(folder, "average backbone.gguf new.gguf --output ./new.gguf", 2,
+                              "--output=./new.gguf: that is new.gguf, which is read");
+  gem_test_train_assert_fails(folder,
+                              "export --backbone new.gguf --tokenizer start/general.gguf --name n --llama "
+                              "--output new.gguf",
+                              2, "--output=new.gguf: that is new.gguf, which is read");
   gem_test_train_assert_fails(folder, "average backbone.gguf router.gguf --output mean.gguf", 1,
                               "router.gguf");
   gem_test_train_assert_done(folder, "init --preset gem-tiny " GEM_TEST_TRAIN_SHAPE ",heads=1 --output heads",

@@ -64,6 +64,9 @@ gem_train_average_command(int argc, char **argv)
 {
   g_auto(AverageOptions) options = {.share = 0.5};
   g_autoptr(GError) error = NULL;
-  gboolean done = parse(&options, argc, argv, &error) && average(&options, argv[1], argv[2], &error);
+  gboolean done = parse(&options, argc, argv, &error) &&
+                  gem_train_options_check_other(options.output, argv[1], &error) &&
+                  gem_train_options_check_other(options.output, argv[2], &error) &&
+                  average(&options, argv[1], argv[2], &error);
   return done ? 0 : gem_train_fail("average", error);
 }

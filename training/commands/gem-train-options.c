@@ -102,6 +102,17 @@ is_same_file(const char *a, const char *b)
          left.st_ino == right.st_ino;
 }
 
+gboolean
+gem_train_options_check_other(const char *output, const char *path, GError **error)
+{
+  gboolean same = path != NULL && is_same_file(output, path);
+  if (same) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--output=%s: that is %s, which is read and has more than what is written", output, path);
+  }
+  return !same;
+}
+
 /* The folders of a path that are not there, the lowest first. */
 static GPtrArray *
 list_missing(const char *folder)

@@ -33,6 +33,11 @@ gem_train_options_check_name(const char *name, GError **error);
 gboolean
 gem_train_options_check_output(const char *output, const char *model, GError **error);
 
+/* Before a file is written: errors if --output is that file, of which the command reads a part alone, as of a
+ * checkpoint the weights: it could not be gone on from. `path` may be NULL. */
+gboolean
+gem_train_options_check_other(const char *output, const char *path, GError **error);
+
 /* Before work whose result is one file of the option (not NULL): its folder can be written. */
 gboolean
 gem_train_options_check_file(const char *option, const char *path, GError **error);
