@@ -54,6 +54,17 @@ test_resume(void)
                               ",successors=1" GEM_TEST_PRETRAIN_OPTIONS
                               "--steps 60 --checkpoint stopped.gguf --resume",
                               1, "and scar.successors 0, not ");
+  gem_test_train_assert_fails(folder,
+                              "pretrain --preset gem-tiny " GEM_TEST_TRAIN_SHAPE
+                              ",clusters=16" GEM_TEST_PRETRAIN_OPTIONS
+                              "--steps 60 --checkpoint stopped.gguf --resume",
+                              1, "stopped.gguf has other clusters");
+  gem_test_train_assert_fails(folder,
+                              GEM_TEST_ROUTER "--shape width=64,heads=2,layers=1,ffn=64,domain-ffn=32,"
+                                              "router-width=64,router-embedding=64,router-heads=1,"
+                                              "router-ffn=64 --steps 3 --seed 9 --checkpoint routes.gguf "
+                                              "--resume",
+                              1, "routes.gguf has 2 heads, not 1");
   gem_test_train_assert_done(folder, resumed, &run);
   gem_test_train_assert_done(folder, whole, &run);
   assert_same_files("whole.gguf", "stopped.gguf");

@@ -244,6 +244,7 @@ resume(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *centro
       !gem_checkpoint_check_licences(gem_checkpoint_has_mark(file), options->all_licences, path, error) ||
       !gem_model_shape_read(file, &shape, error) ||
       !gem_checkpoint_check_heads(&shape, wanted, path, error) ||
+      !gem_checkpoint_check_clusters(&shape, wanted, path, error) ||
       !gem_checkpoint_check_mask(&shape, wanted, path, error)) {
     return FALSE;
   }

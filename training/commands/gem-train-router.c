@@ -74,6 +74,25 @@ save(gpointer data, GemGgufWriter *writer, GError **error)
   return TRUE;
 }
 
+/* What no tensor shows has to be the same, too. */
+static gboolean
+resume(const RouterOptions *options, const GemRouterNetwork *network, GemTrainer *trainer, GError **error)
+{
+  const char *path = options->training.checkpoint;
+  GemRouterShape shape;
+  g_autoptr(GemGguf) file = gem_gguf_open(path, error);
+  if (file == NULL || !gem_trainer_resume(trainer, file, error) ||
+      !gem_router_shape_read_with(file, "value:router/token_embd.weight", &shape, error)) {
+    return FALSE;
+  }
+  if (shape.heads != network->shape.heads) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has %u heads, not %u", path,
+                shape.heads, network->shape.heads);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 static gboolean
 train(const RouterOptions *options,
       const GemCorpus *corpus,
@@ -84,11 +103,8 @@ train(const RouterOptions *options,
   g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->training.lanes);
   const GemTrainerOptions trainer_options = gem_training_options_get_trainer(&options->training, 1, "router");
   g_autoptr(GemTrainer) trainer = gem_trainer_new(network->parameters, &trainer_options, threads);
-  if (options->training.resume) {
-    g_autoptr(GemGguf) file = gem_gguf_open(options->training.checkpoint, error);
-    if (file == NULL || !gem_trainer_resume(trainer, file, error)) {
-      return FALSE;
-    }
+  if (options->training.resume && !resume(options, network, trainer, error)) {
+    return FALSE;
   }
   g_autoptr(GemRouterCrops) crops = gem_router_crops_new(tokenizer, GEM_PRESET_ASK_TEMPLATE, error);
   if (crops == NULL) {

@@ -221,22 +221,29 @@ gem_checkpoint_check_mask(const GemModelShape *its,
 }
 
 gboolean
+gem_checkpoint_check_clusters(const GemModelShape *its,
+                              const GemModelShape *wanted,
+                              const char *path,
+                              GError **error)
+{
+  if (its->n_cluster_sets != wanted->n_cluster_sets ||
+      memcmp(its->clusters, wanted->clusters, its->n_cluster_sets * sizeof(guint)) != 0) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has other clusters", path);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
 gem_backbone_checkpoint_check_same(const GemBackboneCheckpoint *self,
                                    const GemBackbone *backbone,
                                    const char *path,
                                    GError **error)
 {
   const GemModelShape *own = &self->backbone->shape, *other = &backbone->shape;
-  if (!gem_parameters_check_same(backbone->parameters, self->backbone->parameters, path, error) ||
-      !gem_checkpoint_check_heads(own, other, path, error)) {
-    return FALSE;
-  }
-  if (own->n_cluster_sets != other->n_cluster_sets ||
-      memcmp(own->clusters, other->clusters, own->n_cluster_sets * sizeof(guint)) != 0) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has other clusters", path);
-    return FALSE;
-  }
-  return TRUE;
+  return gem_parameters_check_same(backbone->parameters, self->backbone->parameters, path, error) &&
+         gem_checkpoint_check_heads(own, other, path, error) &&
+         gem_checkpoint_check_clusters(own, other, path, error);
 }
 
 gboolean

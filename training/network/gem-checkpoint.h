@@ -66,6 +66,12 @@ gem_checkpoint_check_heads(const GemModelShape *its,
                            const GemModelShape *wanted,
                            const char *path,
                            GError **error);
+/* The sets of centroids are the same; else an error that names the path. */
+gboolean
+gem_checkpoint_check_clusters(const GemModelShape *its,
+                              const GemModelShape *wanted,
+                              const char *path,
+                              GError **error);
 /* What a token sees is the same, where attention works by clusters; else an error that names the path and
  * both. */
 gboolean
