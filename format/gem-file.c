@@ -259,13 +259,13 @@ sync_folder(const char *path)
   }
 }
 
-/* A device or a pipe would be gone, and a file stand in its place. */
+/* A device or a pipe would be gone, or what leads to it, and a file stand in its place. A link that leads to
+ * a file, or nowhere, may be replaced. */
 static gboolean
 check_replaceable(const char *path, GError **error)
 {
   struct stat status;
-  gboolean special = lstat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode) &&
-                     !S_ISLNK(status.st_mode);
+  gboolean special = stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
   if (special) {
     g_autofree char *name = g_filename_display_name(path);
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "cannot write %s: not a regular file", name);

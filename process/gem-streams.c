@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,15 @@ fill_descriptors(void)
   }
 }
 
+/* Where GLib has written, and kept the reason to itself: whether the reader is gone; 0: who knows. */
+static int
+find_reason(void)
+{
+  struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+  return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0 ? EPIPE : 0;
+}
+
 static void
 on_exit_unwritten(void)
 {
@@ -35,7 +45,7 @@ on_exit_unwritten(void)
   if (complained || (fflush(stdout) == 0 && !ferror(stdout))) {
     return;
   }
-  gem_streams_complain(errno);
+  gem_streams_complain(errno != 0 ? errno : find_reason());
   _exit(STATUS_FAILED);
 }
 

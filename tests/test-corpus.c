@@ -198,6 +198,8 @@ test_not_cut(GemTestCorpus *self, gconstpointer data)
     const char *line, *error; /* NULL: it is none */
   } lines[] = {{START "\\u0000b\"}", "line 2: a NUL in a string"},
                {START "\\\\u0000b\"}", NULL},
+               {START "\\0b\"}", "line 2: an escape that JSON does not have"},
+               {START "\\\\0b\"}", NULL},
                {START "\\\"[{' // \"}", NULL},
                {LINE " " LINE, "line 2: more than one value"},
                {"{'input': 'a', 'target': 'b'}", "line 2: a quote or a comment that JSON does not have"},

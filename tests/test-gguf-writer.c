@@ -245,6 +245,13 @@ test_no_file(void)
   g_assert_cmpint(g_lstat(path, &status), ==, 0);
   g_assert_true(S_ISFIFO(status.st_mode));
   g_assert_cmpuint(count_entries(folder), ==, 1);
+  /* As /dev/stdout is. */
+  g_autofree char *link = g_build_filename(folder, "link", NULL);
+  g_assert_cmpint(symlink(path, link), ==, 0);
+  g_assert_false(gem_gguf_writer_write(writer, link, NULL));
+  g_assert_cmpint(g_lstat(link, &status), ==, 0);
+  g_assert_true(S_ISLNK(status.st_mode));
+  g_unlink(link);
   g_unlink(path);
   g_rmdir(folder);
 }

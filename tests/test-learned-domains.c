@@ -269,6 +269,41 @@ test_output(void)
   gem_test_folder_remove(folder);
 }
 
+/* ---- where they are kept ---- */
+
+static void
+on_begun(GObject *source, GAsyncResult *result, gpointer data)
+{
+  *(GAsyncResult **)data = g_object_ref(result);
+}
+
+/* The folder of all domains may be a link, to where there is more room. */
+static void
+test_linked(void)
+{
+  g_autofree char *folder = gem_test_folder_new();
+  g_autofree char *state = g_build_filename(folder, "state", NULL);
+  g_autofree char *kept = g_build_filename(folder, "kept", NULL);
+  g_autofree char *link = g_build_filename(state, "learned", NULL);
+  g_autoptr(GemLearnedStore) store = gem_learned_store_new(state);
+  g_autoptr(GemLearnedRecord) record = gem_learned_record_new(OWNER, NAME);
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+  int fd;
+
+  g_assert_cmpint(mkdir(state, 0700), ==, 0);
+  g_assert_cmpint(mkdir(kept, 0700), ==, 0);
+  g_assert_cmpint(symlink(kept, link), ==, 0);
+  gem_learned_store_begin_async(store, record, on_begun, &result);
+  while (result == NULL) {
+    g_main_context_iteration(NULL, TRUE);
+  }
+  fd = gem_learned_store_begin_finish(result, &error);
+  g_assert_no_error(error);
+  close(fd);
+  gem_test_folder_remove(folder);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -280,5 +315,6 @@ main(int argc, char **argv)
   g_test_add("/learned-domains/other-model", Fixture, "other", set_up, test_other_engine, tear_down);
   g_test_add("/learned-domains/end", Fixture, NULL, set_up, test_end, tear_down);
   g_test_add_func("/learned-domains/output", test_output);
+  g_test_add_func("/learned-domains/linked", test_linked);
   return g_test_run();
 }

@@ -22,13 +22,19 @@ check_unwritten() {
 
 # check_program PATH OPTION: one that makes it write.
 check_program() {
-  local name=${1##*/} message status
+  local name=${1##*/} message status out
   if [ -w /dev/full ]; then
     message=$("$1" "$2" 2>&1 >/dev/full)
     check_unwritten "$name $2, nothing has room" $? "$message"
   fi
   message=$("$1" "$2" 2>&1 >&-)
   check_unwritten "$name $2, closed" $? "$message"
+  exec {out}> >(:)
+  wait $!
+  message=$(trap '' PIPE; "$1" "$2" 2>&1 >&"$out")
+  status=$?
+  exec {out}>&-
+  report "$name $2, the reader is gone" "$([ "$status" = 1 ] && [ -z "$message" ] || echo "it ends with $status, and says: $message")"
   "$1" "$2" >&- 2>&-
   status=$?
   report "$name $2, all closed" "$([ "$status" = 1 ] || echo "it ends with $status")"

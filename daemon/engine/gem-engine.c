@@ -1,3 +1,4 @@
+#include "daemon/base/gem-device-call.h"
 #include "daemon/engine/gem-engine-private.h"
 
 #include <string.h>
@@ -239,16 +240,15 @@ return_stopped(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static gpointer
-engine_thread(gpointer data)
+static void
+run_engine(Start *start)
 {
-  Start *start = data;
   GemEngine *self = start->engine;
   GError *error = NULL;
 
   if (!open_model(self, start->config, &error)) {
     report_start(start, error);
-    return NULL;
+    return;
   }
   self->scheduler = gem_scheduler_new(self->runtime, self->prefill_block, &self->beat);
   gem_beat_now(&self->beat);
@@ -263,6 +263,15 @@ engine_thread(gpointer data)
   if (self->stop != NULL) {
     gem_engine_post(self, return_stopped, g_steal_pointer(&self->stop));
   }
+}
+
+/* It calls devices from first to last, and nobody waits for it while it opens the model. */
+static gpointer
+engine_thread(gpointer data)
+{
+  gem_device_call_begin();
+  run_engine(data);
+  gem_device_call_end();
   return NULL;
 }
 

@@ -204,16 +204,28 @@ save(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   }
 }
 
-/* With what leads to it, durably: a record is not found by a way that was never written. */
+/* With what leads to it, durably: a record is not found by a way that was never written. An administrator
+ * may have put links there, and what they lead to may not be ours to open: it is no more than a precaution.
+ */
 static gboolean
 make_folder(const char *folder)
 {
   g_autofree char *user = g_path_get_dirname(folder), *all = g_path_get_dirname(user);
-  /* The state folder itself may be a link, as it is of a unit with a dynamic user. */
-  g_autofree char *above = g_build_filename(all, "..", NULL);
+  g_autofree char *state = g_path_get_dirname(all);
+  const char *const above[] = {user, all, state};
 
-  return g_mkdir_with_parents(folder, 0700) == 0 && sync_path(user, O_RDONLY | O_DIRECTORY) &&
-         sync_path(all, O_RDONLY | O_DIRECTORY) && sync_path(above, O_RDONLY | O_DIRECTORY);
+  if (g_mkdir_with_parents(folder, 0700) != 0) {
+    return FALSE;
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS(above); i++) {
+    int fd = open(above[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0) {
+      fsync(fd);
+      close(fd);
+    }
+  }
+  return TRUE;
 }
 
 static void

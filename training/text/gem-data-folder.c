@@ -45,6 +45,9 @@ find_json_fault(const char *text)
       if (g_str_has_prefix(at, "\\u0000")) {
         return "a NUL in a string";
       }
+      if (g_ascii_isdigit(at[1])) {
+        return "an escape that JSON does not have"; /* the parser takes it for octal: \0 is a NUL */
+      }
       at += at[1] != '\0' ? 1 : 0;
     } else if (in_string || *at == '"') {
       in_string = in_string != (*at == '"');
