@@ -67,6 +67,21 @@ gem_gguf_read(GemGguf *self, const GemTensor *tensor, gsize offset, gsize bytes,
   return TRUE;
 }
 
+gboolean
+gem_gguf_read_doubles(GemGguf *self, const char *name, gsize n, double *ret_values, GError **error)
+{
+  const GemTensor *tensor = gem_gguf_require_tensor(self, name, 1, 2 * n, error);
+  if (tensor == NULL) {
+    return FALSE;
+  }
+  if (tensor->type != GEM_TYPE_F32) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED, "%s: tensor %s: %s; it has to be F32",
+                self->display_name, name, gem_type_name(tensor->type));
+    return FALSE;
+  }
+  return gem_gguf_read(self, tensor, 0, n * sizeof *ret_values, ret_values, error);
+}
+
 static gboolean
 reserve_buffer(GemGguf *self, const GemTensor *tensor, GError **error)
 {

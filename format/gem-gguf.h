@@ -119,6 +119,12 @@ gem_gguf_find_tensor(GemGguf *self, const char *name);
 const GemTensor *
 gem_gguf_require_tensor(GemGguf *self, const char *name, size_t rows, size_t cols, GError **error);
 
+/* Reads `n` doubles, whose bytes stand in a tensor [1][2 n] of F32, as checkpoints keep them. MISSING,
+ * MISMATCH, UNSUPPORTED for another type, which has fewer bytes, or IO; `ret_values` is as it was then, but
+ * for IO. */
+gboolean
+gem_gguf_read_doubles(GemGguf *self, const char *name, gsize n, double *ret_values, GError **error);
+
 /* Bytes of all tensors. */
 guint64
 gem_gguf_tensor_bytes(GemGguf *self);

@@ -128,9 +128,9 @@ sweep(const char *folder, const Work *work)
 }
 
 static gboolean
-sync_path(const char *path, int flags)
+sync_folder(const char *path, int flags)
 {
-  int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
   gboolean synced = fd >= 0 && fsync(fd) == 0;
   int saved = errno;
 
@@ -193,7 +193,7 @@ save(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   GError *error = NULL;
 
   if ((work->commits ? commit_files(work, path, &error) : replace_record(work, &error)) &&
-      (sync_path(work->folder, O_RDONLY | O_DIRECTORY) || fail("the folder of the domain", &error)) &&
+      (sync_folder(work->folder, O_NOFOLLOW) || fail("the folder of the domain", &error)) &&
       !work->keeps_files) {
     sweep(work->folder, work);
   }
@@ -218,12 +218,7 @@ make_folder(const char *folder)
     return FALSE;
   }
   for (gsize i = 0; i < G_N_ELEMENTS(above); i++) {
-    int fd = open(above[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd >= 0) {
-      fsync(fd);
-      close(fd);
-    }
+    sync_folder(above[i], 0);
   }
   return TRUE;
 }
@@ -259,7 +254,7 @@ remove_record(const char *folder, GError **error)
   if (g_unlink(path) < 0 && errno != ENOENT) {
     return fail("the record of the domain", error);
   }
-  return sync_path(folder, O_RDONLY | O_DIRECTORY) || fail("the folder of the domain", error);
+  return sync_folder(folder, O_NOFOLLOW) || fail("the folder of the domain", error);
 }
 
 /* Whether it is known not to be there: that it cannot be looked at is no answer. */

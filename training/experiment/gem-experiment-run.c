@@ -354,13 +354,7 @@ static gboolean
 load_figures(Sequence *self, GemGguf *file, GError **error)
 {
   double figures[N_FIGURES];
-  const GemTensor *tensor = gem_gguf_require_tensor(file, FIGURES, 1, 2 * N_FIGURES, error);
-  if (tensor != NULL && tensor->type != GEM_TYPE_F32) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED, "%s: tensor %s: %s; it has to be F32",
-                gem_gguf_get_name(file), FIGURES, gem_type_name(tensor->type));
-    return FALSE;
-  }
-  if (tensor == NULL || !gem_gguf_read(file, tensor, 0, sizeof figures, figures, error)) {
+  if (!gem_gguf_read_doubles(file, FIGURES, N_FIGURES, figures, error)) {
     return FALSE;
   }
   self->last.loss = figures[LOSS];

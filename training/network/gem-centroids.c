@@ -237,18 +237,7 @@ read_set(GemCentroids *self, const char *prefix, guint layer, guint set, GemGguf
     return TRUE;
   }
   g_autofree char *shares_name = g_strdup_printf("%sblk.%u.scar_shares_%u", prefix, layer, k);
-  tensor = gem_gguf_require_tensor(file, shares_name, 1, 2 * (gsize)k, error);
-  if (tensor != NULL && tensor->type != GEM_TYPE_F32) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_UNSUPPORTED, "%s: tensor %s: %s; it has to be F32",
-                gem_gguf_get_name(file), shares_name, gem_type_name(tensor->type));
-    return FALSE; /* of fewer bytes than are copied */
-  }
-  data = tensor != NULL ? gem_gguf_read_tensor(file, tensor, error) : NULL;
-  if (data == NULL) {
-    return FALSE;
-  }
-  memcpy(self->shares + first, data, k * sizeof(double));
-  return TRUE;
+  return gem_gguf_read_doubles(file, shares_name, k, self->shares + first, error);
 }
 
 gboolean
