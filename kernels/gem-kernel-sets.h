@@ -15,6 +15,9 @@ extern const GemKernels gem_avx2_amd_kernels;   /* the same, reading as AMD's pr
 extern const GemKernels gem_avx2_vnni_kernels;  /* and AVX-VNNI */
 extern const GemKernels gem_avx512_kernels;     /* AVX-512 F, BW, DQ, VL and VNNI */
 extern const GemKernels gem_avx512_amd_kernels; /* the same, reading as AMD's processors like it */
+#ifdef GEM_KERNELS_AMX
+extern const GemKernels gem_avx512_amx_kernels; /* and AMX with products of bytes */
+#endif
 #endif
 
 #ifdef GEM_KERNELS_ARM

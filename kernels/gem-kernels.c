@@ -1,4 +1,5 @@
 #include "kernels/gem-kernel-sets.h"
+#include "kernels/gem-tile-unit.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -77,6 +78,12 @@ add_tables(void)
   set = add_table(&gem_avx512_kernels, set);
   tuned = add_table(&gem_avx512_amd_kernels, set);
   best = is_amd ? tuned : set;
+
+#ifdef GEM_KERNELS_AMX
+  if ((gem_tile_unit() & GEM_TILE_UNIT_BYTES) != 0) {
+    best = add_table(&gem_avx512_amx_kernels, set);
+  }
+#endif
 }
 #elif defined(GEM_KERNELS_ARM)
 static void

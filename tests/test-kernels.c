@@ -430,7 +430,8 @@ static void
 test_best(void)
 {
 #if defined(__x86_64__)
-  const char *set = gem_kernels_by_name("avx512") != NULL      ? "avx512"
+  const char *set = gem_kernels_by_name("avx512-amx") != NULL  ? "avx512-amx"
+                    : gem_kernels_by_name("avx512") != NULL    ? "avx512"
                     : gem_kernels_by_name("avx2-vnni") != NULL ? "avx2-vnni"
                     : gem_kernels_by_name("avx2") != NULL      ? "avx2"
                                                                : "reference";

@@ -5,152 +5,15 @@
  * both, are 7 to 10 % slower.) What comes next is asked for meanwhile, of Q8_0 on AMD's into the second-level
  * cache: a Zen 4 was up to a third slower with its chunks, the largest, in the first (docs/performance.md).
  */
-#include "kernels/avx512/gem-avx512.h"
+#include "kernels/avx512/gem-avx512-chunk.h"
 
-#define MOST_PANELS 2
+#define MOST_PANELS GEM_AVX512_CHUNK_PANELS
+#define MOST_SUBS   GEM_AVX512_CHUNK_SUBS
 #define MOST_INPUTS 8
-#define MOST_SUBS   16
-#define CHUNK_WORDS (GEM_CHUNK_COLS / 4)
 
-/* What is subtracted from a decoded weight: 128 = 1 << OFFSET_SHIFT. */
+/* What is subtracted from a decoded weight. */
+#define OFFSET       (1 << OFFSET_SHIFT)
 #define OFFSET_SHIFT 7
-
-/* A chunk of two panels. Sub-blocks stand in the order in which they are summed. */
-typedef struct {
-  const uint8_t *next[MOST_PANELS]; /* the chunks that are decoded after this one */
-  size_t next_lines;                /* of 64 bytes */
-  bool next_nearest;                /* they are asked into the first-level cache, not the second */
-  size_t subs;
-  size_t sub_words;            /* of 4 columns: 8 or 4 */
-  uint16_t columns[MOST_SUBS]; /* first column of the sub-block in the chunk */
-  __m512i weights[CHUNK_WORDS][MOST_PANELS];
-  __m512 scales[MOST_SUBS][MOST_PANELS];
-} Chunk;
-
-/* Blocks of 32 columns; the scales stand behind all words. */
-static void
-describe_blocks(Chunk *chunk, size_t blocks)
-{
-  chunk->subs = blocks;
-  chunk->sub_words = 8;
-  for (size_t block = 0; block < blocks; block++) {
-    chunk->columns[block] = (uint16_t)(block * 32);
-  }
-}
-
-static void
-decode_q4_0(const uint8_t *data, size_t blocks, size_t panel, Chunk *chunk)
-{
-  const __m512i low = _mm512_set1_epi8(0x0f);
-  const __m512i offset = _mm512_set1_epi8(128 - 8);
-  for (size_t block = 0; block < blocks; block++) {
-#pragma GCC unroll 4
-    for (size_t word = 0; word < 4; word++) {
-      __m512i nibbles = _mm512_loadu_si512(data + (block * 4 + word) * 64);
-      __m512i high = _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low);
-      chunk->weights[block * 8 + word][panel] = _mm512_add_epi8(_mm512_and_si512(nibbles, low), offset);
-      chunk->weights[block * 8 + 4 + word][panel] = _mm512_add_epi8(high, offset);
-    }
-    chunk->scales[block][panel] = gem_avx512_scales(data + blocks * 256 + block * 32);
-  }
-}
-
-static void
-decode_q8_0(const uint8_t *data, size_t blocks, size_t panel, Chunk *chunk)
-{
-  const __m512i sign = _mm512_set1_epi8((char)0x80);
-  for (size_t word = 0; word < blocks * 8; word++) {
-    chunk->weights[word][panel] = _mm512_xor_si512(_mm512_loadu_si512(data + word * 64), sign);
-  }
-  for (size_t block = 0; block < blocks; block++) {
-    chunk->scales[block][panel] = gem_avx512_scales(data + blocks * 512 + block * 32);
-  }
-}
-
-/* Part 0 .. 3 of a byte of pairs above its nibble, with the offset of 32 made 128. */
-static inline __m512i
-six_bits(__m512i nibbles, __m512i pairs)
-{
-  const __m512i low = _mm512_set1_epi8(0x0f);
-  __m512i joined = _mm512_ternarylogic_epi32(low, nibbles, pairs, 0xca);
-  return _mm512_add_epi8(_mm512_and_si512(joined, _mm512_set1_epi8(0x3f)), _mm512_set1_epi8(128 - 32));
-}
-
-static void
-decode_q6_k(const uint8_t *data, size_t panel, Chunk *chunk)
-{
-  __m512 d = gem_avx512_scales(data + 3328);
-  for (size_t word = 0; word < 16; word++) {
-    size_t group = word / 4;
-    const uint8_t *nibbles = data + (word / 8 * 16 + word % 8) * 64;
-    __m512i first = _mm512_loadu_si512(nibbles);
-    __m512i second = _mm512_loadu_si512(nibbles + 8 * 64);
-    __m512i pairs = _mm512_loadu_si512(data + 2048 + word * 64);
-    __m512i *weights = &chunk->weights[group * 16 + word % 4][panel];
-    weights[0] = six_bits(first, _mm512_slli_epi16(pairs, 4));
-    weights[4 * MOST_PANELS] = six_bits(second, _mm512_slli_epi16(pairs, 2));
-    weights[8 * MOST_PANELS] = six_bits(_mm512_srli_epi16(first, 4), pairs);
-    weights[12 * MOST_PANELS] = six_bits(_mm512_srli_epi16(second, 4), _mm512_srli_epi16(pairs, 2));
-  }
-  for (size_t sub = 0; sub < MOST_SUBS; sub++) {
-    const uint8_t *scales = data + 3072 + chunk->columns[sub] / 16 * 16;
-    __m512i scale = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)scales));
-    chunk->scales[sub][panel] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
-  }
-}
-
-/* Sub-blocks of 16 columns: four of each half's 16 words of pairs, 32 columns apart. */
-static void
-describe_q6_k(Chunk *chunk)
-{
-  chunk->subs = MOST_SUBS;
-  chunk->sub_words = 4;
-  for (size_t sub = 0; sub < MOST_SUBS; sub++) {
-    chunk->columns[sub] = (uint16_t)(sub / 8 * 128 + sub % 4 * 32 + sub / 4 % 2 * 16);
-  }
-}
-
-/* Where the panels' chunks stand. */
-typedef struct {
-  size_t panel_bytes;
-  size_t chunk_bytes; /* of all chunks but a panel's last */
-} Places;
-
-/* How far behind a chunk the one stands that is decoded next: the panel's next, or after the last the first
- * of the panels that follow. */
-static size_t
-next_chunk(const GemPacked *weights, const Places *places, size_t panels, size_t col)
-{
-  return col + GEM_CHUNK_COLS < weights->cols
-             ? places->chunk_bytes
-             : panels * places->panel_bytes - col / GEM_CHUNK_COLS * places->chunk_bytes;
-}
-
-static void
-decode_chunk(
-    const GemPacked *weights, const Places *places, size_t first, size_t panels, size_t col, Chunk *chunk)
-{
-  size_t panel_bytes = places->panel_bytes;
-  const uint8_t *data = weights->data + first * panel_bytes + col / GEM_CHUNK_COLS * places->chunk_bytes;
-  size_t blocks = gem_packed_width(weights->cols, col) / 32;
-  size_t ahead = next_chunk(weights, places, panels, col);
-  chunk->next_lines = places->chunk_bytes / 64;
-  if (weights->type == GEM_TYPE_Q6_K) {
-    describe_q6_k(chunk);
-  } else {
-    describe_blocks(chunk, blocks);
-  }
-  for (size_t panel = 0; panel < panels; panel++, data += panel_bytes) {
-    chunk->next[panel] = data + ahead;
-    if (weights->type == GEM_TYPE_Q6_K) {
-      decode_q6_k(data, panel, chunk);
-    } else if (weights->type == GEM_TYPE_Q8_0) {
-      decode_q8_0(data, blocks, panel, chunk);
-    } else {
-      decode_q4_0(data, blocks, panel, chunk);
-    }
-  }
-}
 
 /* A tile: its inputs' levels at the chunk, and what they start each sub-block's sum with. */
 typedef struct {
@@ -209,7 +72,7 @@ multiply_words(const __m512i (*weights)[MOST_PANELS],
  * is met with its first inputs. All at once would be more than the processor can wait for. Past the end it
  * asks for nothing. */
 __attribute__((always_inline)) static inline void
-ask_ahead(const Chunk *chunk, size_t sub, size_t panels)
+ask_ahead(const GemAvx512Chunk *chunk, size_t sub, size_t panels)
 {
   size_t end = (sub + 1) * chunk->next_lines / chunk->subs;
   for (size_t line = sub * chunk->next_lines / chunk->subs; line < end; line++) {
@@ -227,7 +90,7 @@ ask_ahead(const Chunk *chunk, size_t sub, size_t panels)
 
 /* f[panels][n] += one chunk. */
 __attribute__((always_inline)) static inline void
-multiply(const Chunk *chunk,
+multiply(const GemAvx512Chunk *chunk,
          const Tile *tile,
          bool is_first,
          size_t words,
@@ -268,7 +131,7 @@ typedef struct {
 } Target;
 
 __attribute__((always_inline)) static inline void
-run_tile(const Chunk *chunk, const Target *target, size_t panels, size_t n)
+run_tile(const GemAvx512Chunk *chunk, const Target *target, size_t panels, size_t n)
 {
   Tile tile;
   __m512 f[MOST_PANELS][MOST_INPUTS];
@@ -298,7 +161,7 @@ run_tile(const Chunk *chunk, const Target *target, size_t panels, size_t n)
 }
 
 #define TILE(panels, n)                                                                                      \
-  static void tile_##panels##_##n(const Chunk *chunk, const Target *target)                                  \
+  static void tile_##panels##_##n(const GemAvx512Chunk *chunk, const Target *target)                         \
   {                                                                                                          \
     run_tile(chunk, target, panels, n);                                                                      \
   }
@@ -319,11 +182,23 @@ TILE(2, 6)
 TILE(2, 7)
 TILE(2, 8)
 
-typedef void (*TileFunction)(const Chunk *chunk, const Target *target);
+typedef void (*TileFunction)(const GemAvx512Chunk *chunk, const Target *target);
 static const TileFunction tiles[MOST_PANELS][MOST_INPUTS] = {
     {tile_1_1, tile_1_2, tile_1_3, tile_1_4, tile_1_5, tile_1_6, tile_1_7, tile_1_8},
     {tile_2_1, tile_2_2, tile_2_3, tile_2_4, tile_2_5, tile_2_6, tile_2_7, tile_2_8},
 };
+
+/* How far behind a chunk the one stands that is decoded next: the panel's next, or after the last the first
+ * of the panels that follow. */
+static size_t
+next_chunk(const GemPacked *weights, size_t panels, size_t col)
+{
+  size_t chunk_bytes = gem_packed_chunk_offset(weights->type, GEM_CHUNK_COLS);
+  return col + GEM_CHUNK_COLS < weights->cols
+             ? chunk_bytes
+             : panels * gem_packed_panel_bytes(weights->type, weights->cols) -
+                   col / GEM_CHUNK_COLS * chunk_bytes;
+}
 
 static void
 run_panels(const GemPacked *weights,
@@ -333,10 +208,8 @@ run_panels(const GemPacked *weights,
            bool next_nearest,
            float *y)
 {
-  Chunk chunk;
+  GemAvx512Chunk chunk;
   chunk.next_nearest = next_nearest;
-  Places places = {.panel_bytes = gem_packed_panel_bytes(weights->type, weights->cols),
-                   .chunk_bytes = gem_packed_chunk_offset(weights->type, GEM_CHUNK_COLS)};
   Target target = {.inputs = inputs, .rows = weights->rows};
   /* As many tiles as are needed, all about as large. */
   size_t n_tiles = (inputs->n + MOST_INPUTS - 1) / MOST_INPUTS;
@@ -344,7 +217,7 @@ run_panels(const GemPacked *weights,
     target.lanes[p] = gem_avx512_lanes(weights, panel + p);
   }
   for (size_t col = 0; col < weights->cols; col += GEM_CHUNK_COLS) {
-    decode_chunk(weights, &places, panel, panels, col, &chunk);
+    gem_avx512_chunk_decode(weights, panel, panels, col, next_chunk(weights, panels, col), OFFSET, &chunk);
     target.col = col;
     for (size_t tile = 0; tile < n_tiles; tile++) {
       size_t end = inputs->n * (tile + 1) / n_tiles;

@@ -14,6 +14,8 @@ gem_avx512_quantize(const GemInputs *inputs, size_t first, size_t end);
 void
 gem_avx512_linear(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
 void
+gem_avx512_linear_amx(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
+void
 gem_avx512_linear_amd(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y);
 
 void

@@ -20,6 +20,7 @@ static const struct {
     {"avx2-vnni", FLAGS_AVX2 " avx_vnni"},
     {"avx512", FLAGS_AVX512},
     {"avx512-amd", FLAGS_AVX512},
+    {"avx512-amx", FLAGS_AVX512 " amx_tile amx_int8"},
     {"neon", "asimd"},
     {"neon-dot", "asimd asimddp"},
     {"neon-i8mm", "asimd asimddp i8mm"},

@@ -4,24 +4,13 @@
 #if defined(__x86_64__) && defined(GEM_HAVE_AMX)
 
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#define ARCH_REQ_XCOMP_PERM 0x1023
-#define XFEATURE_XTILEDATA  18
+#include "kernels/gem-tile-unit.h"
 
 bool
 gem_matmul_amx_available(void)
 {
-  static int state = -1;
-  if (state < 0) {
-    unsigned a = 7, b, c = 0, d;
-    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    bool amx = (d & (1u << 22)) && (d & (1u << 24)); /* AMX-BF16 and AMX-TILE */
-    state = gem_matmul_bf16_available() && amx &&
-            syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
-  }
-  return state == 1;
+  return gem_matmul_bf16_available() && (gem_tile_unit() & GEM_TILE_UNIT_BF16) != 0;
 }
 
 static void
@@ -36,6 +25,8 @@ configure_tiles(void)
     config.row_bytes[i] = 64;
     config.rows[i] = GEM_BF16_TILE_ROWS;
   }
+  /* gcc 12 takes only the first bytes for read. */
+  __asm__ volatile("" : : "r"(&config) : "memory");
   _tile_loadconfig(&config);
 }
 

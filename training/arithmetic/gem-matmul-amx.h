@@ -3,7 +3,7 @@
 
 #include "training/arithmetic/gem-matmul-bf16.h"
 
-/* Whether CPU, kernel and build offer it; asks the kernel for the right to use it, once for the process. */
+/* Whether CPU, operating system and build offer it (gem_tile_unit()). */
 bool
 gem_matmul_amx_available(void);
 
