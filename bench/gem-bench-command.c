@@ -100,6 +100,22 @@ gem_bench_parse(const GemBenchCommand *self,
   return g_option_context_parse(context, &argc, &copy, error) && check_common(self, options, error);
 }
 
+GemExit
+gem_bench_complain(const GError *error)
+{
+  static const GemTypedOption typed[] = {
+      {"clusters", "clusters"},
+      {"domain", "domain"},
+      {"max_tokens", "tokens"},
+      {"name", "name"},
+      {"priority", "priority"},
+      {"seconds", "seconds"},
+      {NULL, NULL},
+  };
+
+  return gem_exit_report_typed(error, typed);
+}
+
 gboolean
 gem_bench_check_range(const char *option, gint value, gint least, gint most, GError **error)
 {

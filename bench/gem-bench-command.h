@@ -56,6 +56,12 @@ gem_bench_parse(const GemBenchCommand *self,
                 GemBenchOptions *options,
                 GError **error);
 
+/* gem_exit_report, of a command: an option that the service or the engine does not take is named as it was
+ * typed.
+ */
+GemExit
+gem_bench_complain(const GError *error);
+
 /* TRUE when `value` is within; G_OPTION_ERROR, naming the option and its limits, otherwise. */
 gboolean
 gem_bench_check_range(const char *option, gint value, gint least, gint most, GError **error);

@@ -1,5 +1,14 @@
 #include "dbus/gem-error.h"
+
+#include <string.h>
+
 #include "dbus/gem-names.h"
+
+/* How a message begins that is of an option, and what stands between the key and the rest. */
+#define OPTION_BEGIN "option \""
+#define OPTION_END   "\": "
+#define ARGUMENT_END ": "
+#define KEY_LETTERS  G_CSET_a_2_z "_"
 
 static const GDBusErrorEntry entries[] = {
     {GEM_ERROR_FAILED, GEM_ERROR_PREFIX "Failed"},
@@ -56,4 +65,56 @@ gem_error_for_caller(GError *error)
   mapped = g_error_new_literal(GEM_ERROR, code, error->message);
   g_error_free(error);
   return mapped;
+}
+
+static void G_GNUC_PRINTF(4, 0)
+    set_prefixed(GError **error, GemError code, const char *before, const char *format, va_list arguments)
+{
+  g_autofree char *message = g_strdup_vprintf(format, arguments);
+
+  g_set_error(error, GEM_ERROR, (gint)code, "%s%s", before, message);
+}
+
+void
+gem_error_set_option(GError **error, GemError code, const char *key, const char *format, ...)
+{
+  g_autofree char *before = g_strconcat(OPTION_BEGIN, key, OPTION_END, NULL);
+  va_list arguments;
+
+  va_start(arguments, format);
+  set_prefixed(error, code, before, format, arguments);
+  va_end(arguments);
+}
+
+void
+gem_error_set_argument(GError **error, const char *name, const char *format, ...)
+{
+  g_autofree char *before = g_strconcat(name, ARGUMENT_END, NULL);
+  va_list arguments;
+
+  va_start(arguments, format);
+  set_prefixed(error, GEM_ERROR_INVALID_OPTION, before, format, arguments);
+  va_end(arguments);
+}
+
+gboolean
+gem_error_get_key(const GError *error, char **ret_key, char **ret_message)
+{
+  g_autoptr(GError) plain = g_error_copy(error);
+  const char *key, *end;
+  gboolean is_option;
+  gsize length;
+
+  g_dbus_error_strip_remote_error(plain);
+  is_option = g_str_has_prefix(plain->message, OPTION_BEGIN);
+  key = plain->message + (is_option ? strlen(OPTION_BEGIN) : 0);
+  end = is_option ? OPTION_END : ARGUMENT_END;
+  length = strspn(key, KEY_LETTERS);
+  if (error->domain != GEM_ERROR || (!is_option && error->code != GEM_ERROR_INVALID_OPTION) || length == 0 ||
+      !g_str_has_prefix(key + length, end)) {
+    return FALSE;
+  }
+  *ret_key = g_strndup(key, length);
+  *ret_message = g_strdup(key + length + strlen(end));
+  return TRUE;
 }

@@ -37,3 +37,18 @@ gem_error_name(GemError code);
  * Takes `error`. */
 GError *
 gem_error_for_caller(GError *error);
+
+/* Errors of what a caller gave, written and read here alone: D-Bus carries a name and a text, so that the
+ * text has to tell which it is. Of an option, by its key, and of an argument of a method (INVALID_OPTION):
+ *   option "max_tokens": 0 is out of range, 1 to 256
+ *   labels: label 2 stands there twice
+ * Keys and names are of a-z and "_". */
+void
+gem_error_set_option(GError **error, GemError code, const char *key, const char *format, ...)
+    G_GNUC_PRINTF(4, 5);
+void
+gem_error_set_argument(GError **error, const char *name, const char *format, ...) G_GNUC_PRINTF(3, 4);
+/* What such an error is of, "max_tokens", and what it says of that, as it was set or as it came over the bus.
+ * Transfer full. FALSE for every other error. */
+gboolean
+gem_error_get_key(const GError *error, char **ret_key, char **ret_message);

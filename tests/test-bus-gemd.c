@@ -149,7 +149,7 @@ test_small_context(void)
   g_assert_cmpstr(answer, !=, "");
   gem_test_manager_fails(gemd->client, "Ask",
                          g_variant_new("(s@a{sv})", TEXT, gem_test_options("{'max_tokens': <uint32 128>}")),
-                         GEM_ERROR_INVALID_OPTION, "max_tokens: 128 is not within 1..100");
+                         GEM_ERROR_INVALID_OPTION, "option \"max_tokens\": 128 is not within 1..100");
 }
 
 /* Ask is one turn of a session. */

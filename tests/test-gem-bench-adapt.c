@@ -221,8 +221,8 @@ test_wrong_usage(Scene *self, gconstpointer data)
       {"--domain", "none", GEM_EXIT_FAILED, "none.txt"},
       {"--kib", "3", GEM_EXIT_USAGE, "--kib"},
       {"--documents", "0", GEM_EXIT_USAGE, "--documents"},
-      {"--seconds", "9", GEM_EXIT_INVALID_INPUT, "\"seconds\""},
-      {"--name", "Bench", GEM_EXIT_INVALID_INPUT, "name: "},
+      {"--seconds", "9", GEM_EXIT_INVALID_INPUT, "gem-bench: --seconds: 9 is out of range"},
+      {"--name", "Bench", GEM_EXIT_INVALID_INPUT, "gem-bench: --name: 5 bytes"},
   };
   g_auto(GemTestRun) both = {0};
 

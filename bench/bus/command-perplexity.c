@@ -260,7 +260,7 @@ run(const GemBenchCommand *self, char **argv)
     g_set_error_literal(&error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "a FILE is wanted");
   }
   if (!parsed || !measure(self, &options, &error)) {
-    return gem_exit_report(error);
+    return gem_bench_complain(error);
   }
   return GEM_EXIT_OK;
 }

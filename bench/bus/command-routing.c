@@ -64,7 +64,7 @@ run(const GemBenchCommand *self, char **argv)
     measured = gem_bench_routing_documents(self, &options.common, options.data, (guint)options.limit,
                                            (guint)options.seed, &error);
   }
-  return measured ? status : gem_exit_report(error);
+  return measured ? status : gem_bench_complain(error);
 }
 
 const GemBenchCommand gem_bench_routing = {

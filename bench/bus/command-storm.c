@@ -348,12 +348,12 @@ run(const GemBenchCommand *self, char **argv)
   gem_storm_tally_init(&storm.tally);
   raise_descriptors();
   if (!parse(self, argv, &options, &error) || !run_storm(&options, &storm, &error)) {
-    return gem_exit_report(error);
+    return gem_bench_complain(error);
   }
   builder = gem_bench_json_begin(self, &options.common, "service", storm.service);
   report(&storm, &options, builder);
   if (!gem_bench_json_finish(builder, &options.common, &error)) {
-    return gem_exit_report(error);
+    return gem_bench_complain(error);
   }
   return is_well(&storm) ? GEM_EXIT_OK : GEM_EXIT_FAILED;
 }

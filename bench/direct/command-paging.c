@@ -436,7 +436,7 @@ run(const GemBenchCommand *self, char **argv)
                        &error) ||
       !gem_bench_check_range("rounds", options.rounds, 1, MOST_ROUNDS, &error) ||
       !measure(self, &options, &error)) {
-    return gem_exit_report(error);
+    return gem_bench_complain(error);
   }
   return GEM_EXIT_OK;
 }

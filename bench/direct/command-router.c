@@ -259,7 +259,7 @@ run(const GemBenchCommand *self, char **argv)
   if (!gem_bench_parse(self, (const GOptionEntry *const[]){own, model, NULL}, argv, &options.common,
                        &error) ||
       !check_options(&options, &error) || !measure(self, &options, &error)) {
-    return gem_exit_report(error);
+    return gem_bench_complain(error);
   }
   return GEM_EXIT_OK;
 }

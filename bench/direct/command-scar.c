@@ -430,7 +430,7 @@ run(const GemBenchCommand *self, char **argv)
   g_autoptr(GError) error = NULL;
 
   if (!parse(self, argv, &options, &error) || !measure(self, &options, &error)) {
-    return gem_exit_report(error);
+    return gem_bench_complain(error);
   }
   return GEM_EXIT_OK;
 }

@@ -305,7 +305,7 @@ run(const GemBenchCommand *self, char **argv)
   g_autoptr(GError) error = NULL;
 
   if (!parse(self, argv, &options, &error) || !prepare_and_measure(&options, &error)) {
-    return gem_exit_report(error);
+    return gem_bench_complain(error);
   }
   return GEM_EXIT_OK;
 }

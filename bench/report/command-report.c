@@ -47,11 +47,11 @@ run(const GemBenchCommand *self, char **argv)
   const char *path;
 
   if (!gem_bench_parse(self, groups, argv, &options.common, &error)) {
-    return gem_exit_report(error);
+    return gem_bench_complain(error);
   }
   path = gem_bench_get_argument(&options.common, "result of gem-bench edge", &error);
   if (path == NULL || !write_report(path, options.output, &error)) {
-    return gem_exit_report(error);
+    return gem_bench_complain(error);
   }
   return GEM_EXIT_OK;
 }

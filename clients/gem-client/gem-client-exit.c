@@ -88,3 +88,21 @@ gem_exit_report(const GError *error)
   gem_output_complain("%s", shown);
   return gem_exit_from_error(error);
 }
+
+GemExit
+gem_exit_report_typed(const GError *error, const GemTypedOption *options)
+{
+  g_autoptr(GError) typed = g_error_copy(error);
+  g_autofree char *key = NULL;
+  g_autofree char *message = NULL;
+
+  if (gem_error_get_key(error, &key, &message)) {
+    for (; options->key != NULL; options++) {
+      if (g_str_equal(options->key, key)) {
+        g_free(typed->message);
+        typed->message = g_strdup_printf("--%s: %s", options->typed, message);
+      }
+    }
+  }
+  return gem_exit_report(typed);
+}

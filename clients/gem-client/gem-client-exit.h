@@ -23,3 +23,14 @@ gem_exit_from_error(const GError *error);
 /* Says `error` on standard error, with control bytes shown, and returns its exit code. */
 GemExit
 gem_exit_report(const GError *error);
+
+/* An option of a method, or an argument of it, by its key, and what the program that says it calls the option
+ * for it: max_tokens, "max-tokens". */
+typedef struct {
+  const char *key, *typed;
+} GemTypedOption;
+
+/* The same, of a call that options were handed on with: what the error says of a key of `options`, a list
+ * ended by an empty one, is said of what was typed, --max-tokens: 0 is out of range. */
+GemExit
+gem_exit_report_typed(const GError *error, const GemTypedOption *options);

@@ -2,9 +2,6 @@
 
 #include <math.h>
 #include <stdarg.h>
-#include <string.h>
-
-#include "dbus/gem-error.h"
 
 void
 gem_run_arguments_clear(GemRunArguments *arguments)
@@ -188,9 +185,7 @@ gem_generate_arguments_to_variant(const GemGenerateArguments *arguments, gboolea
 /* ---- what the service says of them ---- */
 
 /* Keys of the service's methods, and the option of gem-client that gives it. */
-static const struct {
-  const char *key, *typed;
-} typed_options[] = {
+static const GemTypedOption typed_options[] = {
     {"clusters", "clusters"},
     {"domain", "domain"},
     {"grace_seconds", "grace"},
@@ -206,43 +201,11 @@ static const struct {
     {"top_k", "top-k"},
     {"top_p", "top-p"},
     {"worst_other_percent", "worst-other"},
+    {NULL, NULL},
 };
-
-/* What follows KEY, or option "KEY", and a colon; NULL: the message does not begin with that. */
-static const char *
-skip_key(const char *message, const char *key)
-{
-  static const char before[] = "option \"";
-  gboolean quoted = g_str_has_prefix(message, before);
-  gsize length = strlen(key);
-
-  message += quoted ? sizeof before - 1 : 0;
-  if (strncmp(message, key, length) != 0) {
-    return NULL;
-  }
-  message += length;
-  if (quoted && *message++ != '"') {
-    return NULL;
-  }
-  return g_str_has_prefix(message, ": ") ? message : NULL;
-}
 
 GemExit
 gem_run_options_report(const GError *error)
 {
-  g_autoptr(GError) typed = g_error_copy(error);
-
-  g_dbus_error_strip_remote_error(typed);
-  for (gsize i = 0; error->domain == GEM_ERROR && i < G_N_ELEMENTS(typed_options); i++) {
-    const char *rest = skip_key(typed->message, typed_options[i].key);
-
-    if (rest != NULL) {
-      char *message = g_strconcat("--", typed_options[i].typed, rest, NULL);
-
-      g_free(typed->message);
-      typed->message = message;
-      break;
-    }
-  }
-  return gem_exit_report(typed);
+  return gem_exit_report_typed(error, typed_options);
 }

@@ -147,9 +147,9 @@ resolve_run(GemSequence *sequence, const GemRunOptions *run, GemRouting *ret_rou
   }
   learned = routing.learned;
   if (run->clusters != 0 && cluster_set != sequence->state->cluster_set) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "clusters: %u, but the session was made with %u and keeps them", run->clusters,
-                sequence->engine->runtime->shape->clusters[sequence->state->cluster_set]);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "clusters",
+                         "%u, but the session was made with %u and keeps them", run->clusters,
+                         sequence->engine->runtime->shape->clusters[sequence->state->cluster_set]);
     return FALSE;
   }
   *ret_routing = routing;

@@ -14,17 +14,16 @@ gem_labels_check(const char *const *labels, GError **error)
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
 
   if (n < MIN_LABELS || n > MAX_LABELS) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "labels: %u of them, there have to be %u..%u", n,
-                MIN_LABELS, MAX_LABELS);
+    gem_error_set_argument(error, "labels", "%u of them, there have to be %u..%u", n, MIN_LABELS, MAX_LABELS);
     return FALSE;
   }
   for (guint i = 0; i < n; i++) {
     if (labels[i][0] == '\0') {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "labels: label %u is empty", i + 1);
+      gem_error_set_argument(error, "labels", "label %u is empty", i + 1);
       return FALSE;
     }
     if (!g_hash_table_add(seen, (gpointer)labels[i])) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "labels: label %u stands there twice", i + 1);
+      gem_error_set_argument(error, "labels", "label %u stands there twice", i + 1);
       return FALSE;
     }
   }
@@ -45,9 +44,9 @@ check_nested(const GPtrArray *encoded, GError **error)
   for (guint i = 0; i < encoded->len; i++) {
     for (guint j = 0; j < encoded->len; j++) {
       if (i != j && begins(encoded->pdata[i], encoded->pdata[j])) {
-        g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                    "labels: label %u begins label %u, and the model has no token for the end of a text",
-                    i + 1, j + 1);
+        gem_error_set_argument(error, "labels",
+                               "label %u begins label %u, and the model has no token for the end of a text",
+                               i + 1, j + 1);
         return FALSE;
       }
     }

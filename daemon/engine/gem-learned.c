@@ -150,9 +150,9 @@ gem_learned_list_check_share(const GemLearnedList *self, guint owner, const char
     const GemLearned *learned = self->domains->pdata[i];
 
     if (learned->shared && learned->owner != owner && g_str_equal(learned->name, name)) {
-      g_set_error(
-          error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-          "shared: another user's domain %s, which could not be told from this one, is shared already", name);
+      gem_error_set_argument(
+          error, "shared",
+          "another user's domain %s, which could not be told from this one, is shared already", name);
       return FALSE;
     }
   }

@@ -97,17 +97,17 @@ check_stop(char *const *stop, GError **error)
   guint n = stop != NULL ? g_strv_length((GStrv)stop) : 0;
 
   if (n > MAX_STOP_STRINGS) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "stop: %u strings, at most %u", n,
-                MAX_STOP_STRINGS);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "stop", "%u strings, at most %u", n,
+                         MAX_STOP_STRINGS);
     return FALSE;
   }
   for (guint i = 0; i < n; i++) {
     gsize length = strlen(stop[i]);
 
     if (length == 0 || length > MAX_STOP_BYTES || !g_utf8_validate(stop[i], (gssize)length, NULL)) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                  "stop: string %u has to be UTF-8 of 1..%u bytes, it has %" G_GSIZE_FORMAT, i,
-                  MAX_STOP_BYTES, length);
+      gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "stop",
+                           "string %u has to be UTF-8 of 1..%u bytes, it has %" G_GSIZE_FORMAT, i,
+                           MAX_STOP_BYTES, length);
       return FALSE;
     }
   }
@@ -120,18 +120,18 @@ gem_generate_options_check(GemEngine *engine, const GemGenerateOptions *options,
   guint context = engine->runtime->context;
 
   if (options->max_tokens > context) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "max_tokens: %u is not within 1..%u",
-                options->max_tokens, context);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "max_tokens", "%u is not within 1..%u",
+                         options->max_tokens, context);
     return FALSE;
   }
   /* Written so that a NaN fails too. */
   if (!(options->temperature >= 0 && options->temperature <= MAX_TEMPERATURE)) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "temperature: %g is not within 0..%g",
-                options->temperature, MAX_TEMPERATURE);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "temperature", "%g is not within 0..%g",
+                         options->temperature, MAX_TEMPERATURE);
     return FALSE;
   }
   if (!(options->top_p >= 0 && options->top_p <= 1)) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "top_p: %g is not within 0..1", options->top_p);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "top_p", "%g is not within 0..1", options->top_p);
     return FALSE;
   }
   return check_stop(options->stop, error);

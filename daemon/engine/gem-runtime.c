@@ -23,9 +23,9 @@ static gboolean
 check_range(const char *option, gint64 value, gint64 low, gint64 high, GError **error)
 {
   if (value < low || value > high) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "%s: %" G_GINT64_FORMAT " is not within %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT, option,
-                value, low, high);
+    gem_error_set_argument(error, option,
+                           "%" G_GINT64_FORMAT " is not within %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT,
+                           value, low, high);
     return FALSE;
   }
   return TRUE;
@@ -35,11 +35,11 @@ static gboolean
 check_config(const GemEngineConfig *config, GError **error)
 {
   if (config->model_path == NULL || config->model_path[0] == '\0') {
-    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "model_path: no model is named");
+    gem_error_set_argument(error, "model_path", "no model is named");
     return FALSE;
   }
   if (config->plugin_dirs == NULL || config->plugin_dirs[0] == NULL) {
-    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "plugin_dirs: no folder is named");
+    gem_error_set_argument(error, "plugin_dirs", "no folder is named");
     return FALSE;
   }
   return check_range("threshold_percent", config->threshold_percent, -1, 100, error) &&
@@ -349,8 +349,8 @@ gem_runtime_find_cluster_set(const GemRuntime *self, guint clusters, guint *ret_
     return TRUE;
   }
   if (!self->clusters_needed) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "clusters: %u, but the attention in use has none",
-                clusters);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "clusters", "%u, but the attention in use has none",
+                         clusters);
     return FALSE;
   }
   for (guint i = 0; i < self->shape->n_cluster_sets; i++) {
@@ -360,8 +360,8 @@ gem_runtime_find_cluster_set(const GemRuntime *self, guint clusters, guint *ret_
     }
     g_string_append_printf(sets, "%s%u", i > 0 ? ", " : "", self->shape->clusters[i]);
   }
-  g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "clusters: %u is none of the model's sets: %s",
-              clusters, sets->str);
+  gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "clusters", "%u is none of the model's sets: %s",
+                       clusters, sets->str);
   return FALSE;
 }
 

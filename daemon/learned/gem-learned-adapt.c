@@ -190,10 +190,9 @@ check_name(GemLearned *self, const char *name, const char **ret_replaces, GError
   }
   is_domain = g_strv_contains(gem_engine_get_domains(self->engine), name);
   if (is_domain && !g_str_equal(name, GEM_LEARNED_REPLACEABLE)) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "name: \"%s\" is a domain of the model; of these " GEM_LEARNED_REPLACEABLE
-                " alone can be taught",
-                name);
+    gem_error_set_argument(
+        error, "name",
+        "\"%s\" is a domain of the model; of these " GEM_LEARNED_REPLACEABLE " alone can be taught", name);
     return FALSE;
   }
   *ret_replaces = is_domain ? name : "";

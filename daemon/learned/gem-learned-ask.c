@@ -217,8 +217,7 @@ gem_learned_check_share(GemLearned *self, const GemLearnedRecord *record, GError
     const GemLearnedRecord *other = ((const GemLearnedEntry *)value)->record;
 
     if (other != record && other->shared && g_str_equal(other->name, record->name)) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                  "shared: another user's domain %s is shared already", record->name);
+      gem_error_set_argument(error, "shared", "another user's domain %s is shared already", record->name);
       return FALSE;
     }
   }

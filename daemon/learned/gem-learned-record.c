@@ -22,13 +22,13 @@ gem_learned_name_check(const char *name, GError **error)
 
   if (length < 1 || length > MOST_NAME_BYTES || !g_ascii_islower(name[0]) ||
       strspn(name, G_CSET_a_2_z G_CSET_DIGITS "-") != length) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "name: %" G_GSIZE_FORMAT " bytes; 1 to %u of a-z, 0-9 and - are wanted, a letter first",
-                length, MOST_NAME_BYTES);
+    gem_error_set_argument(error, "name",
+                           "%" G_GSIZE_FORMAT " bytes; 1 to %u of a-z, 0-9 and - are wanted, a letter first",
+                           length, MOST_NAME_BYTES);
     return FALSE;
   }
   if (g_str_equal(name, "general") || g_str_equal(name, "learned")) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "name: \"%s\" means something else", name);
+    gem_error_set_argument(error, "name", "\"%s\" means something else", name);
     return FALSE;
   }
   return TRUE;

@@ -39,8 +39,7 @@ fail_size(guint64 bytes, guint64 most_bytes, GError **error)
 static gboolean
 fail_kind(GError **error)
 {
-  g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                      "text: a memfd, a file or a pipe that can be read is wanted");
+  gem_error_set_argument(error, "text", "a memfd, a file or a pipe that can be read is wanted");
   return FALSE;
 }
 

@@ -29,9 +29,9 @@ read_order(GemCall *call, const GemCallOptions *options, GemLearnedOrder *ret_or
   const GemConfig *config = gem_service_get_config(gem_call_get_service(call));
 
   if (options->seconds > config->adapt_seconds) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "option \"seconds\": %u is out of range, 10 to %u (AdaptSeconds)", options->seconds,
-                config->adapt_seconds);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "seconds",
+                         "%u is out of range, 10 to %u (AdaptSeconds)", options->seconds,
+                         config->adapt_seconds);
     return FALSE;
   }
   *ret_order = (GemLearnedOrder){

@@ -94,9 +94,8 @@ read_domain(GVariant *value, const GemOptionRules *rules, char **ret_domain, GEr
   if (!g_str_equal(domain, "general") && !g_strv_contains(rules->domains, domain)) {
     quoted = quote(domain);
     known = g_strjoinv(", ", (char **)rules->domains);
-    g_set_error(error, GEM_ERROR, GEM_ERROR_UNKNOWN_DOMAIN,
-                "option \"domain\": no domain %s; there are: general%s%s", quoted,
-                known[0] != '\0' ? ", " : "", known);
+    gem_error_set_option(error, GEM_ERROR_UNKNOWN_DOMAIN, "domain", "no domain %s; there are: general%s%s",
+                         quoted, known[0] != '\0' ? ", " : "", known);
     return FALSE;
   }
   g_free(*ret_domain);
@@ -113,8 +112,8 @@ read_priority(GVariant *value, GemPriority *ret_priority, GError **error)
 
   if (!is_batch && !g_str_equal(priority, "interactive")) {
     quoted = quote(priority);
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "option \"priority\": %s; interactive or batch is wanted", quoted);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "priority", "%s; interactive or batch is wanted",
+                         quoted);
     return FALSE;
   }
   *ret_priority = is_batch ? GEM_PRIORITY_BATCH : GEM_PRIORITY_INTERACTIVE;
@@ -130,8 +129,7 @@ read_page_in(GVariant *value, GemPageIn *ret_page_in, GError **error)
 
   if (!degrades && !g_str_equal(page_in, "wait")) {
     quoted = quote(page_in);
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "option \"page_in\": %s; wait or degrade is wanted", quoted);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "page_in", "%s; wait or degrade is wanted", quoted);
     return FALSE;
   }
   *ret_page_in = degrades ? GEM_PAGE_IN_DEGRADE : GEM_PAGE_IN_WAIT;
@@ -147,8 +145,7 @@ read_mode(GVariant *value, gboolean *ret_tapt, GError **error)
 
   if (!is_tapt && !g_str_equal(mode, "dapt")) {
     quoted = quote(mode);
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "option \"mode\": %s; dapt or tapt is wanted",
-                quoted);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "mode", "%s; dapt or tapt is wanted", quoted);
     return FALSE;
   }
   *ret_tapt = is_tapt;
@@ -163,9 +160,9 @@ read_handle(GVariant *value, char **ret_handle, GError **error)
 
   if (length < 1 || length > MOST_HANDLE_BYTES ||
       strspn(handle, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_") != length) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "option \"handle_token\": %" G_GSIZE_FORMAT " bytes; 1 to %u of A-Z a-z 0-9 _ are wanted",
-                length, MOST_HANDLE_BYTES);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "handle_token",
+                         "%" G_GSIZE_FORMAT " bytes; 1 to %u of A-Z a-z 0-9 _ are wanted", length,
+                         MOST_HANDLE_BYTES);
     return FALSE;
   }
   g_free(*ret_handle);
@@ -180,18 +177,17 @@ read_stop(GVariant *value, GStrv *ret_stop, GError **error)
   g_autofree const char **strings = g_variant_get_strv(value, &count);
 
   if (count > MOST_STOPS) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "option \"stop\": %" G_GSIZE_FORMAT " strings; up to %u are wanted", count, MOST_STOPS);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "stop",
+                         "%" G_GSIZE_FORMAT " strings; up to %u are wanted", count, MOST_STOPS);
     return FALSE;
   }
   for (gsize i = 0; i < count; i++) {
     gsize length = strlen(strings[i]);
 
     if (length < 1 || length > MOST_STOP_BYTES) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                  "option \"stop\": string %" G_GSIZE_FORMAT " has %" G_GSIZE_FORMAT
-                  " bytes; 1 to %u are wanted",
-                  i + 1, length, MOST_STOP_BYTES);
+      gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "stop",
+                           "string %" G_GSIZE_FORMAT " has %" G_GSIZE_FORMAT " bytes; 1 to %u are wanted",
+                           i + 1, length, MOST_STOP_BYTES);
       return FALSE;
     }
   }
@@ -213,8 +209,8 @@ read_number(
   if (!(number >= option->min && number <= max)) {
     given = g_variant_print(value, FALSE);
     range = option->range != NULL ? g_strdup(option->range) : g_strdup_printf("1 to %u", rules->most_tokens);
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "option \"%s\": %s is out of range, %s",
-                option->key, given, range);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, option->key, "%s is out of range, %s", given,
+                         range);
     return FALSE;
   }
   if (is_double) {
@@ -235,8 +231,8 @@ read_value(GVariant *value,
   gpointer member = G_STRUCT_MEMBER_P(options, option->offset);
 
   if (!g_variant_is_of_type(value, G_VARIANT_TYPE(option->type))) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION, "option \"%s\": type %s; %s is wanted",
-                option->key, g_variant_get_type_string(value), option->type);
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, option->key, "type %s; %s is wanted",
+                         g_variant_get_type_string(value), option->type);
     return FALSE;
   }
   switch (option->flag) {

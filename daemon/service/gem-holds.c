@@ -153,13 +153,14 @@ gem_holds_release(GemHolds *self, GemCall *call, const char *domain)
 {
   const Hold *hold;
   guint32 cookie = 0;
+  GError *error = NULL;
 
   g_variant_get_child(gem_call_get_parameters(call), 0, "u", &cookie);
   hold = g_hash_table_lookup(self->holds, GUINT_TO_POINTER(cookie));
   /* Another caller's is as good as none. */
   if (hold == NULL || hold->caller != gem_call_get_caller(call) || !g_str_equal(hold->domain, domain)) {
-    gem_call_fail(call, g_error_new(GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                                    "cookie: the caller has no hold %u on pathway %s", cookie, domain));
+    gem_error_set_argument(&error, "cookie", "the caller has no hold %u on pathway %s", cookie, domain);
+    gem_call_fail(call, error);
     return;
   }
   g_hash_table_remove(self->holds, GUINT_TO_POINTER(cookie));

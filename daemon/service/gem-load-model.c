@@ -267,8 +267,8 @@ static gboolean
 check_name(const char *name, GError **error)
 {
   if (!gem_config_is_model_name(name)) {
-    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                        "name: the name of a model is wanted, without \"/\" and with no \".\" first");
+    gem_error_set_argument(error, "name",
+                           "the name of a model is wanted, without \"/\" and with no \".\" first");
     return FALSE;
   }
   return TRUE;

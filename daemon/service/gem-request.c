@@ -469,8 +469,8 @@ gem_request_new(GemRequests *requests,
   g_autoptr(GemRequest) self = request_alloc(requests, caller, cache, options);
 
   if (gem_private_tree_find(requests->tree, self->node, caller->sender) != NULL) {
-    g_set_error_literal(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                        "option \"handle_token\": a turn of that token runs already");
+    gem_error_set_option(error, GEM_ERROR_INVALID_OPTION, "handle_token",
+                         "a turn of that token runs already");
     return NULL;
   }
   if (!gem_quota_take(&self->hold, GEM_QUOTA_REQUESTS, 1, error) ||

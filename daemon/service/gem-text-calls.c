@@ -144,9 +144,8 @@ check_labels(const char *const *labels, gsize count, GError **error)
   gsize all_bytes = 0;
 
   if (count < FEWEST_LABELS || count > MOST_LABELS) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "labels: there are %" G_GSIZE_FORMAT ", %u to %u are wanted", count, FEWEST_LABELS,
-                MOST_LABELS);
+    gem_error_set_argument(error, "labels", "there are %" G_GSIZE_FORMAT ", %u to %u are wanted", count,
+                           FEWEST_LABELS, MOST_LABELS);
     return FALSE;
   }
   for (gsize i = 0; i < count; i++) {
@@ -159,16 +158,15 @@ check_labels(const char *const *labels, gsize count, GError **error)
       return FALSE;
     }
     if (!g_hash_table_add(seen, (gpointer)labels[i])) {
-      g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                  "labels: label %" G_GSIZE_FORMAT " stands there twice", i + 1);
+      gem_error_set_argument(error, "labels", "label %" G_GSIZE_FORMAT " stands there twice", i + 1);
       return FALSE;
     }
     all_bytes += length;
   }
   if (all_bytes > MOST_ALL_BYTES) {
-    g_set_error(error, GEM_ERROR, GEM_ERROR_INVALID_OPTION,
-                "labels: they have %" G_GSIZE_FORMAT " bytes together, at most %u are taken", all_bytes,
-                MOST_ALL_BYTES);
+    gem_error_set_argument(error, "labels",
+                           "they have %" G_GSIZE_FORMAT " bytes together, at most %u are taken", all_bytes,
+                           MOST_ALL_BYTES);
     return FALSE;
   }
   return TRUE;
