@@ -12,6 +12,13 @@
  * what `open` or `*_new` returns is released by the matching `close` or `*_free`, never by free(). Pointers
  * handed to a module stay valid as long as the object that it made with them, unless said otherwise. Shapes:
  * row-major; [n][d] is n rows of d floats.
+ *
+ * What may change: GemPlugin, GemShape and GemBackendOptions say their size, and GemPlugin that of the table
+ * of functions; these grow at their end, past what their size was, with a new minor version. Every other
+ * structure has no size: it is filled in by the other side (GemTensorView, GemProbeReport), or lies in an
+ * array whose stride is its size (GemRouterTurn, GemAttentionSpan). It stays as it is, a field at the end
+ * included, as long as the major version does; what has to be said beside it comes in a structure of its own,
+ * as GemRouterClasses did. tests/test-plugin-abi.c knows the layout of all of them.
  */
 #pragma once
 
