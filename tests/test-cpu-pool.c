@@ -79,6 +79,25 @@ test_sleep(void)
   gem_cpu_pool_free(pool);
 }
 
+/* More threads than the machine has, which end while they wait for their first call, spin or sleep. */
+static void
+test_crowd(void)
+{
+  static const gulong pauses[] = {0, 100, 20000};
+  gsize threads = 2 * g_get_num_processors() + 1;
+
+  for (gsize i = 0; i < 2 * G_N_ELEMENTS(pauses); i++) {
+    GemCpuPool *pool = gem_cpu_pool_new(threads);
+
+    g_assert_cmpuint(gem_cpu_pool_threads(pool), ==, threads);
+    if (i % 2 == 0) {
+      run_and_check(pool, MOST_PARTS, 0);
+    }
+    g_usleep(pauses[i / 2]);
+    gem_cpu_pool_free(pool);
+  }
+}
+
 /* Parts that last long, more than there are threads: all run, and short ones after them. */
 static void
 test_long_parts(void)
@@ -292,6 +311,7 @@ main(int argc, char **argv)
   g_test_add_func("/cpu-pool/parts", test_parts);
   g_test_add_func("/cpu-pool/quick-calls", test_quick_calls);
   g_test_add_func("/cpu-pool/sleep", test_sleep);
+  g_test_add_func("/cpu-pool/crowd", test_crowd);
   g_test_add_func("/cpu-pool/long-parts", test_long_parts);
   g_test_add_func("/cpu-pool/shares", test_shares);
   g_test_add_func("/cpu-pool/patience", test_patience);
