@@ -1,6 +1,7 @@
 #include "daemon/bus/gem-caller.h"
 
 #include <malloc.h>
+#include <string.h>
 
 #define BUS_NAME      "org.freedesktop.DBus"
 #define BUS_PATH      "/org/freedesktop/DBus"
@@ -11,7 +12,8 @@
   "type='signal',sender='" BUS_NAME "',path='" BUS_PATH "',interface='" BUS_INTERFACE                        \
   "',member='NameOwnerChanged',arg2=''"
 
-/* How long after most have left what they had in memory is given back to the system. */
+/* How long after most have left users of whom nothing is left are forgotten, and what they had in memory is
+ * given back to the system. */
 #define TRIM_SECONDS 2u
 
 struct _GemCallers {
@@ -20,7 +22,7 @@ struct _GemCallers {
   guint peak;          /* callers at a time, since the heap was trimmed */
   guint trim;          /* source */
   GHashTable *callers; /* sender -> GemCaller, owned */
-  GHashTable *users;   /* uid -> GemUser, owned */
+  GHashTable *users;   /* uid -> GemUser, each with a reference */
   GemQuotaUse use;     /* of all of them */
 };
 
@@ -34,6 +36,10 @@ caller_clear(gpointer data)
 {
   GemCaller *self = data;
 
+  if (self->user != NULL) {
+    self->user->callers--;
+    g_rc_box_release(self->user);
+  }
   g_ptr_array_unref(self->waiting);
   g_object_unref(self->bye);
   g_free(self->mangled);
@@ -65,12 +71,26 @@ caller_settle(GemCaller *self)
   }
 }
 
+/* Whether all that is known of the user is that there was one: no connection that anything still refers to,
+ * and nothing in use. What begins anew for who comes back is then what it was. Never at once: who gives back
+ * the last of something may still look. */
+static gboolean
+user_is_over(gpointer uid, gpointer value, gpointer data)
+{
+  static const GemUser nothing = {0};
+  const GemUser *user = value;
+
+  return user->callers == 0 && memcmp(&user->use, &nothing.use, sizeof user->use) == 0 &&
+         memcmp(user->running, nothing.running, sizeof user->running) == 0;
+}
+
 static gboolean
 on_trim(gpointer data)
 {
   GemCallers *self = data;
 
   self->trim = 0;
+  g_hash_table_foreach_remove(self->users, user_is_over, NULL);
   self->peak = g_hash_table_size(self->callers);
   malloc_trim(0);
   return G_SOURCE_REMOVE;
@@ -152,7 +172,7 @@ gem_callers_new(GDBusConnection *connection)
 
   self->connection = g_object_ref(connection);
   self->callers = g_hash_table_new(g_str_hash, g_str_equal);
-  self->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+  self->users = g_hash_table_new_full(NULL, NULL, NULL, g_rc_box_release);
   self->leaving =
       g_dbus_connection_signal_subscribe(connection, BUS_NAME, BUS_INTERFACE, "NameOwnerChanged", BUS_PATH,
                                          NULL, G_DBUS_SIGNAL_FLAGS_NO_MATCH_RULE, on_leaving, self, NULL);
@@ -184,7 +204,7 @@ user_get(GemCallers *self, guint32 uid)
   GemUser *user = g_hash_table_lookup(self->users, GUINT_TO_POINTER(uid));
 
   if (user == NULL) {
-    user = g_new0(GemUser, 1);
+    user = g_rc_box_new0(GemUser);
     user->uid = uid;
     user->all = &self->use;
     g_hash_table_insert(self->users, GUINT_TO_POINTER(uid), user);
@@ -204,7 +224,8 @@ on_credentials(GObject *source, GAsyncResult *result, gpointer data)
     return;
   }
   if (credentials != NULL && g_variant_lookup(credentials, "UnixUserID", "u", &uid)) {
-    self->user = user_get(self->callers, uid);
+    self->user = g_rc_box_acquire(user_get(self->callers, uid));
+    self->user->callers++;
     caller_settle(self);
   } else {
     caller_leave(self); /* fails closed */
@@ -251,6 +272,12 @@ const GemQuotaUse *
 gem_callers_get_use(const GemCallers *self)
 {
   return &self->use;
+}
+
+guint
+gem_callers_count_users(const GemCallers *self)
+{
+  return g_hash_table_size(self->users);
 }
 
 GemQuotaHold

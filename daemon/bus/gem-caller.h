@@ -12,12 +12,16 @@
 /* The queues whose calls work in the engine: each counts its own. */
 typedef enum { GEM_QUEUE_CALLS, GEM_QUEUE_ASKS, GEM_QUEUE_N_KINDS } GemQueueKind;
 
-/* What all connections of one uid have in use. Lives as long as the GemCallers. */
+/* What all connections of one uid have in use. Lives as long as any of them, and as long as anything is in
+ * use after that; then it goes some time later, unless the GemCallers goes first. */
 typedef struct {
   guint32 uid;
   GemQuotaUse use;                  /* see gem_user_hold */
   GemQuotaUse *all;                 /* of all users together */
   guint running[GEM_QUEUE_N_KINDS]; /* calls at work in the engine, see gem-call-queue.h */
+
+  /*< private >*/
+  guint callers; /* that there are, those that are gone and still referred to included */
 } GemUser;
 
 typedef struct _GemCallers GemCallers;
@@ -66,6 +70,9 @@ gem_caller_identify(GemCaller *self, GemCallerIdentified done, gpointer data);
 /* What all users have in use together. */
 const GemQuotaUse *
 gem_callers_get_use(const GemCallers *self);
+/* Users of whom anything is known. */
+guint
+gem_callers_count_users(const GemCallers *self);
 /* A hold that takes from what the user may have. */
 GemQuotaHold
 gem_user_hold(GemUser *self, const GemConfig *config);
