@@ -31,6 +31,28 @@ missing_paths() {
   done
 }
 
+# dead_links FOLDER FILE...: links of documents below FOLDER to files that are not there.
+dead_links() {
+  local folder=$1 file link
+  shift
+  for file; do
+    while read -r link; do
+      [[ $link = *://* ]] || [ -e "$(dirname "$file")/$link" ] || echo "${file#"$folder/"}: $link"
+    done < <(grep -oE '\]\([^)#[:blank:]]+' "$file" | cut -c 3- | sort -u)
+  done
+}
+
+# dead_installed_links: the same of the documents and the model's card as they are installed.
+dead_installed_links() {
+  local folder files
+  folder=$(mktemp -d) || return
+  meson install -C "${GEM_BUILD_DIR:?}" --no-rebuild --quiet --destdir "$folder" --tags doc,model >&2
+  mapfile -t files < <(find "$folder" -name '*.md')
+  [ "${#files[@]}" -ge "$(ls docs/*.md | wc -l)" ] || echo "only ${#files[@]} documents were installed"
+  dead_links "$folder" "${files[@]}"
+  rm -rf "$folder"
+}
+
 # documents_left_out: those that are not installed beside the man pages, which tell of them.
 documents_left_out() {
   local file
@@ -39,8 +61,10 @@ documents_left_out() {
   done
 }
 
-echo "1..4"
+echo "1..6"
 report 1 "arrows were found" "$([ "$(list_arrows | wc -l)" -gt 60 ] || echo "only $(list_arrows | wc -l)")"
 report 2 "none leads back to where it comes from" "$(list_arrows | tsort 2>&1 >/dev/null)"
 report 3 "what the documents name is there" "$(missing_paths)"
 report 4 "the documents are installed" "$(documents_left_out)"
+report 5 "what the documents link to is there" "$(dead_links . README.md CONTRIBUTING.md docs/*.md plugins/README.md models/*/README.md)"
+report 6 "and where they are installed" "$(dead_installed_links)"
