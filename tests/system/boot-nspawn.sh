@@ -1,9 +1,9 @@
 #!/bin/bash
 # boot-nspawn.sh ROOT PAYLOAD OUT SECONDS: boots ROOT under systemd-nspawn, its changes kept in memory, and runs PAYLOAD/run.sh in
 # it as root. What that writes stands in OUT/result.log, the console in OUT/console.log. Ends with run.sh's status; 124: it took
-# too long. Needs root.
+# too long. PAYLOAD "-": boots a plain ROOT, with nothing of ours in it, and ends with 0 when it did. Needs root.
 set -u
-root=$(realpath "$1") payload=$(realpath "$2") out=$(realpath "$3") seconds=$4
+root=$(realpath "$1") payload=$2 out=$(realpath "$3") seconds=$4
 groups=()
 
 # Where the control groups are of the old kind, nspawn leaves its own behind: keep them below one of ours.
@@ -40,7 +40,13 @@ UNIT
 
 enter_groups
 trap leave_groups EXIT
-write_unit
+if [ "$payload" = - ]; then
+  ours=(systemd.run=/bin/true)
+else
+  payload=$(realpath "$payload")
+  write_unit
+  ours=(--bind="$out:/out" --bind-ro="$payload:/payload" --bind-ro="$out/bed.service:/usr/lib/systemd/system/bed.service"
+    systemd.wants=bed.service)
+fi
 timeout -k 10 "$seconds" systemd-nspawn -q --register=no --keep-unit --private-network --boot -D "$root" --volatile=overlay \
-  --bind="$out:/out" --bind-ro="$payload:/payload" --bind-ro="$out/bed.service:/usr/lib/systemd/system/bed.service" \
-  --console=read-only systemd.wants=bed.service </dev/null >"$out/console.log" 2>&1
+  --console=read-only "${ours[@]}" </dev/null >"$out/console.log" 2>&1
