@@ -141,6 +141,26 @@ test_most_documents(GemTestCorpus *self, gconstpointer data)
   g_assert_true(found);
 }
 
+/* Of a task's lines as many as are asked for, evenly: the line end after the last begins no further one. */
+static void
+test_most_lines(GemTestCorpus *self, gconstpointer data)
+{
+  GemCorpusOptions options = gem_test_corpus_options(self, GEM_SPLIT_TRAIN);
+  g_autoptr(GString) lines = g_string_new(NULL);
+  for (guint i = 0; i < 20; i++) {
+    g_string_append_printf(lines, "{\"input\": \"%c\", \"target\": \"x\"}\n%s", 'a' + i, i == 7 ? "\n" : "");
+  }
+  gem_test_write_text(self->folder, "tasks/legal/clauses/train.jsonl", lines->str);
+  for (guint most = 1; most <= 20; most++) {
+    options.most_documents = most;
+    g_autoptr(GemCorpus) corpus = gem_test_corpus_load(self, &options);
+    const GemSource *task = gem_test_corpus_find(corpus, "legal/clauses");
+    g_assert_cmpuint(task->documents->len, ==, most);
+    g_autofree char *last = document_text(self, task, most - 1);
+    g_assert_cmpstr(last, ==, "tx");
+  }
+}
+
 /* Each text that has labels at the beginning of its lines comes once more without them, as bare tokens. */
 static void
 test_bare_too(GemTestCorpus *self, gconstpointer data)
@@ -357,13 +377,21 @@ main(int argc, char **argv)
     const char *path;
     void (*run)(GemTestCorpus *self, gconstpointer data);
   } tests[] = {
-      {"/corpus/held-out", test_held_out}, {"/corpus/blank-lines", test_blank_lines},
-      {"/corpus/document", test_document}, {"/corpus/task-line", test_task_line},
-      {"/corpus/licences", test_licences}, {"/corpus/most-documents", test_most_documents},
-      {"/corpus/bare-too", test_bare_too}, {"/corpus/text", test_text},
-      {"/corpus/errors", test_errors},     {"/corpus/forks", test_forks},
-      {"/corpus/rivals", test_rivals},     {"/corpus/not-cut", test_not_cut},
-      {"/corpus/nul", test_nul},           {"/corpus/line-ends", test_line_ends},
+      {"/corpus/held-out", test_held_out},
+      {"/corpus/blank-lines", test_blank_lines},
+      {"/corpus/document", test_document},
+      {"/corpus/task-line", test_task_line},
+      {"/corpus/licences", test_licences},
+      {"/corpus/most-documents", test_most_documents},
+      {"/corpus/most-lines", test_most_lines},
+      {"/corpus/bare-too", test_bare_too},
+      {"/corpus/text", test_text},
+      {"/corpus/errors", test_errors},
+      {"/corpus/forks", test_forks},
+      {"/corpus/rivals", test_rivals},
+      {"/corpus/not-cut", test_not_cut},
+      {"/corpus/nul", test_nul},
+      {"/corpus/line-ends", test_line_ends},
   };
 
   g_test_init(&argc, &argv, NULL);

@@ -358,6 +358,17 @@ load_labels(const Loading *loading, const char *path, GPtrArray **ret_labels, GE
   return TRUE;
 }
 
+/* Empty ones are none, as after the last line end: they would be picked in place of others. */
+static gsize
+count_lines(const char *const *lines)
+{
+  gsize n = 0;
+  for (; *lines != NULL; lines++) {
+    n += **lines != '\0' ? 1 : 0;
+  }
+  return n;
+}
+
 static gboolean
 read_task(const Loading *loading, GemSource *source, const char *path, const char *text, GError **error)
 {
@@ -367,9 +378,9 @@ read_task(const Loading *loading, GemSource *source, const char *path, const cha
   }
   g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(guint32));
-  gsize total = g_strv_length(lines);
-  for (gsize i = 0; i < total; i++) {
-    if (*lines[i] != '\0' && is_picked(i, total, loading->options->most_documents) &&
+  gsize total = count_lines((const char *const *)lines), line = 0;
+  for (gsize i = 0; lines[i] != NULL; i++) {
+    if (*lines[i] != '\0' && is_picked(line++, total, loading->options->most_documents) &&
         !read_task_line(loading, source, lines[i], labels, tokens, error)) {
       g_prefix_error(error, "line %" G_GSIZE_FORMAT ": ", i + 1);
       return FALSE;
