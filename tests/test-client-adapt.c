@@ -159,6 +159,24 @@ test_no_text(GemTestAdapt *self, gconstpointer data)
   g_assert_cmpint(learned.status, ==, GEM_EXIT_OK);
 }
 
+/* A file that ends between carriage return and line end, before another one and as the last. */
+static void
+test_cut_line_end(GemTestAdapt *self, gconstpointer data)
+{
+  g_autofree char *text = make_input(self, "learn", GEM_TEST_ADAPT_BYTES);
+  g_autofree char *cut = g_build_filename(self->gemd->folder, "cut", NULL);
+  g_autofree char *cut_text = g_strconcat(text, "\r\nthe end\r", NULL);
+  g_auto(Run) followed = {0}, last = {0};
+
+  g_assert_true(g_file_set_contents(cut, cut_text, -1, NULL));
+  CLIENT(self, "\nmore\n", &followed, "adapt", "mywork", cut, "-");
+  g_assert_cmpstr(followed.err, ==, "");
+  g_assert_cmpint(followed.status, ==, GEM_EXIT_OK);
+  CLIENT(self, NULL, &last, "adapt", "mywork", cut);
+  g_assert_cmpstr(last.err, ==, "");
+  g_assert_cmpint(last.status, ==, GEM_EXIT_OK);
+}
+
 static void
 test_refused(GemTestAdapt *self, gconstpointer data)
 {
@@ -350,6 +368,8 @@ main(int argc, char **argv)
   g_test_add("/client/adapt/files", GemTestAdapt, &plain, gem_test_adapt_set_up, test_files,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/no-text", GemTestAdapt, &plain, gem_test_adapt_set_up, test_no_text,
+             gem_test_adapt_tear_down);
+  g_test_add("/client/adapt/cut-line-end", GemTestAdapt, &plain, gem_test_adapt_set_up, test_cut_line_end,
              gem_test_adapt_tear_down);
   g_test_add("/client/adapt/refused", GemTestAdapt, &plain, gem_test_adapt_set_up, test_refused,
              gem_test_adapt_tear_down);

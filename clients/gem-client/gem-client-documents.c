@@ -73,6 +73,18 @@ sink_separate(Sink *sink, const char *path, GError **error)
          (sink->last[0] == '\n' || sink_write(sink, "\n", 1, path, error));
 }
 
+/* A file that was cut between the two bytes of its last line end gets the other one: alone the first is no
+ * part of a text. */
+static gboolean
+sink_end_line(Sink *sink, GemTextScan *scan, const char *path, GError **error)
+{
+  if (!scan->returned || scan->kept > 0) {
+    return TRUE;
+  }
+  *gem_text_scan_room(scan) = '\n';
+  return sink_write(sink, "\n", 1, path, error) && gem_text_scan_part(scan, 1, error);
+}
+
 static gboolean
 sink_add(Sink *sink, int from, GemTextScan *scan, const char *path, GError **error)
 {
@@ -87,7 +99,7 @@ sink_add(Sink *sink, int from, GemTextScan *scan, const char *path, GError **err
       return FALSE;
     }
   }
-  return gem_text_scan_end(scan, error);
+  return sink_end_line(sink, scan, path, error) && gem_text_scan_end(scan, error);
 }
 
 static gboolean
