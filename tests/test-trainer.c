@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include <glib/gstdio.h>
+
 #include "tests/gem-test-model.h"
 #include "tests/gem-test-training.h"
 #include "training/arithmetic/gem-matmul.h"
@@ -459,6 +461,76 @@ test_full_disk(void)
   gem_test_folder_remove(dir);
 }
 
+/* A folder that is away in some of the steps: there no checkpoint can be written. */
+typedef struct {
+  guint64 step; /* first, for prepare_made */
+  const char *dir, *away;
+  guint64 goes_at, comes_at;
+} Moved;
+
+static void
+move_folder(gpointer data, guint64 step)
+{
+  const Moved *moved = data;
+  if (step == moved->goes_at) {
+    g_assert_cmpint(g_rename(moved->dir, moved->away), ==, 0);
+  }
+  if (step == moved->comes_at) {
+    g_assert_cmpint(g_rename(moved->away, moved->dir), ==, 0);
+  }
+}
+
+static guint lost; /* checkpoints that were told of */
+
+static void
+count_lost(const char *message)
+{
+  lost += strstr(message, "no checkpoint at step ") != NULL ? 1 : 0;
+}
+
+/* Nine steps; what the last checkpoint is of afterwards, and how many were lost. */
+static gboolean
+train_moved(guint64 goes_at, guint64 comes_at, guint64 *ret_step, GError **error)
+{
+  g_autofree char *dir = gem_test_folder_new(), *folder = g_build_filename(dir, "here", NULL),
+                  *away = g_build_filename(dir, "away", NULL),
+                  *path = g_build_filename(folder, "state.gguf", NULL);
+  g_autoptr(GemParameters) parameters = gem_parameters_new();
+  gem_parameters_add(parameters, "general", 3, 70, 0.5f, "matrix");
+  gem_parameters_add(parameters, "general", 1, NORM, -1.0f, "norm");
+  g_autoptr(GemLanes) lanes = gem_lanes_new(1);
+  const GemTrainerOptions options = options_for(path, 9);
+  g_autoptr(GemTrainer) trainer = gem_trainer_new(parameters, &options, lanes);
+  Moved moved = {.dir = folder, .away = away, .goes_at = goes_at, .comes_at = comes_at};
+  const GemTrainee trainee = {&moved, prepare_made, run_made, move_folder, NULL, NULL};
+  g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+  lost = 0;
+  GPrintFunc before = g_set_printerr_handler(count_lost);
+  gboolean done = gem_trainer_run(trainer, &trainee, error);
+  g_set_printerr_handler(before);
+  g_assert_true(done || g_rename(away, folder) == 0);
+  *ret_step = step_of(path);
+  gem_test_folder_remove(dir);
+  return done;
+}
+
+/* On the way a checkpoint may fail, each is told of, and the next is tried; the last may not. */
+static void
+test_lost_checkpoints(void)
+{
+  g_autoptr(GError) error = NULL;
+  guint64 step = 0;
+  g_assert_true(train_moved(1, 3, &step, &error));
+  g_assert_no_error(error);
+  g_assert_cmpuint(lost, ==, 2);
+  g_assert_cmpuint(step, ==, 9);
+  g_assert_false(train_moved(6, NEVER, &step, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING);
+  g_assert_nonnull(strstr(error->message, "state.gguf"));
+  g_assert_cmpuint(lost, ==, 3);
+  g_assert_cmpuint(step, ==, 6);
+}
+
 static void
 assert_resume_refused(const GemTrainerOptions *options, const char *with)
 {
@@ -515,6 +587,7 @@ main(int argc, char **argv)
   g_test_add_func("/trainer/interrupted", test_interrupted);
   g_test_add_func("/trainer/interrupted/subprocess", test_interrupted_process);
   g_test_add_func("/trainer/full-disk", test_full_disk);
+  g_test_add_func("/trainer/lost-checkpoints", test_lost_checkpoints);
   g_test_add_func("/trainer/other-options", test_other_options);
   return g_test_run();
 }

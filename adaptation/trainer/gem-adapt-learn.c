@@ -151,10 +151,11 @@ on_keep(GemGgufWriter *writer, gpointer data, GError **error)
   Learner *self = data;
   gem_gguf_writer_set_string(writer, KEY_IDENTITY, self->learning->identity);
   g_autoptr(GBytes) bytes = gem_gguf_writer_to_bytes(writer);
-  if (!gem_adapt_slots_write(self->learning->start->files[GEM_ADAPT_CHECKPOINT], self->checkpoint++, bytes,
+  if (!gem_adapt_slots_write(self->learning->start->files[GEM_ADAPT_CHECKPOINT], self->checkpoint, bytes,
                              error)) {
-    return FALSE;
+    return FALSE; /* the next goes into the same slot: the other one holds what was kept last */
   }
+  self->checkpoint++;
   if (self->wanted_steps > 0) {
     g_clear_pointer(&self->last, g_bytes_unref);
     self->last = g_steal_pointer(&bytes);

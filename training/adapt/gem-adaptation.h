@@ -64,7 +64,7 @@ typedef struct {
 typedef struct {
   void (*progress)(const GemAdaptationProgress *progress,
                    gpointer data); /* after each step, on the caller's thread */
-  /* A checkpoint, every `keep_seconds`, when cancelled and at the end. */
+  /* A checkpoint, every `keep_seconds`, when cancelled and at the end: there alone it has to be kept. */
   gboolean (*keep)(GemGgufWriter *checkpoint, gpointer data, GError **error);
   double keep_seconds;
   GCancellable *cancellable;

@@ -299,6 +299,18 @@ set_stopped(const GemTrainer *self, GError **error)
   return FALSE;
 }
 
+/* A run on the way goes on without: the one before stands, and there may be room for the next. */
+static void
+try_checkpoint(GemTrainer *self)
+{
+  g_autoptr(GError) error = NULL;
+  if (!write_checkpoint(self, &error)) {
+    g_printerr("%s: no checkpoint at step %" G_GUINT64_FORMAT ", going on: %s\n",
+               self->options.title != NULL ? self->options.title : g_get_prgname(), self->step,
+               error->message);
+  }
+}
+
 gboolean
 gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error)
 {
@@ -315,9 +327,7 @@ gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error)
     }
     report_step(self, progress, &tally);
     if ((double)(g_get_monotonic_time() - last_checkpoint) / 1e6 >= self->options.checkpoint_seconds) {
-      if (!write_checkpoint(self, error)) {
-        return FALSE;
-      }
+      try_checkpoint(self);
       last_checkpoint = g_get_monotonic_time();
     }
   }

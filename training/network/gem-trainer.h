@@ -90,8 +90,10 @@ gboolean
 gem_trainer_resume(GemTrainer *self, GemGguf *checkpoint, GError **error);
 
 /* Steps until all are done (TRUE), or the process was asked to end by SIGINT or SIGTERM, or the trainee
- * stopped: then the checkpoint is written and G_IO_ERROR_CANCELLED says how to go on. A full disk is an error
- * that names the file, a loss that is not finite a GEM_TRAINER_ERROR; the old checkpoint stays. */
+ * stopped: then the checkpoint is written and G_IO_ERROR_CANCELLED says how to go on. A
+ * checkpoint that cannot be written on the way is told of on stderr, once each, and the run goes on; where it
+ * ends that is an error, which names the file. A loss that is not finite is a GEM_TRAINER_ERROR. The old
+ * checkpoint stays. */
 gboolean
 gem_trainer_run(GemTrainer *self, const GemTrainee *trainee, GError **error);
 
