@@ -293,6 +293,59 @@ test_shape_alone(Fixture *self, gconstpointer data)
   g_assert_nonnull(strstr(error->message, "alone.gguf: tensor value:general/token_embd.weight is missing"));
 }
 
+/* The most memory that this process ever had, in kB. */
+static guint64
+most_memory(void)
+{
+  g_autofree char *status = NULL;
+  g_assert_true(g_file_get_contents("/proc/self/status", &status, NULL, NULL));
+  const char *line = strstr(status, "VmHWM:");
+  g_assert_nonnull(line);
+  return g_ascii_strtoull(line + strlen("VmHWM:"), NULL, 10);
+}
+
+/* In a process that has written nothing: 33 MB of centroids would show. */
+static void
+test_clusters_process(void)
+{
+  g_autoptr(GError) error = NULL;
+  guint64 before = most_memory();
+  g_assert_null(gem_backbone_checkpoint_load(g_getenv("GEM_TEST_CHECKPOINT"), 16, &error));
+  g_assert_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING);
+  g_assert_nonnull(strstr(error->message, "scar:blk.0.scar_centroids_256.weight is missing"));
+  g_assert_cmpuint(most_memory() - before, <, 16 * 1024);
+}
+
+/* A checkpoint that states clusters, many for its few weights, and has no centroids. */
+static void
+test_clusters_alone(Fixture *self, gconstpointer data)
+{
+  g_auto(GemPreset) preset = {0};
+  g_autofree char *path = g_build_filename(self->dir, "alone.gguf", NULL);
+  g_autoptr(GemGgufWriter) writer = gem_gguf_writer_new();
+  g_autoptr(GError) error = NULL;
+  gem_preset_get("gem-tiny", &preset, &error);
+  gem_preset_apply_shape(&preset, "layers=1,domains=0,clusters=256+255+254+253", &error);
+  g_assert_no_error(error);
+  GemModelShape *shape = &preset.general;
+  shape->vocab = 32;
+  shape->width = 8192;
+  shape->heads = shape->kv_heads = 1;
+  shape->head_dim = shape->rope_dim = shape->ffn = 2;
+  gem_model_shape_write(shape, writer);
+  gem_gguf_writer_set_uint(writer, "train.step", 1);
+  g_autoptr(GemBackbone) backbone = gem_backbone_new(shape, 16);
+  float *values = gem_parameters_alloc(backbone->parameters);
+  gem_parameters_write(backbone->parameters, "value:", values, writer, &error);
+  g_aligned_free(values);
+  g_assert_no_error(error);
+  gem_gguf_writer_write(writer, path, &error);
+  g_assert_no_error(error);
+  g_assert_true(g_setenv("GEM_TEST_CHECKPOINT", path, TRUE));
+  g_test_trap_subprocess("/export/clusters-alone/subprocess", 0, G_TEST_SUBPROCESS_DEFAULT);
+  g_test_trap_assert_passed();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -303,6 +356,8 @@ main(int argc, char **argv)
   g_test_add("/export/llama", Fixture, NULL, set_up, test_llama, tear_down);
   g_test_add("/export/byte-tokenizer", Fixture, NULL, set_up, test_byte_tokenizer, tear_down);
   g_test_add("/export/shape-alone", Fixture, NULL, set_up, test_shape_alone, tear_down);
+  g_test_add("/export/clusters-alone", Fixture, NULL, set_up, test_clusters_alone, tear_down);
+  g_test_add_func("/export/clusters-alone/subprocess", test_clusters_process);
   g_test_add("/export/errors", Fixture, NULL, set_up, test_errors, tear_down);
   return g_test_run();
 }

@@ -216,6 +216,28 @@ gem_centroids_write(const GemCentroids *self, const char *prefix, GemGgufWriter 
   return TRUE;
 }
 
+static const GemTensor *
+require_set(
+    const GemBackbone *backbone, const char *prefix, guint layer, guint k, GemGguf *file, GError **error)
+{
+  g_autofree char *name = g_strdup_printf("%sblk.%u.scar_centroids_%u.weight", prefix, layer, k);
+  return gem_gguf_require_tensor(file, name, k, backbone->shape.width, error);
+}
+
+gboolean
+gem_centroids_check_file(const GemBackbone *backbone, const char *prefix, GemGguf *file, GError **error)
+{
+  const GemModelShape *shape = &backbone->shape;
+  for (guint layer = 0; layer < shape->layers; layer++) {
+    for (guint set = 0; set < shape->n_cluster_sets; set++) {
+      if (require_set(backbone, prefix, layer, shape->clusters[set], file, error) == NULL) {
+        return FALSE;
+      }
+    }
+  }
+  return TRUE;
+}
+
 /* The k centroids of a set, and their shares unless there is no prefix: a model's file has none. */
 static gboolean
 read_set(GemCentroids *self, const char *prefix, guint layer, guint set, GemGguf *file, GError **error)
@@ -223,8 +245,7 @@ read_set(GemCentroids *self, const char *prefix, guint layer, guint set, GemGguf
   const GemModelShape *shape = &self->backbone->shape;
   guint k = shape->clusters[set];
   gsize first = gem_backbone_centroids_at(self->backbone, layer, set);
-  g_autofree char *name = g_strdup_printf("%sblk.%u.scar_centroids_%u.weight", prefix, layer, k);
-  const GemTensor *tensor = gem_gguf_require_tensor(file, name, k, shape->width, error);
+  const GemTensor *tensor = require_set(self->backbone, prefix, layer, k, file, error);
   const guint8 *data = tensor != NULL ? gem_gguf_read_tensor(file, tensor, error) : NULL;
   if (data == NULL) {
     return FALSE;

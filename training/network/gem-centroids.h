@@ -47,5 +47,8 @@ gem_centroids_worst_square_sum(const GemCentroids *self, guint set);
 /* As tensors blk.N.scar_centroids_K.weight with `prefix`; shares beside them when the prefix is not empty. */
 gboolean
 gem_centroids_write(const GemCentroids *self, const char *prefix, GemGgufWriter *writer, GError **error);
+/* Before memory is taken for them: the file has those of the shape that it states. */
+gboolean
+gem_centroids_check_file(const GemBackbone *backbone, const char *prefix, GemGguf *file, GError **error);
 gboolean
 gem_centroids_read(GemCentroids *self, const char *prefix, GemGguf *file, GError **error);

@@ -6,6 +6,7 @@
 
 #define CHECKPOINT_STEP "train.step"
 #define VALUE           "value:" /* before the part and the name of a tensor */
+#define CENTROIDS       "scar:"  /* before the name of one */
 
 GemTokenizer *
 gem_checkpoint_open_tokenizer(const char *path, GError **error)
@@ -128,7 +129,8 @@ make_backbone(GemBackboneCheckpoint *self, GemGguf *file, const char *prefix, gs
     shape.tied = gem_gguf_find_tensor(file, output) == NULL;
   }
   self->backbone = gem_backbone_new(&shape, positions);
-  if (prefix != NULL && !gem_parameters_check_file(self->backbone->parameters, prefix, file, error)) {
+  if (prefix != NULL && (!gem_parameters_check_file(self->backbone->parameters, prefix, file, error) ||
+                         !gem_centroids_check_file(self->backbone, CENTROIDS, file, error))) {
     return FALSE;
   }
   self->values = gem_parameters_alloc(self->backbone->parameters);
@@ -167,7 +169,7 @@ read_checkpoint(GemBackboneCheckpoint *self, GemGguf *file, gsize positions, GEr
   self->all_licences = gem_checkpoint_has_mark(file);
   return make_backbone(self, file, VALUE, positions, error) &&
          gem_parameters_read(self->backbone->parameters, VALUE, file, self->values, error) &&
-         gem_centroids_read(self->centroids, "scar:", file, error);
+         gem_centroids_read(self->centroids, CENTROIDS, file, error);
 }
 
 GemBackboneCheckpoint *
@@ -258,7 +260,7 @@ gem_backbone_checkpoint_describe(const GemBackbone *backbone,
   if (all_licences) {
     gem_gguf_writer_set_bool(writer, GEM_CHECKPOINT_ALL_LICENCES, TRUE);
   }
-  return gem_centroids_write(centroids, "scar:", writer, error);
+  return gem_centroids_write(centroids, CENTROIDS, writer, error);
 }
 
 gboolean
