@@ -247,11 +247,9 @@ create_beside(const char *path, char **ret_temporary)
   return -1;
 }
 
-/* Makes the new name itself last over a power cut. A file system that cannot sync folders is no error. */
-static void
-sync_folder(const char *path)
+void
+gem_file_sync_folder(const char *folder)
 {
-  g_autofree char *folder = g_path_get_dirname(path);
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd >= 0) {
     fsync(fd);
@@ -299,6 +297,7 @@ gem_file_replace(const char *path, GPtrArray *parts, GError **error)
     unlink(temporary);
     return gem_file_fail(error, number, "write", path);
   }
-  sync_folder(path);
+  g_autofree char *folder = g_path_get_dirname(path);
+  gem_file_sync_folder(folder);
   return TRUE;
 }

@@ -43,3 +43,8 @@ gem_file_overwrite(int fd, const char *name, GBytes *bytes, GError **error);
  * file stands and nothing is left beside it; IO, naming the path, also where a device, pipe or socket is. */
 gboolean
 gem_file_replace(const char *path, GPtrArray *parts, GError **error);
+
+/* Makes the names in a folder themselves last over a power cut. A file system that cannot sync folders is no
+ * error. */
+void
+gem_file_sync_folder(const char *folder);

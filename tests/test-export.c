@@ -272,6 +272,35 @@ test_errors(Fixture *self, gconstpointer data)
   g_assert_nonnull(strstr(error->message, "blk.1.ffn_down.weight"));
 }
 
+/* A folder that cannot be written to its end is as it was: what is written last cannot be, and all before it
+ * is another model's. */
+static void
+test_old_model_stays(Fixture *self, gconstpointer data)
+{
+  g_autoptr(GError) error = NULL;
+  const GPtrArray *items = self->backbone->parameters->items;
+  const GemParameter *last = NULL;
+  for (guint i = 0; i < items->len; i++) {
+    const GemParameter *item = items->pdata[i];
+    last = strcmp(item->part, "pathway-legal") == 0 ? item : last;
+  }
+  const GemExport export = {.backbone = self->backbone,
+                            .values = self->values,
+                            .centroids = self->centroids,
+                            .router = self->router,
+                            .router_values = self->router_values,
+                            .name = "other"};
+  export_as(self, &gem_export_types_default);
+  float kept = self->values[last->offset];
+  self->values[0] += 1.0f;
+  self->values[last->offset] = NAN;
+  g_assert_false(gem_model_export(&export, &gem_export_types_default, self->dir, &error));
+  g_assert_nonnull(strstr(error->message, last->name));
+  self->values[0] -= 1.0f;
+  self->values[last->offset] = kept;
+  check_folder(self, &gem_export_types_default);
+}
+
 /* A checkpoint that states a shape of which it has no tensor: an error, where all memory would be asked for.
  */
 static void
@@ -358,6 +387,7 @@ main(int argc, char **argv)
   g_test_add("/export/shape-alone", Fixture, NULL, set_up, test_shape_alone, tear_down);
   g_test_add("/export/clusters-alone", Fixture, NULL, set_up, test_clusters_alone, tear_down);
   g_test_add_func("/export/clusters-alone/subprocess", test_clusters_process);
+  g_test_add("/export/old-model-stays", Fixture, NULL, set_up, test_old_model_stays, tear_down);
   g_test_add("/export/errors", Fixture, NULL, set_up, test_errors, tear_down);
   return g_test_run();
 }

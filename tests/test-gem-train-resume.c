@@ -102,6 +102,60 @@ test_interrupt(void)
   gem_test_train_assert_contains(message, " of 5000; the same command with --resume goes on from there");
 }
 
+/* Whether a folder's files are being written, or were left behind. */
+static gboolean
+is_staged(const char *name)
+{
+  g_autofree char *prefix = g_strconcat(name, ".", NULL);
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  const char *entry;
+  while ((entry = g_dir_read_name(dir)) != NULL) {
+    if (g_str_has_prefix(entry, prefix) && g_str_has_suffix(entry, ".tmp")) {
+      return TRUE;
+    }
+  }
+  return FALSE;
+}
+
+/* Sends a signal to a run that writes the model folder NAME, in the midst of it. Returns its wait status. */
+static int
+stop_writing(const char *name, int signal_number)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *command = g_strconcat("init --preset gem-mini --output ", name, NULL);
+  g_auto(GStrv) words = gem_test_train_words(command);
+  GPid pid = 0;
+  int status = 0;
+  g_spawn_async(folder, words, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, &error);
+  g_assert_no_error(error);
+  while (!is_staged(name)) {
+    g_assert_cmpint(waitpid(pid, &status, WNOHANG), ==, 0); /* it ended before it wrote */
+    g_usleep(500);
+  }
+  g_assert_cmpint(kill(pid, signal_number), ==, 0);
+  g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+  return status;
+}
+
+/* A model that is there is the same afterwards, and of one that was begun nothing is left where that can be
+ * helped. */
+static void
+test_stopped_writing(void)
+{
+  g_auto(GemTestTrainRun) before = {0}, after = {0};
+  gem_test_train_assert_done(folder, "init --preset gem-tiny --output kept", &before);
+  gem_test_train_assert_done(folder, "inspect kept", &before);
+  g_assert_true(WIFSIGNALED(stop_writing("kept", SIGKILL)));
+  gem_test_train_assert_done(folder, "inspect kept", &after);
+  g_assert_cmpstr(before.out, ==, after.out);
+  int status = stop_writing("begun", SIGINT);
+  g_assert_true(WIFEXITED(status));
+  g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+  g_assert_false(is_staged("begun"));
+  g_autofree char *begun = in_folder("begun");
+  g_assert_false(g_file_test(begun, G_FILE_TEST_EXISTS));
+}
+
 /* Whoever has options that help says which. */
 static void
 test_not_finite(void)
@@ -131,6 +185,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train/resume", test_resume);
   g_test_add_func("/gem-train/resume/dropout", test_resume_dropout);
   g_test_add_func("/gem-train/interrupt", test_interrupt);
+  g_test_add_func("/gem-train/stopped-writing", test_stopped_writing);
   g_test_add_func("/gem-train/not-finite", test_not_finite);
   int status = g_test_run();
   gem_test_folder_remove(folder);

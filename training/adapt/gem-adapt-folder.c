@@ -1,10 +1,9 @@
 #include "training/adapt/gem-adapt-folder.h"
 
-#include <errno.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 #include "training/network/gem-checkpoint.h"
+#include "training/network/gem-model-stage.h"
 
 #define CLASSIFIER "classifier.weight"
 
@@ -88,11 +87,10 @@ write_router(GemModelFiles *files,
 }
 
 static gboolean
-copy_file(GemModelFiles *files, const char *file, const char *path, GError **error)
+copy_file(GemModelFiles *files, const char *file, const GemModelStage *stage, GError **error)
 {
   g_autoptr(GBytes) bytes = gem_manifest_read(files->manifest, file, error);
-  return bytes != NULL &&
-         g_file_set_contents(path, g_bytes_get_data(bytes, NULL), (gssize)g_bytes_get_size(bytes), error);
+  return bytes != NULL && gem_model_stage_add(stage, file, bytes, error);
 }
 
 /* Whether what learned is in that file. */
@@ -118,22 +116,19 @@ gem_adapt_folder_write(GemModelFiles *files,
                        GError **error)
 {
   g_autoptr(GPtrArray) names = gem_model_export_files(&files->shape);
-  if (g_mkdir_with_parents(folder, 0755) != 0) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "%s: cannot make the folder: %s", folder,
-                g_strerror(errno));
-    return FALSE;
-  }
-  for (guint i = 0; i + 1 < names->len; i++) {
-    const char *file = names->pdata[i];
-    g_autofree char *path = g_build_filename(folder, file, NULL);
+  g_autoptr(GemModelStage) stage = gem_model_stage_new(folder, error);
+  for (guint i = 0; stage != NULL && i + 1 < names->len; i++) {
+    const char *file = names->pdata[i], *into = gem_model_stage_get_folder(stage);
+    g_autofree char *path = g_build_filename(into, file, NULL);
     gboolean router = row != NULL && strcmp(file, "router.gguf") == 0;
     gboolean done = router ? write_router(files, domain, row, export->all_licences, path, error)
                     : file_learned(&files->shape, learns, domain, file)
-                        ? gem_model_export_file(export, types, file, folder, error)
-                        : copy_file(files, file, path, error);
+                        ? gem_model_export_file(export, types, file, into, error)
+                        : copy_file(files, file, stage, error);
     if (!done) {
       return FALSE;
     }
   }
-  return gem_manifest_write(folder, export->name, (const char *const *)names->pdata, error);
+  return stage != NULL &&
+         gem_model_stage_commit(stage, export->name, (const char *const *)names->pdata, error);
 }

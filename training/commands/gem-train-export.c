@@ -5,6 +5,7 @@
 #include "training/commands/gem-train.h"
 #include "training/network/gem-checkpoint.h"
 #include "training/network/gem-model-export.h"
+#include "training/network/gem-progress.h"
 
 typedef struct {
   char *backbone, *router, *tokenizer, *name, *output, *types;
@@ -100,6 +101,7 @@ export_model(const ExportOptions *options, GError **error)
                                        options->backbone, error)) {
     return FALSE;
   }
+  gem_progress_take_signals(); /* what is half written goes */
   const GemExport export = {.backbone = backbone->backbone,
                             .values = backbone->values,
                             .centroids = backbone->centroids,

@@ -4,6 +4,7 @@
 #include "training/commands/gem-train.h"
 #include "training/network/gem-checkpoint.h"
 #include "training/network/gem-model-export.h"
+#include "training/network/gem-progress.h"
 
 typedef struct {
   char *preset, *shape, *name, *output, *tokenizer, *type;
@@ -78,6 +79,7 @@ write_random(const InitOptions *options,
   float *values = random_values(backbone->parameters, options->seed);
   float *router_values = router != NULL ? random_values(router->parameters, options->seed) : NULL;
   const char *preset_name = options->preset != NULL ? options->preset : GEM_PRESET_DEFAULT;
+  gem_progress_take_signals(); /* what is half written goes */
   const GemExport export = {.backbone = backbone,
                             .values = values,
                             .centroids = centroids,

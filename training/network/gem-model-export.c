@@ -1,12 +1,12 @@
 #include "training/network/gem-model-export.h"
 
-#include <errno.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 #include "format/gem-manifest.h"
 #include "format/gem-model-files.h"
 #include "training/network/gem-checkpoint.h"
+#include "training/network/gem-model-stage.h"
+#include "training/network/gem-progress.h"
 
 const GemExportTypes gem_export_types_default = {GEM_TYPE_Q8_0, GEM_TYPE_Q6_K, GEM_TYPE_Q6_K, GEM_TYPE_Q4_0};
 
@@ -191,36 +191,47 @@ gem_model_export_files(const GemModelShape *shape)
 
 /* What is quantized already would lose a little once more. */
 static gboolean
-copy_router(const GemExport *export, const char *folder, GError **error)
+copy_router(const GemExport *export, const GemModelStage *stage, GError **error)
 {
-  g_autofree char *path = g_build_filename(folder, "router.gguf", NULL);
-  g_autofree char *bytes = NULL;
+  char *text = NULL;
   gsize size = 0;
-  return g_file_get_contents(export->router_file, &bytes, &size, error) &&
-         g_file_set_contents(path, bytes, (gssize)size, error);
+  if (!g_file_get_contents(export->router_file, &text, &size, error)) {
+    return FALSE;
+  }
+  g_autoptr(GBytes) bytes = g_bytes_new_take(text, size);
+  return gem_model_stage_add(stage, "router.gguf", bytes, error);
+}
+
+static gboolean
+write_files(const GemExport *export,
+            const GemExportTypes *types,
+            const GPtrArray *files,
+            const GemModelStage *stage,
+            GError **error)
+{
+  for (guint i = 0; i + 1 < files->len; i++) {
+    const char *file = files->pdata[i];
+    gboolean copied = export->router_file != NULL && strcmp(file, "router.gguf") == 0;
+    if (!(copied ? copy_router(export, stage, error)
+                 : gem_model_export_file(export, types, file, gem_model_stage_get_folder(stage), error))) {
+      return FALSE;
+    }
+    if (gem_progress_interrupted()) {
+      g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "interrupted; nothing was written");
+      return FALSE;
+    }
+  }
+  return TRUE;
 }
 
 gboolean
 gem_model_export(const GemExport *export, const GemExportTypes *types, const char *folder, GError **error)
 {
   g_autoptr(GPtrArray) files = gem_model_export_files(&export->backbone->shape);
-  if (!gem_manifest_check_name(export->name, error)) {
-    return FALSE; /* before a model that is there loses its files to one that gets no manifest */
-  }
-  if (g_mkdir_with_parents(folder, 0755) != 0) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "%s: cannot make the folder: %s", folder,
-                g_strerror(errno));
-    return FALSE;
-  }
-  for (guint i = 0; i + 1 < files->len; i++) {
-    const char *file = files->pdata[i];
-    gboolean copied = export->router_file != NULL && strcmp(file, "router.gguf") == 0;
-    if (!(copied ? copy_router(export, folder, error)
-                 : gem_model_export_file(export, types, file, folder, error))) {
-      return FALSE;
-    }
-  }
-  return gem_manifest_write(folder, export->name, (const char *const *)files->pdata, error);
+  g_autoptr(GemModelStage) stage =
+      gem_manifest_check_name(export->name, error) ? gem_model_stage_new(folder, error) : NULL;
+  return stage != NULL && write_files(export, types, files, stage, error) &&
+         gem_model_stage_commit(stage, export->name, (const char *const *)files->pdata, error);
 }
 
 gboolean

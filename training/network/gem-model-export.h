@@ -32,15 +32,17 @@ typedef struct {
 GemType
 gem_export_type_of(const GemParameter *parameter, const GemExportTypes *types);
 
-/* The folder is made when it is not there. A tensor whose rows do not fit its part's block type falls back to
- * Q8_0 or F16, and says so in its file; norms and centroids stay F32. */
+/* The folder is made when it is not there, and else replaced as a whole (gem-model-stage.h);
+ * G_IO_ERROR_CANCELLED, with nothing written, when the process was asked to end (gem-progress.h). A tensor
+ * whose rows do not fit its part's block type falls back to Q8_0 or F16, and says so in its file; norms and
+ * centroids stay F32. */
 gboolean
 gem_model_export(const GemExport *export, const GemExportTypes *types, const char *folder, GError **error);
 
 /* The names of the files of such a folder, the last NULL. Transfer full. */
 GPtrArray *
 gem_model_export_files(const GemModelShape *shape);
-/* One file of such a folder, by its name; the manifest is the caller's. */
+/* One file of such a folder, by its name, into `folder`; the manifest is the caller's. */
 gboolean
 gem_model_export_file(const GemExport *export,
                       const GemExportTypes *types,

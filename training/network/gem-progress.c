@@ -21,6 +21,15 @@ take_signal(int number)
   interrupted = 1;
 }
 
+void
+gem_progress_take_signals(void)
+{
+  struct sigaction action = {.sa_handler = take_signal,
+                             .sa_flags = SA_RESETHAND}; /* a second Ctrl-C ends it at once */
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+}
+
 GemProgress *
 gem_progress_new(const char *title, guint64 done, guint64 total)
 {
@@ -30,10 +39,7 @@ gem_progress_new(const char *title, guint64 done, guint64 total)
   self->done = done;
   self->total = total;
   self->started = self->printed = g_get_monotonic_time();
-  struct sigaction action = {.sa_handler = take_signal,
-                             .sa_flags = SA_RESETHAND}; /* a second Ctrl-C ends it at once */
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
+  gem_progress_take_signals();
   return self;
 }
 

@@ -6,6 +6,10 @@
 
 typedef struct _GemProgress GemProgress;
 
+/* From now on SIGINT and SIGTERM are a wish, the second of them excepted. */
+void
+gem_progress_take_signals(void);
+
 /* Steps `done` of `total`. Also takes SIGINT and SIGTERM from now on. */
 GemProgress *
 gem_progress_new(const char *title, guint64 done, guint64 total);

@@ -1,0 +1,326 @@
+#include "training/network/gem-model-stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/gem-file.h"
+#include "format/gem-gguf.h"
+#include "format/gem-manifest.h"
+
+#define MANIFEST_FILE "manifest"
+
+struct _GemModelStage {
+  char *folder;       /* no link, no slash at its end */
+  char *stage;        /* folder of the new files */
+  gboolean committed; /* the stage is no longer ours */
+  GPtrArray *made;    /* char*: folders that lead to it and were not there, the lowest first */
+  gboolean is_there;  /* the folder is */
+  struct stat status; /* of the folder, if it is there */
+};
+
+static gboolean
+fail(const char *path, const char *what, int number, GError **error)
+{
+  g_autofree char *shown = g_filename_display_name(path);
+  g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "%s: %s: %s", shown, what, g_strerror(number));
+  return FALSE;
+}
+
+/* ---- the folder of the new files ---- */
+
+/* The folders above `folder` that are not there, the lowest first. */
+static GPtrArray *
+list_missing(const char *folder)
+{
+  GPtrArray *missing = g_ptr_array_new_with_free_func(g_free);
+  for (char *at = g_path_get_dirname(folder);; at = g_path_get_dirname(at)) {
+    if (g_file_test(at, G_FILE_TEST_EXISTS)) {
+      g_free(at);
+      return missing;
+    }
+    g_ptr_array_add(missing, at);
+  }
+}
+
+/* Finds out what is there. A link that leads to a folder stays. */
+static gboolean
+find_folder(GemModelStage *self, const char *folder, GError **error)
+{
+  struct stat link;
+  self->is_there = stat(folder, &self->status) == 0;
+  if (self->is_there ? !S_ISDIR(self->status.st_mode) : lstat(folder, &link) == 0) {
+    return fail(folder, "cannot make the folder", self->is_there ? ENOTDIR : EEXIST, error);
+  }
+  if (self->is_there) {
+    char *resolved = realpath(folder, NULL);
+    self->folder = g_strdup(resolved);
+    free(resolved);
+    return (self->folder != NULL && access(self->folder, W_OK) == 0) ||
+           fail(folder, "cannot write to the folder", errno, error);
+  }
+  self->folder = g_canonicalize_filename(folder, NULL);
+  self->made = list_missing(self->folder);
+  g_autofree char *above = g_path_get_dirname(self->folder);
+  return g_mkdir_with_parents(above, 0755) == 0 || fail(folder, "cannot make the folder", errno, error);
+}
+
+/* A new folder of that name and more; FALSE with errno. */
+static gboolean
+make_stage(GemModelStage *self, const char *prefix)
+{
+  for (guint attempt = 0; attempt < 100; attempt++) {
+    g_autofree char *path = g_strdup_printf("%s.%08x.tmp", prefix, g_random_int());
+    if (g_mkdir(path, 0755) == 0) {
+      self->stage = g_steal_pointer(&path);
+      return TRUE;
+    }
+    if (errno != EEXIST) {
+      return FALSE;
+    }
+  }
+  return FALSE;
+}
+
+/* Whether no other folder may take its place: that cannot be done to a mount point, and whoever works in it
+ * would then stand in one that is no more. */
+static gboolean
+must_stay(const GemModelStage *self)
+{
+  struct statx status;
+  struct stat here;
+  gboolean mounted = statx(AT_FDCWD, self->folder, 0, STATX_TYPE, &status) != 0 ||
+                     (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+  return mounted ||
+         (stat(".", &here) == 0 && here.st_dev == self->status.st_dev && here.st_ino == self->status.st_ino);
+}
+
+GemModelStage *
+gem_model_stage_new(const char *folder, GError **error)
+{
+  g_autoptr(GemModelStage) self = g_new0(GemModelStage, 1);
+  if (!find_folder(self, folder, error)) {
+    return NULL;
+  }
+  g_autofree char *within = g_strconcat(self->folder, G_DIR_SEPARATOR_S, NULL);
+  gboolean made = (!self->is_there || !must_stay(self)) && make_stage(self, self->folder);
+  if (!made && !(self->is_there && make_stage(self, within))) {
+    fail(folder, "cannot make the folder", errno, error);
+    return NULL;
+  }
+  return g_steal_pointer(&self);
+}
+
+const char *
+gem_model_stage_get_folder(const GemModelStage *self)
+{
+  return self->stage;
+}
+
+gboolean
+gem_model_stage_add(const GemModelStage *self, const char *file, GBytes *bytes, GError **error)
+{
+  g_autofree char *path = g_build_filename(self->stage, file, NULL);
+  g_autoptr(GPtrArray) parts = g_ptr_array_new();
+  g_ptr_array_add(parts, bytes);
+  return gem_file_replace(path, parts, error);
+}
+
+/* Transfer full, of char*; a folder that cannot be read has none. */
+static GPtrArray *
+list_entries(const char *folder)
+{
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+  const char *name;
+  while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+    g_ptr_array_add(names, g_strdup(name));
+  }
+  return names;
+}
+
+static void
+remove_stage(const char *stage)
+{
+  g_autoptr(GPtrArray) names = list_entries(stage);
+  for (guint i = 0; i < names->len; i++) {
+    g_autofree char *path = g_build_filename(stage, names->pdata[i], NULL);
+    g_unlink(path);
+  }
+  g_rmdir(stage);
+}
+
+void
+gem_model_stage_free(GemModelStage *self)
+{
+  if (!self->committed && self->stage != NULL) {
+    remove_stage(self->stage);
+  }
+  for (guint i = 0; !self->committed && self->made != NULL && i < self->made->len; i++) {
+    g_rmdir(self->made->pdata[i]);
+  }
+  g_clear_pointer(&self->made, g_ptr_array_unref);
+  g_free(self->folder);
+  g_free(self->stage);
+  g_free(self);
+}
+
+/* ---- into its place ---- */
+
+/* A set of char*: the files of the new model, and those that the manifest of the old one names. */
+static GHashTable *
+list_model_files(const GemModelStage *self, const char *const *files)
+{
+  GHashTable *names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr(GemManifest) old = gem_manifest_load(self->folder, NULL);
+  const char *const *lists[] = {files, old != NULL ? gem_manifest_get_files(old) : NULL};
+  g_hash_table_add(names, g_strdup(MANIFEST_FILE));
+  for (gsize i = 0; i < G_N_ELEMENTS(lists); i++) {
+    for (const char *const *name = lists[i]; name != NULL && *name != NULL; name++) {
+      g_hash_table_add(names, g_strdup(*name));
+    }
+  }
+  return names;
+}
+
+/* What stands where a file of a model is to be, and is no file, is nothing to remove. `ret_movable`: all else
+ * in the folder could be moved to another one. */
+static gboolean
+check_entries(const GemModelStage *self, GHashTable *files, gboolean *ret_movable, GError **error)
+{
+  g_autoptr(GPtrArray) names = list_entries(self->folder);
+  gboolean movable = TRUE;
+  for (guint i = 0; i < names->len; i++) {
+    g_autofree char *path = g_build_filename(self->folder, names->pdata[i], NULL);
+    struct stat status;
+    gboolean known = lstat(path, &status) == 0;
+    if (g_hash_table_contains(files, names->pdata[i]) && known && !S_ISREG(status.st_mode) &&
+        !S_ISLNK(status.st_mode)) {
+      return fail(path, "cannot be replaced", S_ISDIR(status.st_mode) ? EISDIR : EINVAL, error);
+    }
+    movable = movable && known && status.st_dev == self->status.st_dev &&
+              (!S_ISDIR(status.st_mode) || access(path, W_OK) == 0);
+  }
+  *ret_movable = movable;
+  return TRUE;
+}
+
+static gboolean
+move(const char *from, const char *to, const char *name, GError **error)
+{
+  g_autofree char *source = g_build_filename(from, name, NULL), *target = g_build_filename(to, name, NULL);
+  return g_rename(source, target) == 0 || fail(source, "cannot be moved to the folder", errno, error);
+}
+
+static gboolean
+remove_file(const char *folder, const char *name, GError **error)
+{
+  g_autofree char *path = g_build_filename(folder, name, NULL);
+  return g_unlink(path) == 0 || errno == ENOENT || fail(path, "cannot be removed", errno, error);
+}
+
+static gboolean
+remove_folder(const char *folder, GError **error)
+{
+  return g_rmdir(folder) == 0 || fail(folder, "cannot be removed", errno, error);
+}
+
+/* The one that takes its place has the rights of the old one. That its owner cannot be kept by all is no
+ * error. */
+static gboolean
+take_rights(const GemModelStage *self, GError **error)
+{
+  gboolean owned = chown(self->stage, self->status.st_uid, self->status.st_gid) == 0;
+  (void)owned;
+  return chmod(self->stage, self->status.st_mode & 07777) == 0 ||
+         fail(self->stage, "cannot be given the rights of the folder", errno, error);
+}
+
+/* After the exchange, when the stage is the old folder. All is tried, the first error counts. */
+static gboolean
+clear_old(const GemModelStage *self, GHashTable *files, GError **error)
+{
+  const char *old = self->stage;
+  g_autoptr(GPtrArray) names = list_entries(old);
+  gboolean cleared = TRUE;
+  for (guint i = 0; i < names->len; i++) {
+    const char *name = names->pdata[i];
+    GError **first = cleared ? error : NULL;
+    cleared &= g_hash_table_contains(files, name) ? remove_file(old, name, first)
+                                                  : move(old, self->folder, name, first);
+  }
+  return remove_folder(old, cleared ? error : NULL) && cleared;
+}
+
+/* One after the other, the manifest last; then what the old model had besides goes. */
+static gboolean
+move_all(GemModelStage *self, const char *const *files, GHashTable *all, GError **error)
+{
+  for (guint i = 0; files[i] != NULL; i++) {
+    if (!move(self->stage, self->folder, files[i], error)) {
+      return FALSE;
+    }
+  }
+  if (!move(self->stage, self->folder, MANIFEST_FILE, error)) {
+    return FALSE;
+  }
+  gem_file_sync_folder(self->folder);
+  GHashTableIter iter;
+  gpointer name;
+  g_hash_table_iter_init(&iter, all);
+  while (g_hash_table_iter_next(&iter, &name, NULL)) {
+    if (strcmp(name, MANIFEST_FILE) != 0 && !g_strv_contains(files, name) &&
+        !remove_file(self->folder, name, error)) {
+      return FALSE;
+    }
+  }
+  self->committed = TRUE;
+  return remove_folder(self->stage, error);
+}
+
+static gboolean
+replace(GemModelStage *self, const char *const *files, GError **error)
+{
+  g_autoptr(GHashTable) all = list_model_files(self, files);
+  gboolean movable = FALSE, beside = !g_str_has_prefix(self->stage, self->folder) ||
+                                     self->stage[strlen(self->folder)] != G_DIR_SEPARATOR;
+  if (!check_entries(self, all, &movable, error)) {
+    return FALSE;
+  }
+  if (!movable || !beside) {
+    return move_all(self, files, all, error);
+  }
+  if (!take_rights(self, error)) {
+    return FALSE;
+  }
+  if (renameat2(AT_FDCWD, self->stage, AT_FDCWD, self->folder, RENAME_EXCHANGE) != 0) {
+    return move_all(self, files, all, error);
+  }
+  self->committed = TRUE;
+  g_autofree char *above = g_path_get_dirname(self->folder);
+  gem_file_sync_folder(above);
+  return clear_old(self, all, error);
+}
+
+gboolean
+gem_model_stage_commit(GemModelStage *self, const char *name, const char *const *files, GError **error)
+{
+  if (!gem_manifest_write(self->stage, name, files, error)) {
+    return FALSE;
+  }
+  if (self->is_there) {
+    return replace(self, files, error);
+  }
+  if (g_rename(self->stage, self->folder) != 0) {
+    return fail(self->folder, "cannot make the folder", errno, error);
+  }
+  self->committed = TRUE;
+  g_autofree char *above = g_path_get_dirname(self->folder);
+  gem_file_sync_folder(above);
+  return TRUE;
+}
