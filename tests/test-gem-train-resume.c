@@ -3,6 +3,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include <glib/gstdio.h>
+
 #include "tests/gem-test-train-program.h"
 #include "tests/gem-test-training.h"
 
@@ -89,6 +91,95 @@ test_resume_dropout(void)
   assert_same_files("undivided.gguf", "divided.gguf");
 }
 
+#define STOPPED GEM_TEST_PRETRAIN "--checkpoint other.gguf --steps 5000 --checkpoint-minutes 0 "
+
+/* Each option that the result depends on is named, with both values; nothing is written. */
+static void
+test_other_options(void)
+{
+  static const struct {
+    const char *options, *message;
+  } cases[] = {
+      {"--rate 3e-3", "rate is 0.002 there and 0.003 here"},
+      {"--batch-tokens 96", "batch-tokens is 64 there and 96 here"},
+      {"--sequence 48 --warm-up 6", "warm-up is 5 there and 6 here, sequence is 64 there and 48 here"},
+      {"--decay-share 0.4", "decay-share is 0.5 there and 0.4 here"},
+      {"--weight-decay 0.1", "weight-decay is 0.05 there and 0.1 here"},
+      {"--task-share 0.5", "task-share is 0.6 there and 0.5 here"},
+      {"--general-share 0.2", "general-share is 0.15 there and 0.2 here"},
+      {"--answer-least 80", "answer-least is 0 there and 80 here"},
+      {"--dropout 0.1", "dropout is 0 there and 0.1 here"},
+      {"--routed-share 0.2", "routed-share is 0.1 there and 0.2 here"},
+      {"--tasks 'legal/clauses=2'", "tasks is none there and legal/clauses=2 here"},
+      {"--data more", "data is "},
+      {"--task-share 0.5", "resume with the same options (what is read may change where a run has ended by "
+                           "--until)"},
+      {"--shape layers=2,width=64,heads=2,ffn=64,domain-ffn=32", "other.gguf has 1 layers, not 2"},
+      {"--general-only", "other.gguf has 8 domains, not 0"},
+  };
+  g_autofree char *message = NULL, *data = gem_test_data_folder_new(), *more = in_folder("more");
+  gem_test_train_stop(folder, STOPPED, "other.gguf", SIGINT, &message);
+  gem_test_write_text(data, "corpus/stem.txt", "Nothing\n\nelse");
+  g_assert_cmpint(g_rename(data, more), ==, 0);
+  g_autofree char *kept = in_folder("other.gguf"), *before = in_folder("before.gguf"), *bytes = NULL;
+  gsize size = 0;
+  g_assert_true(g_file_get_contents(kept, &bytes, &size, NULL));
+  g_assert_true(g_file_set_contents(before, bytes, (gssize)size, NULL));
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *command = g_strconcat(STOPPED "--resume ", cases[i].options, NULL);
+    gem_test_train_assert_fails(folder, command, 1, cases[i].message);
+  }
+  assert_same_files("other.gguf", "before.gguf");
+}
+
+/* The text may change where a run has ended by --until, as docs/training.md does it, and there alone; the
+ * rate may be lower, and the router another one until its routes are used. */
+static void
+test_parts(void)
+{
+#define PART    GEM_TEST_PRETRAIN "--checkpoint part.gguf --steps 12 --decay-share 0.43 --resume "
+#define OF_TEXT "--task-share 0.85 --labelled-share 0.7 --domain-power 0.25 --answer-least 80 "
+  g_auto(GemTestTrainRun) run = {0};
+  gem_test_train_assert_done(folder, GEM_TEST_ROUTER "--steps 3 --seed 9 --checkpoint one.gguf", &run);
+  gem_test_train_assert_done(folder, GEM_TEST_ROUTER "--steps 3 --seed 10 --checkpoint two.gguf", &run);
+  gem_test_train_run(folder,
+                     GEM_TEST_PRETRAIN "--checkpoint part.gguf --steps 12 --decay-share 0.43 "
+                                       "--router one.gguf --until 3",
+                     &run);
+  gem_test_train_assert_fails(folder, PART OF_TEXT "--router one.gguf --batch-tokens 96", 1,
+                              "another training: batch-tokens is 64 there and 96 here; resume with the same "
+                              "options\n");
+  gem_test_train_run(folder, PART OF_TEXT "--router two.gguf --until 5 --rate 1e-3", &run);
+  gem_test_train_assert_contains(run.err, "resuming part.gguf at step 3\n");
+  gem_test_train_assert_fails(folder, PART OF_TEXT "--router two.gguf", 1,
+                              "rate is 0.001 there and 0.002 here");
+  gem_test_train_run(folder, PART OF_TEXT "--router two.gguf --rate 1e-3 --until 11", &run);
+  gem_test_train_assert_contains(run.err, "resuming part.gguf at step 5\n");
+  gem_test_train_assert_fails(folder, PART OF_TEXT "--router one.gguf --rate 1e-3", 1, "router is ");
+  gem_test_train_assert_done(folder, PART OF_TEXT "--router two.gguf --rate 1e-3", &run);
+}
+
+/* A router's training compares them, too; and what an earlier gem-train has kept is gone on from. */
+static void
+test_router_options(void)
+{
+#define ROUTES GEM_TEST_ROUTER "--steps 9 --checkpoint early.gguf "
+  g_auto(GemTestTrainRun) run = {0};
+  g_autofree char *path = in_folder("early.gguf"), *bytes = NULL;
+  gsize size = 0;
+  gem_test_train_run(folder, ROUTES "--until 2", &run);
+  gem_test_train_assert_fails(folder, ROUTES "--resume --batch-tokens 256", 1,
+                              "early.gguf is the checkpoint of another training: batch-tokens is 128 there "
+                              "and 256 here");
+  g_assert_true(g_file_get_contents(path, &bytes, &size, NULL));
+  char *key = memmem(bytes, size, "train.options", strlen("train.options"));
+  g_assert_nonnull(key);
+  *key = 'b';
+  g_assert_true(g_file_set_contents(path, bytes, (gssize)size, NULL));
+  gem_test_train_assert_done(folder, ROUTES "--resume", &run);
+  gem_test_train_assert_contains(run.err, "early.gguf does not tell its options");
+}
+
 static void
 test_interrupt(void)
 {
@@ -126,7 +217,8 @@ stop_writing(const char *name, int signal_number)
   g_auto(GStrv) words = gem_test_train_words(command);
   GPid pid = 0;
   int status = 0;
-  g_spawn_async(folder, words, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, &error);
+  g_spawn_async(folder, words, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &pid,
+                &error);
   g_assert_no_error(error);
   while (!is_staged(name)) {
     g_assert_cmpint(waitpid(pid, &status, WNOHANG), ==, 0); /* it ended before it wrote */
@@ -184,6 +276,9 @@ main(int argc, char **argv)
   folder = gem_test_train_folder_new();
   g_test_add_func("/gem-train/resume", test_resume);
   g_test_add_func("/gem-train/resume/dropout", test_resume_dropout);
+  g_test_add_func("/gem-train/resume/other-options", test_other_options);
+  g_test_add_func("/gem-train/resume/parts", test_parts);
+  g_test_add_func("/gem-train/resume/router", test_router_options);
   g_test_add_func("/gem-train/interrupt", test_interrupt);
   g_test_add_func("/gem-train/stopped-writing", test_stopped_writing);
   g_test_add_func("/gem-train/not-finite", test_not_finite);

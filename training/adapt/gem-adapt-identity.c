@@ -1,6 +1,6 @@
 #include "training/adapt/gem-adapt-identity.h"
 
-#include <string.h>
+#include "training/network/gem-run-identity.h"
 
 #define KEY "adapt.options"
 
@@ -27,14 +27,6 @@ add_text(GString *to, const char *name, const GemAdaptText *texts, gsize n)
   g_string_append_printf(to, " %s=%.*s", name, (int)DIGEST_LENGTH, g_checksum_get_string(checksum));
 }
 
-static void
-add_number(GString *to, const char *name, double value)
-{
-  char text[G_ASCII_DTOSTR_BUF_SIZE];
-  g_string_append_printf(to, " %s=%s", name, g_ascii_formatd(text, sizeof text, "%.9g", value));
-}
-
-/* Names are those of gem-train's command line, where it has them. */
 char *
 gem_adapt_identity_new(const GemAdaptData *data, const GemAdaptOptions *options)
 {
@@ -66,7 +58,7 @@ gem_adapt_identity_new(const GemAdaptData *data, const GemAdaptOptions *options)
                  {"quantized", options->quantized}};
   g_string_append_printf(text, "learns=%s", learns_name(options->learns));
   for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
-    add_number(text, numbers[i].name, numbers[i].value);
+    gem_run_identity_add_number(text, numbers[i].name, numbers[i].value);
   }
   add_text(text, "text", data->texts, data->n_texts);
   add_text(text, "replay", data->replay, replays ? data->n_replay : 0);
@@ -80,20 +72,9 @@ gem_adapt_identity_write(const char *identity, GemGgufWriter *checkpoint)
 }
 
 static gboolean
-may_differ(const char *name, const char *there, const char *here)
+may_differ(const char *name, const char *there, const char *here, gpointer data)
 {
-  return strcmp(name, "rate") == 0 && g_ascii_strtod(here, NULL) < g_ascii_strtod(there, NULL);
-}
-
-/* `item`: NAME=VALUE. The value of that name among `items`; NULL: it is not there. */
-static const char *
-find_value(const char *const *items, const char *item)
-{
-  gsize length = strcspn(item, "=") + 1;
-  while (*items != NULL && strncmp(*items, item, length) != 0) {
-    items++;
-  }
-  return *items != NULL ? *items + length : NULL;
+  return gem_run_identity_is_lower_rate(name, there, here);
 }
 
 gboolean
@@ -103,21 +84,11 @@ gem_adapt_identity_check(const char *identity, GemGguf *checkpoint, GError **err
   if (kept == NULL) {
     return FALSE;
   }
-  g_auto(GStrv) there = g_strsplit(kept, " ", -1), here = g_strsplit(identity, " ", -1);
-  g_autoptr(GString) differences = g_string_new(NULL);
-  for (char **item = here; *item != NULL; item++) {
-    g_autofree char *name = g_strndup(*item, strcspn(*item, "="));
-    const char *wanted = *item + strlen(name) + 1, *found = find_value((const char *const *)there, *item);
-    if (found == NULL || (strcmp(found, wanted) != 0 && !may_differ(name, found, wanted))) {
-      g_string_append_printf(differences, "%s %s is %s there and %s here", differences->len > 0 ? "," : ":",
-                             name, found != NULL ? found : "not known", wanted);
-    }
-  }
-  if (differences->len > 0) {
+  g_autofree char *differences = gem_run_identity_compare(kept, identity, may_differ, NULL);
+  if (differences != NULL) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
-                "%s is the checkpoint of another adaptation%s; resume with the same options and text",
-                gem_gguf_get_name(checkpoint), differences->str);
-    return FALSE;
+                "%s is the checkpoint of another adaptation: %s; resume with the same options and text",
+                gem_gguf_get_name(checkpoint), differences);
   }
-  return TRUE;
+  return differences == NULL;
 }

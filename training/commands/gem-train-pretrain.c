@@ -2,7 +2,8 @@
  * (model.md, "Training", 1). */
 #include <string.h>
 
-#include "training/commands/gem-train-options.h"
+#include "format/gem-file.h"
+#include "training/commands/gem-train-resume.h"
 #include "training/commands/gem-train.h"
 #include "training/network/gem-centroids.h"
 #include "training/network/gem-checkpoint.h"
@@ -46,6 +47,7 @@ typedef struct {
   GemCentroids *centroids;
   GemRouterCheckpoint *router; /* NULL: routes are the documents' labels throughout */
   GemPretrainDraw draw;
+  const GString *identity;
   guint64 routed_from; /* first step that uses the router's own routes, with centroids frozen */
   guint64 step;        /* that runs */
   Lane *lanes;
@@ -154,6 +156,7 @@ save(gpointer data, GemGgufWriter *writer, GError **error)
 {
   Pretraining *self = data;
   gem_gguf_writer_set_string(writer, "train.tokenizer", self->options->training.tokenizer);
+  gem_train_identity_write(self->identity, writer);
   return gem_backbone_checkpoint_describe(self->backbone, self->centroids, self->options->all_licences,
                                           writer, error);
 }
@@ -231,24 +234,62 @@ start_from(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *ce
   return TRUE;
 }
 
+/* What must be the same in a run that goes on (gem-train-resume.h). NULL with an error. */
+static GString *
+identify(const PretrainOptions *options, const GemCorpus *corpus, gboolean with_router, GError **error)
+{
+  g_autoptr(GString) identity = gem_train_identity_new(&options->training, corpus);
+  g_autofree char *router = NULL;
+  guint64 size = 0;
+  const struct {
+    const char *name;
+    double value;
+  } numbers[] = {{"sequence", options->sequence},
+                 {"routed-share", options->routed_share},
+                 {"dropout", options->dropout},
+                 {"residual-dropout", options->draw.residual_dropout},
+                 {"input-dropout", options->draw.input_dropout},
+                 {"input-share", options->draw.input_share},
+                 {"answer-weight", options->draw.answer_weight},
+                 {"answer-least", options->draw.answer_least},
+                 {"choice-weight", options->draw.choice_weight},
+                 {"contest-weight", options->draw.contest_weight},
+                 {"contest-rivals", options->rivals},
+                 {"passage-share", options->draw.passage_share},
+                 {"copy-share", options->draw.copy_share}};
+  if (with_router && !gem_file_hash(options->router, &size, &router, error)) {
+    return NULL;
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
+    gem_run_identity_add_number(identity, numbers[i].name, numbers[i].value);
+  }
+  gem_run_identity_add_string(identity, "tasks", options->tasks);
+  gem_run_identity_add_string(identity, "router", router);
+  return g_steal_pointer(&identity);
+}
+
 /* The state of a run with the same options: the mask is the same, too, which a run from start values may
  * change. */
 static gboolean
-resume(const PretrainOptions *options, GemTrainer *trainer, GemCentroids *centroids, GError **error)
+resume(const Pretraining *self, GemTrainer *trainer, GError **error)
 {
+  const PretrainOptions *options = self->options;
   const char *path = options->training.checkpoint;
-  const GemModelShape *wanted = &centroids->backbone->shape;
+  const GemModelShape *wanted = &self->backbone->shape;
   g_auto(GemModelShape) shape = {0};
   g_autoptr(GemGguf) file = gem_gguf_open(path, error);
   if (file == NULL ||
       !gem_checkpoint_check_licences(gem_checkpoint_has_mark(file), options->all_licences, path, error) ||
       !gem_model_shape_read(file, &shape, error) ||
+
       !gem_checkpoint_check_heads(&shape, wanted, path, error) ||
       !gem_checkpoint_check_clusters(&shape, wanted, path, error) ||
       !gem_checkpoint_check_mask(&shape, wanted, path, error)) {
     return FALSE;
   }
-  if (!gem_trainer_resume(trainer, file, error) || !gem_centroids_read(centroids, "scar:", file, error)) {
+  if (!gem_trainer_resume(trainer, file, error) ||
+      !gem_train_identity_check(self->identity, file, gem_trainer_step(trainer) > self->routed_from, error) ||
+      !gem_centroids_read(self->centroids, "scar:", file, error)) {
     return FALSE;
   }
   g_printerr("resuming %s at step %" G_GUINT64_FORMAT "\n", path, gem_trainer_step(trainer));
@@ -276,25 +317,30 @@ train(const PretrainOptions *options,
                 options->draw.passage_share, least);
     return FALSE;
   }
+  g_autoptr(GString) identity = identify(options, corpus, router != NULL, error);
+  if (identity == NULL) {
+    return FALSE;
+  }
   g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->training.lanes);
   g_autoptr(GemCentroids) centroids = gem_centroids_new(backbone, (guint64)options->training.seed);
   const GemTrainerOptions trainer_options =
       gem_training_options_get_trainer(&options->training, (guint)options->accumulate, "pretrain");
   g_autoptr(GemTrainer) trainer = gem_trainer_new(backbone->parameters, &trainer_options, threads);
-  if (options->training.resume ? !resume(options, trainer, centroids, error)
-                               : options->from != NULL && !start_from(options, trainer, centroids, error)) {
-    return FALSE;
-  }
   Pretraining self = {.options = options,
                       .corpus = corpus,
                       .backbone = backbone,
                       .centroids = centroids,
                       .router = router,
                       .draw = {options->draw, gem_tokenizer_bos(tokenizer), frame, &sentences},
+                      .identity = identity,
                       .routed_from =
                           (guint64)((double)options->training.steps * (1.0 - options->routed_share)),
-                      .step = gem_trainer_step(trainer),
                       .n_lanes = (guint)options->training.lanes};
+  if (options->training.resume ? !resume(&self, trainer, error)
+                               : options->from != NULL && !start_from(options, trainer, centroids, error)) {
+    return FALSE;
+  }
+  self.step = gem_trainer_step(trainer);
   make_lanes(&self);
   GemTrainee trainee = {&self, prepare, run, after_step, save, describe};
   gboolean done = gem_trainer_run(trainer, &trainee, error);

@@ -1,6 +1,6 @@
 /* `gem-train router`: trains the token router on crops of text labelled by their domain, with the masks of
  * run time (model.md, "Training", 2). */
-#include "training/commands/gem-train-options.h"
+#include "training/commands/gem-train-resume.h"
 #include "training/commands/gem-train.h"
 #include "training/network/gem-checkpoint.h"
 #include "training/network/gem-router-crops.h"
@@ -31,6 +31,7 @@ typedef struct {
   const GemCorpus *corpus;
   GemRouterNetwork *network;
   const GemRouterCrops *crops;
+  const GString *identity;
   Lane *lanes;
 } RouterTraining;
 
@@ -71,12 +72,17 @@ save(gpointer data, GemGgufWriter *writer, GError **error)
 {
   RouterTraining *self = data;
   gem_router_shape_write(&self->network->shape, (const char *const *)self->network->domains, writer);
+  gem_train_identity_write(self->identity, writer);
   return TRUE;
 }
 
 /* What no tensor shows has to be the same, too. */
 static gboolean
-resume(const RouterOptions *options, const GemRouterNetwork *network, GemTrainer *trainer, GError **error)
+resume(const RouterOptions *options,
+       const GemRouterNetwork *network,
+       const GString *identity,
+       GemTrainer *trainer,
+       GError **error)
 {
   const char *path = options->training.checkpoint;
   GemRouterShape shape;
@@ -85,12 +91,19 @@ resume(const RouterOptions *options, const GemRouterNetwork *network, GemTrainer
       !gem_router_shape_read_with(file, "value:router/token_embd.weight", &shape, error)) {
     return FALSE;
   }
-  if (shape.heads != network->shape.heads) {
-    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has %u heads, not %u", path,
-                shape.heads, network->shape.heads);
-    return FALSE;
+  const struct {
+    const char *name;
+    guint its, wanted;
+  } counts[] = {{"heads", shape.heads, network->shape.heads},
+                {"layers", shape.layers, network->shape.layers}};
+  for (gsize i = 0; i < G_N_ELEMENTS(counts); i++) {
+    if (counts[i].its != counts[i].wanted) {
+      g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH, "%s has %u %s, not %u", path,
+                  counts[i].its, counts[i].name, counts[i].wanted);
+      return FALSE;
+    }
   }
-  return TRUE;
+  return gem_train_identity_check(identity, file, FALSE, error);
 }
 
 static gboolean
@@ -103,7 +116,8 @@ train(const RouterOptions *options,
   g_autoptr(GemLanes) threads = gem_lanes_new((guint)options->training.lanes);
   const GemTrainerOptions trainer_options = gem_training_options_get_trainer(&options->training, 1, "router");
   g_autoptr(GemTrainer) trainer = gem_trainer_new(network->parameters, &trainer_options, threads);
-  if (options->training.resume && !resume(options, network, trainer, error)) {
+  g_autoptr(GString) identity = gem_train_identity_new(&options->training, corpus);
+  if (options->training.resume && !resume(options, network, identity, trainer, error)) {
     return FALSE;
   }
   g_autoptr(GemRouterCrops) crops = gem_router_crops_new(tokenizer, GEM_PRESET_ASK_TEMPLATE, error);
@@ -114,6 +128,7 @@ train(const RouterOptions *options,
                          .corpus = corpus,
                          .network = network,
                          .crops = crops,
+                         .identity = identity,
                          .lanes = g_new0(Lane, options->training.lanes)};
   for (gint lane = 0; lane < options->training.lanes; lane++) {
     self.lanes[lane].batch = gem_batch_new((gsize)options->training.batch_tokens);

@@ -191,7 +191,9 @@ gem_checkpoint_check_heads(const GemModelShape *its,
   const struct {
     const char *name;
     double its, wanted;
-  } values[] = {{"heads", its->heads, wanted->heads},
+  } values[] = {{"layers", its->layers, wanted->layers},
+                {"domains", its->n_domains, wanted->n_domains},
+                {"heads", its->heads, wanted->heads},
                 {"heads of keys", its->kv_heads, wanted->kv_heads},
                 {"values a head", its->head_dim, wanted->head_dim},
                 {"rotated values a head", its->rope_dim, wanted->rope_dim},

@@ -60,7 +60,8 @@ typedef struct {
 GemBackboneCheckpoint *
 gem_backbone_checkpoint_load(const char *path, gsize positions, GError **error);
 /* What no tensor's shape shows is the same: heads and rotation, by which the same weights are read in another
- * way. Else an error that names the path and what differs. */
+ * way, and that there are no more layers and domains than are read. Else an error that names the path and
+ * what differs. */
 gboolean
 gem_checkpoint_check_heads(const GemModelShape *its,
                            const GemModelShape *wanted,

@@ -221,6 +221,9 @@ write_checkpoint(GemTrainer *self, GError **error)
   gem_gguf_writer_set_uint(writer, "train.seed", (guint32)self->options.seed);
   gem_gguf_writer_set_uint(writer, "train.lanes", gem_lanes_count(self->lanes));
   gem_gguf_writer_set_uint(writer, "train.accumulate", self->options.accumulate);
+  if (self->options.until > 0 && self->step == self->options.until) {
+    gem_gguf_writer_set_uint(writer, GEM_TRAINER_UNTIL, (guint32)self->step);
+  }
   return gem_parameters_write(self->parameters, "value:", self->values, writer, error) &&
          gem_parameters_write(self->parameters, "adam.m:", self->first_moment, writer, error) &&
          gem_parameters_write(self->parameters, "adam.v:", self->second_moment, writer, error) &&

@@ -17,6 +17,9 @@ typedef enum {
 GQuark
 gem_trainer_error_quark(void);
 
+/* In a checkpoint that a run has left where `until` ended it: that step. */
+#define GEM_TRAINER_UNTIL "train.until"
+
 typedef struct {
   guint64 steps;       /* optimizer steps in all */
   guint64 until;       /* the run ends after this step, to be resumed with other options; 0: after all */

@@ -89,6 +89,12 @@ gem_corpus_load_text(const char *path,
 gsize
 gem_corpus_n_tokens(const GemCorpus *self);
 
+/* Of all that was read and how it was tokenized, which a training may draw: hexadecimal digits, of which no
+ * two are alike by chance. Transfer full. */
+#define GEM_CORPUS_DIGEST_LENGTH 16u
+char *
+gem_corpus_digest(const GemCorpus *self);
+
 /* Whether gem_corpus_draw can ever return `least_tokens` tokens with this share of general text. */
 gboolean
 gem_corpus_check_draw(const GemCorpus *self, double general_share, guint least_tokens, GError **error);
