@@ -1,5 +1,8 @@
 /* Reading a data folder: which text goes to which split, and what is never read. */
 #include <string.h>
+#include <unistd.h>
+
+#include <glib/gstdio.h>
 
 #include "tests/gem-test-corpus.h"
 #include "tests/gem-test-model.h"
@@ -118,6 +121,26 @@ test_licences(GemTestCorpus *self, gconstpointer data)
   g_assert_cmpuint(gem_test_corpus_find(measured, "finance/closed")->documents->len, ==, 1);
   g_autofree char *text = document_text(self, gem_test_corpus_find(measured, "legal/clauses"), 0);
   g_assert_cmpstr(text, ==, "Is clause 3 valid?yes");
+}
+
+/* A file that is none, and a link that leads nowhere, are told of: it would be less text without a word.
+ * What is not wanted is not looked at. */
+static void
+test_no_files(GemTestCorpus *self, gconstpointer data)
+{
+  GemCorpusOptions options = gem_test_corpus_options(self, GEM_SPLIT_TRAIN);
+  g_autofree char *finance = g_build_filename(self->folder, "corpus/finance.txt", NULL);
+  options.forks = TRUE;
+  g_assert_cmpint(g_mkdir(finance, 0700), ==, 0);
+  gem_test_corpus_assert_fails(self, &options, "corpus/finance.txt: cannot be read: Is a directory");
+  g_assert_cmpint(g_rmdir(finance), ==, 0);
+  g_assert_cmpint(symlink("nowhere", finance), ==, 0);
+  gem_test_corpus_assert_fails(self, &options, "corpus/finance.txt: cannot be read: No such file");
+  g_assert_cmpint(g_unlink(finance), ==, 0);
+  gem_test_write_text(self->folder, "tasks/legal/clauses/labels.json/mine", "");
+  gem_test_corpus_assert_fails(self, &options, "clauses/labels.json: cannot be read: Is a directory");
+  options.forks = FALSE;
+  g_autoptr(GemCorpus) corpus = gem_test_corpus_load(self, &options);
 }
 
 static void
@@ -368,6 +391,10 @@ test_text(GemTestCorpus *self, gconstpointer data)
   }
   g_assert_null(gem_corpus_load_text("/nonexistent.txt", 1, 6, self->tokenizer, &left_out, &error));
   g_assert_nonnull(strstr(error->message, "/nonexistent.txt"));
+  g_clear_error(&error);
+  g_assert_true(g_file_set_contents(path, "ab\n\nc\0\n\nd", 9, NULL));
+  g_assert_null(gem_corpus_load_text(path, 1, 6, self->tokenizer, &left_out, &error));
+  g_assert_nonnull(strstr(error->message, "text.txt: a NUL at byte 5"));
 }
 
 int
@@ -384,6 +411,7 @@ main(int argc, char **argv)
       {"/corpus/licences", test_licences},
       {"/corpus/most-documents", test_most_documents},
       {"/corpus/most-lines", test_most_lines},
+      {"/corpus/no-files", test_no_files},
       {"/corpus/bare-too", test_bare_too},
       {"/corpus/text", test_text},
       {"/corpus/errors", test_errors},

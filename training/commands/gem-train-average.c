@@ -5,6 +5,7 @@
 #include "training/commands/gem-train-options.h"
 #include "training/commands/gem-train.h"
 #include "training/network/gem-checkpoint.h"
+#include "training/network/gem-progress.h"
 
 typedef struct {
   char *output;
@@ -37,6 +38,7 @@ average(const AverageOptions *options, const char *path, const char *other_path,
   gem_vector_add_scaled(mean->values, other->values, (float)options->share, size);
   gem_centroids_average(mean->centroids, other->centroids, options->share);
   mean->all_licences |= other->all_licences;
+  gem_progress_take_signals(); /* what is half written is written to its end */
   return gem_backbone_checkpoint_write(mean, options->output, error);
 }
 

@@ -152,7 +152,11 @@ read_task(const GemChoiceTasksOptions *options,
   g_autofree char *path = gem_data_task_path(options->folder, entry, options->file),
                   *labels_path = gem_data_task_path(options->folder, entry, "labels.json"), *text = NULL;
   g_auto(GStrv) labels = NULL;
-  if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+  gboolean there = FALSE;
+  if (!gem_data_find_file(path, &there, error)) {
+    return FALSE;
+  }
+  if (!there) {
     return TRUE;
   }
   if (!gem_data_read_labels(labels_path, &labels, error) || !gem_data_read_text(path, &text, NULL, error)) {

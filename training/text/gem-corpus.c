@@ -51,17 +51,23 @@ source_new(const char *name, gint8 domain, gboolean is_task)
 }
 
 /* A file of that kind, if it is there and wanted. */
-static void
-plan_source(Loading *loading, const char *name, gint8 domain, gboolean is_task, char *path)
+static gboolean
+plan_source(
+    Loading *loading, const char *name, gint8 domain, gboolean is_task, const char *path, GError **error)
 {
   const GemCorpusOptions *options = loading->options;
-  if (!g_file_test(path, G_FILE_TEST_IS_REGULAR) ||
-      (options->wants != NULL && !options->wants(name, is_task, options->data))) {
-    g_free(path);
-    return;
+  gboolean there = FALSE;
+  if (options->wants != NULL && !options->wants(name, is_task, options->data)) {
+    return TRUE;
   }
-  g_ptr_array_add(loading->sources, source_new(name, domain, is_task));
-  g_ptr_array_add(loading->paths, path);
+  if (!gem_data_find_file(path, &there, error)) {
+    return FALSE;
+  }
+  if (there) {
+    g_ptr_array_add(loading->sources, source_new(name, domain, is_task));
+    g_ptr_array_add(loading->paths, g_strdup(path));
+  }
+  return TRUE;
 }
 
 static gint8
@@ -81,15 +87,18 @@ domain_is_known(const char *const *domains, const char *name)
   return strcmp(name, GEM_CORPUS_GENERAL) == 0 || domain_index(domains, name) != GEM_ROUTE_GENERAL;
 }
 
-static void
-plan_corpus(Loading *loading, const char *const *domains)
+static gboolean
+plan_corpus(Loading *loading, const char *const *domains, GError **error)
 {
   for (guint d = 0; d == 0 || domains[d - 1] != NULL; d++) {
     const char *name = domains[d] != NULL ? domains[d] : GEM_CORPUS_GENERAL;
     g_autofree char *file = g_strconcat(name, ".txt", NULL);
-    plan_source(loading, name, domain_index(domains, name), FALSE,
-                g_build_filename(loading->options->folder, "corpus", file, NULL));
+    g_autofree char *path = g_build_filename(loading->options->folder, "corpus", file, NULL);
+    if (!plan_source(loading, name, domain_index(domains, name), FALSE, path, error)) {
+      return FALSE;
+    }
   }
+  return TRUE;
 }
 
 static gboolean
@@ -104,8 +113,10 @@ plan_tasks(Loading *loading, const char *const *domains, GError **error)
       continue;
     }
     g_autofree char *label = g_strconcat(task->domain, "/", task->name, NULL);
-    plan_source(loading, label, domain_index(domains, task->domain), TRUE,
-                gem_data_task_path(folder, task, file));
+    g_autofree char *path = gem_data_task_path(folder, task, file);
+    if (!plan_source(loading, label, domain_index(domains, task->domain), TRUE, path, error)) {
+      return FALSE;
+    }
   }
   return tasks != NULL;
 }
@@ -459,8 +470,8 @@ static gboolean
 plan(Loading *loading, const char *const *domains, GError **error)
 {
   const GemCorpusOptions *options = loading->options;
-  if (options->corpus) {
-    plan_corpus(loading, domains);
+  if (options->corpus && !plan_corpus(loading, domains, error)) {
+    return FALSE;
   }
   if (options->tasks && !plan_tasks(loading, domains, error)) {
     return FALSE;
@@ -538,7 +549,7 @@ gem_corpus_load_text(const char *path,
   g_autofree char *text = NULL;
   gsize size = 0;
   guint left_out = 0;
-  if (!check_tokenizer(tokenizer, error) || !g_file_get_contents(path, &text, &size, error)) {
+  if (!check_tokenizer(tokenizer, error) || !gem_data_read_text(path, &text, &size, error)) {
     return NULL;
   }
   g_autoptr(GemCorpus) self = g_new0(GemCorpus, 1);

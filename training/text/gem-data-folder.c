@@ -1,7 +1,10 @@
 #include "training/text/gem-data-folder.h"
 
+#include <errno.h>
+#include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "format/gem-gguf.h"
 
@@ -28,6 +31,22 @@ gem_data_read_text(const char *path, char **ret_text, gsize *ret_size, GError **
     *ret_size = size;
   }
   return TRUE;
+}
+
+gboolean
+gem_data_find_file(const char *path, gboolean *ret_there, GError **error)
+{
+  GStatBuf status;
+  gboolean there = g_stat(path, &status) == 0;
+  int number = there ? (S_ISDIR(status.st_mode) ? EISDIR : EINVAL) : errno;
+  if (there ? S_ISREG(status.st_mode)
+            : (number == ENOENT || number == ENOTDIR) && g_lstat(path, &status) != 0) {
+    *ret_there = there;
+    return TRUE;
+  }
+  g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_IO, "%s: cannot be read: %s", path,
+              there && number == EINVAL ? "not a regular file" : g_strerror(number));
+  return FALSE;
 }
 
 /* ---- JSON ---- */
@@ -243,8 +262,12 @@ gem_data_read_labels(const char *path, GStrv *ret_labels, GError **error)
   g_autoptr(GStrvBuilder) labels = g_strv_builder_new();
   g_autofree char *text = NULL;
   JsonNode *root = NULL;
+  gboolean there = FALSE;
   *ret_labels = NULL;
-  if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+  if (!gem_data_find_file(path, &there, error)) {
+    return FALSE;
+  }
+  if (!there) {
     return TRUE;
   }
   if (!gem_data_read_text(path, &text, NULL, error)) {

@@ -19,6 +19,11 @@ typedef struct {
 gboolean
 gem_data_read_text(const char *path, char **ret_text, gsize *ret_size, GError **error);
 
+/* Whether there is a file at `path`. Errors name it: what cannot be looked at, is no regular file, or is a
+ * link that leads nowhere, would be missed without a word. */
+gboolean
+gem_data_find_file(const char *path, gboolean *ret_there, GError **error);
+
 /* The tasks that FOLDER/manifest.json lists, in its order. Errors name the file. Transfer full, of
  * GemDataTask. */
 GPtrArray *

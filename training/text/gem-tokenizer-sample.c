@@ -181,9 +181,14 @@ read_tasks(const char *folder, GPtrArray *domains, GError **error)
     const GemDataTask *task = g_ptr_array_index(tasks, i);
     g_autofree char *path = gem_data_task_path(folder, task, "train.jsonl");
 
+    gboolean there = FALSE;
+
+    if (!task->permissive) {
+      continue;
+    }
     /* A task may be there for measuring only. */
-    if (task->permissive && g_file_test(path, G_FILE_TEST_EXISTS) &&
-        !read_task_file(path, add_source(domains, task->domain, TRUE), error)) {
+    if (!gem_data_find_file(path, &there, error) ||
+        (there && !read_task_file(path, add_source(domains, task->domain, TRUE), error))) {
       return FALSE;
     }
   }
