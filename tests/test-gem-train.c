@@ -171,6 +171,22 @@ test_usage(void)
   }
 }
 
+/* What is not there is told of before minutes of text are read. */
+static void
+test_missing_early(void)
+{
+  static const char *const commands[] = {GEM_TEST_PRETRAIN "--steps 1 --checkpoint none.gguf --resume",
+                                         GEM_TEST_ROUTER "--steps 1 --checkpoint none.gguf --resume",
+                                         GEM_TEST_PRETRAIN "--steps 1 --checkpoint x --from none.gguf"};
+  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+    g_auto(GemTestTrainRun) run = {0};
+    gem_test_train_run(folder, commands[i], &run);
+    g_assert_cmpint(run.status, ==, 1);
+    gem_test_train_assert_contains(run.err, ": cannot open none.gguf: ");
+    g_assert_null(strstr(run.err, "tokens of text"));
+  }
+}
+
 /* The command line is right, the files are not. */
 static void
 test_files(void)
@@ -248,6 +264,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train/help", test_help);
   g_test_add_func("/gem-train/usage", test_usage);
   g_test_add_func("/gem-train/files", test_files);
+  g_test_add_func("/gem-train/missing-early", test_missing_early);
   g_test_add_func("/gem-train/llama", test_llama);
   g_test_add_func("/gem-train/init-llama", test_init_llama);
   g_test_add_func("/gem-train/init-loud", test_init_loud);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "format/gem-manifest.h"
 #include "training/arithmetic/gem-matmul.h"
@@ -178,6 +179,17 @@ gem_train_options_check_file(const char *option, const char *path, GError **erro
 }
 
 gboolean
+gem_train_options_check_readable(const char *path, GError **error)
+{
+  if (path != NULL && g_access(path, R_OK) != 0) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISSING, "cannot open %s: %s", path,
+                g_strerror(errno));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
 gem_train_options_check_checkpoint(const char *checkpoint, gboolean resume, GError **error)
 {
   if (checkpoint == NULL) {
@@ -190,7 +202,8 @@ gem_train_options_check_checkpoint(const char *checkpoint, gboolean resume, GErr
         checkpoint);
     return FALSE;
   }
-  return gem_train_options_check_file("checkpoint", checkpoint, error);
+  return (!resume || gem_train_options_check_readable(checkpoint, error)) &&
+         gem_train_options_check_file("checkpoint", checkpoint, error);
 }
 
 void

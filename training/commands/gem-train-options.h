@@ -42,8 +42,13 @@ gem_train_options_check_other(const char *output, const char *path, GError **err
 gboolean
 gem_train_options_check_file(const char *option, const char *path, GError **error);
 
-/* Before a training: no file is at --checkpoint (NULL: none is kept) that it would overwrite, unless that is
- * gone on from, and its folder can be written. */
+/* Before much is read that it goes with: a file or folder (NULL: none is wanted) can be read, else MISSING.
+ */
+gboolean
+gem_train_options_check_readable(const char *path, GError **error);
+
+/* Before a training: no file is at --checkpoint (NULL: none is kept) that it would overwrite, or one that can
+ * be gone on from, and its folder can be written. */
 gboolean
 gem_train_options_check_checkpoint(const char *checkpoint, gboolean resume, GError **error);
 

@@ -557,6 +557,7 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
          gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
          check_weights(self, error) && check_shares(self, error) &&
+         gem_train_options_check_readable(self->from, error) &&
          gem_train_options_check_checkpoint(self->training.checkpoint, self->training.resume, error);
 }
 

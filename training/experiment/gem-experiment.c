@@ -191,8 +191,13 @@ claim_work(const GemExperiment *self, GError **error)
                 g_strerror(errno));
     return FALSE;
   }
-  if (!g_file_get_contents(path, &found, NULL, NULL)) {
-    return g_file_set_contents(path, self->signature, -1, error);
+  g_autoptr(GError) cause = NULL;
+  if (!g_file_get_contents(path, &found, NULL, &cause)) {
+    if (g_error_matches(cause, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+      return g_file_set_contents(path, self->signature, -1, error);
+    }
+    g_propagate_error(error, g_steal_pointer(&cause)); /* whose results are there is not known */
+    return FALSE;
   }
   if (strcmp(found, self->signature) != 0) {
     g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
