@@ -6,10 +6,12 @@
 
 #include "kernels/avx2/gem-avx2.h"
 
-/* A step: 8 words and the scales, of all of them or (Q6_K) of four words each. */
+/* A step: 8 words and the scale of all of them or, of Q6_K, the whole scales of four words each as the dot
+ * step takes them. */
 typedef struct {
   __m256i words[8];
-  __m256 scales[2];
+  __m256 scale;
+  __m256i whole_scales[2];
 } Weights;
 
 GEM_AVX2_INLINE void
@@ -22,7 +24,7 @@ decode_q4_0(const uint8_t *data, size_t blocks, size_t step, size_t half, Weight
     weights->words[word] = _mm256_and_si256(nibbles, low);
     weights->words[4 + word] = _mm256_and_si256(_mm256_srli_epi16(nibbles, 4), low);
   }
-  weights->scales[0] = gem_avx2_halves(data + blocks * 256 + step * 32 + half * 16);
+  weights->scale = gem_avx2_halves(data + blocks * 256 + step * 32 + half * 16);
 }
 
 GEM_AVX2_INLINE void
@@ -32,7 +34,7 @@ decode_q8_0(const uint8_t *data, size_t blocks, size_t step, size_t half, Weight
   for (size_t word = 0; word < 8; word++) {
     weights->words[word] = gem_dot_bytes(gem_avx2_load(data + (step * 8 + word) * 64 + half * 32));
   }
-  weights->scales[0] = gem_avx2_halves(data + blocks * 512 + step * 32 + half * 16);
+  weights->scale = gem_avx2_halves(data + blocks * 512 + step * 32 + half * 16);
 }
 
 /* Q6_K: the first of the two sub-blocks of a step, in the order of columns; the other is two behind it. A
@@ -43,12 +45,18 @@ first_sub_of_step(size_t step)
   return step / 4 * 8 + step / 2 % 2 + step % 2 * 4;
 }
 
-GEM_AVX2_INLINE __m256
+GEM_AVX2_INLINE __m256i
 q6_k_scale(const uint8_t *data, size_t sub, size_t half)
 {
-  __m256 d = gem_avx2_halves(data + 3328 + half * 16);
   __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)(data + 3072 + sub * 16 + half * 8));
-  return _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
+  return gem_dot_whole_scale(bytes);
+}
+
+/* d of 8 rows of a chunk. */
+GEM_AVX2_INLINE __m256
+q6_k_d(const uint8_t *data, size_t half)
+{
+  return gem_avx2_halves(data + 3328 + half * 16);
 }
 
 /* Low nibbles, and of `pairs` bits 4 and 5. */
@@ -79,8 +87,8 @@ decode_q6_k(const uint8_t *data, size_t step, size_t half, Weights *weights)
     }
   }
   size_t sub = first_sub_of_step(step);
-  weights->scales[0] = q6_k_scale(data, sub, half);
-  weights->scales[1] = q6_k_scale(data, sub + 2, half);
+  weights->whole_scales[0] = q6_k_scale(data, sub, half);
+  weights->whole_scales[1] = q6_k_scale(data, sub + 2, half);
 }
 
 /* `data` is a chunk of a panel, of so many blocks of 32 columns. */

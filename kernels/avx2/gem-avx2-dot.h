@@ -82,7 +82,7 @@ gem_dot_add(GemType type, __m256i sum, __m256i weights, const GemDotInput *input
   return _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, levels));
 }
 
-/* The sum as floats, exactly. */
+/* The sum as floats, exactly; not of Q6_K. */
 GEM_AVX2_INLINE __m256
 gem_dot_end(GemType type, __m256i sum)
 {
@@ -90,4 +90,17 @@ gem_dot_end(GemType type, __m256i sum)
     return gem_avx2_counted(sum);
   }
   return _mm256_cvtepi32_ps(_mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+}
+
+/* Of Q6_K: 8 scales of a byte, each twice in 16 bits, and the sum times these. */
+static inline __m256i
+gem_dot_whole_scale(__m128i bytes)
+{
+  return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(bytes, bytes));
+}
+
+static inline __m256i
+gem_dot_scale(__m256i sum, __m256i scale)
+{
+  return _mm256_madd_epi16(sum, scale);
 }

@@ -53,7 +53,8 @@ prepare(GemType type, Segment *segment)
   }
 }
 
-/* f[n][halves] += one step; counts are constants to the compiler, and the sums stay in registers. */
+/* f[n][halves] += one step; counts are constants to the compiler, and the sums stay in registers. Of Q6_K f
+ * are integers until the chunk ends. */
 GEM_AVX2_INLINE void
 add_tile(GemType type, const Weights *weights, const GemDotInput *inputs, size_t n, size_t halves, __m256 *f)
 {
@@ -77,7 +78,13 @@ add_tile(GemType type, const Weights *weights, const GemDotInput *inputs, size_t
     }
 #pragma GCC unroll 8
     for (size_t i = 0; i < n * halves; i++) {
-      f[i] = _mm256_fmadd_ps(gem_dot_end(type, sums[i]), weights[i % halves].scales[sub], f[i]);
+      const Weights *met = &weights[i % halves];
+      if (type == GEM_TYPE_Q6_K) {
+        __m256i scaled = gem_dot_scale(sums[i], met->whole_scales[sub]);
+        f[i] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(f[i]), scaled));
+      } else {
+        f[i] = _mm256_fmadd_ps(gem_dot_end(type, sums[i]), met->scale, f[i]);
+      }
     }
   }
 }
@@ -124,6 +131,22 @@ add_chunk_many(GemType type,
     for (; i < n; i++) {
       add_tile(type, weights, inputs + i, 1, halves, f + i * halves);
     }
+  }
+}
+
+/* f[n][halves] at the end of a chunk, which `data` is of the first panel. */
+GEM_AVX2_INLINE void
+end_chunk(GemType type, const uint8_t *data, size_t panel_bytes, size_t halves, size_t n, __m256 *f)
+{
+  if (type != GEM_TYPE_Q6_K) {
+    return;
+  }
+  __m256 d[MOST_HALVES];
+  for (size_t half = 0; half < halves; half++) {
+    d[half] = q6_k_d(data + half / GEM_AVX2_HALVES * panel_bytes, half % GEM_AVX2_HALVES);
+  }
+  for (size_t i = 0; i < n * halves; i++) {
+    f[i] = _mm256_mul_ps(d[i % halves], _mm256_cvtepi32_ps(_mm256_castps_si256(f[i])));
   }
 }
 
@@ -192,6 +215,7 @@ run_panels(GemType type,
     } else {
       add_chunk_many(type, chunk, panel_bytes, halves, blocks, prepared, n, f);
     }
+    end_chunk(type, chunk, panel_bytes, halves, n, f);
     for (size_t i = 0; i < n * halves; i++) {
       float scale = scales[i / halves * gem_packed_chunks(cols) + col / GEM_CHUNK_COLS];
       sums[i] = _mm256_fmadd_ps(_mm256_set1_ps(scale), f[i], sums[i]);

@@ -20,8 +20,12 @@ gem_dot_prepare(GemType type, __m256i levels, int32_t sum0, int32_t sum1, GemDot
 {
   int32_t offset = type == GEM_TYPE_Q4_0 ? 8 : type == GEM_TYPE_Q8_0 ? 128 : 32;
   gem_avx2_store(input->levels, levels);
-  input->starts[0] = GEM_AVX2_FLOAT_BITS - offset * (type == GEM_TYPE_Q6_K ? sum0 : sum0 + sum1);
-  input->starts[1] = GEM_AVX2_FLOAT_BITS - offset * sum1;
+  if (type == GEM_TYPE_Q6_K) {
+    input->starts[0] = -offset * sum0;
+    input->starts[1] = -offset * sum1;
+  } else {
+    input->starts[0] = GEM_AVX2_FLOAT_BITS - offset * (sum0 + sum1);
+  }
 }
 
 /* Weights of Q8_0 as the step takes them. */
@@ -38,10 +42,23 @@ gem_dot_add(GemType type, __m256i sum, __m256i weights, const GemDotInput *input
   return _mm256_dpbusd_avx_epi32(sum, weights, gem_avx2_broadcast(input->levels + word * 4));
 }
 
-/* The sum as floats, exactly. */
+/* The sum as floats, exactly; not of Q6_K. */
 GEM_AVX2_INLINE __m256
 gem_dot_end(GemType type, __m256i sum)
 {
   (void)type;
   return gem_avx2_counted(sum);
+}
+
+/* Of Q6_K: 8 scales of a byte, and the sum times these. */
+static inline __m256i
+gem_dot_whole_scale(__m128i bytes)
+{
+  return _mm256_cvtepi8_epi32(bytes);
+}
+
+static inline __m256i
+gem_dot_scale(__m256i sum, __m256i scale)
+{
+  return _mm256_mullo_epi32(sum, scale);
 }

@@ -6,13 +6,13 @@
  * Q6_K stays with vectors: its sub-blocks are half as wide, and their tiles cost the same
  * (docs/performance.md).
  */
+#include "kernels/avx512/gem-avx512-amx.h"
 #include "kernels/avx512/gem-avx512-chunk.h"
 
-#define LEAST_INPUTS 8  /* fewer are met as fast by vectors */
-#define TILE_INPUTS  16 /* of one tile, at most */
-#define SUM_TILES    4  /* tmm0 .. tmm3; inputs are in tmm4 and tmm5, weights in tmm6 and tmm7 */
+#define LEAST_INPUTS 8 /* fewer are met as fast by vectors */
+#define TILE_INPUTS  GEM_AVX512_TILE_INPUTS
+#define SUM_TILES    GEM_AVX512_SUM_TILES
 #define LAG          (SUM_TILES / 2)
-#define TILE_BYTES   64 /* of a row, at most */
 
 /* Chunks that are decoded before inputs meet them: results of all of them are written once. */
 #define MOST_CHUNKS 6
@@ -21,12 +21,6 @@
 #define BLOCK_COLS   32
 #define BLOCK_WORDS  (BLOCK_COLS / 4)
 #define CHUNK_BLOCKS (GEM_CHUNK_COLS / BLOCK_COLS)
-
-typedef struct {
-  uint8_t palette, start_row, reserved[14];
-  uint16_t row_bytes[16];
-  uint8_t rows[16];
-} Configuration;
 
 /* What of a call is the same for all chunks. */
 typedef struct {
@@ -65,22 +59,6 @@ typedef struct {
   size_t col;
 } Group;
 
-/* For up to `inputs` inputs. */
-static void
-configure_tiles(size_t inputs)
-{
-  Configuration configuration = {.palette = 1};
-  for (size_t tile = 0; tile < 8; tile++) {
-    bool is_weights = tile >= SUM_TILES + 2;
-    bool is_inputs = tile >= SUM_TILES && !is_weights;
-    configuration.row_bytes[tile] = (uint16_t)(is_inputs ? BLOCK_COLS : TILE_BYTES);
-    configuration.rows[tile] = (uint8_t)(is_weights ? BLOCK_WORDS : inputs);
-  }
-  /* gcc 12 takes only the first bytes for read. */
-  __asm__ volatile("" : : "r"(&configuration) : "memory");
-  _tile_loadconfig(&configuration);
-}
-
 #define MULTIPLY(sums, tile_of_inputs, tile_of_weights)                                                      \
   _tile_zero(sums);                                                                                          \
   _tile_loadd(tile_of_inputs, levels, cols);                                                                 \
@@ -99,20 +77,6 @@ multiply(size_t tile, const int8_t *levels, size_t cols, const __m512i *weights)
     MULTIPLY(2, 4, 6);
   } else {
     MULTIPLY(3, 5, 7);
-  }
-}
-
-__attribute__((always_inline)) static inline void
-store(size_t tile, __m512i *sums)
-{
-  if (tile == 0) {
-    _tile_stored(0, sums, TILE_BYTES);
-  } else if (tile == 1) {
-    _tile_stored(1, sums, TILE_BYTES);
-  } else if (tile == 2) {
-    _tile_stored(2, sums, TILE_BYTES);
-  } else {
-    _tile_stored(3, sums, TILE_BYTES);
   }
 }
 
@@ -198,7 +162,7 @@ run_group(Call *call, const Group *group, size_t inputs)
       size_t tile = sub % SUM_TILES, done = (sub + LAG) % SUM_TILES;
       multiply(tile, now.levels + sub * BLOCK_COLS, cols,
                now.weights + sub * BLOCK_WORDS * GEM_AVX512_CHUNK_PANELS);
-      store(done, call->sums[done]);
+      gem_avx512_tile_store(done, call->sums[done]);
       if (at < tile_meetings) {
         ask_ahead(group->chunks[at % group->n].next[at / group->n], sub * ahead, ahead);
       }
@@ -215,7 +179,7 @@ run_group(Call *call, const Group *group, size_t inputs)
 #pragma GCC unroll 4
   for (size_t tile = 0; tile < SUM_TILES; tile++) {
     if (tile < LAG) {
-      store((tile + LAG) % SUM_TILES, call->sums[(tile + LAG) % SUM_TILES]);
+      gem_avx512_tile_store((tile + LAG) % SUM_TILES, call->sums[(tile + LAG) % SUM_TILES]);
     }
     scale_sums(call->sums[tile], before.factors[(CHUNK_BLOCKS - SUM_TILES + tile) * GEM_AVX512_CHUNK_PANELS],
                inputs, f);
@@ -237,7 +201,7 @@ run_last_chunk(Call *call, const Group *group)
     for (size_t sub = 0; sub < chunk->subs; sub++) {
       multiply(0, now.levels + sub * BLOCK_COLS, call->inputs->cols,
                now.weights + sub * BLOCK_WORDS * GEM_AVX512_CHUNK_PANELS);
-      store(0, call->sums[0]);
+      gem_avx512_tile_store(0, call->sums[0]);
       scale_sums(call->sums[0], now.factors[sub * GEM_AVX512_CHUNK_PANELS], TILE_INPUTS, f);
     }
     finish(&now, gem_packed_chunks(call->inputs->cols), TILE_INPUTS, f);
@@ -295,14 +259,18 @@ run_panels(Call *call, size_t first, size_t panels, bool is_half)
 void
 gem_avx512_linear_amx(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
 {
-  if ((weights->type != GEM_TYPE_Q4_0 && weights->type != GEM_TYPE_Q8_0) || inputs->n < LEAST_INPUTS) {
+  if (!gem_packed_takes_levels(weights->type) || inputs->n < LEAST_INPUTS || first == end) {
     gem_avx512_linear(weights, first, end, inputs, y);
+    return;
+  }
+  if (weights->type == GEM_TYPE_Q6_K) {
+    gem_avx512_amx_linear_q6_k(weights, first, end, inputs, y);
     return;
   }
   Call call = {
       .weights = weights, .inputs = inputs, .y = y, .tiles = (inputs->n + TILE_INPUTS - 1) / TILE_INPUTS};
   size_t most = (inputs->n + call.tiles - 1) / call.tiles;
-  configure_tiles(most);
+  gem_avx512_tiles_configure(most, BLOCK_COLS, BLOCK_WORDS);
   for (size_t panel = first; panel < end; panel += GEM_AVX512_CHUNK_PANELS) {
     run_panels(&call, panel, end - panel < 2 ? 1 : 2, most <= TILE_INPUTS / 2);
   }

@@ -21,7 +21,11 @@ typedef struct {
   size_t sub_words;                        /* of 4 columns: 8 or 4 */
   uint16_t columns[GEM_AVX512_CHUNK_SUBS]; /* first column of the sub-block in the chunk */
   __m512i weights[GEM_AVX512_CHUNK_WORDS][GEM_AVX512_CHUNK_PANELS];
-  __m512 scales[GEM_AVX512_CHUNK_SUBS][GEM_AVX512_CHUNK_PANELS];
+  union {
+    __m512 scales[GEM_AVX512_CHUNK_SUBS][GEM_AVX512_CHUNK_PANELS];
+    __m512i whole_scales[GEM_AVX512_CHUNK_SUBS][GEM_AVX512_CHUNK_PANELS]; /* of Q6_K, each times d */
+  };
+  __m512 d[GEM_AVX512_CHUNK_PANELS];
 } GemAvx512Chunk;
 
 /* First column of a sub-block in the chunk. Those of 16 columns are of Q6_K: four of each half's 16 words of
@@ -88,7 +92,6 @@ __attribute__((always_inline)) static inline void
 gem_avx512_chunk_decode_q6_k(const uint8_t *data, size_t panel, int offset, GemAvx512Chunk *chunk)
 {
   const __m512i least = _mm512_set1_epi8((char)(offset - 32));
-  __m512 d = gem_avx512_scales(data + 3328);
   for (size_t word = 0; word < 16; word++) {
     size_t group = word / 4;
     const uint8_t *nibbles = data + (word / 8 * 16 + word % 8) * 64;
@@ -104,10 +107,9 @@ gem_avx512_chunk_decode_q6_k(const uint8_t *data, size_t panel, int offset, GemA
         gem_avx512_chunk_six_bits(_mm512_srli_epi16(second, 4), _mm512_srli_epi16(pairs, 2), least);
   }
   for (size_t sub = 0; sub < GEM_AVX512_CHUNK_SUBS; sub++) {
-    const uint8_t *scales = data + 3072 + chunk->columns[sub] / 16 * 16;
-    __m512i scale = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)scales));
-    chunk->scales[sub][panel] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
+    chunk->whole_scales[sub][panel] = gem_avx512_whole_scales(data + 3072 + chunk->columns[sub]);
   }
+  chunk->d[panel] = gem_avx512_scales(data + 3328);
 }
 
 /* The chunk at column `col` of `panels` panels from `first` on; chunk->next_nearest stays. `ahead` says how

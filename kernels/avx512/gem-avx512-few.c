@@ -221,11 +221,16 @@ q6_k_quarter(const Quarter *quarter, size_t first_sub, const Tile *tile, size_t 
   }
 }
 
+/* Scales are whole, and so are the sums of a chunk, less d. */
 ALWAYS_INLINE void
 q6_k_chunk(const uint8_t *data, size_t width, const Tile *tile, size_t n, GemAhead ahead, __m512 *f)
 {
   const uint8_t *scales = data + 3072;
-  __m512 d = gem_avx512_scales(data + 3328);
+  __m512i totals[MOST_FEW];
+#pragma GCC unroll 8
+  for (size_t i = 0; i < n; i++) {
+    totals[i] = _mm512_setzero_si512();
+  }
   for (size_t group = 0; group < 4; group++) {
     size_t half = group / 2;
     size_t part_of_half = group % 2;
@@ -240,13 +245,17 @@ q6_k_chunk(const uint8_t *data, size_t width, const Tile *tile, size_t n, GemAhe
 #pragma GCC unroll 4
     for (size_t part = 0; part < 4; part++) {
       size_t sub = half * 8 + part * 2 + part_of_half; /* in the order of columns */
-      __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(scales + sub * 16));
-      __m512 scale = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+      __m512i scale = gem_avx512_whole_scales(scales + sub * GEM_PANEL_ROWS);
 #pragma GCC unroll 8
       for (size_t i = 0; i < n; i++) {
-        f[i] = add_block(f[i], sums[part][i], scale);
+        totals[i] = _mm512_add_epi32(totals[i], _mm512_mullo_epi32(sums[part][i], scale));
       }
     }
+  }
+  __m512 d = gem_avx512_scales(data + 3328);
+#pragma GCC unroll 8
+  for (size_t i = 0; i < n; i++) {
+    f[i] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(totals[i]));
   }
 }
 

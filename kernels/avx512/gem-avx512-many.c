@@ -88,27 +88,43 @@ ask_ahead(const GemAvx512Chunk *chunk, size_t sub, size_t panels)
   }
 }
 
-/* f[panels][n] += one chunk. */
+/* sums[panels][n] = the products of sub-block `sub`. */
 __attribute__((always_inline)) static inline void
-multiply(const GemAvx512Chunk *chunk,
-         const Tile *tile,
-         bool is_first,
-         size_t words,
-         size_t panels,
-         size_t n,
-         __m512 (*f)[MOST_INPUTS])
+multiply_sub(const GemAvx512Chunk *chunk,
+             const Tile *tile,
+             size_t sub,
+             size_t words,
+             size_t panels,
+             size_t n,
+             __m512i (*sums)[MOST_INPUTS])
 {
-  const __m512i(*weights)[MOST_PANELS] = chunk->weights;
-  for (size_t sub = 0; sub < chunk->subs; sub++, weights += words) {
+#pragma GCC unroll 8
+  for (size_t i = 0; i < n; i++) {
+    sums[0][i] = sums[1][i] = _mm512_set1_epi32(tile->starts[i][chunk->columns[sub] / GEM_SUM_COLS]);
+  }
+  multiply_words(chunk->weights + sub * words, tile->levels + chunk->columns[sub], tile->cols, words, panels,
+                 n, sums);
+}
+
+/* f[panels][n] = one chunk of blocks of 32 columns. */
+__attribute__((always_inline)) static inline void
+multiply_blocks(const GemAvx512Chunk *chunk,
+                const Tile *tile,
+                bool is_first,
+                size_t panels,
+                size_t n,
+                __m512 (*f)[MOST_INPUTS])
+{
+#pragma GCC unroll 8
+  for (size_t i = 0; i < n; i++) {
+    f[0][i] = f[1][i] = _mm512_setzero_ps();
+  }
+  for (size_t sub = 0; sub < chunk->subs; sub++) {
     __m512i sums[MOST_PANELS][MOST_INPUTS];
     if (is_first) {
       ask_ahead(chunk, sub, panels);
     }
-#pragma GCC unroll 8
-    for (size_t i = 0; i < n; i++) {
-      sums[0][i] = sums[1][i] = _mm512_set1_epi32(tile->starts[i][chunk->columns[sub] / GEM_SUM_COLS]);
-    }
-    multiply_words(weights, tile->levels + chunk->columns[sub], tile->cols, words, panels, n, sums);
+    multiply_sub(chunk, tile, sub, 8, panels, n, sums);
 #pragma GCC unroll 2
     for (size_t panel = 0; panel < panels; panel++) {
       __m512 scale = chunk->scales[sub][panel];
@@ -116,6 +132,44 @@ multiply(const GemAvx512Chunk *chunk,
       for (size_t i = 0; i < n; i++) {
         f[panel][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[panel][i]), scale, f[panel][i]);
       }
+    }
+  }
+}
+
+/* The same of Q6_K, whose sums are whole up to the end. */
+__attribute__((always_inline)) static inline void
+multiply_q6_k(const GemAvx512Chunk *chunk,
+              const Tile *tile,
+              bool is_first,
+              size_t panels,
+              size_t n,
+              __m512 (*f)[MOST_INPUTS])
+{
+  __m512i totals[MOST_PANELS][MOST_INPUTS];
+#pragma GCC unroll 8
+  for (size_t i = 0; i < n; i++) {
+    totals[0][i] = totals[1][i] = _mm512_setzero_si512();
+  }
+  for (size_t sub = 0; sub < chunk->subs; sub++) {
+    __m512i sums[MOST_PANELS][MOST_INPUTS];
+    if (is_first) {
+      ask_ahead(chunk, sub, panels);
+    }
+    multiply_sub(chunk, tile, sub, 4, panels, n, sums);
+#pragma GCC unroll 2
+    for (size_t panel = 0; panel < panels; panel++) {
+      __m512i scale = chunk->whole_scales[sub][panel];
+#pragma GCC unroll 8
+      for (size_t i = 0; i < n; i++) {
+        totals[panel][i] = _mm512_add_epi32(totals[panel][i], _mm512_mullo_epi32(sums[panel][i], scale));
+      }
+    }
+  }
+#pragma GCC unroll 2
+  for (size_t panel = 0; panel < panels; panel++) {
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n; i++) {
+      f[panel][i] = _mm512_mul_ps(chunk->d[panel], _mm512_cvtepi32_ps(totals[panel][i]));
     }
   }
 }
@@ -137,14 +191,10 @@ run_tile(const GemAvx512Chunk *chunk, const Target *target, size_t panels, size_
   __m512 f[MOST_PANELS][MOST_INPUTS];
   size_t chunks = gem_packed_chunks(target->inputs->cols);
   start_tile(&tile, target->inputs, target->first, n, target->col, chunk->sub_words);
-#pragma GCC unroll 8
-  for (size_t i = 0; i < n; i++) {
-    f[0][i] = f[1][i] = _mm512_setzero_ps();
-  }
   if (chunk->sub_words == 8) {
-    multiply(chunk, &tile, target->first == 0, 8, panels, n, f);
+    multiply_blocks(chunk, &tile, target->first == 0, panels, n, f);
   } else {
-    multiply(chunk, &tile, target->first == 0, 4, panels, n, f);
+    multiply_q6_k(chunk, &tile, target->first == 0, panels, n, f);
   }
 #pragma GCC unroll 8
   for (size_t i = 0; i < n; i++) {

@@ -84,6 +84,13 @@ gem_avx512_scales(const uint8_t *halves)
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)halves));
 }
 
+/* 16 scales of 1 byte as integers. */
+static inline __m512i
+gem_avx512_whole_scales(const uint8_t *bytes)
+{
+  return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)bytes));
+}
+
 /* The first 16 of `left` values, as a mask. */
 static inline __mmask16
 gem_avx512_first_lanes(size_t left)

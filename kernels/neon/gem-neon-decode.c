@@ -66,26 +66,25 @@ decode_q6_k(const uint8_t *data, GemNeonChunk *chunk)
   chunk->weights = chunk->decoded;
   chunk->subs = 16;
   chunk->sub_words = 4;
-  gem_neon_decode_q6_k_scales(data, chunk->scales);
+  gem_neon_decode_q6_k_scales(data, chunk->whole_scales);
+  for (size_t row = 0; row < GEM_PANEL_ROWS; row += GEM_NEON_GROUP_ROWS) {
+    vst1q_f32(chunk->d + row, gem_neon_q6_k_d(data, row));
+  }
 }
 
 void
-gem_neon_decode_q6_k_scales(const uint8_t *data, float (*scales)[GEM_PANEL_ROWS])
+gem_neon_decode_q6_k_scales(const uint8_t *data, int32_t (*scales)[GEM_PANEL_ROWS])
 {
   const int8_t *stored = (const int8_t *)data + 48 * GEM_NEON_WORD_BYTES;
-  float32x4_t d[GEM_NEON_GROUPS];
-  for (size_t group = 0; group < GEM_NEON_GROUPS; group++) {
-    d[group] = gem_neon_load_halves(data + 48 * GEM_NEON_WORD_BYTES + 16 * GEM_PANEL_ROWS + group * 8);
-  }
   for (size_t sub = 0; sub < GEM_NEON_MOST_SUBS; sub++) {
     size_t col = gem_neon_q6_k_group(data, sub / 4).col + sub % 4 * 32;
     int8x16_t bytes = vld1q_s8(stored + col / 16 * GEM_PANEL_ROWS);
     int16x8_t low = vmovl_s8(vget_low_s8(bytes));
     int16x8_t high = vmovl_high_s8(bytes);
-    vst1q_f32(scales[sub], vmulq_f32(d[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(low)))));
-    vst1q_f32(scales[sub] + 4, vmulq_f32(d[1], vcvtq_f32_s32(vmovl_high_s16(low))));
-    vst1q_f32(scales[sub] + 8, vmulq_f32(d[2], vcvtq_f32_s32(vmovl_s16(vget_low_s16(high)))));
-    vst1q_f32(scales[sub] + 12, vmulq_f32(d[3], vcvtq_f32_s32(vmovl_high_s16(high))));
+    vst1q_s32(scales[sub], vmovl_s16(vget_low_s16(low)));
+    vst1q_s32(scales[sub] + 4, vmovl_high_s16(low));
+    vst1q_s32(scales[sub] + 8, vmovl_s16(vget_low_s16(high)));
+    vst1q_s32(scales[sub] + 12, vmovl_high_s16(high));
   }
 }
 

@@ -49,7 +49,19 @@ multiply(const int8x16_t *weights, const int8x16_t *levels, size_t steps)
   return sums;
 }
 
-/* Four rows with all pairs of inputs: f = fma(sums, scale, f). rows[pair] are two row pairs. */
+/* f = fma(sums, scale, f), or f += sums times whole scales, as of all registers of integers. */
+static inline float32x4_t
+add_sums(float32x4_t f, int32x4_t sums, float32x4_t scale, bool is_whole)
+{
+  if (is_whole) {
+    int32x4_t total = vmlaq_s32(vreinterpretq_s32_f32(f), sums, vreinterpretq_s32_f32(scale));
+    return vreinterpretq_f32_s32(total);
+  }
+  return vfmaq_f32(f, vcvtq_f32_s32(sums), scale);
+}
+
+/* Four rows with all pairs of inputs: rows[pair] are two row pairs. Sub-blocks of 2 steps have whole scales.
+ */
 static inline __attribute__((always_inline)) void
 add_group(const int8_t *weights,
           float32x4_t scale,
@@ -68,10 +80,25 @@ add_group(const int8_t *weights,
     }
 #pragma GCC unroll 2
     for (size_t pair = 0; pair < pairs; pair++) {
-      float32x4_t sums = vcvtq_f32_s32(multiply(loaded, levels[pair], steps));
-      rows[pair][half] = vfmaq_f32(rows[pair][half], sums, row_scales[half]);
+      int32x4_t sums = multiply(loaded, levels[pair], steps);
+      rows[pair][half] = add_sums(rows[pair][half], sums, row_scales[half], steps == 2);
     }
   }
+}
+
+/* Four rows of two inputs, from two row pairs, once all sub-blocks are in. */
+static inline __attribute__((always_inline)) void
+end_group(
+    const GemNeonChunk *chunk, const float32x4_t *rows, size_t row, size_t steps, float (*f)[GEM_PANEL_ROWS])
+{
+  float32x4_t first = vuzp1q_f32(rows[0], rows[1]), second = vuzp2q_f32(rows[0], rows[1]);
+  if (steps == 2) {
+    float32x4_t d = vld1q_f32(chunk->d + row);
+    first = vmulq_f32(d, vcvtq_f32_s32(vreinterpretq_s32_f32(first)));
+    second = vmulq_f32(d, vcvtq_f32_s32(vreinterpretq_s32_f32(second)));
+  }
+  vst1q_f32(f[0] + row, first);
+  vst1q_f32(f[1] + row, second);
 }
 
 /* A chunk with `pairs` pairs of inputs, whose levels stand at `levels`; the last two parameters are
@@ -102,16 +129,14 @@ tile(const GemNeonChunk *chunk,
     }
 #pragma GCC unroll 4
     for (size_t group = 0; group < GEM_NEON_GROUPS; group++) {
+      /* Whole ones as well: their bits. */
       float32x4_t scale = vld1q_f32(chunk->scales[sub] + group * GEM_NEON_GROUP_ROWS);
       add_group(weights + group * 32, scale, loaded, pairs, steps, rows[group]);
     }
   }
 #pragma GCC unroll 8
   for (size_t i = 0; i < GEM_NEON_GROUPS * pairs; i++) {
-    const float32x4_t *from = rows[i / pairs][i % pairs];
-    size_t row = i / pairs * GEM_NEON_GROUP_ROWS;
-    vst1q_f32(f[i % pairs * 2] + row, vuzp1q_f32(from[0], from[1]));
-    vst1q_f32(f[i % pairs * 2 + 1] + row, vuzp2q_f32(from[0], from[1]));
+    end_group(chunk, rows[i / pairs][i % pairs], i / pairs * GEM_NEON_GROUP_ROWS, steps, f + i % pairs * 2);
   }
 }
 

@@ -41,6 +41,13 @@ add_scaled(float32x4_t f, Sums sums, float32x4_t scale, WeightRange range)
   return vfmaq_f32(f, vcvtq_f32_s32(end_sums(sums, range)), scale);
 }
 
+/* The same for whole sums. */
+static inline int32x4_t
+add_whole(int32x4_t total, Sums sums, int32x4_t scale, WeightRange range)
+{
+  return vmlaq_s32(total, end_sums(sums, range), scale);
+}
+
 /* ---- one input ---- */
 
 /* A block of 8 rows: two groups side by side. Sums start with what the offset of the weights takes off. */
@@ -115,13 +122,13 @@ single_q8_0(const uint8_t *data, size_t blocks, const int8_t *levels, float *f)
 }
 
 /* Four sub-blocks of 4 rows: those that share 4 words of high pairs. */
-static inline float32x4_t
-single_q6_k_group(float32x4_t f,
+static inline int32x4_t
+single_q6_k_group(int32x4_t total,
                   const GemNeonQ6kGroup *from,
                   size_t at,
                   const Levels *levels,
                   const int32x4_t *starts,
-                  const float (*scales)[GEM_PANEL_ROWS])
+                  const int32_t (*scales)[GEM_PANEL_ROWS])
 {
   Sums sums[4];
 #pragma GCC unroll 4
@@ -141,19 +148,18 @@ single_q6_k_group(float32x4_t f,
   }
 #pragma GCC unroll 4
   for (size_t part = 0; part < 4; part++) {
-    f = add_scaled(f, sums[part], vld1q_f32(scales[part]), RANGE_SIX_UNSIGNED);
+    total = add_whole(total, sums[part], vld1q_s32(scales[part]), RANGE_SIX_UNSIGNED);
   }
-  return f;
+  return total;
 }
 
+/* Scales are whole, and so are the sums of a chunk, less d. */
 static void
 single_q6_k(const uint8_t *data, const int8_t *levels, const int32_t *sums, float *f)
 {
-  float scales[GEM_NEON_MOST_SUBS][GEM_PANEL_ROWS];
+  int32_t scales[GEM_NEON_MOST_SUBS][GEM_PANEL_ROWS];
+  int32_t totals[GEM_PANEL_ROWS] = {0};
   gem_neon_decode_q6_k_scales(data, scales);
-  for (size_t group = 0; group < GEM_NEON_GROUPS; group++) {
-    vst1q_f32(f + group * GEM_NEON_GROUP_ROWS, vdupq_n_f32(0.0f));
-  }
   for (size_t g = 0; g < 4; g++) {
     GemNeonQ6kGroup from = gem_neon_q6_k_group(data, g);
     Levels parts[4];
@@ -165,10 +171,14 @@ single_q6_k(const uint8_t *data, const int8_t *levels, const int32_t *sums, floa
       starts[part] = vdupq_n_s32(-32 * sums[col / GEM_SUM_COLS]);
     }
     for (size_t row = 0; row < GEM_PANEL_ROWS; row += GEM_NEON_GROUP_ROWS) {
-      const float(*row_scales)[GEM_PANEL_ROWS] = (const float(*)[GEM_PANEL_ROWS])(scales[g * 4] + row);
-      float32x4_t sum = vld1q_f32(f + row);
-      vst1q_f32(f + row, single_q6_k_group(sum, &from, row * GEM_NEON_WORD_COLS, parts, starts, row_scales));
+      const int32_t(*row_scales)[GEM_PANEL_ROWS] = (const int32_t(*)[GEM_PANEL_ROWS])(scales[g * 4] + row);
+      int32x4_t total = vld1q_s32(totals + row);
+      vst1q_s32(totals + row,
+                single_q6_k_group(total, &from, row * GEM_NEON_WORD_COLS, parts, starts, row_scales));
     }
+  }
+  for (size_t row = 0; row < GEM_PANEL_ROWS; row += GEM_NEON_GROUP_ROWS) {
+    vst1q_f32(f + row, vmulq_f32(gem_neon_q6_k_d(data, row), vcvtq_f32_s32(vld1q_s32(totals + row))));
   }
 }
 
@@ -186,18 +196,11 @@ single(GemType type, const uint8_t *data, size_t width, const int8_t *levels, co
 
 /* ---- several inputs ---- */
 
-/* Four rows of a decoded sub-block with n inputs: rows[i] = fma(sums, scale, rows[i]). The last three
- * parameters are constants. */
+/* Four rows of a decoded sub-block with n inputs. The last three parameters are constants. */
 static inline __attribute__((always_inline)) void
-tile_group(const int8_t *weights,
-           const float *scale,
-           const Levels (*levels)[2],
-           float32x4_t *rows,
-           size_t n,
-           size_t words,
-           WeightRange range)
+tile_group(
+    const int8_t *weights, const Levels (*levels)[2], Sums *sums, size_t n, size_t words, WeightRange range)
 {
-  Sums sums[TILE_INPUTS];
 #pragma GCC unroll 4
   for (size_t i = 0; i < n; i++) {
     sums[i] = start_sums(vdupq_n_s32(0));
@@ -210,21 +213,29 @@ tile_group(const int8_t *weights,
       sums[i] = add_word(sums[i], loaded, levels[i], word, range);
     }
   }
+}
+
+/* The levels of a sub-block of n inputs. */
+static inline __attribute__((always_inline)) void
+load_tile(const int8_t *levels, size_t stride, Levels (*parts)[2], size_t n, size_t words)
+{
 #pragma GCC unroll 4
   for (size_t i = 0; i < n; i++) {
-    rows[i] = add_scaled(rows[i], sums[i], vld1q_f32(scale), range);
+    const int8_t *from = levels + i * stride;
+    parts[i][0] = load_levels(from);
+    parts[i][1] = words == 8 ? load_levels(from + 16) : parts[i][0];
   }
 }
 
-/* A decoded chunk with n inputs, n <= TILE_INPUTS; the last three parameters are constants. */
+/* A decoded chunk of blocks of 32 columns with n inputs, n <= TILE_INPUTS; the last two parameters are
+ * constants. */
 static inline __attribute__((always_inline)) void
-tile(const GemNeonChunk *chunk,
-     const int8_t *levels,
-     size_t stride,
-     float (*f)[GEM_PANEL_ROWS],
-     size_t n,
-     size_t words,
-     WeightRange range)
+tile_blocks(const GemNeonChunk *chunk,
+            const int8_t *levels,
+            size_t stride,
+            float (*f)[GEM_PANEL_ROWS],
+            size_t n,
+            WeightRange range)
 {
   float32x4_t rows[GEM_NEON_GROUPS][TILE_INPUTS];
 #pragma GCC unroll 16
@@ -232,23 +243,71 @@ tile(const GemNeonChunk *chunk,
     rows[i / n][i % n] = vdupq_n_f32(0.0f);
   }
   const int8_t *weights = chunk->weights;
-  for (size_t sub = 0; sub < chunk->subs; sub++, weights += words * GEM_NEON_WORD_BYTES) {
+  for (size_t sub = 0; sub < chunk->subs; sub++, weights += 8 * GEM_NEON_WORD_BYTES) {
     Levels parts[TILE_INPUTS][2];
-#pragma GCC unroll 4
-    for (size_t i = 0; i < n; i++) {
-      const int8_t *from = levels + i * stride + chunk->first_col[sub];
-      parts[i][0] = load_levels(from);
-      parts[i][1] = words == 8 ? load_levels(from + 16) : parts[i][0];
-    }
+    load_tile(levels + chunk->first_col[sub], stride, parts, n, 8);
 #pragma GCC unroll 4
     for (size_t group = 0; group < GEM_NEON_GROUPS; group++) {
-      tile_group(weights + group * 16, chunk->scales[sub] + group * GEM_NEON_GROUP_ROWS, parts, rows[group],
-                 n, words, range);
+      Sums sums[TILE_INPUTS];
+      tile_group(weights + group * 16, parts, sums, n, 8, range);
+      float32x4_t scale = vld1q_f32(chunk->scales[sub] + group * GEM_NEON_GROUP_ROWS);
+#pragma GCC unroll 4
+      for (size_t i = 0; i < n; i++) {
+        rows[group][i] = add_scaled(rows[group][i], sums[i], scale, range);
+      }
     }
   }
 #pragma GCC unroll 16
   for (size_t i = 0; i < GEM_NEON_GROUPS * n; i++) {
     vst1q_f32(f[i % n] + i / n * GEM_NEON_GROUP_ROWS, rows[i / n][i % n]);
+  }
+}
+
+/* The same of Q6_K. */
+static inline __attribute__((always_inline)) void
+tile_q6_k(
+    const GemNeonChunk *chunk, const int8_t *levels, size_t stride, float (*f)[GEM_PANEL_ROWS], size_t n)
+{
+  int32x4_t totals[GEM_NEON_GROUPS][TILE_INPUTS];
+#pragma GCC unroll 16
+  for (size_t i = 0; i < GEM_NEON_GROUPS * n; i++) {
+    totals[i / n][i % n] = vdupq_n_s32(0);
+  }
+  const int8_t *weights = chunk->weights;
+  for (size_t sub = 0; sub < chunk->subs; sub++, weights += 4 * GEM_NEON_WORD_BYTES) {
+    Levels parts[TILE_INPUTS][2];
+    load_tile(levels + chunk->first_col[sub], stride, parts, n, 4);
+#pragma GCC unroll 4
+    for (size_t group = 0; group < GEM_NEON_GROUPS; group++) {
+      Sums sums[TILE_INPUTS];
+      tile_group(weights + group * 16, parts, sums, n, 4, RANGE_SIX);
+      int32x4_t scale = vld1q_s32(chunk->whole_scales[sub] + group * GEM_NEON_GROUP_ROWS);
+#pragma GCC unroll 4
+      for (size_t i = 0; i < n; i++) {
+        totals[group][i] = add_whole(totals[group][i], sums[i], scale, RANGE_SIX);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (size_t i = 0; i < GEM_NEON_GROUPS * n; i++) {
+    size_t row = i / n * GEM_NEON_GROUP_ROWS;
+    vst1q_f32(f[i % n] + row, vmulq_f32(vld1q_f32(chunk->d + row), vcvtq_f32_s32(totals[i / n][i % n])));
+  }
+}
+
+/* A decoded chunk with n inputs; n and `type` are constants. */
+static inline __attribute__((always_inline)) void
+tile(const GemNeonChunk *chunk,
+     const int8_t *levels,
+     size_t stride,
+     float (*f)[GEM_PANEL_ROWS],
+     size_t n,
+     GemType type)
+{
+  if (type == GEM_TYPE_Q6_K) {
+    tile_q6_k(chunk, levels, stride, f, n);
+  } else {
+    tile_blocks(chunk, levels, stride, f, n, type == GEM_TYPE_Q8_0 ? RANGE_BYTE : RANGE_NIBBLE);
   }
 }
 
@@ -259,14 +318,13 @@ tiles(const GemNeonChunk *chunk,
       size_t stride,
       size_t n,
       float (*f)[GEM_PANEL_ROWS],
-      size_t words,
-      WeightRange range)
+      GemType type)
 {
   if (n >= TILE_INPUTS) {
-    tile(chunk, levels, stride, f, TILE_INPUTS, words, range);
+    tile(chunk, levels, stride, f, TILE_INPUTS, type);
     return TILE_INPUTS;
   }
-  tile(chunk, levels, stride, f, 1, words, range);
+  tile(chunk, levels, stride, f, 1, type);
   return 1;
 }
 
@@ -274,10 +332,10 @@ static size_t
 many(const GemNeonChunk *chunk, const int8_t *levels, size_t stride, size_t n, float (*f)[GEM_PANEL_ROWS])
 {
   if (chunk->type == GEM_TYPE_Q6_K) {
-    return tiles(chunk, levels, stride, n, f, 4, RANGE_SIX);
+    return tiles(chunk, levels, stride, n, f, GEM_TYPE_Q6_K);
   }
   if (chunk->type == GEM_TYPE_Q8_0) {
-    return tiles(chunk, levels, stride, n, f, 8, RANGE_BYTE);
+    return tiles(chunk, levels, stride, n, f, GEM_TYPE_Q8_0);
   }
-  return tiles(chunk, levels, stride, n, f, 8, RANGE_NIBBLE);
+  return tiles(chunk, levels, stride, n, f, GEM_TYPE_Q4_0);
 }

@@ -50,7 +50,11 @@ typedef struct {
   size_t subs;                          /* sub-blocks, each with one scale, in the order of their sums */
   size_t sub_words;                     /* words of one: 8, for Q6_K 4 */
   size_t first_col[GEM_NEON_MOST_SUBS]; /* of a sub-block, in the chunk */
-  float scales[GEM_NEON_MOST_SUBS][GEM_PANEL_ROWS];
+  union {
+    float scales[GEM_NEON_MOST_SUBS][GEM_PANEL_ROWS];
+    int32_t whole_scales[GEM_NEON_MOST_SUBS][GEM_PANEL_ROWS]; /* of Q6_K, each times d */
+  };
+  float d[GEM_PANEL_ROWS];
   const int8_t *weights;                 /* [subs][sub_words][16 rows][4 columns], less their offset */
   int8_t decoded[GEM_NEON_CHUNK_LEVELS]; /* where they stand, unless the panel itself has that form */
 } GemNeonChunk;
@@ -58,9 +62,9 @@ typedef struct {
 void
 gem_neon_decode(GemType type, const uint8_t *data, size_t width, GemNeonChunk *chunk);
 
-/* Scales of all sub-blocks of a chunk of Q6_K, d times the stored ones, in the order of their sums. */
+/* Scales of all sub-blocks of a chunk of Q6_K, less d, in the order of their sums. */
 void
-gem_neon_decode_q6_k_scales(const uint8_t *data, float (*scales)[GEM_PANEL_ROWS]);
+gem_neon_decode_q6_k_scales(const uint8_t *data, int32_t (*scales)[GEM_PANEL_ROWS]);
 
 /* ---- the steps of a set ---- */
 
@@ -112,6 +116,13 @@ static inline float32x4_t
 gem_neon_load_halves(const uint8_t *halves)
 {
   return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(halves)));
+}
+
+/* d of 4 rows from `row` on, of a chunk of Q6_K. */
+static inline float32x4_t
+gem_neon_q6_k_d(const uint8_t *data, size_t row)
+{
+  return gem_neon_load_halves(data + 48 * GEM_NEON_WORD_BYTES + 16 * GEM_PANEL_ROWS + row * 2);
 }
 
 /* A register of 4-bit weights: columns of the first half of a block, and those of the second; 0 .. 15, with

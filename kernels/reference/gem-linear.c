@@ -13,7 +13,9 @@ typedef struct {
   size_t subs; /* with the columns of sub-block s at first_col[s] .. + sub_cols - 1 of the chunk */
   size_t sub_cols;
   size_t first_col[MOST_SUBS];
-  float scales[MOST_SUBS][GEM_PANEL_ROWS];
+  float scales[MOST_SUBS][GEM_PANEL_ROWS];        /* not of Q6_K */
+  int8_t whole_scales[MOST_SUBS][GEM_PANEL_ROWS]; /* of Q6_K, each times d */
+  float d[GEM_PANEL_ROWS];
   int8_t levels[GEM_CHUNK_COLS][GEM_PANEL_ROWS]; /* less their offset, by column */
 } Chunk;
 
@@ -78,22 +80,18 @@ decode_q6_k(const uint8_t *data, Chunk *chunk)
   }
 }
 
-/* A sub-block of 16 columns: its scale times d. Words are read four at a time, and each four hold four
- * sub-blocks, which is the order in which they are summed. */
+/* A whole scale for each sub-block of 16 columns, in the order of columns, and d for all of them. */
 static void
 decode_q6_k_scales(const uint8_t *data, Chunk *chunk)
 {
-  const int8_t *scales = (const int8_t *)data + 3072;
-  chunk->subs = 16;
-  chunk->sub_cols = 16;
-  for (size_t sub = 0; sub < 16; sub++) {
-    size_t col = q6_k_column(sub / 4 * 4, 0, sub % 4);
-    const int8_t *of_sub = scales + col / SUB_COLS * GEM_PANEL_ROWS;
-    chunk->first_col[sub] = col;
-    for (size_t lane = 0; lane < GEM_PANEL_ROWS; lane++) {
-      float d = gem_block_load_half(data + 3328 + lane * 2);
-      chunk->scales[sub][lane] = d * (float)of_sub[lane];
-    }
+  chunk->subs = MOST_SUBS;
+  chunk->sub_cols = SUB_COLS;
+  for (size_t sub = 0; sub < MOST_SUBS; sub++) {
+    chunk->first_col[sub] = sub * SUB_COLS;
+  }
+  memcpy(chunk->whole_scales, data + 3072, sizeof chunk->whole_scales);
+  for (size_t lane = 0; lane < GEM_PANEL_ROWS; lane++) {
+    chunk->d[lane] = gem_block_load_half(data + 3328 + lane * 2);
   }
 }
 
@@ -113,21 +111,46 @@ decode_chunk(GemType type, const uint8_t *data, size_t width, Chunk *chunk)
   }
 }
 
+/* sums[lane] = sum over the sub-block of (q - offset) * level. */
+static void
+multiply_sub(const Chunk *chunk, size_t sub, const int8_t *levels, int32_t *sums)
+{
+  memset(sums, 0, GEM_PANEL_ROWS * sizeof *sums);
+  for (size_t col = chunk->first_col[sub]; col < chunk->first_col[sub] + chunk->sub_cols; col++) {
+    for (size_t lane = 0; lane < GEM_PANEL_ROWS; lane++) {
+      sums[lane] += chunk->levels[col][lane] * levels[col];
+    }
+  }
+}
+
 /* f[lane] = sum over the chunk of (q - offset) * level * scale. */
 static void
 multiply_chunk(const Chunk *chunk, const int8_t *levels, float *f)
 {
   memset(f, 0, GEM_PANEL_ROWS * sizeof *f);
   for (size_t sub = 0; sub < chunk->subs; sub++) {
-    int32_t sums[GEM_PANEL_ROWS] = {0};
-    for (size_t col = chunk->first_col[sub]; col < chunk->first_col[sub] + chunk->sub_cols; col++) {
-      for (size_t lane = 0; lane < GEM_PANEL_ROWS; lane++) {
-        sums[lane] += chunk->levels[col][lane] * levels[col];
-      }
-    }
+    int32_t sums[GEM_PANEL_ROWS];
+    multiply_sub(chunk, sub, levels, sums);
     for (size_t lane = 0; lane < GEM_PANEL_ROWS; lane++) {
       f[lane] = fmaf((float)sums[lane], chunk->scales[sub][lane], f[lane]);
     }
+  }
+}
+
+/* The same for whole scales, which leave all but d to integers: at most 256 * 127 * 32 * 128 = 2^27. */
+static void
+multiply_chunk_whole(const Chunk *chunk, const int8_t *levels, float *f)
+{
+  int32_t total[GEM_PANEL_ROWS] = {0};
+  for (size_t sub = 0; sub < chunk->subs; sub++) {
+    int32_t sums[GEM_PANEL_ROWS];
+    multiply_sub(chunk, sub, levels, sums);
+    for (size_t lane = 0; lane < GEM_PANEL_ROWS; lane++) {
+      total[lane] += sums[lane] * chunk->whole_scales[sub][lane];
+    }
+  }
+  for (size_t lane = 0; lane < GEM_PANEL_ROWS; lane++) {
+    f[lane] = chunk->d[lane] * (float)total[lane];
   }
 }
 
@@ -146,7 +169,8 @@ add_levels(GemType type,
   for (size_t i = 0; i < inputs->n; i++) {
     float f[GEM_PANEL_ROWS];
     float scale = inputs->scales[i * gem_packed_chunks(inputs->cols) + first_col / GEM_CHUNK_COLS];
-    multiply_chunk(&chunk, inputs->levels + i * inputs->cols + first_col, f);
+    (type == GEM_TYPE_Q6_K ? multiply_chunk_whole
+                           : multiply_chunk)(&chunk, inputs->levels + i * inputs->cols + first_col, f);
     for (size_t lane = 0; lane < lanes; lane++) {
       y[i * stride + lane] = fmaf(scale, f[lane], y[i * stride + lane]);
     }

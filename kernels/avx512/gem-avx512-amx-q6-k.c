@@ -1,0 +1,257 @@
+/*
+ * Many inputs with Q6_K on the tile unit. Scales of sub-blocks are whole, so that weights are decoded to four
+ * times level times scale, -16256 .. 16384, and cut in two bytes: high with a sign, low without. A job is two
+ * tiles of inputs with a chunk of a panel, four steps of 64 columns. Sums of integers have no way from tiles
+ * to vectors but through memory; each tile of them is stored when the next job needs it, and no other is left
+ * to vectors than the join of high and low and d. They do that meanwhile, and decode what comes next: the
+ * unit is not waited for, and does not wait.
+ */
+#include "kernels/avx512/gem-avx512-amx.h"
+
+#define TILE_INPUTS GEM_AVX512_TILE_INPUTS
+#define JOB_TILES   2  /* of inputs */
+#define MOST_JOBS   4  /* of a chunk: their sums are kept near */
+#define STEP_COLS   64 /* of a tile of inputs */
+#define STEP_WORDS  (STEP_COLS / 4)
+#define CHUNK_STEPS (GEM_CHUNK_COLS / STEP_COLS)
+#define CHUNK_SUBS  16 /* of 16 columns */
+#define SUB_WORDS   4
+#define PARTS       2 /* high and low */
+
+/* Weights of a chunk of a panel, 256 * high + low, and d / 4. */
+typedef struct {
+  __m512i words[CHUNK_STEPS][PARTS][STEP_WORDS];
+  __m512 d;
+} Chunk;
+
+/* Where sums of one tile of a job go: to = from + the inputs' scales times d times them. */
+typedef struct {
+  const float *scales; /* of the first input */
+  const float *from;   /* of the first input, GEM_PANEL_ROWS apart; NULL: there is nothing yet */
+  float *to;           /* of the first input, to_step apart */
+} Target;
+
+typedef struct {
+  const int8_t *levels[JOB_TILES]; /* of the first input */
+  Target targets[JOB_TILES];
+  size_t to_step;
+  __m512 d;
+  __mmask16 lanes;
+} Job;
+
+typedef struct {
+  const GemPacked *weights;
+  GemInputs inputs;         /* of up to MOST_JOBS jobs */
+  float *y;                 /* of the first */
+  size_t jobs, tile_inputs; /* each tile has as many: the last one has some of the one before */
+  size_t chunks;            /* of a panel */
+  Chunk decoded[2];         /* this chunk and the next, in turn */
+  __m512i sums[JOB_TILES][PARTS][TILE_INPUTS]; /* where tiles are stored */
+  float totals[MOST_JOBS][JOB_TILES][TILE_INPUTS][GEM_PANEL_ROWS];
+} Call;
+
+/* What the steps of a chunk's jobs decode: the chunk that follows. */
+typedef struct {
+  const uint8_t *data;
+  Chunk *chunk;
+  size_t subs, done;
+  size_t steps, step;
+} Ahead;
+
+/* Four times the levels, 0 .. 252, of part 0 .. 3 of bytes of pairs; `part` is a constant to the compiler. */
+__attribute__((always_inline)) static inline __m512i
+join(const uint8_t *nibbles, const uint8_t *pairs, size_t part)
+{
+  __m512i low = _mm512_loadu_si512(nibbles), high = _mm512_loadu_si512(pairs);
+  low = part < 2 ? _mm512_slli_epi16(low, 2) : _mm512_srli_epi16(low, 2);
+  high = part == 3 ? high : _mm512_slli_epi16(high, (unsigned)(6 - 2 * part));
+  __m512i joined = _mm512_ternarylogic_epi32(_mm512_set1_epi8(0x3f), low, high, 0xca);
+  return _mm512_and_si512(joined, _mm512_set1_epi8((char)0xfc));
+}
+
+/* Four words that share scales: number `part`, a constant to the compiler, of a quarter of the chunk. */
+__attribute__((always_inline)) static inline void
+decode_part(const uint8_t *data, size_t quarter, size_t part, Chunk *chunk)
+{
+  const __m512i repeat =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
+  const __m512i neighbours =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
+  const __mmask64 even_bytes = 0x5555555555555555, odd_bytes = ~even_bytes;
+  size_t half = quarter / 2, word = half * 32 + part * 8 + quarter % 2 * SUB_WORDS;
+  const uint8_t *nibbles = data + (half * 16 + part % 2 * 8 + quarter % 2 * SUB_WORDS) * 64;
+  const uint8_t *pairs = data + 2048 + quarter * 256;
+  __m512i scales = gem_avx512_whole_scales(data + 3072 + word * 4);
+  __m512i even_scales = _mm512_maskz_shuffle_epi8(even_bytes, scales, repeat);
+  __m512i odd_scales = _mm512_maskz_shuffle_epi8(odd_bytes, scales, repeat);
+  __m512i offsets = _mm512_maddubs_epi16(_mm512_set1_epi8((char)(4 * 32)), even_scales);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < SUB_WORDS; i++, word++) {
+    __m512i levels = join(nibbles + i * 64, pairs + i * 64, part);
+    __m512i even = _mm512_sub_epi16(_mm512_maddubs_epi16(levels, even_scales), offsets);
+    __m512i odd = _mm512_sub_epi16(_mm512_maddubs_epi16(levels, odd_scales), offsets);
+    __m512i(*to)[STEP_WORDS] = chunk->words[word / STEP_WORDS];
+    to[0][word % STEP_WORDS] = _mm512_mask_shuffle_epi8(odd, even_bytes, even, neighbours);
+    to[1][word % STEP_WORDS] = _mm512_mask_shuffle_epi8(even, odd_bytes, odd, neighbours);
+  }
+}
+
+static inline void
+decode_sub(const uint8_t *data, size_t sub, Chunk *chunk)
+{
+  switch (sub % 4) {
+  case 0:
+    decode_part(data, sub / 4, 0, chunk);
+    break;
+  case 1:
+    decode_part(data, sub / 4, 1, chunk);
+    break;
+  case 2:
+    decode_part(data, sub / 4, 2, chunk);
+    break;
+  default:
+    decode_part(data, sub / 4, 3, chunk);
+  }
+}
+
+/* The share of one step. */
+static inline void
+decode_ahead(Ahead *ahead)
+{
+  ahead->step++;
+  for (; ahead->done * ahead->steps < ahead->subs * ahead->step; ahead->done++) {
+    gem_packed_ask_ahead(GEM_TYPE_Q6_K, ahead->data, ahead->done, CHUNK_SUBS, GEM_AHEAD_NEXT);
+    decode_sub(ahead->data, ahead->done, ahead->chunk);
+    if (ahead->done == 0) {
+      ahead->chunk->d = _mm512_mul_ps(gem_avx512_scales(ahead->data + 3328), _mm512_set1_ps(0.25f));
+    }
+  }
+}
+
+/* One tile's sums, of which high ones are 256 times too small. */
+__attribute__((always_inline)) static inline void
+finish(const Call *call, const Job *job, size_t tile)
+{
+  const Target *target = &job->targets[tile];
+  const __m512i(*sums)[TILE_INPUTS] = call->sums[tile];
+  for (size_t i = 0; i < call->tile_inputs; i++) {
+    __m512i whole = _mm512_add_epi32(_mm512_slli_epi32(sums[0][i], 8), sums[1][i]);
+    __m512 f = _mm512_mul_ps(job->d, _mm512_cvtepi32_ps(whole));
+    __m512 sum =
+        target->from == NULL ? _mm512_setzero_ps() : _mm512_loadu_ps(target->from + i * GEM_PANEL_ROWS);
+    sum = _mm512_fmadd_ps(_mm512_set1_ps(target->scales[i * call->chunks]), f, sum);
+    _mm512_mask_storeu_ps(target->to + i * job->to_step, job->lanes, sum);
+  }
+}
+
+/* Tiles 0 and 1 are high and low sums of the first tile of inputs, 2 and 3 those of the second. The sums of
+ * the job before are stored just before their tile is needed again: by then they are long ready. */
+__attribute__((always_inline)) static inline void
+multiply(Call *call, const Job *job, const Chunk *chunk, size_t step)
+{
+  size_t cols = call->inputs.cols;
+  const __m512i(*words)[STEP_WORDS] = chunk->words[step];
+  _tile_loadd(4, job->levels[0] + step * STEP_COLS, cols);
+  _tile_loadd(6, words[0], sizeof(__m512i));
+  if (step == 0) {
+    _tile_stored(0, call->sums[0][0], GEM_AVX512_TILE_BYTES);
+    _tile_zero(0);
+  }
+  _tile_dpbssd(0, 4, 6);
+  _tile_loadd(7, words[1], sizeof(__m512i));
+  if (step == 0) {
+    _tile_stored(1, call->sums[0][1], GEM_AVX512_TILE_BYTES);
+    _tile_zero(1);
+  }
+  _tile_dpbsud(1, 4, 7);
+  _tile_loadd(5, job->levels[1] + step * STEP_COLS, cols);
+  if (step == 0) {
+    _tile_stored(2, call->sums[1][0], GEM_AVX512_TILE_BYTES);
+    _tile_zero(2);
+  }
+  _tile_dpbssd(2, 5, 6);
+  if (step == 0) {
+    _tile_stored(3, call->sums[1][1], GEM_AVX512_TILE_BYTES);
+    _tile_zero(3);
+  }
+  _tile_dpbsud(3, 5, 7);
+}
+
+/* Job `number` of the chunk at column `col` of a panel. */
+static inline Job
+place(Call *call, size_t panel, size_t col, size_t number, const Chunk *chunk)
+{
+  size_t n = call->inputs.n, cols = call->inputs.cols, rows = call->weights->rows;
+  bool is_last = col + GEM_CHUNK_COLS >= cols;
+  Job job = {.to_step = is_last ? rows : GEM_PANEL_ROWS,
+             .d = chunk->d,
+             .lanes = is_last ? gem_avx512_lanes(call->weights, panel) : 0xffff};
+  for (size_t tile = 0; tile < JOB_TILES; tile++) {
+    size_t start = (number * JOB_TILES + tile) * call->tile_inputs;
+    start = start < n - call->tile_inputs ? start : n - call->tile_inputs;
+    float *totals = call->totals[number][tile][0];
+    job.levels[tile] = call->inputs.levels + start * cols + col;
+    job.targets[tile] = (Target){.scales = call->inputs.scales + start * call->chunks + col / GEM_CHUNK_COLS,
+                                 .from = col > 0 ? totals : NULL,
+                                 .to = is_last ? call->y + start * rows + panel * GEM_PANEL_ROWS : totals};
+  }
+  return job;
+}
+
+static void
+run(Call *call, size_t first, size_t end)
+{
+  const uint8_t *data = call->weights->data + first * call->chunks * GEM_Q6_K_CHUNK_BYTES;
+  size_t chunks = (end - first) * call->chunks;
+  Ahead ahead = {.data = data, .chunk = &call->decoded[0], .subs = CHUNK_SUBS, .steps = 1};
+  Job before = {.targets = {{.to = NULL}}};
+  decode_ahead(&ahead);
+  for (size_t at = 0; at < chunks; at++) {
+    size_t panel = first + at / call->chunks, col = at % call->chunks * GEM_CHUNK_COLS;
+    Chunk *chunk = &call->decoded[at % 2];
+    ahead = (Ahead){.data = data + (at + 1) * GEM_Q6_K_CHUNK_BYTES,
+                    .chunk = &call->decoded[(at + 1) % 2],
+                    .subs = at + 1 < chunks ? CHUNK_SUBS : 0,
+                    .steps = call->jobs * CHUNK_STEPS};
+    for (size_t number = 0; number < call->jobs; number++) {
+      Job job = place(call, panel, col, number, chunk);
+#pragma GCC unroll 4
+      for (size_t step = 0; step < CHUNK_STEPS; step++) {
+        multiply(call, &job, chunk, step);
+        if (step >= CHUNK_STEPS - JOB_TILES && before.targets->to != NULL) {
+          finish(call, &before, step - (CHUNK_STEPS - JOB_TILES));
+        }
+        decode_ahead(&ahead);
+      }
+      before = job;
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t tile = 0; tile < GEM_AVX512_SUM_TILES; tile++) {
+    gem_avx512_tile_store(tile, call->sums[tile / 2][tile % 2]);
+  }
+  finish(call, &before, 0);
+  finish(call, &before, 1);
+}
+
+void
+gem_avx512_amx_linear_q6_k(
+    const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
+{
+  const size_t job_inputs = JOB_TILES * TILE_INPUTS;
+  size_t blocks = (inputs->n + MOST_JOBS * job_inputs - 1) / (MOST_JOBS * job_inputs);
+  Call call = {.weights = weights, .chunks = gem_packed_chunks(inputs->cols)};
+  for (size_t block = 0; block < blocks; block++) {
+    size_t start = inputs->n * block / blocks, n = inputs->n * (block + 1) / blocks - start;
+    call.inputs = (GemInputs){.n = n,
+                              .cols = inputs->cols,
+                              .levels = inputs->levels + start * inputs->cols,
+                              .scales = inputs->scales + start * call.chunks};
+    call.y = y + start * weights->rows;
+    call.jobs = (n + job_inputs - 1) / job_inputs;
+    call.tile_inputs = (n + call.jobs * JOB_TILES - 1) / (call.jobs * JOB_TILES);
+    gem_avx512_tiles_configure(call.tile_inputs, STEP_COLS, STEP_WORDS);
+    run(&call, first, end);
+  }
+  _tile_release();
+}
