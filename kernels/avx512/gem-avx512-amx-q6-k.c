@@ -144,94 +144,106 @@ finish(const Call *call, const Job *job, size_t tile)
   }
 }
 
-/* Tiles 0 and 1 are high and low sums of the first tile of inputs, 2 and 3 those of the second. The sums of
- * the job before are stored just before their tile is needed again: by then they are long ready. */
+/* Sums of the job before are stored just before their tile is needed again: by then they are long ready. */
+#define BEGIN(tile)                                                                                          \
+  if (step == 0) {                                                                                           \
+    _tile_stored(tile, call->sums[(tile) / PARTS][(tile) % PARTS], GEM_AVX512_TILE_BYTES);                   \
+    _tile_zero(tile);                                                                                        \
+  }
+
+/* Tiles 0 and 1 are high and low sums of the first tile of inputs, 2 and 3 those of the second. */
 __attribute__((always_inline)) static inline void
 multiply(Call *call, const Job *job, const Chunk *chunk, size_t step)
 {
   size_t cols = call->inputs.cols;
-  const __m512i(*words)[STEP_WORDS] = chunk->words[step];
   _tile_loadd(4, job->levels[0] + step * STEP_COLS, cols);
-  _tile_loadd(6, words[0], sizeof(__m512i));
-  if (step == 0) {
-    _tile_stored(0, call->sums[0][0], GEM_AVX512_TILE_BYTES);
-    _tile_zero(0);
-  }
+  _tile_loadd(6, chunk->words[step][0], sizeof(__m512i));
+  BEGIN(0);
   _tile_dpbssd(0, 4, 6);
-  _tile_loadd(7, words[1], sizeof(__m512i));
-  if (step == 0) {
-    _tile_stored(1, call->sums[0][1], GEM_AVX512_TILE_BYTES);
-    _tile_zero(1);
-  }
+  _tile_loadd(7, chunk->words[step][1], sizeof(__m512i));
+  BEGIN(1);
   _tile_dpbsud(1, 4, 7);
   _tile_loadd(5, job->levels[1] + step * STEP_COLS, cols);
-  if (step == 0) {
-    _tile_stored(2, call->sums[1][0], GEM_AVX512_TILE_BYTES);
-    _tile_zero(2);
-  }
+  BEGIN(2);
   _tile_dpbssd(2, 5, 6);
-  if (step == 0) {
-    _tile_stored(3, call->sums[1][1], GEM_AVX512_TILE_BYTES);
-    _tile_zero(3);
-  }
+  BEGIN(3);
   _tile_dpbsud(3, 5, 7);
 }
 
-/* Job `number` of the chunk at column `col` of a panel. */
-static inline Job
-place(Call *call, size_t panel, size_t col, size_t number, const Chunk *chunk)
+/* Number `number` of the jobs with the chunk at column `col` of a panel. */
+static inline void
+place(Call *call, const Chunk *chunk, size_t panel, size_t col, size_t number, Job *job)
 {
   size_t n = call->inputs.n, cols = call->inputs.cols, rows = call->weights->rows;
   bool is_last = col + GEM_CHUNK_COLS >= cols;
-  Job job = {.to_step = is_last ? rows : GEM_PANEL_ROWS,
-             .d = chunk->d,
-             .lanes = is_last ? gem_avx512_lanes(call->weights, panel) : 0xffff};
   for (size_t tile = 0; tile < JOB_TILES; tile++) {
     size_t start = (number * JOB_TILES + tile) * call->tile_inputs;
     start = start < n - call->tile_inputs ? start : n - call->tile_inputs;
     float *totals = call->totals[number][tile][0];
-    job.levels[tile] = call->inputs.levels + start * cols + col;
-    job.targets[tile] = (Target){.scales = call->inputs.scales + start * call->chunks + col / GEM_CHUNK_COLS,
-                                 .from = col > 0 ? totals : NULL,
-                                 .to = is_last ? call->y + start * rows + panel * GEM_PANEL_ROWS : totals};
+    Target *target = &job->targets[tile];
+    job->levels[tile] = call->inputs.levels + start * cols + col;
+    target->scales = call->inputs.scales + start * call->chunks + col / GEM_CHUNK_COLS;
+    target->from = col > 0 ? totals : NULL;
+    target->to = is_last ? call->y + start * rows + panel * GEM_PANEL_ROWS : totals;
   }
-  return job;
+  job->to_step = is_last ? rows : GEM_PANEL_ROWS;
+  job->d = chunk->d;
+  job->lanes = is_last ? gem_avx512_lanes(call->weights, panel) : 0xffff;
 }
 
+/* A job, and meanwhile what is left of the one before it. */
+__attribute__((always_inline)) static inline void
+run_job(Call *call, const Job *job, const Job *before, const Chunk *chunk, Ahead *ahead)
+{
+  /* Tiles are loaded by code that the compiler does not see into. */
+  __asm__ volatile("" : : "r"(call) : "memory");
+#pragma GCC unroll 4
+  for (size_t step = 0; step < CHUNK_STEPS; step++) {
+    multiply(call, job, chunk, step);
+    if (step >= CHUNK_STEPS - JOB_TILES && before->to_step > 0) {
+      finish(call, before, step - (CHUNK_STEPS - JOB_TILES));
+    }
+    decode_ahead(ahead);
+  }
+}
+
+static void
+finish_last(Call *call, const Job *job)
+{
+#pragma GCC unroll 4
+  for (size_t tile = 0; tile < GEM_AVX512_SUM_TILES; tile++) {
+    gem_avx512_tile_store(tile, call->sums[tile / PARTS][tile % PARTS]);
+  }
+  for (size_t tile = 0; tile < JOB_TILES; tile++) {
+    finish(call, job, tile);
+  }
+}
+
+/* Panels first .. end - 1, whose chunks stand one after the other. */
 static void
 run(Call *call, size_t first, size_t end)
 {
   const uint8_t *data = call->weights->data + first * call->chunks * GEM_Q6_K_CHUNK_BYTES;
   size_t chunks = (end - first) * call->chunks;
   Ahead ahead = {.data = data, .chunk = &call->decoded[0], .subs = CHUNK_SUBS, .steps = 1};
-  Job before = {.targets = {{.to = NULL}}};
+  Job jobs[2], *job = &jobs[0], *before = &jobs[1]; /* in turn: no other place would be as near */
+  before->to_step = 0;
   decode_ahead(&ahead);
   for (size_t at = 0; at < chunks; at++) {
     size_t panel = first + at / call->chunks, col = at % call->chunks * GEM_CHUNK_COLS;
-    Chunk *chunk = &call->decoded[at % 2];
     ahead = (Ahead){.data = data + (at + 1) * GEM_Q6_K_CHUNK_BYTES,
                     .chunk = &call->decoded[(at + 1) % 2],
                     .subs = at + 1 < chunks ? CHUNK_SUBS : 0,
                     .steps = call->jobs * CHUNK_STEPS};
     for (size_t number = 0; number < call->jobs; number++) {
-      Job job = place(call, panel, col, number, chunk);
-#pragma GCC unroll 4
-      for (size_t step = 0; step < CHUNK_STEPS; step++) {
-        multiply(call, &job, chunk, step);
-        if (step >= CHUNK_STEPS - JOB_TILES && before.targets->to != NULL) {
-          finish(call, &before, step - (CHUNK_STEPS - JOB_TILES));
-        }
-        decode_ahead(&ahead);
-      }
-      before = job;
+      place(call, &call->decoded[at % 2], panel, col, number, job);
+      run_job(call, job, before, &call->decoded[at % 2], &ahead);
+      Job *done = job;
+      job = before;
+      before = done;
     }
   }
-#pragma GCC unroll 4
-  for (size_t tile = 0; tile < GEM_AVX512_SUM_TILES; tile++) {
-    gem_avx512_tile_store(tile, call->sums[tile / 2][tile % 2]);
-  }
-  finish(call, &before, 0);
-  finish(call, &before, 1);
+  finish_last(call, before);
 }
 
 void
@@ -240,7 +252,9 @@ gem_avx512_amx_linear_q6_k(
 {
   const size_t job_inputs = JOB_TILES * TILE_INPUTS;
   size_t blocks = (inputs->n + MOST_JOBS * job_inputs - 1) / (MOST_JOBS * job_inputs);
-  Call call = {.weights = weights, .chunks = gem_packed_chunks(inputs->cols)};
+  Call call; /* most of which needs no beginning */
+  call.weights = weights;
+  call.chunks = gem_packed_chunks(inputs->cols);
   for (size_t block = 0; block < blocks; block++) {
     size_t start = inputs->n * block / blocks, n = inputs->n * (block + 1) / blocks - start;
     call.inputs = (GemInputs){.n = n,
