@@ -10,7 +10,6 @@
 
 #define TILE_INPUTS GEM_AVX512_TILE_INPUTS
 #define JOB_TILES   2  /* of inputs */
-#define MOST_JOBS   4  /* of a chunk: their sums are kept near */
 #define STEP_COLS   64 /* of a tile of inputs */
 #define STEP_WORDS  (STEP_COLS / 4)
 #define CHUNK_STEPS (GEM_CHUNK_COLS / STEP_COLS)
@@ -24,31 +23,16 @@ typedef struct {
   __m512 d;
 } Chunk;
 
-/* Where sums of one tile of a job go: to = from + the inputs' scales times d times them. */
 typedef struct {
-  const float *scales; /* of the first input */
-  const float *from;   /* of the first input, GEM_PANEL_ROWS apart; NULL: there is nothing yet */
-  float *to;           /* of the first input, to_step apart */
-} Target;
-
-typedef struct {
-  const int8_t *levels[JOB_TILES]; /* of the first input */
-  Target targets[JOB_TILES];
-  size_t to_step;
+  GemAvx512Target targets[JOB_TILES];
   __m512 d;
-  __mmask16 lanes;
 } Job;
 
 typedef struct {
-  const GemPacked *weights;
-  GemInputs inputs;         /* of up to MOST_JOBS jobs */
-  float *y;                 /* of the first */
-  size_t jobs, tile_inputs; /* each tile has as many: the last one has some of the one before */
-  size_t chunks;            /* of a panel */
-  Chunk decoded[2];         /* this chunk and the next, in turn */
+  GemAvx512TileCall *call;
+  Chunk chunks[2];                             /* this one and the next, in turn */
   __m512i sums[JOB_TILES][PARTS][TILE_INPUTS]; /* where tiles are stored */
-  float totals[MOST_JOBS][JOB_TILES][TILE_INPUTS][GEM_PANEL_ROWS];
-} Call;
+} Products;
 
 /* What the steps of a chunk's jobs decode: the chunk that follows. */
 typedef struct {
@@ -130,142 +114,107 @@ decode_ahead(Ahead *ahead)
 
 /* One tile's sums, of which high ones are 256 times too small. */
 __attribute__((always_inline)) static inline void
-finish(const Call *call, const Job *job, size_t tile)
+finish(const Products *self, const Job *job, size_t tile)
 {
-  const Target *target = &job->targets[tile];
-  const __m512i(*sums)[TILE_INPUTS] = call->sums[tile];
-  for (size_t i = 0; i < call->tile_inputs; i++) {
+  const __m512i(*sums)[TILE_INPUTS] = self->sums[tile];
+  for (size_t i = 0; i < self->call->tile_inputs; i++) {
     __m512i whole = _mm512_add_epi32(_mm512_slli_epi32(sums[0][i], 8), sums[1][i]);
     __m512 f = _mm512_mul_ps(job->d, _mm512_cvtepi32_ps(whole));
-    __m512 sum =
-        target->from == NULL ? _mm512_setzero_ps() : _mm512_loadu_ps(target->from + i * GEM_PANEL_ROWS);
-    sum = _mm512_fmadd_ps(_mm512_set1_ps(target->scales[i * call->chunks]), f, sum);
-    _mm512_mask_storeu_ps(target->to + i * job->to_step, job->lanes, sum);
+    gem_avx512_target_add(&job->targets[tile], self->call->chunks, i, f);
   }
 }
 
 /* Sums of the job before are stored just before their tile is needed again: by then they are long ready. */
 #define BEGIN(tile)                                                                                          \
   if (step == 0) {                                                                                           \
-    _tile_stored(tile, call->sums[(tile) / PARTS][(tile) % PARTS], GEM_AVX512_TILE_BYTES);                   \
+    _tile_stored(tile, self->sums[(tile) / PARTS][(tile) % PARTS], GEM_AVX512_TILE_BYTES);                   \
     _tile_zero(tile);                                                                                        \
   }
 
 /* Tiles 0 and 1 are high and low sums of the first tile of inputs, 2 and 3 those of the second. */
 __attribute__((always_inline)) static inline void
-multiply(Call *call, const Job *job, const Chunk *chunk, size_t step)
+multiply(Products *self, const Job *job, const Chunk *chunk, size_t step)
 {
-  size_t cols = call->inputs.cols;
-  _tile_loadd(4, job->levels[0] + step * STEP_COLS, cols);
+  size_t cols = self->call->inputs.cols;
+  _tile_loadd(4, job->targets[0].levels + step * STEP_COLS, cols);
   _tile_loadd(6, chunk->words[step][0], sizeof(__m512i));
   BEGIN(0);
   _tile_dpbssd(0, 4, 6);
   _tile_loadd(7, chunk->words[step][1], sizeof(__m512i));
   BEGIN(1);
   _tile_dpbsud(1, 4, 7);
-  _tile_loadd(5, job->levels[1] + step * STEP_COLS, cols);
+  _tile_loadd(5, job->targets[1].levels + step * STEP_COLS, cols);
   BEGIN(2);
   _tile_dpbssd(2, 5, 6);
   BEGIN(3);
   _tile_dpbsud(3, 5, 7);
 }
 
-/* Number `number` of the jobs with the chunk at column `col` of a panel. */
-static inline void
-place(Call *call, const Chunk *chunk, size_t panel, size_t col, size_t number, Job *job)
-{
-  size_t n = call->inputs.n, cols = call->inputs.cols, rows = call->weights->rows;
-  bool is_last = col + GEM_CHUNK_COLS >= cols;
-  for (size_t tile = 0; tile < JOB_TILES; tile++) {
-    size_t start = (number * JOB_TILES + tile) * call->tile_inputs;
-    start = start < n - call->tile_inputs ? start : n - call->tile_inputs;
-    float *totals = call->totals[number][tile][0];
-    Target *target = &job->targets[tile];
-    job->levels[tile] = call->inputs.levels + start * cols + col;
-    target->scales = call->inputs.scales + start * call->chunks + col / GEM_CHUNK_COLS;
-    target->from = col > 0 ? totals : NULL;
-    target->to = is_last ? call->y + start * rows + panel * GEM_PANEL_ROWS : totals;
-  }
-  job->to_step = is_last ? rows : GEM_PANEL_ROWS;
-  job->d = chunk->d;
-  job->lanes = is_last ? gem_avx512_lanes(call->weights, panel) : 0xffff;
-}
-
-/* A job, and meanwhile what is left of the one before it. */
+/* A job, and meanwhile what is left of the one before it, if there is one. */
 __attribute__((always_inline)) static inline void
-run_job(Call *call, const Job *job, const Job *before, const Chunk *chunk, Ahead *ahead)
+run_job(Products *self, const Job *job, const Job *before, const Chunk *chunk, Ahead *ahead)
 {
-  /* Tiles are loaded by code that the compiler does not see into. */
-  __asm__ volatile("" : : "r"(call) : "memory");
+  GEM_AVX512_TILES_LOOK_AT(self);
 #pragma GCC unroll 4
   for (size_t step = 0; step < CHUNK_STEPS; step++) {
-    multiply(call, job, chunk, step);
-    if (step >= CHUNK_STEPS - JOB_TILES && before->to_step > 0) {
-      finish(call, before, step - (CHUNK_STEPS - JOB_TILES));
+    multiply(self, job, chunk, step);
+    if (step >= CHUNK_STEPS - JOB_TILES && before != NULL) {
+      finish(self, before, step - (CHUNK_STEPS - JOB_TILES));
     }
     decode_ahead(ahead);
   }
 }
 
 static void
-finish_last(Call *call, const Job *job)
+end_jobs(Products *self, const Job *job)
 {
 #pragma GCC unroll 4
   for (size_t tile = 0; tile < GEM_AVX512_SUM_TILES; tile++) {
-    gem_avx512_tile_store(tile, call->sums[tile / PARTS][tile % PARTS]);
+    gem_avx512_tile_store(tile, self->sums[tile / PARTS][tile % PARTS]);
   }
   for (size_t tile = 0; tile < JOB_TILES; tile++) {
-    finish(call, job, tile);
+    finish(self, job, tile);
   }
 }
 
-/* Panels first .. end - 1, whose chunks stand one after the other. */
 static void
-run(Call *call, size_t first, size_t end)
+run(GemAvx512TileCall *call, size_t first, size_t end)
 {
+  Products self;
+  Job jobs[2], *before = NULL;
+  GemAvx512Place place = {.panel = first};
   const uint8_t *data = call->weights->data + first * call->chunks * GEM_Q6_K_CHUNK_BYTES;
-  size_t chunks = (end - first) * call->chunks;
-  Ahead ahead = {.data = data, .chunk = &call->decoded[0], .subs = CHUNK_SUBS, .steps = 1};
-  Job jobs[2], *job = &jobs[0], *before = &jobs[1]; /* in turn: no other place would be as near */
-  before->to_step = 0;
+  Ahead ahead = {.data = data, .chunk = &self.chunks[0], .subs = CHUNK_SUBS, .steps = 1};
+  self.call = call;
   decode_ahead(&ahead);
-  for (size_t at = 0; at < chunks; at++) {
-    size_t panel = first + at / call->chunks, col = at % call->chunks * GEM_CHUNK_COLS;
-    ahead = (Ahead){.data = data + (at + 1) * GEM_Q6_K_CHUNK_BYTES,
-                    .chunk = &call->decoded[(at + 1) % 2],
-                    .subs = at + 1 < chunks ? CHUNK_SUBS : 0,
-                    .steps = call->jobs * CHUNK_STEPS};
-    for (size_t number = 0; number < call->jobs; number++) {
-      place(call, &call->decoded[at % 2], panel, col, number, job);
-      run_job(call, job, before, &call->decoded[at % 2], &ahead);
-      Job *done = job;
-      job = before;
-      before = done;
+  for (size_t at = 0, number = 0; place.panel < end; at++) {
+    GemAvx512Place next = gem_avx512_place_next(place, call->weights->cols);
+    const Chunk *chunk = &self.chunks[at % 2];
+    data += GEM_Q6_K_CHUNK_BYTES; /* chunks stand one after the other */
+    ahead = (Ahead){.data = data,
+                    .chunk = &self.chunks[(at + 1) % 2],
+                    .subs = next.panel < end ? CHUNK_SUBS : 0,
+                    .steps = call->tiles / JOB_TILES * CHUNK_STEPS};
+    for (size_t tile = 0; tile < call->tiles; tile += JOB_TILES, number++) {
+      Job *job = &jobs[number % 2];
+      gem_avx512_tile_aim(call, place, tile, &job->targets[0]);
+      gem_avx512_tile_aim(call, place, tile + 1, &job->targets[1]);
+      job->d = chunk->d;
+      run_job(&self, job, before, chunk, &ahead);
+      before = job;
     }
+    place = next;
   }
-  finish_last(call, before);
+  end_jobs(&self, before);
 }
 
 void
-gem_avx512_amx_linear_q6_k(
-    const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
+gem_avx512_amx_linear_q6_k(GemAvx512TileCall *call, size_t first, size_t end)
 {
   const size_t job_inputs = JOB_TILES * TILE_INPUTS;
-  size_t blocks = (inputs->n + MOST_JOBS * job_inputs - 1) / (MOST_JOBS * job_inputs);
-  Call call; /* most of which needs no beginning */
-  call.weights = weights;
-  call.chunks = gem_packed_chunks(inputs->cols);
-  for (size_t block = 0; block < blocks; block++) {
-    size_t start = inputs->n * block / blocks, n = inputs->n * (block + 1) / blocks - start;
-    call.inputs = (GemInputs){.n = n,
-                              .cols = inputs->cols,
-                              .levels = inputs->levels + start * inputs->cols,
-                              .scales = inputs->scales + start * call.chunks};
-    call.y = y + start * weights->rows;
-    call.jobs = (n + job_inputs - 1) / job_inputs;
-    call.tile_inputs = (n + call.jobs * JOB_TILES - 1) / (call.jobs * JOB_TILES);
-    gem_avx512_tiles_configure(call.tile_inputs, STEP_COLS, STEP_WORDS);
-    run(&call, first, end);
-  }
-  _tile_release();
+  size_t n = call->inputs.n;
+  call->tiles = (n + job_inputs - 1) / job_inputs * JOB_TILES;
+  call->tile_inputs = (n + call->tiles - 1) / call->tiles;
+  gem_avx512_tiles_configure(call->tile_inputs, STEP_COLS, STEP_WORDS);
+  run(call, first, end);
 }

@@ -1,6 +1,6 @@
 /*
- * A chunk of two panels, decoded once for many inputs to weights of 8 bits, in the order in which all sets
- * sum its sub-blocks.
+ * A chunk of two panels, decoded once for many inputs to weights of 8 bits without sign, in the order in
+ * which all sets sum its sub-blocks. GEM_AVX512_CHUNK_OFFSET is what weights of all types are too large by.
  */
 #pragma once
 
@@ -9,7 +9,8 @@
 enum {
   GEM_AVX512_CHUNK_PANELS = 2,
   GEM_AVX512_CHUNK_SUBS = 16, /* sub-blocks at most */
-  GEM_AVX512_CHUNK_WORDS = GEM_CHUNK_COLS / 4
+  GEM_AVX512_CHUNK_WORDS = GEM_CHUNK_COLS / 4,
+  GEM_AVX512_CHUNK_OFFSET = 128
 };
 
 /* Sub-blocks stand in the order in which they are summed. */
@@ -47,13 +48,11 @@ gem_avx512_chunk_describe(GemAvx512Chunk *chunk, GemType type, size_t blocks)
   }
 }
 
-/* `offset` is what is added to every weight: 128, so that none has a sign, or 0. */
 __attribute__((always_inline)) static inline void
-gem_avx512_chunk_decode_q4_0(
-    const uint8_t *data, size_t blocks, size_t panel, int offset, GemAvx512Chunk *chunk)
+gem_avx512_chunk_decode_q4_0(const uint8_t *data, size_t blocks, size_t panel, GemAvx512Chunk *chunk)
 {
   const __m512i low = _mm512_set1_epi8(0x0f);
-  const __m512i least = _mm512_set1_epi8((char)(offset - 8));
+  const __m512i least = _mm512_set1_epi8((char)(GEM_AVX512_CHUNK_OFFSET - 8));
   for (size_t block = 0; block < blocks; block++) {
 #pragma GCC unroll 4
     for (size_t word = 0; word < 4; word++) {
@@ -67,10 +66,9 @@ gem_avx512_chunk_decode_q4_0(
 }
 
 __attribute__((always_inline)) static inline void
-gem_avx512_chunk_decode_q8_0(
-    const uint8_t *data, size_t blocks, size_t panel, int offset, GemAvx512Chunk *chunk)
+gem_avx512_chunk_decode_q8_0(const uint8_t *data, size_t blocks, size_t panel, GemAvx512Chunk *chunk)
 {
-  const __m512i sign = _mm512_set1_epi8((char)offset);
+  const __m512i sign = _mm512_set1_epi8((char)GEM_AVX512_CHUNK_OFFSET);
   for (size_t word = 0; word < blocks * 8; word++) {
     chunk->weights[word][panel] = _mm512_xor_si512(_mm512_loadu_si512(data + word * 64), sign);
   }
@@ -89,9 +87,9 @@ gem_avx512_chunk_six_bits(__m512i nibbles, __m512i pairs, __m512i least)
 }
 
 __attribute__((always_inline)) static inline void
-gem_avx512_chunk_decode_q6_k(const uint8_t *data, size_t panel, int offset, GemAvx512Chunk *chunk)
+gem_avx512_chunk_decode_q6_k(const uint8_t *data, size_t panel, GemAvx512Chunk *chunk)
 {
-  const __m512i least = _mm512_set1_epi8((char)(offset - 32));
+  const __m512i least = _mm512_set1_epi8((char)(GEM_AVX512_CHUNK_OFFSET - 32));
   for (size_t word = 0; word < 16; word++) {
     size_t group = word / 4;
     const uint8_t *nibbles = data + (word / 8 * 16 + word % 8) * 64;
@@ -113,17 +111,10 @@ gem_avx512_chunk_decode_q6_k(const uint8_t *data, size_t panel, int offset, GemA
 }
 
 /* The chunk at column `col` of `panels` panels from `first` on; chunk->next_nearest stays. `ahead` says how
- * far behind each of them the one stands that is decoded next. `offset`, 128 or 0, is a constant to the
- * compiler.
- */
+ * far behind each of them the one stands that is decoded next. */
 __attribute__((always_inline)) static inline void
-gem_avx512_chunk_decode(const GemPacked *weights,
-                        size_t first,
-                        size_t panels,
-                        size_t col,
-                        size_t ahead,
-                        int offset,
-                        GemAvx512Chunk *chunk)
+gem_avx512_chunk_decode(
+    const GemPacked *weights, size_t first, size_t panels, size_t col, size_t ahead, GemAvx512Chunk *chunk)
 {
   size_t panel_bytes = gem_packed_panel_bytes(weights->type, weights->cols);
   size_t chunk_bytes = gem_packed_chunk_offset(weights->type, GEM_CHUNK_COLS);
@@ -134,11 +125,11 @@ gem_avx512_chunk_decode(const GemPacked *weights,
   for (size_t panel = 0; panel < panels; panel++, data += panel_bytes) {
     chunk->next[panel] = data + ahead;
     if (weights->type == GEM_TYPE_Q6_K) {
-      gem_avx512_chunk_decode_q6_k(data, panel, offset, chunk);
+      gem_avx512_chunk_decode_q6_k(data, panel, chunk);
     } else if (weights->type == GEM_TYPE_Q8_0) {
-      gem_avx512_chunk_decode_q8_0(data, blocks, panel, offset, chunk);
+      gem_avx512_chunk_decode_q8_0(data, blocks, panel, chunk);
     } else {
-      gem_avx512_chunk_decode_q4_0(data, blocks, panel, offset, chunk);
+      gem_avx512_chunk_decode_q4_0(data, blocks, panel, chunk);
     }
   }
 }

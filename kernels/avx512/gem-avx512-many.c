@@ -11,9 +11,7 @@
 #define MOST_SUBS   GEM_AVX512_CHUNK_SUBS
 #define MOST_INPUTS 8
 
-/* What is subtracted from a decoded weight. */
-#define OFFSET       (1 << OFFSET_SHIFT)
-#define OFFSET_SHIFT 7
+#define OFFSET_SHIFT 7 /* 1 << this is GEM_AVX512_CHUNK_OFFSET */
 
 /* A tile: its inputs' levels at the chunk, and what they start each sub-block's sum with. */
 typedef struct {
@@ -267,7 +265,7 @@ run_panels(const GemPacked *weights,
     target.lanes[p] = gem_avx512_lanes(weights, panel + p);
   }
   for (size_t col = 0; col < weights->cols; col += GEM_CHUNK_COLS) {
-    gem_avx512_chunk_decode(weights, panel, panels, col, next_chunk(weights, panels, col), OFFSET, &chunk);
+    gem_avx512_chunk_decode(weights, panel, panels, col, next_chunk(weights, panels, col), &chunk);
     target.col = col;
     for (size_t tile = 0; tile < n_tiles; tile++) {
       size_t end = inputs->n * (tile + 1) / n_tiles;
