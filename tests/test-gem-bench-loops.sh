@@ -38,6 +38,7 @@ case $("$objdump" -f "$program") in
     expect gem_limits_avx_vnni_int8 12 'vpdpbusd.*%ymm'
     expect gem_limits_avx512_vnni_int8_256 12 'vpdpbusd.*%ymm'
     expect gem_limits_avx512_vnni_int8 16 'vpdpbusd.*%zmm'
+    expect gem_limits_amx_int8 6 tdpbssd
     expect gem_limits_avx512_bf16 16 'vdpbf16ps.*%zmm'
     expect gem_limits_avx512_fp32 16 'vfmadd[0-9]*ps.*%zmm'
     expect gem_limits_read_portable 8 paddq
@@ -48,6 +49,7 @@ case $("$objdump" -f "$program") in
     expect kernelcheck_floats_avx2 12 'vfmadd[0-9]*ps.*%ymm'
     expect kernelcheck_int8_avx2_vnni 12 'vpdpbusd.*%ymm'
     expect kernelcheck_int8_avx512 12 'vpdpbusd.*%zmm'
+    expect kernelcheck_int8_avx512_amx 6 tdpbssd
     expect kernelcheck_floats_avx512 12 'vfmadd[0-9]*ps.*%zmm'
     ;;
   *aarch64*)

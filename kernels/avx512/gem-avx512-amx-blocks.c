@@ -267,7 +267,7 @@ gem_avx512_amx_linear_blocks(GemAvx512TileCall *call, size_t first, size_t end)
   call->tiles = (n + TILE_INPUTS - 1) / TILE_INPUTS;
   call->tile_inputs = (n + call->tiles - 1) / call->tiles;
   bool is_half = call->tile_inputs <= TILE_INPUTS / 2;
-  gem_avx512_tiles_configure(call->tile_inputs, BLOCK_COLS, BLOCK_WORDS);
+  gem_avx512_tiles_shape(call->tile_inputs, BLOCK_COLS, BLOCK_WORDS);
   if (call->weights->type == GEM_TYPE_Q4_0) {
     (is_half ? run_q4_0_half : run_q4_0)(call, first, end);
   } else {

@@ -127,7 +127,7 @@ finish(const Products *self, const Job *job, size_t tile)
 /* Sums of the job before are stored just before their tile is needed again: by then they are long ready. */
 #define BEGIN(tile)                                                                                          \
   if (step == 0) {                                                                                           \
-    _tile_stored(tile, self->sums[(tile) / PARTS][(tile) % PARTS], GEM_AVX512_TILE_BYTES);                   \
+    _tile_stored(tile, self->sums[(tile) / PARTS][(tile) % PARTS], GEM_TILE_ROW_BYTES);                      \
     _tile_zero(tile);                                                                                        \
   }
 
@@ -215,6 +215,6 @@ gem_avx512_amx_linear_q6_k(GemAvx512TileCall *call, size_t first, size_t end)
   size_t n = call->inputs.n;
   call->tiles = (n + job_inputs - 1) / job_inputs * JOB_TILES;
   call->tile_inputs = (n + call->tiles - 1) / call->tiles;
-  gem_avx512_tiles_configure(call->tile_inputs, STEP_COLS, STEP_WORDS);
+  gem_avx512_tiles_shape(call->tile_inputs, STEP_COLS, STEP_WORDS);
   run(call, first, end);
 }

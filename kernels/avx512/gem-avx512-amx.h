@@ -9,10 +9,10 @@
 #pragma once
 
 #include "kernels/avx512/gem-avx512.h"
+#include "kernels/gem-tile-shapes.h"
 
 enum {
-  GEM_AVX512_TILE_INPUTS = 16, /* of one tile, at most */
-  GEM_AVX512_TILE_BYTES = 64,  /* of a row, at most */
+  GEM_AVX512_TILE_INPUTS = GEM_TILE_ROWS, /* of one tile, at most */
   GEM_AVX512_SUM_TILES = 4,
   GEM_AVX512_MOST_TILES = 8 /* of inputs in a call: their results are kept near */
 };
@@ -51,22 +51,12 @@ gem_avx512_amx_linear_blocks(GemAvx512TileCall *call, size_t first, size_t end);
 
 /* Tiles of up to `inputs` inputs by `cols` columns, and of as many columns in `words` words of 16 rows. */
 static inline void
-gem_avx512_tiles_configure(size_t inputs, size_t cols, size_t words)
+gem_avx512_tiles_shape(size_t inputs, size_t cols, size_t words)
 {
-  struct {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-  } configuration = {.palette = 1};
-  for (size_t tile = 0; tile < 8; tile++) {
-    bool is_weights = tile >= GEM_AVX512_SUM_TILES + 2;
-    bool is_inputs = tile >= GEM_AVX512_SUM_TILES && !is_weights;
-    configuration.row_bytes[tile] = (uint16_t)(is_inputs ? cols : GEM_AVX512_TILE_BYTES);
-    configuration.rows[tile] = (uint8_t)(is_weights ? words : inputs);
-  }
-  /* gcc 12 takes only the first bytes for read. */
-  __asm__ volatile("" : : "r"(&configuration) : "memory");
-  _tile_loadconfig(&configuration);
+  GemTileShape sums = {.rows = inputs, .row_bytes = GEM_TILE_ROW_BYTES};
+  GemTileShape levels = {.rows = inputs, .row_bytes = cols};
+  GemTileShape weights = {.rows = words, .row_bytes = GEM_TILE_ROW_BYTES};
+  gem_tile_shapes_load((GemTileShape[]){sums, sums, sums, sums, levels, levels, weights, weights});
 }
 
 /* Tiles are loaded by code that the compiler does not see into: what is behind `memory` is there. */
@@ -77,13 +67,13 @@ __attribute__((always_inline)) static inline void
 gem_avx512_tile_store(size_t tile, __m512i *sums)
 {
   if (tile == 0) {
-    _tile_stored(0, sums, GEM_AVX512_TILE_BYTES);
+    _tile_stored(0, sums, GEM_TILE_ROW_BYTES);
   } else if (tile == 1) {
-    _tile_stored(1, sums, GEM_AVX512_TILE_BYTES);
+    _tile_stored(1, sums, GEM_TILE_ROW_BYTES);
   } else if (tile == 2) {
-    _tile_stored(2, sums, GEM_AVX512_TILE_BYTES);
+    _tile_stored(2, sums, GEM_TILE_ROW_BYTES);
   } else {
-    _tile_stored(3, sums, GEM_AVX512_TILE_BYTES);
+    _tile_stored(3, sums, GEM_TILE_ROW_BYTES);
   }
 }
 

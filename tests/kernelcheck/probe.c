@@ -27,7 +27,9 @@ enum { CHAINS = 12, LANES = VECTOR_BYTES / sizeof(float) };
 
 /* ---- bytes: a step of one sum, and its operations ---- */
 
-#if defined(__AVX512VNNI__)
+#if defined(__AMX_INT8__)
+#include "bench/direct/limits/gem-limits-amx.h"
+#elif defined(__AVX512VNNI__)
 typedef __m512i Bytes, Sums;
 #define FILL(value)     _mm512_set1_epi8(value)
 #define STEP(sum, a, b) _mm512_dpbusd_epi32(sum, a, b)
@@ -70,6 +72,16 @@ typedef int16x8_t Sums;
 #define INT8_OF(name)       kernelcheck_int8_##name
 #define FLOATS_OF(name)     kernelcheck_floats_##name
 
+#define KEEP(j) *keep += (uint64_t)sum##j[0];
+
+#if defined(__AMX_INT8__)
+static double
+EXPAND(INT8_OF, GEM_KERNEL_SET)(size_t rounds, uint64_t *keep)
+{
+  *keep += gem_limits_amx_run(rounds);
+  return (double)rounds * GEM_LIMITS_AMX_ROUND * 2;
+}
+#else
 /* `a` is another one for every step, for all that the compiler knows: else one product would do for all sums.
  */
 #define BEGIN(j)                                                                                             \
@@ -78,7 +90,6 @@ typedef int16x8_t Sums;
 #define MULTIPLY(j)                                                                                          \
   GEM_LIMITS_HIDE(a);                                                                                        \
   sum##j = STEP(sum##j, a, b);
-#define KEEP(j) *keep += (uint64_t)sum##j[0];
 
 static double
 EXPAND(INT8_OF, GEM_KERNEL_SET)(size_t rounds, uint64_t *keep)
@@ -92,6 +103,7 @@ EXPAND(INT8_OF, GEM_KERNEL_SET)(size_t rounds, uint64_t *keep)
   GEM_LIMITS_EACH_12(KEEP)
   return (double)rounds * CHAINS * STEP_OPERATIONS;
 }
+#endif
 
 #define BEGIN_FLOATS(j)                                                                                      \
   Floats sum##j = {0};                                                                                       \

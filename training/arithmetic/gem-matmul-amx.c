@@ -3,31 +3,13 @@
 
 #if defined(__x86_64__) && defined(GEM_HAVE_AMX)
 
-#include <immintrin.h>
-
+#include "kernels/gem-tile-shapes.h"
 #include "kernels/gem-tile-unit.h"
 
 bool
 gem_matmul_amx_available(void)
 {
   return gem_matmul_bf16_available() && (gem_tile_unit() & GEM_TILE_UNIT_BF16) != 0;
-}
-
-static void
-configure_tiles(void)
-{
-  struct {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-  } config = {.palette = 1};
-  for (int i = 0; i < 8; i++) {
-    config.row_bytes[i] = 64;
-    config.rows[i] = GEM_BF16_TILE_ROWS;
-  }
-  /* gcc 12 takes only the first bytes for read. */
-  __asm__ volatile("" : : "r"(&config) : "memory");
-  _tile_loadconfig(&config);
 }
 
 static void
@@ -64,7 +46,7 @@ multiply_block(const uint16_t *a, const uint16_t *b, size_t steps, bool add, flo
 void
 gem_matmul_amx(const GemProduct *product)
 {
-  configure_tiles();
+  gem_tile_shapes_load_largest();
   gem_matmul_bf16(product, multiply_block);
   _tile_release();
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "kernels/gem-tile-unit.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__)
@@ -20,6 +22,7 @@ static const struct {
     {GEM_LIMITS_HAS_AVX512, "avx512"},
     {GEM_LIMITS_HAS_AVX512_VNNI, "avx512-vnni"},
     {GEM_LIMITS_HAS_AVX512_BF16, "avx512-bf16"},
+    {GEM_LIMITS_HAS_AMX_INT8, "amx-int8"},
     {GEM_LIMITS_HAS_NEON, "neon"},
     {GEM_LIMITS_HAS_NEON_DOT, "neon-dot"},
     {GEM_LIMITS_HAS_NEON_I8MM, "neon-i8mm"},
@@ -77,6 +80,7 @@ gem_limits_cpu_get_features(void)
     features |= GEM_LIMITS_HAS_AVX512;
     features |= has_bits(extended.c, bit_AVX512VNNI) ? GEM_LIMITS_HAS_AVX512_VNNI : 0;
     features |= has_bits(more.a, AVX512_BF16) ? GEM_LIMITS_HAS_AVX512_BF16 : 0;
+    features |= gem_tile_unit() & GEM_TILE_UNIT_BYTES ? GEM_LIMITS_HAS_AMX_INT8 : 0;
   }
   return features;
 }

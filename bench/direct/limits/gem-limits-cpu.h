@@ -11,9 +11,10 @@ typedef enum {
   GEM_LIMITS_HAS_AVX512 = 1 << 2, /* F, BW, DQ and VL */
   GEM_LIMITS_HAS_AVX512_VNNI = 1 << 3,
   GEM_LIMITS_HAS_AVX512_BF16 = 1 << 4,
-  GEM_LIMITS_HAS_NEON = 1 << 5,
-  GEM_LIMITS_HAS_NEON_DOT = 1 << 6,
-  GEM_LIMITS_HAS_NEON_I8MM = 1 << 7,
+  GEM_LIMITS_HAS_AMX_INT8 = 1 << 5,
+  GEM_LIMITS_HAS_NEON = 1 << 6,
+  GEM_LIMITS_HAS_NEON_DOT = 1 << 7,
+  GEM_LIMITS_HAS_NEON_I8MM = 1 << 8,
 } GemLimitsFeatures;
 
 GemLimitsFeatures

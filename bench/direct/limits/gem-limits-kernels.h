@@ -43,6 +43,7 @@ enum {
   GEM_LIMITS_VNNI_256_ROUND = 12 * 32,
   GEM_LIMITS_VNNI_512_ROUND = 16 * 64,
   GEM_LIMITS_AVX512_BF16_ROUND = 16 * 32,
+  GEM_LIMITS_AMX_INT8_ROUND = 6 * 16 * 16 * 64,
   GEM_LIMITS_AVX512_FP32_ROUND = 16 * 16,
   GEM_LIMITS_NEON_INT8_ROUND = 8 * 16,
   GEM_LIMITS_NEON_FP32_ROUND = 16 * 4,
@@ -64,6 +65,9 @@ uint64_t
 gem_limits_avx512_vnni_int8(uint64_t rounds);
 uint64_t
 gem_limits_avx512_bf16(uint64_t rounds);
+/* Tiles of 16 by 64 bytes; only where gem_tile_unit() has been asked. */
+uint64_t
+gem_limits_amx_int8(uint64_t rounds);
 uint64_t
 gem_limits_avx512_fp32(uint64_t rounds);
 /* 8 bits without a dot product: products of 16 bits, pairs of those added to 32 (smull, smlal2, sadalp). */

@@ -4,6 +4,9 @@
 #define ROUNDS 1000u
 
 static const GemLimitsPeak peaks[] = {
+#ifdef GEM_LIMITS_WITH_AMX
+    {"int8 AMX", "Gop/s", GEM_LIMITS_HAS_AMX_INT8, gem_limits_amx_int8, GEM_LIMITS_AMX_INT8_ROUND},
+#endif
 #ifdef GEM_LIMITS_WITH_AVX512_VNNI
     {"int8 VNNI-512", "Gop/s", GEM_LIMITS_HAS_AVX512 | GEM_LIMITS_HAS_AVX512_VNNI,
      gem_limits_avx512_vnni_int8, GEM_LIMITS_VNNI_512_ROUND},
