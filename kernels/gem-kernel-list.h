@@ -22,11 +22,11 @@
   KERNEL(void, quantize, (const GemInputs *inputs, size_t first, size_t end))                                \
                                                                                                              \
   /* y[n][rows] = inputs W^T for the rows of panels first .. end - 1; other columns of y are not touched.     \
-   * The same bits: with q the stored integers less their offset, w a sub-block's scale (Q6_K: d times the   \
-   * scale), s the input's scale of the chunk,                                                               \
-   *   quantized:  f = fma((float)sum(q level), w, f) over the sub-blocks of a chunk, which are blocks of 32  \
-   *               columns, and for Q6_K 16 columns, those of words 4 g .. 4 g + 3 of the high pairs together, \
-   *               lowest pair first; y = fma(s, f, y) over the chunks                                       \
+   * The same bits: with q the stored integers less their offset, w the scale of 32 columns, or u the whole  \
+   * scale of 16 columns of Q6_K and d that of its chunk, s the input's scale of the chunk,                  \
+   *   Q4_0, Q8_0: f = fma((float)sum(q level), w, f) over the blocks of a chunk; y = fma(s, f, y) over      \
+   *               the chunks                                                                                \
+   *   Q6_K:       f = d (float)sum(u q level) of a chunk, at most 2^27; y = fma(s, f, y) over the chunks    \
    *   floats:     y = fma(w, x, y) over the columns. */                                                     \
   KERNEL(void, linear, (const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)) \
                                                                                                              \
