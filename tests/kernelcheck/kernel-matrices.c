@@ -14,7 +14,7 @@ static const size_t float_cols[] = {1, 2, 3, 5, 15, 16, 17, 31, 32, 33, 100, 255
 static const size_t block_cols[] = {32, 64, 96, 224, 256, 288, 480, 512, 768, 1056, 2080, 0};
 static const size_t super_block_cols[] = {256, 512, 768, 1280, 2048, 0};
 
-static const size_t some_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 35, 65, 131};
+static const size_t some_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 35, 65, 128, 131};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

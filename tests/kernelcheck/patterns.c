@@ -8,16 +8,16 @@ static const float largest_value = 3.0e38f;
 const char *
 weights_pattern_name(WeightsPattern pattern)
 {
-  static const char *const names[] = {"random",      "lowest",      "highest",     "any level",
-                                      "zero scales", "tiny scales", "large scales"};
+  static const char *const names[] = {"random",      "lowest",      "highest",      "any level",
+                                      "zero scales", "tiny scales", "large scales", "extremes"};
   return names[pattern];
 }
 
 const char *
 values_pattern_name(ValuesPattern pattern)
 {
-  static const char *const names[] = {"random", "zero",  "one-hot", "highest", "lowest",    "signs",
-                                      "ties",   "mixed", "tiny",    "huge",    "not finite"};
+  static const char *const names[] = {"random",   "zero", "one-hot", "highest", "lowest", "signs",
+                                      "positive", "ties", "mixed",   "tiny",    "huge",   "not finite"};
   return names[pattern];
 }
 
@@ -54,8 +54,11 @@ static void
 fill_level_bytes(Check *check, WeightsPattern pattern, size_t count, int lowest, int highest, uint8_t *bytes)
 {
   for (size_t i = 0; i < count; i++) {
-    bytes[i] = pattern == WEIGHTS_LOWEST    ? (uint8_t)lowest
-               : pattern == WEIGHTS_HIGHEST ? (uint8_t)highest
+    WeightsPattern of_byte = pattern != WEIGHTS_EXTREMES    ? pattern
+                             : check_random_below(check, 2) ? WEIGHTS_LOWEST
+                                                            : WEIGHTS_HIGHEST;
+    bytes[i] = of_byte == WEIGHTS_LOWEST    ? (uint8_t)lowest
+               : of_byte == WEIGHTS_HIGHEST ? (uint8_t)highest
                                             : (uint8_t)check_random(check);
   }
 }
@@ -87,6 +90,8 @@ pattern_half(Check *check, WeightsPattern pattern)
     return 0xfbff;
   case WEIGHTS_HIGHEST:
     return 0x7bff;
+  case WEIGHTS_EXTREMES:
+    return check_random_below(check, 2) ? 0xfbff : 0x7bff;
   case WEIGHTS_ANY_LEVEL:
     return random_half(check);
   default:
@@ -103,6 +108,8 @@ pattern_float(Check *check, WeightsPattern pattern)
   case WEIGHTS_HIGHEST:
   case WEIGHTS_LARGE_SCALES:
     return largest_value;
+  case WEIGHTS_EXTREMES:
+    return check_random_below(check, 2) ? -largest_value : largest_value;
   case WEIGHTS_TINY_SCALES:
     return check_random_float(check, 0x1p-130f);
   case WEIGHTS_ZERO_SCALES:
@@ -145,6 +152,8 @@ pattern_value(Check *check, ValuesPattern pattern)
     return -3.0f;
   case VALUES_SIGNS:
     return check_random_below(check, 2) ? 3.0f : -3.0f;
+  case VALUES_POSITIVE:
+    return 3.0f + check_random_float(check, 1.0f);
   case VALUES_TIES:
     return (float)check_random_below(check, 253) - 126.0f + 0.5f;
   case VALUES_MIXED:

@@ -11,6 +11,7 @@ typedef enum {
   WEIGHTS_ZERO_SCALES,  /* every other scale is 0 */
   WEIGHTS_TINY_SCALES,  /* subnormal as halves */
   WEIGHTS_LARGE_SCALES, /* the largest halves, of both signs */
+  WEIGHTS_EXTREMES,     /* every level, and whole scale, the lowest or the highest by chance */
   N_WEIGHTS,
 } WeightsPattern;
 
@@ -21,6 +22,7 @@ typedef enum {
   VALUES_HIGHEST, /* all alike: the highest level */
   VALUES_LOWEST,
   VALUES_SIGNS,      /* the highest and the lowest level in turn, by chance */
+  VALUES_POSITIVE,   /* the upper half of levels, so that sums are large and odd */
   VALUES_TIES,       /* halfway between two levels */
   VALUES_MIXED,      /* of all magnitudes from 2^-60 to 2^60 */
   VALUES_TINY,       /* below what a scale can hold */
