@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "tests/kernelcheck/guarded.h"
 
 enum { MOST_BUFFERS = 32, CASE_BYTES = 200 };
@@ -22,6 +26,7 @@ struct Check {
   Guarded buffers[MOST_BUFFERS];
   size_t n_buffers;
   uint32_t float_control;
+  bool tiles_in_use; /* before there was anything to check */
   sigjmp_buf leave;
 };
 
@@ -42,6 +47,26 @@ read_float_control(void)
 #else
   return 0;
 #endif
+}
+
+/* Whether the tile unit (AMX) is in use, as far as the processor tells: the system would save its registers
+ * at every switch. `tells` is asked for once: it takes a virtual machine long to answer. */
+static bool
+tiles_are_in_use(void)
+{
+#if defined(__x86_64__)
+  static int tells = -1;
+  uint32_t a, b, c, d;
+  if (tells < 0) {
+    tells = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE) && __get_cpuid_count(13, 1, &a, &b, &c, &d) &&
+            (a & 1u << 2);
+  }
+  if (tells > 0) {
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(1));
+    return (a & 3u << 17) != 0;
+  }
+#endif
+  return false;
 }
 
 /* ---- cases ---- */
@@ -67,6 +92,9 @@ finish_case(Check *self)
   }
   if (read_float_control() != self->float_control) {
     check_fail(self, "the control of floating point was changed to %#x", (unsigned)read_float_control());
+  }
+  if (tiles_are_in_use() && !self->tiles_in_use) {
+    check_fail(self, "the tile unit was left in use");
   }
   free_buffers(self);
 }
@@ -273,6 +301,7 @@ check_run(CheckFunction function, const char *kernel, const GemKernels *kernels,
         .at_end = side == 0,
         .current = "no case",
         .float_control = read_float_control(),
+        .tiles_in_use = tiles_are_in_use(),
     };
     if (!run_side(&self, function)) {
       return false;
