@@ -1,6 +1,7 @@
 /*
- * A chunk of two panels, decoded once for many inputs to weights of 8 bits without sign, in the order in
- * which all sets sum its sub-blocks. GEM_AVX512_CHUNK_OFFSET is what weights of all types are too large by.
+ * A chunk of two panels, decoded once for many inputs to weights of 8 bits without sign. Blocks stand in the
+ * order in which all sets sum them; of Q6_K, whose sums are exact, sub-blocks do as they are decoded.
+ * GEM_AVX512_CHUNK_OFFSET is what weights of all types are too large by.
  */
 #pragma once
 
