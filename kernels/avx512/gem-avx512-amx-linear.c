@@ -7,7 +7,7 @@
 void
 gem_avx512_linear_amx(const GemPacked *weights, size_t first, size_t end, const GemInputs *inputs, float *y)
 {
-  if (!gem_packed_takes_levels(weights->type) || inputs->n < LEAST_INPUTS || first == end) {
+  if (!gem_packed_takes_levels(weights->type) || inputs->n < LEAST_INPUTS || first >= end) {
     gem_avx512_linear(weights, first, end, inputs, y);
     return;
   }

@@ -1,7 +1,7 @@
 /*
  * A few inputs: bound by the bytes of the weights, so they are decoded in registers as they come, and met
- * with all inputs there. Only the chain of float sums runs from block to block; the processor overlaps the
- * rest by itself. Intel's cannot hold enough instructions to read far ahead, though, so that the chunk that
+ * with all inputs there. Only the chain of sums runs from block to block; the processor overlaps the rest
+ * by itself. Intel's cannot hold enough instructions to read far ahead, though, so that the chunk that
  * follows is asked for: with one input a third faster for Q4_0 and two thirds for Q6_K when memory is slow. A
  * Zen 4 can, but by itself it reads ahead within a page and no further: what lies some pages on is asked for,
  * or, of Q8_0 with one input, whose walk is the plainest, where each page begins. It fetches a vector, or a
@@ -223,7 +223,7 @@ q6_k_quarter(const Quarter *quarter, size_t first_sub, const Tile *tile, size_t 
 
 /* Scales are whole, and so are the sums of a chunk, less d. */
 ALWAYS_INLINE void
-q6_k_chunk(const uint8_t *data, size_t width, const Tile *tile, size_t n, GemAhead ahead, __m512 *f)
+q6_k_chunk(const uint8_t *data, const Tile *tile, size_t n, GemAhead ahead, __m512 *f)
 {
   const uint8_t *scales = data + 3072;
   __m512i totals[MOST_FEW];
@@ -292,7 +292,7 @@ run_panel(GemType type,
     } else if (type == GEM_TYPE_Q8_0) {
       q8_0_chunk(chunk, width, &tile, n, ahead, f);
     } else {
-      q6_k_chunk(chunk, width, &tile, n, ahead, f);
+      q6_k_chunk(chunk, &tile, n, ahead, f);
     }
 #pragma GCC unroll 8
     for (size_t i = 0; i < n; i++) {

@@ -1,9 +1,10 @@
 /*
  * Many inputs: bound by arithmetic. A chunk of two panels is decoded once, to 8-bit weights with one offset
- * for all types, and met with tiles of up to 8 inputs: 16 sums of integers stay in registers, the 16 of
- * floats that they go to after each sub-block in the first-level cache. (Tiles of 6, which leave room for
- * both, are 7 to 10 % slower.) What comes next is asked for meanwhile, of Q8_0 on AMD's into the second-level
- * cache: a Zen 4 was up to a third slower with its chunks, the largest, in the first (docs/performance.md).
+ * for all types, and met with tiles of up to 8 inputs: 16 sums of integers stay in registers, the 16
+ * that they go to after each sub-block, of floats or (Q6_K) of integers, in the first-level cache. (Tiles of
+ * 6, which leave room for both, are 7 to 10 % slower.) What comes next is asked for meanwhile, of Q8_0 on
+ * AMD's into the second-level cache: a Zen 4 was up to a third slower with its chunks, the largest, in the
+ * first (docs/performance.md).
  */
 #include "kernels/avx512/gem-avx512-chunk.h"
 
