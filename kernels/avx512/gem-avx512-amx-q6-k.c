@@ -2,9 +2,8 @@
  * Many inputs with Q6_K on the tile unit. Scales of sub-blocks are whole, so that weights are decoded to four
  * times level times scale, -16256 .. 16384, and cut in two bytes: high with a sign, low without. A job is two
  * tiles of inputs with a chunk of a panel, four steps of 64 columns. Sums of integers have no way from tiles
- * to vectors but through memory; each tile of them is stored when the next job needs it, and no other is left
- * to vectors than the join of high and low and d. They do that meanwhile, and decode what comes next: the
- * unit is not waited for, and does not wait.
+ * to vectors but through memory; each tile of them is stored when the next job needs it. Vectors join high
+ * and low sums and multiply them by d meanwhile, and decode what comes next: neither waits for the other.
  */
 #include "kernels/avx512/gem-avx512-amx.h"
 

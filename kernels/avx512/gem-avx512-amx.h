@@ -59,7 +59,8 @@ gem_avx512_tiles_shape(size_t inputs, size_t cols, size_t words)
   gem_tile_shapes_load((GemTileShape[]){sums, sums, sums, sums, levels, levels, weights, weights});
 }
 
-/* Tiles are loaded by code that the compiler does not see into: what is behind `memory` is there. */
+/* Tiles are loaded by code that the compiler does not see into: without this, what was written for them might
+ * not be there yet. */
 #define GEM_AVX512_TILES_LOOK_AT(pointer) __asm__ volatile("" : : "r"(pointer) : "memory")
 
 /* Tile `tile` of sums, a constant to the compiler. */
