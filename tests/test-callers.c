@@ -186,6 +186,27 @@ test_forgotten(Fixture *self, gconstpointer data)
   wait_for_users(self, 0);
 }
 
+/* However many others stay, and though nobody else leaves once nothing of him is left. */
+static void
+test_others_stay(Fixture *self, gconstpointer data)
+{
+  GemCaller *referred;
+
+  come(self, ":1.11");
+  come(self, ":1.12");
+  come(self, ":1.13");
+  come(self, ":1.14");
+  leave(self, ":1.14");
+  wait_for_users(self, 3);
+  referred = gem_caller_ref(come(self, ":1.15"));
+  come(self, ":1.16");
+  leave(self, ":1.15");
+  leave(self, ":1.16");
+  wait_for_users(self, 4);
+  gem_caller_unref(referred);
+  wait_for_users(self, 3);
+}
+
 /* Whoever refers to a caller may do so longer than there is anybody to count. */
 static void
 test_outlives(Fixture *self, gconstpointer data)
@@ -205,6 +226,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
 #define ADD(name, test) g_test_add("/callers/" name, Fixture, NULL, setup, test, teardown)
   ADD("forgotten", test_forgotten);
+  ADD("others-stay", test_others_stay);
   ADD("outlives", test_outlives);
   return g_test_run();
 }

@@ -12,8 +12,8 @@
   "type='signal',sender='" BUS_NAME "',path='" BUS_PATH "',interface='" BUS_INTERFACE                        \
   "',member='NameOwnerChanged',arg2=''"
 
-/* How long after most have left users of whom nothing is left are forgotten, and what they had in memory is
- * given back to the system. */
+/* How long after the last connection of a user has left the user is forgotten, if nothing of his is left, and
+ * after most have left what they had in memory is given back to the system. */
 #define TRIM_SECONDS 2u
 
 struct _GemCallers {
@@ -23,6 +23,7 @@ struct _GemCallers {
   guint trim;          /* source */
   GHashTable *callers; /* sender -> GemCaller, owned */
   GHashTable *users;   /* uid -> GemUser, each with a reference */
+  guint here;          /* users that are connected; the others are to be forgotten */
   GemQuotaUse use;     /* of all of them */
 };
 
@@ -84,24 +85,34 @@ user_is_over(gpointer uid, gpointer value, gpointer data)
          memcmp(user->running, nothing.running, sizeof user->running) == 0;
 }
 
+/* Half of the callers: what so many had at once lies scattered over the heap, which keeps it. */
+static gboolean
+most_have_left(const GemCallers *self)
+{
+  return g_hash_table_size(self->callers) <= self->peak / 2;
+}
+
 static gboolean
 on_trim(gpointer data)
 {
   GemCallers *self = data;
 
-  self->trim = 0;
   g_hash_table_foreach_remove(self->users, user_is_over, NULL);
-  self->peak = g_hash_table_size(self->callers);
-  malloc_trim(0);
+  if (most_have_left(self)) {
+    self->peak = g_hash_table_size(self->callers);
+    malloc_trim(0);
+  }
+  if (g_hash_table_size(self->users) > self->here) {
+    return G_SOURCE_CONTINUE; /* something of theirs is still at work, which nobody tells the end of */
+  }
+  self->trim = 0;
   return G_SOURCE_REMOVE;
 }
 
-/* Once half of the callers have left: what so many had at once lies scattered over the heap, which keeps it.
- */
 static void
 callers_trim_later(GemCallers *self)
 {
-  if (self->trim == 0 && g_hash_table_size(self->callers) <= self->peak / 2) {
+  if (self->trim == 0 && (most_have_left(self) || g_hash_table_size(self->users) > self->here)) {
     self->trim = g_timeout_add_seconds(TRIM_SECONDS, on_trim, self);
   }
 }
@@ -113,6 +124,9 @@ caller_leave(GemCaller *self)
   self->gone = TRUE;
   if (self->callers != NULL) {
     g_hash_table_remove(self->callers->callers, self->sender);
+    if (self->user != NULL && --self->user->here == 0) {
+      self->callers->here--;
+    }
     callers_trim_later(self->callers);
     self->callers = NULL;
   }
@@ -226,6 +240,9 @@ on_credentials(GObject *source, GAsyncResult *result, gpointer data)
   if (credentials != NULL && g_variant_lookup(credentials, "UnixUserID", "u", &uid)) {
     self->user = g_rc_box_acquire(user_get(self->callers, uid));
     self->user->callers++;
+    if (self->user->here++ == 0) {
+      self->callers->here++;
+    }
     caller_settle(self);
   } else {
     caller_leave(self); /* fails closed */

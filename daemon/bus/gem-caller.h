@@ -22,6 +22,7 @@ typedef struct {
 
   /*< private >*/
   guint callers; /* that there are, those that are gone and still referred to included */
+  guint here;    /* those that are not gone */
 } GemUser;
 
 typedef struct _GemCallers GemCallers;
