@@ -143,6 +143,18 @@ test_replaced(Fixture *self, gconstpointer data)
   g_assert_cmpuint(status.st_mode & 07777, ==, 0751);
 }
 
+/* A folder that is not for everybody is not read beside it, either. */
+static void
+test_private(Fixture *self, gconstpointer data)
+{
+  struct stat status;
+  write_model(self->model, OLD, "old");
+  g_assert_cmpint(g_chmod(self->model, 0700), ==, 0);
+  g_autoptr(GemModelStage) stage = stage_new(self->model, NEW, "new");
+  g_assert_cmpint(stat(gem_model_stage_get_folder(stage), &status), ==, 0);
+  g_assert_cmpuint(status.st_mode & 077, ==, 0);
+}
+
 /* Whoever works in a folder works in it afterwards, too: there the files are moved one by one. */
 static void
 test_within(Fixture *self, gconstpointer data)
@@ -214,6 +226,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add("/model-stage/new", Fixture, NULL, set_up, test_new, tear_down);
   g_test_add("/model-stage/replaced", Fixture, NULL, set_up, test_replaced, tear_down);
+  g_test_add("/model-stage/private", Fixture, NULL, set_up, test_private, tear_down);
   g_test_add("/model-stage/within", Fixture, NULL, set_up, test_within, tear_down);
   g_test_add("/model-stage/link", Fixture, NULL, set_up, test_link, tear_down);
   g_test_add("/model-stage/errors", Fixture, NULL, set_up, test_errors, tear_down);

@@ -67,16 +67,24 @@ find_folder(GemModelStage *self, const char *folder, GError **error)
   self->folder = g_canonicalize_filename(folder, NULL);
   self->made = list_missing(self->folder);
   g_autofree char *above = g_path_get_dirname(self->folder);
-  return g_mkdir_with_parents(above, 0755) == 0 || fail(folder, "cannot make the folder", errno, error);
+  if (g_mkdir_with_parents(above, 0755) != 0) {
+    return fail(folder, "cannot make the folder", errno, error);
+  }
+  for (guint i = 0; i < self->made->len; i++) {
+    g_autofree char *one_above = g_path_get_dirname(self->made->pdata[i]);
+    gem_file_sync_folder(one_above);
+  }
+  return TRUE;
 }
 
-/* A new folder of that name and more; FALSE with errno. */
+/* A new folder of that name and more; FALSE with errno. What is to take the place of a folder is for nobody
+ * else to read until it has that one's rights. */
 static gboolean
 make_stage(GemModelStage *self, const char *prefix)
 {
   for (guint attempt = 0; attempt < 100; attempt++) {
     g_autofree char *path = g_strdup_printf("%s.%08x.tmp", prefix, g_random_int());
-    if (g_mkdir(path, 0755) == 0) {
+    if (g_mkdir(path, self->is_there ? 0700 : 0755) == 0) {
       self->stage = g_steal_pointer(&path);
       return TRUE;
     }
@@ -194,7 +202,7 @@ static gboolean
 check_entries(const GemModelStage *self, GHashTable *files, gboolean *ret_movable, GError **error)
 {
   g_autoptr(GPtrArray) names = list_entries(self->folder);
-  gboolean movable = TRUE;
+  gboolean movable = access(self->folder, R_OK) == 0; /* or what is in it is not known */
   for (guint i = 0; i < names->len; i++) {
     g_autofree char *path = g_build_filename(self->folder, names->pdata[i], NULL);
     struct stat status;
