@@ -159,6 +159,27 @@ test_parts(void)
   gem_test_train_assert_done(folder, PART OF_TEXT "--router two.gguf --rate 1e-3", &run);
 }
 
+/* The number of steps may change as long as neither the rate nor the routes go by it; nothing else is asked
+ * of
+ * --from, which has been read. */
+static void
+test_steps(void)
+{
+#define ROUTED GEM_TEST_PRETRAIN "--decay-share 0.1 --routed-share 0.5 --router way.gguf --from from.gguf "
+  g_auto(GemTestTrainRun) run = {0};
+  g_autofree char *from = in_folder("from.gguf");
+  gem_test_train_assert_done(folder, GEM_TEST_ROUTER "--steps 3 --seed 9 --checkpoint way.gguf", &run);
+  gem_test_train_assert_done(folder, GEM_TEST_PRETRAIN "--steps 1 --checkpoint from.gguf", &run);
+  gem_test_train_run(folder, ROUTED "--checkpoint plan.gguf --steps 20 --until 10", &run);
+  g_assert_cmpint(g_unlink(from), ==, 0);
+  gem_test_train_assert_fails(folder, ROUTED "--checkpoint plan.gguf --resume --steps 16 --until 11", 1,
+                              "train.steps is 20 there and 16 on the command line, and of the 10 that");
+  gem_test_train_run(folder, ROUTED "--checkpoint plan.gguf --resume --steps 24 --until 13", &run);
+  gem_test_train_assert_contains(run.err, "resuming plan.gguf at step 10\n");
+  gem_test_train_assert_fails(folder, ROUTED "--checkpoint plan.gguf --resume --steps 28", 1,
+                              "train.steps is 24 there and 28 on the command line, and of the 13 that");
+}
+
 /* A router's training compares them, too; and what an earlier gem-train has kept is gone on from. */
 static void
 test_router_options(void)
@@ -278,6 +299,7 @@ main(int argc, char **argv)
   g_test_add_func("/gem-train/resume/dropout", test_resume_dropout);
   g_test_add_func("/gem-train/resume/other-options", test_other_options);
   g_test_add_func("/gem-train/resume/parts", test_parts);
+  g_test_add_func("/gem-train/resume/steps", test_steps);
   g_test_add_func("/gem-train/resume/router", test_router_options);
   g_test_add_func("/gem-train/interrupt", test_interrupt);
   g_test_add_func("/gem-train/stopped-writing", test_stopped_writing);

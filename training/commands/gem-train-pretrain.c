@@ -281,13 +281,14 @@ resume(const Pretraining *self, GemTrainer *trainer, GError **error)
   if (file == NULL ||
       !gem_checkpoint_check_licences(gem_checkpoint_has_mark(file), options->all_licences, path, error) ||
       !gem_model_shape_read(file, &shape, error) ||
-
       !gem_checkpoint_check_heads(&shape, wanted, path, error) ||
       !gem_checkpoint_check_clusters(&shape, wanted, path, error) ||
       !gem_checkpoint_check_mask(&shape, wanted, path, error)) {
     return FALSE;
   }
   if (!gem_trainer_resume(trainer, file, error) ||
+      !gem_train_routed_check(file, gem_trainer_step(trainer), options->routed_share,
+                              (guint64)options->training.steps, error) ||
       !gem_train_identity_check(self->identity, file, gem_trainer_step(trainer) > self->routed_from, error) ||
       !gem_centroids_read(self->centroids, "scar:", file, error)) {
     return FALSE;
@@ -334,7 +335,7 @@ train(const PretrainOptions *options,
                       .draw = {options->draw, gem_tokenizer_bos(tokenizer), frame, &sentences},
                       .identity = identity,
                       .routed_from =
-                          (guint64)((double)options->training.steps * (1.0 - options->routed_share)),
+                          gem_train_routed_from(options->routed_share, (guint64)options->training.steps),
                       .n_lanes = (guint)options->training.lanes};
   if (options->training.resume ? !resume(&self, trainer, error)
                                : options->from != NULL && !start_from(options, trainer, centroids, error)) {
@@ -557,7 +558,7 @@ parse(PretrainOptions *self, int argc, char **argv, GError **error)
          gem_train_options_check("sequence", self->sequence, 32, self->training.batch_tokens, error) &&
          gem_train_options_check("accumulate", self->accumulate, 1, 1024, error) &&
          check_weights(self, error) && check_shares(self, error) &&
-         gem_train_options_check_readable(self->from, error) &&
+         gem_train_options_check_readable(self->training.resume ? NULL : self->from, error) &&
          gem_train_options_check_checkpoint(self->training.checkpoint, self->training.resume, error);
 }
 

@@ -80,3 +80,29 @@ gem_train_identity_check(const GString *identity, GemGguf *checkpoint, gboolean 
   }
   return differences == NULL;
 }
+
+guint64
+gem_train_routed_from(double routed_share, guint64 steps)
+{
+  return (guint64)((double)steps * (1.0 - routed_share));
+}
+
+gboolean
+gem_train_routed_check(GemGguf *checkpoint, guint64 step, double routed_share, guint64 steps, GError **error)
+{
+  guint64 found = 0;
+  if (!gem_gguf_get_uint(checkpoint, "train.steps", &found, error)) {
+    return FALSE;
+  }
+  guint64 there = gem_train_routed_from(routed_share, found),
+          here = gem_train_routed_from(routed_share, steps);
+  if (there != here && step > MIN(there, here)) {
+    g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
+                "%s: train.steps is %" G_GUINT64_FORMAT " there and %" G_GUINT64_FORMAT
+                " on the command line, and of the %" G_GUINT64_FORMAT
+                " that were made others would be of --routed-share; resume with the same options",
+                gem_gguf_get_name(checkpoint), found, steps, step);
+    return FALSE;
+  }
+  return TRUE;
+}

@@ -18,3 +18,12 @@ gem_train_identity_write(const GString *identity, GemGgufWriter *checkpoint);
  * with a warning. */
 gboolean
 gem_train_identity_check(const GString *identity, GemGguf *checkpoint, gboolean routed, GError **error);
+
+/* The first step of the last share, which uses the router's own routes and fixed centroids. */
+guint64
+gem_train_routed_from(double routed_share, guint64 steps);
+
+/* The trainer lets the number of steps change until the rate falls; that share may begin before. MISMATCH
+ * where of the steps that were made, up to `step`, others would be in it with another number. */
+gboolean
+gem_train_routed_check(GemGguf *checkpoint, guint64 step, double routed_share, guint64 steps, GError **error);
