@@ -1,10 +1,12 @@
 /* The sample that a tokenizer is trained on, and `gem-train tokenizer` from end to end, over a data folder
  * made here. */
+#include <errno.h>
 #include <ftw.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "format/gem-tokenizer.h"
 #include "tests/gem-test-program.h"
@@ -216,6 +218,39 @@ test_errors(Fixture *fixture, gconstpointer data)
   assert_fails(fixture, corpus);
 }
 
+static void
+limit_files(rlim_t most)
+{
+  struct rlimit limit;
+
+  g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+  limit.rlim_cur = MIN(most, limit.rlim_max);
+  g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+}
+
+static void
+make_room(const char *domain, gsize taken, gsize available)
+{
+  limit_files(RLIM_INFINITY);
+  errno = 0;
+}
+
+/* What could not be written is told of with its cause, though there is room again before the end. */
+static void
+test_no_room(Fixture *fixture, gconstpointer data)
+{
+  g_autoptr(GError) error = NULL;
+  void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
+  gboolean written;
+
+  limit_files(4096);
+  written = gem_tokenizer_sample_write(fixture->folder, 500000, 1, fixture->sample, make_room, &error);
+  signal(SIGXFSZ, before);
+  g_assert_false(written);
+  g_assert_nonnull(strstr(error->message, "sample.txt: cannot be written: "));
+  g_assert_nonnull(strstr(error->message, g_strerror(EFBIG)));
+}
+
 /* ---- the command ---- */
 
 /* gem-train tokenizer over the fixture's folder. */
@@ -392,6 +427,7 @@ main(int argc, char **argv)
       {"/tokenizer-sample/left-out", test_left_out},
       {"/tokenizer-sample/seed", test_seed},
       {"/tokenizer-sample/errors", test_errors},
+      {"/tokenizer-sample/no-room", test_no_room},
       {"/tokenizer-sample/command", test_command},
       {"/tokenizer-sample/command-fails", test_command_fails},
       {"/tokenizer-sample/interrupted", test_interrupted},

@@ -263,9 +263,10 @@ claims_of_sources(const Domain *domain)
 
 /* ---- writing ---- */
 
-/* Writes each line with the same probability. Returns the bytes written. */
+/* Writes each line with the same probability. Returns the bytes written;
+ * *number keeps the errno of the first that were not. */
 static gsize
-write_lines(const GString *text, double probability, GemRandom *random, FILE *file)
+write_lines(const GString *text, double probability, GemRandom *random, FILE *file, int *number)
 {
   gsize n = 0;
 
@@ -274,18 +275,23 @@ write_lines(const GString *text, double probability, GemRandom *random, FILE *fi
     const gsize length = newline ? (gsize)(newline + 1 - line) : strlen(line);
 
     if (length > 1 && gem_random_uniform(random) < probability) {
-      n += fwrite(line, 1, length, file);
+      const gsize written = fwrite(line, 1, length, file);
+
+      *number = *number == 0 && written < length ? errno : *number;
+      n += written;
     }
     line += length;
   }
   return n;
 }
 
-static void
+/* 0, or the errno. */
+static int
 write_domains(GPtrArray *domains, gsize bytes, guint64 seed, FILE *file, GemTokenizerSampleProgress progress)
 {
   g_autofree Claim *claims = claims_of_domains(domains);
   guint64 stream = 0;
+  int number = 0;
 
   share_out(claims, domains->len, (double)bytes);
   for (guint i = 0; i < domains->len; i++) {
@@ -299,11 +305,12 @@ write_domains(GPtrArray *domains, gsize bytes, guint64 seed, FILE *file, GemToke
       GemRandom random = gem_random_seeded(seed, stream++);
 
       if (source->text->len > 0) {
-        taken += write_lines(source->text, parts[j].share / parts[j].size, &random, file);
+        taken += write_lines(source->text, parts[j].share / parts[j].size, &random, file, &number);
       }
     }
     progress(domain->name, taken, domain_size(domain));
   }
+  return number;
 }
 
 gboolean
@@ -316,7 +323,7 @@ gem_tokenizer_sample_write(const char *folder,
 {
   g_autoptr(GPtrArray) domains = g_ptr_array_new_with_free_func(domain_free);
   FILE *file;
-  gboolean failed;
+  int number;
 
   if (!read_corpora(folder, domains, error) || !read_tasks(folder, domains, error)) {
     return FALSE;
@@ -327,12 +334,13 @@ gem_tokenizer_sample_write(const char *folder,
     g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "%s: %s", path, g_strerror(errno));
     return FALSE;
   }
-  write_domains(domains, bytes, seed, file, progress);
-  failed = ferror(file) != 0;
-  if (fclose(file) != 0 || failed) {
-    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "%s: cannot be written: %s", path,
-                g_strerror(errno));
-    return FALSE;
+  number = write_domains(domains, bytes, seed, file, progress);
+  if (fclose(file) != 0 && number == 0) {
+    number = errno;
   }
-  return TRUE;
+  if (number != 0) {
+    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(number), "%s: cannot be written: %s", path,
+                g_strerror(number));
+  }
+  return number == 0;
 }
