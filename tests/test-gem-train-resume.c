@@ -250,8 +250,8 @@ stop_writing(const char *name, int signal_number)
   return status;
 }
 
-/* A model that is there is the same afterwards, and of one that was begun nothing is left where that can be
- * helped. */
+/* A model that is there is the same afterwards, and of one that was begun nothing is left: at once where that
+ * can be helped, else with the next one. */
 static void
 test_stopped_writing(void)
 {
@@ -261,6 +261,9 @@ test_stopped_writing(void)
   g_assert_true(WIFSIGNALED(stop_writing("kept", SIGKILL)));
   gem_test_train_assert_done(folder, "inspect kept", &after);
   g_assert_cmpstr(before.out, ==, after.out);
+  g_assert_true(is_staged("kept"));
+  gem_test_train_assert_done(folder, "init --preset gem-tiny --output kept", &after);
+  g_assert_false(is_staged("kept"));
   int status = stop_writing("begun", SIGINT);
   g_assert_true(WIFEXITED(status));
   g_assert_cmpint(WEXITSTATUS(status), ==, 1);

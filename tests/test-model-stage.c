@@ -1,6 +1,8 @@
 /* A model folder is replaced as a whole: what is there before and after, whatever happens on the way. */
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <glib/gstdio.h>
@@ -155,6 +157,74 @@ test_private(Fixture *self, gconstpointer data)
   g_assert_cmpuint(status.st_mode & 077, ==, 0);
 }
 
+/* A process that stages and is killed. */
+static void
+stage_killed(const char *folder)
+{
+  pid_t child = fork();
+  int status = 0;
+  if (child == 0) {
+    stage_new(folder, NEW, "killed");
+    kill(getpid(), SIGKILL);
+  }
+  g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+  g_assert_true(WIFSIGNALED(status));
+}
+
+static guint
+count_entries(const char *folder)
+{
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  guint n = 0;
+  while (g_dir_read_name(dir) != NULL) {
+    n++;
+  }
+  return n;
+}
+
+/* What was left behind goes with the next stage of the same folder: not what somebody works on, not what has
+ * such a name and no mark, and not that of another folder. */
+static void
+test_left_behind(Fixture *self, gconstpointer data)
+{
+  g_autofree char *other = g_build_filename(self->dir, "model.2", NULL),
+                  *link = g_build_filename(self->dir, "model.0123abcd.tmp", NULL);
+  stage_killed(other);
+  stage_killed(self->model);
+  g_assert_cmpuint(count_entries(self->dir), ==, 2);
+  g_autoptr(GemModelStage) working = stage_new(self->model, NEW, "new");
+  g_assert_cmpuint(count_entries(self->dir), ==, 2);
+  gem_test_write_text(self->dir, "model.89abcdef.tmp/general.gguf", "mine");
+  gem_test_write_text(self->dir, "model.89abcdef.tmp.old/.staged", "mine");
+  gem_test_write_text(self->dir, "elsewhere/.staged", "mine");
+  g_assert_cmpint(symlink("elsewhere", link), ==, 0);
+  g_autofree char *early = g_build_filename(self->dir, "model.01234567.tmp", NULL);
+  g_assert_cmpint(g_mkdir(early, 0700), ==, 0);
+  write_model(self->model, OLD, "old");
+  g_assert_cmpuint(count_entries(self->dir), ==, 7);
+  g_clear_pointer(&working, gem_model_stage_free);
+  assert_model(self->model, "old");
+  assert_entries(self->model, "general.gguf manifest pathway-old.gguf");
+  write_model(other, OLD, "old");
+  assert_entries(self->dir,
+                 "elsewhere model model.0123abcd.tmp model.2 model.89abcdef.tmp model.89abcdef.tmp.old");
+  assert_text(self->dir, "elsewhere/.staged", "mine");
+}
+
+/* The same within a folder that cannot be exchanged. */
+static void
+test_left_within(Fixture *self, gconstpointer data)
+{
+  g_autofree char *before = g_get_current_dir();
+  write_model(self->model, OLD, "old");
+  g_assert_cmpint(g_chdir(self->model), ==, 0);
+  stage_killed(".");
+  g_assert_cmpuint(count_entries("."), ==, 4);
+  write_model(".", NEW, "new");
+  assert_entries(".", "general.gguf manifest router.gguf");
+  g_assert_cmpint(g_chdir(before), ==, 0);
+}
+
 /* Whoever works in a folder works in it afterwards, too: there the files are moved one by one. */
 static void
 test_within(Fixture *self, gconstpointer data)
@@ -227,6 +297,8 @@ main(int argc, char **argv)
   g_test_add("/model-stage/new", Fixture, NULL, set_up, test_new, tear_down);
   g_test_add("/model-stage/replaced", Fixture, NULL, set_up, test_replaced, tear_down);
   g_test_add("/model-stage/private", Fixture, NULL, set_up, test_private, tear_down);
+  g_test_add("/model-stage/left-behind", Fixture, NULL, set_up, test_left_behind, tear_down);
+  g_test_add("/model-stage/left-within", Fixture, NULL, set_up, test_left_within, tear_down);
   g_test_add("/model-stage/within", Fixture, NULL, set_up, test_within, tear_down);
   g_test_add("/model-stage/link", Fixture, NULL, set_up, test_link, tear_down);
   g_test_add("/model-stage/errors", Fixture, NULL, set_up, test_errors, tear_down);

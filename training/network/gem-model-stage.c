@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,10 +15,13 @@
 #include "format/gem-manifest.h"
 
 #define MANIFEST_FILE "manifest"
+#define MARK_FILE     ".staged" /* in a stage, until it takes its place; locked by whoever works on it */
+#define RANDOM_DIGITS 8u
 
 struct _GemModelStage {
   char *folder;       /* no link, no slash at its end */
   char *stage;        /* folder of the new files */
+  int mark;           /* the descriptor that locks it, or -1 */
   gboolean committed; /* the stage is no longer ours */
   GPtrArray *made;    /* char*: folders that lead to it and were not there, the lowest first */
   gboolean is_there;  /* the folder is */
@@ -32,7 +36,7 @@ fail(const char *path, const char *what, int number, GError **error)
   return FALSE;
 }
 
-/* ---- the folder of the new files ---- */
+/* ---- the folder that is replaced ---- */
 
 /* The folders above `folder` that are not there, the lowest first. */
 static GPtrArray *
@@ -77,6 +81,121 @@ find_folder(GemModelStage *self, const char *folder, GError **error)
   return TRUE;
 }
 
+/* Transfer full, of char*; a folder that cannot be read has none. */
+static GPtrArray *
+list_entries(const char *folder)
+{
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+  const char *name;
+  while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+    g_ptr_array_add(names, g_strdup(name));
+  }
+  return names;
+}
+
+/* ---- what was left behind ---- */
+
+/* Whether the name is that of a stage: PREFIX.XXXXXXXX.tmp. */
+static gboolean
+is_stage_name(const char *name, const char *prefix)
+{
+  gsize length = strlen(prefix);
+  return strncmp(name, prefix, length) == 0 && name[length] == '.' &&
+         strspn(name + length + 1, "0123456789abcdef") == RANDOM_DIGITS &&
+         strcmp(name + length + 1 + RANDOM_DIGITS, ".tmp") == 0;
+}
+
+/* The mark of a stage of ours whose process is no more, locked; or -1: there is none, or somebody works on
+ * it, or did until now: then it is no stage any more. */
+static int
+lock_left_behind(int folder)
+{
+  struct stat status;
+  int mark = fstat(folder, &status) == 0 && status.st_uid == geteuid()
+                 ? openat(folder, MARK_FILE, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+                 : -1;
+  if (mark >= 0 && (flock(mark, LOCK_EX | LOCK_NB) != 0 || fstat(mark, &status) != 0 ||
+                    !S_ISREG(status.st_mode) || status.st_uid != geteuid() || status.st_nlink == 0)) {
+    close(mark);
+    return -1;
+  }
+  return mark;
+}
+
+/* Removes one stage, if it was left behind, and is no link to one. The mark goes last: what is left after all
+ * is still known. One that has not got it yet is empty. */
+static void
+sweep_stage(const char *stage)
+{
+  int folder = open(stage, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int mark = folder >= 0 ? lock_left_behind(folder) : -1;
+  if (mark >= 0) {
+    g_autoptr(GPtrArray) names = list_entries(stage);
+    for (guint i = 0; i < names->len; i++) {
+      if (strcmp(names->pdata[i], MARK_FILE) != 0) {
+        unlinkat(folder, names->pdata[i], 0);
+      }
+    }
+    unlinkat(folder, MARK_FILE, 0);
+    close(mark);
+  }
+  if (folder >= 0) {
+    g_rmdir(stage); /* nothing, unless it is empty */
+    close(folder);
+  }
+}
+
+/* Removes what processes that were killed have left of stages PREFIX.XXXXXXXX.tmp. One that took its place
+ * has no mark any more: what lies there then is of the old folder, and stays. */
+static void
+sweep_stages(const char *prefix)
+{
+  const char *base = strrchr(prefix, G_DIR_SEPARATOR) + 1; /* it is absolute */
+  g_autofree char *above = g_strndup(prefix, (gsize)(base - prefix));
+  g_autoptr(GPtrArray) names = list_entries(above);
+  for (guint i = 0; i < names->len; i++) {
+    if (is_stage_name(names->pdata[i], base)) {
+      g_autofree char *stage = g_strconcat(above, names->pdata[i], NULL);
+      sweep_stage(stage);
+    }
+  }
+}
+
+/* Marks the new stage, so that it is known if this process is killed. FALSE: another one was there first and
+ * sweeps it away. Where nothing can be locked nobody sweeps. */
+static gboolean
+mark_stage(GemModelStage *self, const char *stage)
+{
+  g_autofree char *path = g_build_filename(stage, MARK_FILE, NULL);
+  struct stat status;
+  int mark = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (mark < 0) {
+    return errno != ENOENT;
+  }
+  if ((flock(mark, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) ||
+      (fstat(mark, &status) == 0 && status.st_nlink == 0)) {
+    close(mark);
+    return FALSE;
+  }
+  self->mark = mark;
+  return TRUE;
+}
+
+/* From now on it is no stage to be swept away. */
+static void
+unmark_stage(GemModelStage *self)
+{
+  if (self->mark >= 0) {
+    g_autofree char *path = g_build_filename(self->stage, MARK_FILE, NULL);
+    g_unlink(path);
+    close(self->mark);
+    self->mark = -1;
+  }
+}
+
+/* ---- the folder of the new files ---- */
+
 /* A new folder of that name and more; FALSE with errno. What is to take the place of a folder is for nobody
  * else to read until it has that one's rights. */
 static gboolean
@@ -84,14 +203,16 @@ make_stage(GemModelStage *self, const char *prefix)
 {
   for (guint attempt = 0; attempt < 100; attempt++) {
     g_autofree char *path = g_strdup_printf("%s.%08x.tmp", prefix, g_random_int());
-    if (g_mkdir(path, self->is_there ? 0700 : 0755) == 0) {
+    if (g_mkdir(path, self->is_there ? 0700 : 0755) != 0) {
+      if (errno != EEXIST) {
+        return FALSE;
+      }
+    } else if (mark_stage(self, path)) {
       self->stage = g_steal_pointer(&path);
       return TRUE;
     }
-    if (errno != EEXIST) {
-      return FALSE;
-    }
   }
+  errno = EEXIST;
   return FALSE;
 }
 
@@ -112,10 +233,15 @@ GemModelStage *
 gem_model_stage_new(const char *folder, GError **error)
 {
   g_autoptr(GemModelStage) self = g_new0(GemModelStage, 1);
+  self->mark = -1;
   if (!find_folder(self, folder, error)) {
     return NULL;
   }
   g_autofree char *within = g_strconcat(self->folder, G_DIR_SEPARATOR_S, NULL);
+  sweep_stages(self->folder);
+  if (self->is_there) {
+    sweep_stages(within);
+  }
   gboolean made = (!self->is_there || !must_stay(self)) && make_stage(self, self->folder);
   if (!made && !(self->is_there && make_stage(self, within))) {
     fail(folder, "cannot make the folder", errno, error);
@@ -139,19 +265,6 @@ gem_model_stage_add(const GemModelStage *self, const char *file, GBytes *bytes, 
   return gem_file_replace(path, parts, error);
 }
 
-/* Transfer full, of char*; a folder that cannot be read has none. */
-static GPtrArray *
-list_entries(const char *folder)
-{
-  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-  GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-  const char *name;
-  while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-    g_ptr_array_add(names, g_strdup(name));
-  }
-  return names;
-}
-
 static void
 remove_stage(const char *stage)
 {
@@ -168,6 +281,9 @@ gem_model_stage_free(GemModelStage *self)
 {
   if (!self->committed && self->stage != NULL) {
     remove_stage(self->stage);
+  }
+  if (self->mark >= 0) {
+    close(self->mark);
   }
   for (guint i = 0; !self->committed && self->made != NULL && i < self->made->len; i++) {
     g_rmdir(self->made->pdata[i]);
@@ -235,7 +351,7 @@ remove_file(const char *folder, const char *name, GError **error)
 static gboolean
 remove_folder(const char *folder, GError **error)
 {
-  return g_rmdir(folder) == 0 || fail(folder, "cannot be removed", errno, error);
+  return g_rmdir(folder) == 0 || errno == ENOENT || fail(folder, "cannot be removed", errno, error);
 }
 
 /* The one that takes its place has the rights of the old one. That its owner cannot be kept by all is no
@@ -288,6 +404,7 @@ move_all(GemModelStage *self, const char *const *files, GHashTable *all, GError 
     }
   }
   self->committed = TRUE;
+  unmark_stage(self);
   return remove_folder(self->stage, error);
 }
 
@@ -306,6 +423,7 @@ replace(GemModelStage *self, const char *const *files, GError **error)
   if (!take_rights(self, error)) {
     return FALSE;
   }
+  unmark_stage(self);
   if (renameat2(AT_FDCWD, self->stage, AT_FDCWD, self->folder, RENAME_EXCHANGE) != 0) {
     return move_all(self, files, all, error);
   }
@@ -324,6 +442,7 @@ gem_model_stage_commit(GemModelStage *self, const char *name, const char *const 
   if (self->is_there) {
     return replace(self, files, error);
   }
+  unmark_stage(self);
   if (g_rename(self->stage, self->folder) != 0) {
     return fail(self->folder, "cannot make the folder", errno, error);
   }

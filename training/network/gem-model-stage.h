@@ -8,6 +8,9 @@
  * exchanged (a mount point, a file system that does not know how), the files are made in a folder within it
  * and moved from there one after the other, the manifest last: a process that is killed in that moment leaves
  * a folder whose manifest says that it is no model.
+ *
+ * What a killed process has staged is removed by the next one that stages for the same folder: a file .staged
+ * in it, which whoever works on it keeps locked, tells it from all else.
  */
 #pragma once
 
