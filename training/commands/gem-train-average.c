@@ -58,7 +58,8 @@ parse(AverageOptions *self, int argc, char **argv, GError **error)
   gem_train_options_add(context, entries);
   return gem_train_options_parse(context, argc, argv, 2, "FIRST SECOND", error) &&
          gem_train_options_need("output", self->output, error) &&
-         gem_train_options_check("share", self->share, 0.0, 1.0, error);
+         gem_train_options_check("share", self->share, 0.0, 1.0, error) &&
+         gem_train_options_check_apart(self->output, error);
 }
 
 int

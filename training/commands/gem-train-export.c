@@ -145,7 +145,8 @@ parse(ExportOptions *self, int argc, char **argv, GError **error)
          gem_train_options_need("name", self->name, error) &&
          gem_train_options_need("output", self->output, error) &&
          (!self->llama || (gem_train_options_check_other(self->output, self->backbone, error) &&
-                           gem_train_options_check_other(self->output, self->tokenizer, error)));
+                           gem_train_options_check_other(self->output, self->tokenizer, error) &&
+                           gem_train_options_check_apart(self->output, error)));
 }
 
 int

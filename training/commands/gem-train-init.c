@@ -139,6 +139,7 @@ parse(InitOptions *self, int argc, char **argv, GError **error)
   gem_train_options_add(context, entries);
   return gem_train_options_parse(context, argc, argv, 0, NULL, error) &&
          gem_train_options_need("output", self->output, error) &&
+         (!self->llama || gem_train_options_check_apart(self->output, error)) &&
          gem_train_options_check("seed", (double)self->seed, 0, GEM_TRAIN_MOST_SEED, error);
 }
 

@@ -114,6 +114,23 @@ gem_train_options_check_other(const char *output, const char *path, GError **err
   return !same;
 }
 
+gboolean
+gem_train_options_check_apart(const char *output, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname(output), *file = g_path_get_basename(output);
+  g_autoptr(GemManifest) manifest = gem_manifest_load(folder, NULL);
+  gboolean apart =
+      manifest == NULL || (strcmp(file, "manifest") != 0 && !gem_manifest_has_file(manifest, file));
+  if (!apart) {
+    g_set_error(
+        error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+        "--output=%s: that is a file of the model in %s, which would be none without it; give another "
+        "name",
+        output, folder);
+  }
+  return apart;
+}
+
 /* The folders of a path that are not there, the lowest first. */
 static GPtrArray *
 list_missing(const char *folder)

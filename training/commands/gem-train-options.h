@@ -38,6 +38,10 @@ gem_train_options_check_output(const char *output, const char *model, GError **e
 gboolean
 gem_train_options_check_other(const char *output, const char *path, GError **error);
 
+/* `output`, one file, is none of a model folder's, whose manifest would be wrong then. */
+gboolean
+gem_train_options_check_apart(const char *output, GError **error);
+
 /* Before work whose result is one file of the option (not NULL): its folder can be written. */
 gboolean
 gem_train_options_check_file(const char *option, const char *path, GError **error);

@@ -250,7 +250,8 @@ check_output(const TokenizerOptions *self, GError **error)
                 "--output=%s: the name must end in .gguf or .model", self->output);
     return FALSE;
   }
-  return gem_train_options_check_file("output", self->output, error); /* what follows takes minutes */
+  return gem_train_options_check_apart(self->output, error) &&
+         gem_train_options_check_file("output", self->output, error); /* what follows takes minutes */
 }
 
 static gboolean
