@@ -232,6 +232,61 @@ test_feed_forward(void)
   backend->functions.matrix_free(backend->backend.state, down);
 }
 
+/* What a backend with so many threads makes of n inputs: 24 rows of a matrix of that type, and a feed-forward
+ * with a hidden layer of that width, one after the other. Free with g_free. */
+static float *
+multiply_shared(
+    const GemTestBackend *backend, uint32_t threads, GemTestSource *source, const float *x, size_t n)
+{
+  const GemBackendOptions options = {.struct_size = sizeof options, .threads = threads};
+  const size_t width = 64, rows = 24;
+  GemPluginError error = {0};
+  GemTestBackend shared = *backend;
+  shared.backend.state = backend->functions.open(&options, &error);
+  g_assert_nonnull(shared.backend.state);
+  GemMatrix *matrix = matrix_of(&shared, source, "w");
+  GemMatrix *gate = matrix_of(&shared, source, "gate");
+  GemMatrix *up = matrix_of(&shared, source, "up");
+  GemMatrix *down = matrix_of(&shared, source, "down");
+  const GemFeedForward ffn = {.gate = gate, .up = up, .down = down};
+
+  float *y = g_new0(float, n *(rows + width));
+  gem_backend_linear(&shared.backend, matrix, x, n, y);
+  backend->functions.feed_forward(shared.backend.state, &ffn, x, n, y + n * rows);
+  GemMatrix *all[] = {matrix, gate, up, down};
+  for (gsize i = 0; i < G_N_ELEMENTS(all); i++) {
+    backend->functions.matrix_free(shared.backend.state, all[i]);
+  }
+  backend->functions.close(shared.backend.state);
+  return y;
+}
+
+/* However many threads share the inputs of a prompt, and whether each takes panels or inputs of its own, the
+ * bits are the same; with hidden layers wider and narrower than the rows. */
+static void
+test_products_shared(void)
+{
+  g_autoptr(GemTestBackend) backend = gem_test_backend_open();
+  const size_t width = 64, hidden[] = {96, 32}, of[] = {63, 64, 95, 128, 165};
+  for (gsize t = 0; t < G_N_ELEMENTS(types) * G_N_ELEMENTS(hidden); t++) {
+    g_autoptr(GemTestSource) source = gem_test_source_new("test.gguf", 60 + (guint)t);
+    GemType type = types[t / 2] == GEM_TYPE_Q6_K ? GEM_TYPE_Q8_0 : types[t / 2];
+    gem_test_source_add(source, "w", types[t / 2], 24, types[t / 2] == GEM_TYPE_Q6_K ? 256 : width, 0, 0.3);
+    gem_test_source_add(source, "gate", type, hidden[t % 2], width, 0, 0.3);
+    gem_test_source_add(source, "up", GEM_TYPE_F32, hidden[t % 2], width, 0, 0.3);
+    gem_test_source_add(source, "down", type, width, hidden[t % 2], 0, 0.3);
+    g_autofree float *x = gem_test_random_floats(source->random, 165 * 256, 1);
+    for (gsize i = 0; i < G_N_ELEMENTS(of); i++) {
+      g_autofree float *alone = multiply_shared(backend, 1, source, x, of[i]);
+      for (uint32_t threads = 2; threads <= 4; threads++) {
+        g_autofree float *shared = multiply_shared(backend, threads, source, x, of[i]);
+        g_assert_cmpmem(shared, of[i] * (24 + width) * sizeof *shared, alone,
+                        of[i] * (24 + width) * sizeof *alone);
+      }
+    }
+  }
+}
+
 static void
 test_element_wise(void)
 {
@@ -524,6 +579,7 @@ main(int argc, char **argv)
   g_test_add_func("/backend/linear", test_linear);
   g_test_add_func("/backend/passes", test_passes);
   g_test_add_func("/backend/feed-forward", test_feed_forward);
+  g_test_add_func("/backend/products-shared", test_products_shared);
   g_test_add_func("/backend/element-wise", test_element_wise);
   g_test_add_func("/backend/rows-shared", test_rows_shared);
   g_test_add_func("/backend/scar-assign", test_scar_assign);

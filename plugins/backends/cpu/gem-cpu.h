@@ -56,6 +56,15 @@ void
 gem_cpu_matrix_row(GemBackendState *self, const GemMatrix *matrix, size_t row, float *values);
 
 /* ---- gem-cpu-linear.c ---- */
+void
+gem_cpu_linear(GemBackendState *self,
+               const GemMatrix *const *matrices,
+               size_t count,
+               const float *x,
+               size_t n,
+               float *const *y);
+
+/* ---- gem-cpu-feed-forward.c ---- */
 /* Rows that one pass of a feed-forward takes: enough to use each weight often, few enough for the caches. A
  * prompt's block with the rows of some answers beside it is one pass. */
 enum { GEM_CPU_PASS_ROWS = 160 };
@@ -69,13 +78,6 @@ gem_cpu_pass_rows(size_t n)
   return passes < 2 ? n : (n + passes - 1) / passes;
 }
 
-void
-gem_cpu_linear(GemBackendState *self,
-               const GemMatrix *const *matrices,
-               size_t count,
-               const float *x,
-               size_t n,
-               float *const *y);
 void
 gem_cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y);
 
