@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define GEM_PLUGIN_ABI_MAJOR 1u
-#define GEM_PLUGIN_ABI_MINOR 4u /* what came after 0 says so below */
+#define GEM_PLUGIN_ABI_MINOR 5u /* what came after 0 says so below */
 #define GEM_PLUGIN_ENTRY     "gem_plugin_describe"
 #define GEM_PLUGIN_EXPORT    __attribute__((visibility("default")))
 
@@ -327,6 +327,11 @@ typedef struct GemBackendFunctions {
    * has what it keeps of them (GemBackendOptions.locate) read ahead, and does not wait. False: it keeps
    * nothing of that file, which is going to be read itself. */
   bool (*expect)(GemBackendState *self, const char *digest);
+
+  /* Since ABI 1.5; NULL: gem_backend_linear_add does without. y[n][rows] += x[n][cols] W^T, where a thread
+   * adds what it has just multiplied. `product` is [n][rows], to work in; x, product and y do not overlap. */
+  void (*linear_add)(
+      GemBackendState *self, const GemMatrix *matrix, const float *x, size_t n, float *product, float *y);
 } GemBackendFunctions;
 
 /* A backend in use, as other modules get it. */
@@ -340,6 +345,26 @@ static inline void
 gem_backend_linear(const GemBackend *backend, const GemMatrix *matrix, const float *x, size_t n, float *y)
 {
   backend->functions->linear(backend->state, &matrix, 1, x, n, &y);
+}
+
+/* y[n][rows] += x[n][cols] W^T, on any backend that multiplies; product is [n][rows], to work in. */
+static inline void
+gem_backend_linear_add(const GemBackend *backend,
+                       const GemMatrix *matrix,
+                       size_t rows,
+                       const float *x,
+                       size_t n,
+                       float *product,
+                       float *y)
+{
+  if (backend->functions->linear_add != NULL) {
+    backend->functions->linear_add(backend->state, matrix, x, n, product, y);
+    return;
+  }
+  gem_backend_linear(backend, matrix, x, n, product);
+  for (size_t i = 0; i < n * rows; i++) {
+    y[i] += product[i];
+  }
 }
 
 /* ---- router: P(d | token) ---- */

@@ -232,8 +232,8 @@ test_feed_forward(void)
   backend->functions.matrix_free(backend->backend.state, down);
 }
 
-/* What a backend with so many threads makes of n inputs: 24 rows of a matrix of that type, and a feed-forward
- * with a hidden layer of that width, one after the other. Free with g_free. */
+/* What a backend with so many threads makes of n inputs: the 24 rows of "w", and a feed-forward, one after
+ * the other. What it adds to zeros is what it multiplies. Free with g_free. */
 static float *
 multiply_shared(
     const GemTestBackend *backend, uint32_t threads, GemTestSource *source, const float *x, size_t n)
@@ -253,6 +253,10 @@ multiply_shared(
   float *y = g_new0(float, n *(rows + width));
   gem_backend_linear(&shared.backend, matrix, x, n, y);
   backend->functions.feed_forward(shared.backend.state, &ffn, x, n, y + n * rows);
+  g_autofree float *product = g_new(float, n *rows);
+  g_autofree float *sum = g_new0(float, n *rows);
+  gem_backend_linear_add(&shared.backend, matrix, rows, x, n, product, sum);
+  g_assert_cmpmem(sum, n * rows * sizeof *sum, y, n * rows * sizeof *y);
   GemMatrix *all[] = {matrix, gate, up, down};
   for (gsize i = 0; i < G_N_ELEMENTS(all); i++) {
     backend->functions.matrix_free(shared.backend.state, all[i]);

@@ -138,14 +138,14 @@ static const Place growing[] = {
 
 /* The first and the last function that each version added to a table. */
 static const Place tables[] = {
-    NTH(GemBackendFunctions, probe, 0),     NTH(GemBackendFunctions, attend, 19),
-    NTH(GemBackendFunctions, compile, 20),  NTH(GemBackendFunctions, run, 23),
-    NTH(GemBackendFunctions, expect, 24),   NTH(GemRouterFunctions, open, 0),
-    NTH(GemRouterFunctions, route, 7),      NTH(GemRouterFunctions, set_go_on, 8),
-    NTH(GemRouterFunctions, row_width, 9),  NTH(GemRouterFunctions, route_classes, 10),
-    NTH(GemAttentionFunctions, open, 0),    NTH(GemAttentionFunctions, attend, 6),
-    NTH(GemPathwayFunctions, open, 0),      NTH(GemPathwayFunctions, apply, 3),
-    NTH(GemPathwayFunctions, try_apply, 4),
+    NTH(GemBackendFunctions, probe, 0),         NTH(GemBackendFunctions, attend, 19),
+    NTH(GemBackendFunctions, compile, 20),      NTH(GemBackendFunctions, run, 23),
+    NTH(GemBackendFunctions, expect, 24),       NTH(GemBackendFunctions, linear_add, 25),
+    NTH(GemRouterFunctions, open, 0),           NTH(GemRouterFunctions, route, 7),
+    NTH(GemRouterFunctions, set_go_on, 8),      NTH(GemRouterFunctions, row_width, 9),
+    NTH(GemRouterFunctions, route_classes, 10), NTH(GemAttentionFunctions, open, 0),
+    NTH(GemAttentionFunctions, attend, 6),      NTH(GemPathwayFunctions, open, 0),
+    NTH(GemPathwayFunctions, apply, 3),         NTH(GemPathwayFunctions, try_apply, 4),
 };
 
 static void

@@ -86,8 +86,8 @@ test_description(Fixture *fixture, gconstpointer data)
     GemPluginLoaderError code;
     const char *reason;
   } cases[] = {
-      {"other-major", GEM_PLUGIN_LOADER_ERROR_ABI, "plugin ABI 2.x, this service has 1.4"},
-      {"newer-minor", GEM_PLUGIN_LOADER_ERROR_ABI, "plugin ABI 1.5, newer than"},
+      {"other-major", GEM_PLUGIN_LOADER_ERROR_ABI, "plugin ABI 2.x, this service has 1.5"},
+      {"newer-minor", GEM_PLUGIN_LOADER_ERROR_ABI, "plugin ABI 1.6, newer than"},
       {"small-struct", GEM_PLUGIN_LOADER_ERROR_ABI, "its description has"},
       {"other-kind", GEM_PLUGIN_LOADER_ERROR_ABI, "is of kind 1, the folder “attention” holds kind 2"},
       {"other-name", GEM_PLUGIN_LOADER_ERROR_ABI, "calls itself “hole”"},

@@ -204,12 +204,6 @@ find_pathways(GemStep *self, const GemStepSpan *spans, guint n)
 }
 
 static void
-linear(const GemStep *self, const GemMatrix *matrix, const float *x, float *y)
-{
-  gem_backend_linear(self->runtime->backend, matrix, x, self->rows, y);
-}
-
-static void
 norm(const GemStep *self, const float *weight)
 {
   const GemModelShape *shape = self->runtime->shape;
@@ -267,14 +261,6 @@ attend(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
                                               self->attention, n, self->query, self->attended) >= 0;
 }
 
-static void
-add(float *x, const float *y, gsize count)
-{
-  for (gsize i = 0; i < count; i++) {
-    x[i] += y[i];
-  }
-}
-
 /* Query, key and value share their input. */
 static void
 run_projections(GemStep *self, const GemModelLayer *weights)
@@ -300,8 +286,8 @@ run_attention(GemStep *self, const GemStepSpan *spans, guint n, guint layer)
   if (!attend(self, spans, n, layer)) {
     return FALSE;
   }
-  linear(self, weights->output, self->attended, self->projected);
-  add(self->x, self->projected, (gsize)self->rows * shape->width);
+  gem_backend_linear_add(self->runtime->backend, weights->output, shape->width, self->attended, self->rows,
+                         self->projected, self->x);
   return TRUE;
 }
 

@@ -78,8 +78,11 @@ router_table_size(guint32 minor)
 static gsize
 backend_table_size(guint32 minor)
 {
-  if (minor >= 4) {
+  if (minor >= 5) {
     return sizeof(GemBackendFunctions);
+  }
+  if (minor >= 4) {
+    return G_STRUCT_OFFSET(GemBackendFunctions, linear_add);
   }
   return minor >= 2 ? G_STRUCT_OFFSET(GemBackendFunctions, expect)
                     : G_STRUCT_OFFSET(GemBackendFunctions, compile);
@@ -139,8 +142,8 @@ check_abi(const GemPlugin *plugin, const char *path, GError **error)
   return TRUE;
 }
 
-/* Whether an entry may be missing: a backend has what runs whole pathways, or everything else, and need keep
- * nothing. */
+/* Whether an entry may be missing: a backend has what runs whole pathways, or everything else, and need not
+ * keep matrices nor add to what it multiplies. */
 static gboolean
 may_be_missing(GemPluginKind kind, const void *functions, gsize needed, gsize offset)
 {

@@ -49,6 +49,15 @@ gem_cpu_panels_of_part(const GemPacked *matrix, size_t part, size_t parts);
 GemInputs
 gem_cpu_round_own(const GemKernels *kernels, const GemInputs *inputs, size_t first, size_t end);
 
+/* y[count] += x */
+static inline void
+gem_cpu_add(float *y, const float *x, size_t count)
+{
+  for (size_t i = 0; i < count; i++) {
+    y[i] += x[i];
+  }
+}
+
 /* All of them, shared out to the threads. They have places for their levels. */
 void
 gem_cpu_round_inputs(GemBackendState *self, const GemInputs *inputs);

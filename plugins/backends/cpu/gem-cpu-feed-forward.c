@@ -9,20 +9,12 @@ typedef struct {
   const GemKernels *kernels;
   const GemFeedForward *ffn;
   GemInputs inputs; /* [n][D] */
-  GemInputs hidden; /* [n][F], whose values are those of `gate` */
+  GemInputs hidden; /* [n][F], whose values are those of `gate`; neither has levels at first */
   float *gate;      /* [n][F] */
   float *up;        /* [n][F] */
   float *down;      /* [n][D] in the place of `up`, which the hidden layer is made of by then */
   float *y;         /* [n][D] */
 } FeedForward;
-
-static void
-add(float *y, const float *x, size_t count)
-{
-  for (size_t i = 0; i < count; i++) {
-    y[i] += x[i];
-  }
-}
 
 /* ---- cut by panels ---- */
 
@@ -41,36 +33,18 @@ hidden_part(void *context, size_t part, size_t parts)
 }
 
 static void
-down_part(void *context, size_t part, size_t parts)
-{
-  const FeedForward *self = context;
-  const GemPacked *down = &self->ffn->down->packed;
-  GemCpuPanels panels = gem_cpu_panels_of_part(down, part, parts);
-  self->kernels->linear(down, panels.first, panels.end, &self->hidden, self->down);
-  for (size_t i = 0; i < self->hidden.n; i++) {
-    size_t at = i * down->rows + panels.first_row;
-    add(self->y + at, self->down + at, panels.rows);
-  }
-}
-
-static void
-round_all(GemBackendState *self, const GemInputs *inputs)
-{
-  if (inputs->levels != NULL) {
-    gem_cpu_round_inputs(self, inputs);
-  }
-}
-
-static void
 run_panels(GemBackendState *self, FeedForward *run)
 {
   const GemPacked *gate = &run->ffn->gate->packed;
-  const GemPacked *down = &run->ffn->down->packed;
-  size_t n = run->inputs.n;
-  round_all(self, &run->inputs);
-  gem_cpu_pool_run(self->pool, hidden_part, run, gem_cpu_count_parts(self, 2 * gate->rows * gate->cols * n));
-  round_all(self, &run->hidden);
-  gem_cpu_pool_run(self->pool, down_part, run, gem_cpu_count_parts(self, down->rows * down->cols * n));
+  GemInputs *inputs = &run->inputs;
+  if (gem_packed_takes_levels(gate->type) || gem_packed_takes_levels(run->ffn->up->packed.type)) {
+    gem_inputs_place(inputs,
+                     gem_cpu_scratch_reserve(&self->inputs, gem_inputs_bytes(inputs->n, inputs->cols)));
+    gem_cpu_round_inputs(self, inputs);
+  }
+  gem_cpu_pool_run(self->pool, hidden_part, run,
+                   gem_cpu_count_parts(self, 2 * gate->rows * gate->cols * inputs->n));
+  gem_cpu_linear_add(self, run->ffn->down, run->gate, inputs->n, run->down, run->y);
 }
 
 /* ---- cut by inputs ---- */
@@ -93,14 +67,11 @@ inputs_part(void *context, size_t part, size_t parts)
   self->kernels->swiglu(gates, ups, inputs.n * gate->rows, gates);
   GemInputs hidden = gem_cpu_round_own(self->kernels, &self->hidden, first, end);
   self->kernels->linear(down, 0, gem_packed_panels(down->rows), &hidden, downs);
-  add(self->y + first * down->rows, downs, hidden.n * down->rows);
+  gem_cpu_add(self->y + first * down->rows, downs, hidden.n * down->rows);
 }
 
-/* ---- both ---- */
-
-/* Places for the levels of both layers' inputs, where a matrix takes levels. */
 static void
-place_inputs(GemBackendState *self, FeedForward *run)
+run_inputs(GemBackendState *self, FeedForward *run)
 {
   const GemFeedForward *ffn = run->ffn;
   GemInputs *inputs = &run->inputs;
@@ -118,7 +89,10 @@ place_inputs(GemBackendState *self, FeedForward *run)
   if (second > 0) {
     gem_inputs_place(hidden, memory + first);
   }
+  gem_cpu_pool_run(self->pool, inputs_part, run, gem_cpu_pool_threads(self->pool));
 }
+
+/* ---- both ---- */
 
 void
 gem_cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y)
@@ -140,11 +114,6 @@ gem_cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const flo
     run.inputs = (GemInputs){.n = count, .cols = width, .values = x + first * width};
     run.hidden = (GemInputs){.n = count, .cols = hidden, .values = run.gate};
     run.y = y + first * width;
-    place_inputs(self, &run);
-    if (gem_cpu_cuts_inputs(self, count)) {
-      gem_cpu_pool_run(self->pool, inputs_part, &run, gem_cpu_pool_threads(self->pool));
-    } else {
-      run_panels(self, &run);
-    }
+    (gem_cpu_cuts_inputs(self, count) ? run_inputs : run_panels)(self, &run);
   }
 }

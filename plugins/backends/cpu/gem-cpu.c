@@ -125,6 +125,7 @@ static const GemBackendFunctions functions = {
     .kv_store = gem_cpu_kv_store,
     .kv_copy = gem_cpu_kv_copy,
     .attend = gem_cpu_attend,
+    .linear_add = gem_cpu_linear_add,
     .expect = cpu_expect,
 };
 

@@ -64,6 +64,10 @@ gem_cpu_linear(GemBackendState *self,
                size_t n,
                float *const *y);
 
+void
+gem_cpu_linear_add(
+    GemBackendState *self, const GemMatrix *matrix, const float *x, size_t n, float *product, float *y);
+
 /* ---- gem-cpu-feed-forward.c ---- */
 /* Rows that one pass of a feed-forward takes: enough to use each weight often, few enough for the caches. A
  * prompt's block with the rows of some answers beside it is one pass. */

@@ -49,14 +49,6 @@ piece_position(const GemBertPiece *piece, size_t i)
   return piece->turn->state->next + (uint32_t)(piece->token + i);
 }
 
-static void
-add_rows(float *x, const float *addend, size_t count)
-{
-  for (size_t i = 0; i < count; i++) {
-    x[i] += addend[i];
-  }
-}
-
 /* x = E[tokens], projected to the width where the embedding is narrower. */
 static void
 embed_block(const Batch *batch, size_t first)
@@ -185,8 +177,8 @@ attention_block(const Batch *batch, uint32_t layer, size_t first)
   size_t rows = block_rows(batch, first);
 
   attend_block(batch, layer, first);
-  gem_backend_linear(&self->backend, self->layers[layer].output, scratch->attended, rows, scratch->normed);
-  add_rows(batch->x + first * self->width, scratch->normed, rows * self->width);
+  gem_backend_linear_add(&self->backend, self->layers[layer].output, self->width, scratch->attended, rows,
+                         scratch->normed, batch->x + first * self->width);
 }
 
 /* x += W_down gelu(W_up u) */
@@ -201,8 +193,8 @@ feed_forward_block(const Batch *batch, uint32_t layer, size_t first)
   norm_block(batch, first, rows, weights->feed_forward_norm);
   gem_backend_linear(&self->backend, weights->up, scratch->normed, rows, scratch->hidden);
   self->backend.functions->gelu(self->backend.state, scratch->hidden, rows * self->hidden);
-  gem_backend_linear(&self->backend, weights->down, scratch->hidden, rows, scratch->normed);
-  add_rows(batch->x + first * self->width, scratch->normed, rows * self->width);
+  gem_backend_linear_add(&self->backend, weights->down, self->width, scratch->hidden, rows, scratch->normed,
+                         batch->x + first * self->width);
 }
 
 static bool
