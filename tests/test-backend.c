@@ -266,12 +266,12 @@ multiply_shared(
 }
 
 /* However many threads share the inputs of a prompt, and whether each takes panels or inputs of its own, the
- * bits are the same; with hidden layers wider and narrower than the rows. */
+ * bits are the same; with hidden layers of more than a chunk, and narrower than the rows. */
 static void
 test_products_shared(void)
 {
   g_autoptr(GemTestBackend) backend = gem_test_backend_open();
-  const size_t width = 64, hidden[] = {96, 32}, of[] = {63, 64, 95, 128, 165};
+  const size_t width = 64, hidden[] = {288, 32}, of[] = {63, 64, 95, 128, 165};
   for (gsize t = 0; t < G_N_ELEMENTS(types) * G_N_ELEMENTS(hidden); t++) {
     g_autoptr(GemTestSource) source = gem_test_source_new("test.gguf", 60 + (guint)t);
     GemType type = types[t / 2] == GEM_TYPE_Q6_K ? GEM_TYPE_Q8_0 : types[t / 2];

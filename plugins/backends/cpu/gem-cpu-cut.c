@@ -39,18 +39,28 @@ gem_cpu_panels_of_part(const GemPacked *matrix, size_t part, size_t parts)
 }
 
 GemInputs
-gem_cpu_round_own(const GemKernels *kernels, const GemInputs *inputs, size_t first, size_t end)
+gem_cpu_inputs_of(const GemInputs *inputs, size_t first, size_t end)
 {
   GemInputs own = *inputs;
   own.n = end - first;
-  own.values += first * inputs->cols;
+  if (inputs->values != NULL) {
+    own.values += first * inputs->cols;
+  }
   if (inputs->levels != NULL) {
-    kernels->quantize(inputs, first, end);
     own.levels += first * inputs->cols;
     own.scales += first * gem_packed_chunks(inputs->cols);
     own.sums += first * (inputs->cols / GEM_SUM_COLS);
   }
   return own;
+}
+
+GemInputs
+gem_cpu_round_own(const GemKernels *kernels, const GemInputs *inputs, size_t first, size_t end)
+{
+  if (inputs->levels != NULL) {
+    kernels->quantize(inputs, first, end);
+  }
+  return gem_cpu_inputs_of(inputs, first, end);
 }
 
 typedef struct {

@@ -19,8 +19,7 @@ enum { GEM_CPU_INPUTS_TOGETHER = 16 };
 static inline bool
 gem_cpu_cuts_inputs(const GemBackendState *self, size_t n)
 {
-  size_t threads = gem_cpu_pool_threads(self->pool);
-  return threads > 1 && n / threads >= GEM_CPU_LEAST_INPUTS;
+  return n / gem_cpu_pool_threads(self->pool) >= GEM_CPU_LEAST_INPUTS;
 }
 
 /* The first input of a part of n; of part `parts`: n. */
@@ -44,8 +43,12 @@ typedef struct {
 GemCpuPanels
 gem_cpu_panels_of_part(const GemPacked *matrix, size_t part, size_t parts);
 
-/* Inputs first .. end - 1 by themselves, their levels in the places that they have in `inputs`; rounded, if
- * these have such places. */
+/* Inputs first .. end - 1 by themselves, their levels in the places that they have in `inputs`, if these have
+ * any. */
+GemInputs
+gem_cpu_inputs_of(const GemInputs *inputs, size_t first, size_t end);
+
+/* The same, and rounds them. */
 GemInputs
 gem_cpu_round_own(const GemKernels *kernels, const GemInputs *inputs, size_t first, size_t end);
 

@@ -8,13 +8,35 @@
 typedef struct {
   const GemKernels *kernels;
   const GemFeedForward *ffn;
-  GemInputs inputs; /* [n][D] */
-  GemInputs hidden; /* [n][F], whose values are those of `gate`; neither has levels at first */
-  float *gate;      /* [n][F] */
-  float *up;        /* [n][F] */
-  float *down;      /* [n][D] in the place of `up`, which the hidden layer is made of by then */
+  GemInputs inputs; /* [n][D], without levels at first */
+  float *scratch;   /* [n][scratch_values()] */
   float *y;         /* [n][D] */
+  /* Cut by panels. */
+  float *gate; /* [n][F] */
+  float *up;   /* [n][F] */
+  /* Cut by inputs. */
+  GemInputs hidden; /* [n][F] */
+  size_t step;      /* values of the hidden layer that there are at a time: all, or a chunk of levels */
 } FeedForward;
+
+static bool
+takes_levels(const GemMatrix *matrix)
+{
+  return gem_packed_takes_levels(matrix->packed.type);
+}
+
+static size_t
+larger(size_t a, size_t b)
+{
+  return a > b ? a : b;
+}
+
+/* What an input needs: `step` values of gate, and as many of up, in whose place the result stands. */
+static size_t
+scratch_values(const FeedForward *self)
+{
+  return self->step + larger(self->step, self->ffn->down->packed.rows);
+}
 
 /* ---- cut by panels ---- */
 
@@ -37,18 +59,57 @@ run_panels(GemBackendState *self, FeedForward *run)
 {
   const GemPacked *gate = &run->ffn->gate->packed;
   GemInputs *inputs = &run->inputs;
-  if (gem_packed_takes_levels(gate->type) || gem_packed_takes_levels(run->ffn->up->packed.type)) {
+  run->gate = run->scratch;
+  run->up = run->scratch + inputs->n * run->step;
+  if (takes_levels(run->ffn->gate) || takes_levels(run->ffn->up)) {
     gem_inputs_place(inputs,
                      gem_cpu_scratch_reserve(&self->inputs, gem_inputs_bytes(inputs->n, inputs->cols)));
     gem_cpu_round_inputs(self, inputs);
   }
   gem_cpu_pool_run(self->pool, hidden_part, run,
                    gem_cpu_count_parts(self, 2 * gate->rows * gate->cols * inputs->n));
-  gem_cpu_linear_add(self, run->ffn->down, run->gate, inputs->n, run->down, run->y);
+  /* Of `up` the hidden layer has been made by then. */
+  gem_cpu_linear_add(self, run->ffn->down, run->gate, inputs->n, run->up, run->y);
 }
 
 /* ---- cut by inputs ---- */
 
+/* Rows first .. first + rows - 1 of a matrix, of which `first` is the first of a panel. */
+static GemPacked
+rows_of(const GemPacked *matrix, size_t first, size_t rows)
+{
+  size_t before = first / GEM_PANEL_ROWS * gem_packed_panel_bytes(matrix->type, matrix->cols);
+  return (GemPacked){.type = matrix->type, .rows = rows, .cols = matrix->cols, .data = matrix->data + before};
+}
+
+static void
+multiply(const FeedForward *self, const GemPacked *matrix, const GemInputs *inputs, float *y)
+{
+  self->kernels->linear(matrix, 0, gem_packed_panels(matrix->rows), inputs, y);
+}
+
+/* Chunk `chunk` of the hidden layer's levels, of inputs first .. first + n - 1, from its values [n][cols]. */
+static void
+round_chunk(const FeedForward *self, size_t chunk, const float *values, size_t cols, size_t first, size_t n)
+{
+  const GemInputs *hidden = &self->hidden;
+  size_t column = chunk * GEM_CHUNK_COLS;
+  for (size_t i = 0; i < n; i++) {
+    size_t row = first + i;
+    GemInputs piece = {
+        .n = 1,
+        .cols = cols,
+        .values = values + i * cols,
+        .levels = hidden->levels + row * hidden->cols + column,
+        .scales = hidden->scales + row * gem_packed_chunks(hidden->cols) + chunk,
+        .sums = hidden->sums + (row * hidden->cols + column) / GEM_SUM_COLS,
+    };
+    self->kernels->quantize(&piece, 0, 1);
+  }
+}
+
+/* A chunk of the hidden layer is rounded as soon as it is there: its floats need not leave the cache, nor all
+ * be there at once. */
 static void
 inputs_part(void *context, size_t part, size_t parts)
 {
@@ -57,31 +118,37 @@ inputs_part(void *context, size_t part, size_t parts)
   const GemPacked *down = &self->ffn->down->packed;
   size_t first = gem_cpu_first_input(self->inputs.n, part, parts);
   size_t end = gem_cpu_first_input(self->inputs.n, part + 1, parts);
-  float *gates = self->gate + first * gate->rows;
-  float *ups = self->up + first * (gate->rows > down->rows ? gate->rows : down->rows);
-  float *downs = ups; /* `self->down` would be where others still read `up` */
+  size_t n = end - first;
+  float *gates = self->scratch + first * scratch_values(self);
+  float *ups = gates + n * self->step;
+  float *downs = ups;
 
   GemInputs inputs = gem_cpu_round_own(self->kernels, &self->inputs, first, end);
-  self->kernels->linear(gate, 0, gem_packed_panels(gate->rows), &inputs, gates);
-  self->kernels->linear(&self->ffn->up->packed, 0, gem_packed_panels(gate->rows), &inputs, ups);
-  self->kernels->swiglu(gates, ups, inputs.n * gate->rows, gates);
-  GemInputs hidden = gem_cpu_round_own(self->kernels, &self->hidden, first, end);
-  self->kernels->linear(down, 0, gem_packed_panels(down->rows), &hidden, downs);
-  gem_cpu_add(self->y + first * down->rows, downs, hidden.n * down->rows);
+  GemInputs hidden = gem_cpu_inputs_of(&self->hidden, first, end);
+  for (size_t row = 0; row < gate->rows; row += self->step) {
+    size_t cols = gate->rows - row < self->step ? gate->rows - row : self->step;
+    GemPacked gate_rows = rows_of(gate, row, cols);
+    GemPacked up_rows = rows_of(&self->ffn->up->packed, row, cols);
+    multiply(self, &gate_rows, &inputs, gates);
+    multiply(self, &up_rows, &inputs, ups);
+    self->kernels->swiglu(gates, ups, n * cols, gates);
+    if (hidden.levels != NULL) {
+      round_chunk(self, row / GEM_CHUNK_COLS, gates, cols, first, n);
+    }
+  }
+  hidden.values = gates; /* all of them, where a matrix of floats is to read them */
+  multiply(self, down, &hidden, downs);
+  gem_cpu_add(self->y + first * down->rows, downs, n * down->rows);
 }
 
 static void
 run_inputs(GemBackendState *self, FeedForward *run)
 {
-  const GemFeedForward *ffn = run->ffn;
   GemInputs *inputs = &run->inputs;
   GemInputs *hidden = &run->hidden;
-  size_t first =
-      gem_packed_takes_levels(ffn->gate->packed.type) || gem_packed_takes_levels(ffn->up->packed.type)
-          ? gem_inputs_bytes(inputs->n, inputs->cols)
-          : 0;
-  size_t second =
-      gem_packed_takes_levels(ffn->down->packed.type) ? gem_inputs_bytes(hidden->n, hidden->cols) : 0;
+  bool first_takes = takes_levels(run->ffn->gate) || takes_levels(run->ffn->up);
+  size_t first = first_takes ? gem_inputs_bytes(inputs->n, inputs->cols) : 0;
+  size_t second = takes_levels(run->ffn->down) ? gem_inputs_bytes(hidden->n, hidden->cols) : 0;
   uint8_t *memory = gem_cpu_scratch_reserve(&self->inputs, first + second);
   if (first > 0) {
     gem_inputs_place(inputs, memory);
@@ -94,26 +161,30 @@ run_inputs(GemBackendState *self, FeedForward *run)
 
 /* ---- both ---- */
 
+static void
+run_pass(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y)
+{
+  size_t width = ffn->down->packed.rows;
+  size_t hidden = ffn->down->packed.cols;
+  bool by_inputs = gem_cpu_cuts_inputs(self, n);
+  FeedForward run = {
+      .kernels = self->kernels,
+      .ffn = ffn,
+      .inputs = {.n = n, .cols = width, .values = x},
+      .hidden = {.n = n, .cols = hidden},
+      .step = by_inputs && takes_levels(ffn->down) && hidden > GEM_CHUNK_COLS ? GEM_CHUNK_COLS : hidden,
+      .y = y,
+  };
+  run.scratch = gem_cpu_scratch_reserve(&self->feed_forward, n * scratch_values(&run) * sizeof(float));
+  (by_inputs ? run_inputs : run_panels)(self, &run);
+}
+
 void
 gem_cpu_feed_forward(GemBackendState *self, const GemFeedForward *ffn, const float *x, size_t n, float *y)
 {
   size_t width = ffn->down->packed.rows;
-  size_t hidden = ffn->down->packed.cols;
   size_t most = gem_cpu_pass_rows(n);
-  size_t second = hidden > width ? hidden : width;
-  float *scratch = gem_cpu_scratch_reserve(&self->feed_forward, most * (hidden + second) * sizeof(float));
-  FeedForward run = {
-      .kernels = self->kernels,
-      .ffn = ffn,
-      .gate = scratch,
-      .up = scratch + most * hidden,
-      .down = scratch + most * hidden,
-  };
   for (size_t first = 0; first < n; first += most) {
-    size_t count = n - first < most ? n - first : most;
-    run.inputs = (GemInputs){.n = count, .cols = width, .values = x + first * width};
-    run.hidden = (GemInputs){.n = count, .cols = hidden, .values = run.gate};
-    run.y = y + first * width;
-    (gem_cpu_cuts_inputs(self, count) ? run_inputs : run_panels)(self, &run);
+    run_pass(self, ffn, x + first * width, n - first < most ? n - first : most, y + first * width);
   }
 }
