@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "format/gem-file-reader.h"
@@ -245,6 +246,20 @@ create_beside(const char *path, char **ret_temporary)
   }
   errno = EEXIST;
   return -1;
+}
+
+GPtrArray *
+gem_file_list_missing(const char *path)
+{
+  GPtrArray *missing = g_ptr_array_new_with_free_func(g_free);
+  g_autofree char *at = g_strdup(path);
+  /* "." is not there where the working folder is gone, and nothing is above it. */
+  while (strcmp(at, ".") != 0 && !g_file_test(at, G_FILE_TEST_EXISTS)) {
+    char *above = g_path_get_dirname(at);
+    g_ptr_array_add(missing, g_steal_pointer(&at));
+    at = above;
+  }
+  return missing;
 }
 
 void

@@ -44,6 +44,10 @@ gem_file_overwrite(int fd, const char *name, GBytes *bytes, GError **error);
 gboolean
 gem_file_replace(const char *path, GPtrArray *parts, GError **error);
 
+/* `path` and the folders above it that are not there, the lowest first; transfer full, of strings. */
+GPtrArray *
+gem_file_list_missing(const char *path);
+
 /* Makes the names in a folder themselves last over a power cut. A file system that cannot sync folders is no
  * error. */
 void

@@ -176,6 +176,8 @@ test_steps(void)
                               "train.steps is 20 there and 16 on the command line, and of the 10 that");
   gem_test_train_run(folder, ROUTED "--checkpoint plan.gguf --resume --steps 24 --until 13", &run);
   gem_test_train_assert_contains(run.err, "resuming plan.gguf at step 10\n");
+  gem_test_train_assert_fails(folder, ROUTED "--checkpoint plan.gguf --resume --steps 24 --until 12", 1,
+                              "plan.gguf is at step 13 already; --until 12 would end the run before it");
   gem_test_train_assert_fails(folder, ROUTED "--checkpoint plan.gguf --resume --steps 28", 1,
                               "train.steps is 24 there and 28 on the command line, and of the 13 that");
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/gem-file.h"
 #include "format/gem-manifest.h"
 #include "training/arithmetic/gem-matmul.h"
 
@@ -131,20 +132,6 @@ gem_train_options_check_apart(const char *output, GError **error)
   return apart;
 }
 
-/* The folders of a path that are not there, the lowest first. */
-static GPtrArray *
-list_missing(const char *folder)
-{
-  GPtrArray *missing = g_ptr_array_new_with_free_func(g_free);
-  g_autofree char *at = g_strdup(folder);
-  while (strcmp(at, ".") != 0 && !g_file_test(at, G_FILE_TEST_EXISTS)) {
-    char *above = g_path_get_dirname(at);
-    g_ptr_array_add(missing, g_steal_pointer(&at));
-    at = above;
-  }
-  return missing;
-}
-
 static gboolean
 fail_file(const char *option, const char *value, const char *what, int number, GError **error)
 {
@@ -175,7 +162,7 @@ gem_train_options_check_output(const char *output, const char *model, GError **e
                 "--output=%s: that is the folder of --model, which is read to the end", output);
     return FALSE;
   }
-  g_autoptr(GPtrArray) missing = list_missing(output);
+  g_autoptr(GPtrArray) missing = gem_file_list_missing(output);
   gboolean written = g_mkdir_with_parents(output, 0755) == 0
                          ? try_folder("output", output, output, error)
                          : fail_file("output", output, "cannot make the folder", errno, error);

@@ -38,20 +38,6 @@ fail(const char *path, const char *what, int number, GError **error)
 
 /* ---- the folder that is replaced ---- */
 
-/* The folders above `folder` that are not there, the lowest first. */
-static GPtrArray *
-list_missing(const char *folder)
-{
-  GPtrArray *missing = g_ptr_array_new_with_free_func(g_free);
-  for (char *at = g_path_get_dirname(folder);; at = g_path_get_dirname(at)) {
-    if (g_file_test(at, G_FILE_TEST_EXISTS)) {
-      g_free(at);
-      return missing;
-    }
-    g_ptr_array_add(missing, at);
-  }
-}
-
 /* Finds out what is there. A link that leads to a folder stays. */
 static gboolean
 find_folder(GemModelStage *self, const char *folder, GError **error)
@@ -69,8 +55,8 @@ find_folder(GemModelStage *self, const char *folder, GError **error)
            fail(folder, "cannot write to the folder", errno, error);
   }
   self->folder = g_canonicalize_filename(folder, NULL);
-  self->made = list_missing(self->folder);
   g_autofree char *above = g_path_get_dirname(self->folder);
+  self->made = gem_file_list_missing(above);
   if (g_mkdir_with_parents(above, 0755) != 0) {
     return fail(folder, "cannot make the folder", errno, error);
   }

@@ -249,6 +249,20 @@ require_equal(GemGguf *checkpoint, const char *key, guint64 wanted, GError **err
   return TRUE;
 }
 
+/* A run that ended before it began would write the checkpoint again without the mark of the one that has. */
+static gboolean
+check_until(const GemTrainer *self, GemGguf *checkpoint, guint64 step, GError **error)
+{
+  if (self->options.until == 0 || self->options.until >= step) {
+    return TRUE;
+  }
+  g_set_error(error, GEM_FORMAT_ERROR, GEM_FORMAT_ERROR_MISMATCH,
+              "%s is at step %" G_GUINT64_FORMAT " already; --until %" G_GUINT64_FORMAT
+              " would end the run before it",
+              gem_gguf_get_name(checkpoint), step, self->options.until);
+  return FALSE;
+}
+
 gboolean
 gem_trainer_resume(GemTrainer *self, GemGguf *checkpoint, GError **error)
 {
@@ -262,7 +276,8 @@ gem_trainer_resume(GemTrainer *self, GemGguf *checkpoint, GError **error)
     return require_equal(checkpoint, "train.steps", self->options.steps, error);
   }
   self->step = step;
-  return require_equal(checkpoint, "train.seed", self->options.seed, error) &&
+  return check_until(self, checkpoint, step, error) &&
+         require_equal(checkpoint, "train.seed", self->options.seed, error) &&
          require_equal(checkpoint, "train.lanes", gem_lanes_count(self->lanes), error) &&
          require_equal(checkpoint, "train.accumulate", self->options.accumulate, error) &&
          gem_parameters_read(self->parameters, "value:", checkpoint, self->values, error) &&

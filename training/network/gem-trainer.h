@@ -88,7 +88,8 @@ double
 gem_trainer_step_rate(const GemTrainer *self);
 
 /* Reads values, moments and step of a checkpoint whose seed and options match; else an error that names the
- * difference. The number of steps may be another while the rate has not begun to fall under either. */
+ * difference. The number of steps may be another while the rate has not begun to fall under either; `until`
+ * may not be a step before the checkpoint's. */
 gboolean
 gem_trainer_resume(GemTrainer *self, GemGguf *checkpoint, GError **error);
 
